@@ -1,0 +1,391 @@
+"""The records that flow between stages. Standard library only.
+
+Every record is frozen, slotted and keyword-only; `to_row` and `from_row` are the one way to and
+from the plain dictionaries that Parquet and JSON hold. `None` always means "not known", never 0.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar, Union
+
+FinishReason = Literal["stop", "length"]
+"""`stop`: the model ended by itself or by a stop string. `length`: it was cut at the token limit."""
+
+Role = Literal["system", "user", "assistant"]
+Outcome = Literal["right", "wrong", "unparsable", "truncated"]
+"""Four different things everywhere: an unfinished answer is not a wrong one, nor is an unreadable one."""
+
+
+def content_id(*parts: str) -> str:
+    """Return a 16-hex-digit id of the texts; equal texts in equal order give equal ids on every machine."""
+    return hashlib.sha256(json.dumps(parts, ensure_ascii=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One turn of a chat."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """One item of a task."""
+
+    id: str
+    """`content_id(task, question, target)`."""
+    task: str
+    split: Literal["train", "test"]
+    question: str
+    """The item's text without instruction, shots or chat template."""
+    target: str
+    """The gold answer as the task gives it, e.g. `(B)`."""
+    choices: tuple[str, ...] = ()
+    """Option texts in the order of their letters; empty where the task has none."""
+    messages: tuple[Message, ...] = ()
+    """The few-shot chat prompt of evaluation, every model's the same."""
+    train_messages: tuple[Message, ...] = ()
+    """The same prompt without shots: the input side of supervised fine-tuning."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """What an engine returned for one request."""
+
+    example_id: str
+    task: str
+    model: str
+    """A model's name, or a checkpoint's address."""
+    sample: int
+    """0-based index among the k samples of one prompt."""
+    text: str
+    finish_reason: FinishReason
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rationale:
+    """A teacher's chain of thought for one training item, with its answer checked."""
+
+    example_id: str
+    task: str
+    teacher: str
+    sample: int
+    text: str
+    answer: str | None
+    """The extracted final answer; None where none was found."""
+    outcome: Outcome
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilterReport:
+    """What the filter did to one teacher's rationales of one task: seen = kept + all drops."""
+
+    teacher: str
+    task: str
+    seen: int
+    kept: int
+    dropped_wrong: int
+    dropped_unparsable: int
+    dropped_truncated: int
+    dropped_by_other_teacher: int
+    """Dropped only because another teacher failed on the item; 0 unless the cross-teacher filter is on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingExample:
+    """One supervised example: the model is trained on `completion`, given `messages`."""
+
+    example_id: str
+    task: str
+    teacher: str
+    messages: tuple[Message, ...]
+    completion: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MixtureReport:
+    """The exact composition of a training mixture."""
+
+    mixture: str
+    shares: dict[str, float]
+    """Share per teacher as asked for; sums to one."""
+    rows_by_teacher: dict[str, int]
+    rows_by_task: dict[str, int]
+    kept_by_teacher: dict[str, int]
+    """Rows that survived the filter, before mixing: the data yield."""
+    rows: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecipeCard:
+    """Everything in which two training arms can differ beside the declared treatment."""
+
+    student: str
+    mixture: str
+    method: str
+    """`full` or `lora`."""
+    rows: int
+    epochs: float
+    workers: int
+    per_device_batch_size: int
+    gradient_accumulation_steps: int
+    updates: int
+    """Optimizer updates in all."""
+    samples_per_update: int
+    """per-device batch x accumulation x workers."""
+    supervised_tokens: int
+    """Tokens that carry loss, over all epochs."""
+    supervised_tokens_per_update: float
+    learning_rate: float
+    lr_integral: float
+    """Sum of the learning rate over all updates."""
+    schedule: str
+    warmup_updates: int
+    packing: bool
+    overlength: str
+    cutoff_tokens: int
+    rows_dropped: int
+    rows_cut: int
+    template_hash: str
+    """Of the chat template that rendered the training text."""
+    prompt_hash: str
+    """Of the prompt settings (shots, chat form, system message) of evaluation."""
+    token_budget: int
+    """Maximum new tokens in evaluation."""
+    engine: str
+    """Fingerprint of the engine that evaluates."""
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """A trained student."""
+
+    student: str
+    mixture: str
+    path: str
+    """Folder of safetensors in Hugging Face layout, relative to its artifact."""
+    recipe: RecipeCard
+    losses: tuple[float, ...]
+    """Training loss after each update, mean over supervised tokens."""
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """One prediction, scored. A value of None is unscored: never 0 and never NaN."""
+
+    example_id: str
+    task: str
+    model: str
+    target: str
+    text: str
+    answer: str | None
+    """Flexible extraction from the text; None where none was found."""
+    finish_reason: FinishReason
+    completion_tokens: int
+    outcome: Outcome
+    """By the rules."""
+    strict: float
+    """lm-eval's own filter and metric for the task, 0 or 1."""
+    flexible: float
+    """Our extraction and equivalence, 0 or 1."""
+    judged: float | None
+    """Flexible, with what the rules rejected decided by the judge; None where its verdict was unreadable."""
+    judge_verdict: str | None
+    """The judge's raw reply; None where it was not asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confound:
+    """One difference between two arms beyond the declared treatment."""
+
+    field: str
+    left: str
+    right: str
+    note: str
+    """In words, with the size: `10x fewer updates`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Right minus left, paired by item."""
+
+    name: str
+    kind: Literal["gain", "teacher", "declared"]
+    """`gain`: a distilled student against its own baseline. `teacher`: two mixtures, all else equal.
+    `declared`: named in the experiment."""
+    task: str
+    """A task's name, or `all` for the pooled comparison."""
+    student: str
+    left: str
+    right: str
+    n: int
+    """Items that both sides have scores for."""
+    unscored: int
+    """Items left out because a side has no score."""
+    left_acc: float | None
+    """None where n is 0: nothing is averaged over nothing."""
+    right_acc: float | None
+    delta: float | None
+    ci_low: float | None
+    ci_high: float | None
+    """95 % interval of delta, in shares (0.05 = 5 points)."""
+    p: float | None
+    p_adjusted: float | None
+    """Holm over the family of comparisons of this kind."""
+    test: str
+    mde: float | None
+    """The smallest true difference that n paired items find with 80 % power at the 5 % level."""
+    confounds: tuple[Confound, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The answer for one student, on one task or pooled."""
+
+    task: str
+    student: str
+    helps: Literal["improved", "harmed", "undetermined"]
+    """The best mixture against the untouched student."""
+    best_mixture: str | None
+    teacher_to_use: str | None
+    """None where the teachers cannot be told apart; `reasons` says so."""
+    data_ratio: float | None
+    """Rows kept of the larger teacher over rows kept of the smaller one; None where not both exist."""
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Whether a task passes the in-context gap rule, measured on training items only (paper, section 3.1)."""
+
+    task: str
+    n: int
+    """Training items measured, the same for every model."""
+    teacher_acc: float
+    """Mean over all teachers."""
+    student_acc: float
+    """Mean over all untouched students."""
+    gap_points: float
+    """100 x (teacher_acc - student_acc)."""
+    threshold_points: float
+    selected: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accuracy:
+    """One model's scores on one task, aggregated. n = right + wrong + unparsable + truncated."""
+
+    task: str
+    part: Literal["train", "test"]
+    role: Literal["teacher", "baseline", "distilled"]
+    arm: str
+    """Label of the model, e.g. `tiny-teacher-large` or `tiny-student-0.5m / mix / 5x4`."""
+    student: str | None
+    mixture: str | None
+    batch: str | None
+    """`<per-device batch>x<accumulation>`; None for untouched models."""
+    parameters: int
+    n: int
+    right: int
+    wrong: int
+    unparsable: int
+    truncated: int
+    unjudged: int
+    """Items whose judge verdict was unreadable; left out of `judged`."""
+    strict: float
+    """Shares of n, as are the next two."""
+    flexible: float
+    judged: float | None
+    """Share of n - unjudged; None if that is 0."""
+    standard_error: float
+    """Binomial, of `flexible`, in shares."""
+    mean_tokens: float
+    """Mean length of the output in tokens: the serving cost."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Results:
+    """All that the report shows, as one JSON document."""
+
+    experiment: str
+    command: str
+    made_at: str
+    """ISO 8601, UTC."""
+    versions: dict[str, str]
+    experiment_yaml: str
+    selection: tuple[Selection, ...]
+    accuracies: tuple[Accuracy, ...]
+    filters: tuple[FilterReport, ...]
+    mixtures: tuple[MixtureReport, ...]
+    checkpoints: tuple[Checkpoint, ...]
+    comparisons: tuple[Comparison, ...]
+    verdicts: tuple[Verdict, ...]
+    stage_seconds: dict[str, float]
+    """Work time of every stage, summed over steps (overlapping steps count each)."""
+
+
+R = TypeVar("R")
+
+
+def to_row(record: Any) -> dict[str, Any]:
+    """Return a record as plain dictionaries, lists and scalars."""
+    return dataclasses.asdict(record)
+
+
+def from_row(kind: type[R], row: Mapping[str, Any]) -> R:
+    """Rebuild a record of `kind` from `to_row`'s dictionary.
+
+    Raises ValueError that names the record and the field on a missing, unknown or mistyped field;
+    nothing is coerced except whole numbers to float and lists to tuples.
+    """
+    hints = typing.get_type_hints(kind)
+    names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    unknown = sorted(set(row) - set(names))
+    if unknown:
+        raise ValueError(f"{kind.__name__}: unknown field {unknown[0]!r}; known: {', '.join(names)}")
+    values = {}
+    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
+        if field.name in row:
+            values[field.name] = _decode(hints[field.name], row[field.name], f"{kind.__name__}.{field.name}")
+        elif field.default is dataclasses.MISSING:
+            raise ValueError(f"{kind.__name__}: field {field.name!r} is missing")
+    return kind(**values)
+
+
+def _decode(hint: Any, value: Any, where: str) -> Any:
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        if value in args:
+            return value
+    elif origin in (Union, types.UnionType):
+        if value is None and type(None) in args:
+            return None
+        return _decode(next(arg for arg in args if arg is not type(None)), value, where)
+    elif origin is tuple:
+        if isinstance(value, (list, tuple)):
+            return tuple(_decode(args[0], item, where) for item in value)
+    elif origin is dict:
+        if isinstance(value, Mapping):
+            return {str(key): _decode(args[1], item, where) for key, item in value.items()}
+    elif dataclasses.is_dataclass(hint):
+        if isinstance(value, Mapping):
+            return from_row(hint, value)  # type: ignore[arg-type]
+    elif hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    elif isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
+        return value
+    raise ValueError(f"{where}: {value!r} is not a {hint if origin else hint.__name__}")
