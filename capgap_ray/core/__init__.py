@@ -1,0 +1,1 @@
+"""Pure functions on records: no Ray, torch, disk, clock or network."""
