@@ -1,0 +1,1 @@
+"""Content-addressed results. Knows nothing of teachers, students or tasks."""

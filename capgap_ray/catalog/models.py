@@ -1,0 +1,118 @@
+"""Models by name, and what can be known of a model folder without loading it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+EMBEDDED = Path(__file__).parent.parent / "tiny" / "models"
+_HASH_LIMIT = 1 << 30
+"""Bytes: a folder above this must name its revision, because hashing it would take too long."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSpec:
+    """Where a model comes from."""
+
+    source: str
+    """A local folder in Hugging Face layout, or a Hub id."""
+    revision: str | None = None
+    """Hub commit, or a name for a large local folder's content; small folders are identified by content."""
+    parameters: int | None = None
+    """Number of weights; None for a local folder, whose files say it."""
+
+
+def _embedded(name: str) -> ModelSpec:
+    return ModelSpec(source=str(EMBEDDED / name))
+
+
+MODELS: dict[str, ModelSpec] = {
+    **{
+        name: _embedded(name)
+        for name in (
+            "tiny-teacher-small",
+            "tiny-teacher-large",
+            "tiny-teacher-long",
+            "tiny-student-0.15m",
+            "tiny-student-0.5m",
+            "tiny-judge",
+        )
+    },
+    "qwen2.5-0.5b": ModelSpec(source="Qwen/Qwen2.5-0.5B-Instruct", parameters=494_032_768),
+    "qwen2.5-1.5b": ModelSpec(source="Qwen/Qwen2.5-1.5B-Instruct", parameters=1_543_714_304),
+    "qwen2.5-3b": ModelSpec(source="Qwen/Qwen2.5-3B-Instruct", parameters=3_085_938_688),
+    "qwen2.5-7b": ModelSpec(source="Qwen/Qwen2.5-7B-Instruct", parameters=7_615_616_512),
+    "qwen2.5-14b": ModelSpec(source="Qwen/Qwen2.5-14B-Instruct", parameters=14_770_033_664),
+    "qwen2.5-32b": ModelSpec(source="Qwen/Qwen2.5-32B-Instruct", parameters=32_763_876_352),
+    "qwen2.5-72b": ModelSpec(source="Qwen/Qwen2.5-72B-Instruct", parameters=72_706_203_648),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """A model as the plan knows it."""
+
+    name: str
+    source: str
+    identity: str
+    """What enters the key of every step that runs it: content hash, or Hub id and revision."""
+    parameters: int
+
+
+def resolve(name: str, spec: ModelSpec) -> Model:
+    """Look at a model without loading it. Raises ValueError that names the model and the mend."""
+    folder = Path(spec.source)
+    if not folder.is_dir():
+        if spec.source.startswith((".", "/")) or spec.source.count("/") != 1:
+            raise ValueError(f"model {name!r}: folder {spec.source!r} does not exist")
+        if spec.parameters is None:
+            raise ValueError(f"model {name!r}: give `parameters` (number of weights) for a Hub model")
+        return Model(
+            name=name,
+            source=spec.source,
+            identity=f"{spec.source}@{spec.revision or 'main'}",
+            parameters=spec.parameters,
+        )
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights or not (folder / "config.json").is_file():
+        raise ValueError(f"model {name!r}: {folder} needs config.json and *.safetensors (pickles are never read)")
+    parameters = sum(_count(file, name) for file in weights)
+    if spec.revision is not None:
+        identity = f"{folder.name}@{spec.revision}"
+    elif sum(file.stat().st_size for file in weights) > _HASH_LIMIT:
+        raise ValueError(f"model {name!r}: give `revision` (any name for its content): it is too large to hash")
+    else:
+        identity = _hash(folder)
+    return Model(name=name, source=str(folder), identity=identity, parameters=parameters)
+
+
+def _count(file: Path, name: str) -> int:
+    """Number of weights, read from the safetensors header (8-byte length, then JSON)."""
+    with file.open("rb") as stream:
+        prefix = stream.read(8)
+        length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
+        if not 2 <= length <= 100_000_000:
+            raise ValueError(f"model {name!r}: {file} is not a safetensors file")
+        try:
+            header = json.loads(stream.read(length))
+        except ValueError as error:
+            raise ValueError(f"model {name!r}: {file} is damaged (unreadable header); copy it again") from error
+    total = 0
+    for key, tensor in header.items():
+        if key != "__metadata__":
+            count = 1
+            for size in tensor["shape"]:
+                count *= size
+            total += count
+    return total
+
+
+def _hash(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for file in sorted(folder.iterdir()):
+        if file.suffix in (".safetensors", ".json", ".jinja"):
+            digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()[:16]
