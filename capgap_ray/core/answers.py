@@ -29,12 +29,11 @@ _STATEMENT = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _BRACES = re.compile(r"\\(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
-_MARKUP = " \t\r\n*_`$\"'“”‘’"
+_SPACE = "".join(char for char in map(chr, range(0x3001)) if char.isspace())
+_MARKUP = _SPACE + "*_`$\"'“”‘’"
 _SENTENCE_END = re.compile(r"[.!?;][*_`$\"']{0,4}(?:\s|$)")
 _BRACKET_RUN = re.compile(r"[\[\](){}<>\s,\\*_`$\"']*")
-_HEDGE = re.compile(
-    r"\b(?:or|and|not|nor|either|neither|maybe|perhaps|possibly|both|but)\b|[/|]", re.IGNORECASE
-)
+_HEDGE = re.compile(r"\b(?:or|and|not|nor|either|neither|maybe|perhaps|possibly|both|but)\b|[/|]", re.IGNORECASE)
 
 
 def kind_of(target: str, choices: Sequence[str]) -> AnswerKind:
@@ -99,9 +98,7 @@ def equal(answer: str, target: str, kind: AnswerKind, choices: Sequence[str]) ->
     return _text_form(answer) == _text_form(target)
 
 
-def outcome(
-    text: str, finish_reason: FinishReason, target: str, choices: Sequence[str]
-) -> tuple[str | None, Outcome]:
+def outcome(text: str, finish_reason: FinishReason, target: str, choices: Sequence[str]) -> tuple[str | None, Outcome]:
     """Return (extracted answer, outcome) of one completion.
 
     A text cut at the token limit is `truncated` and has no answer, whatever it said on the way.

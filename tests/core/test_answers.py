@@ -259,9 +259,7 @@ TEXTS = st.lists(st.sampled_from(PIECES) | st.text(max_size=4), max_size=12).map
 
 @settings(deadline=None, max_examples=150)
 @given(TEXTS, st.sampled_from(KINDS), st.text(max_size=6), st.lists(st.text(max_size=4), max_size=3))
-def test_no_text_crashes_and_extracts_are_clean(
-    text: str, kind: AnswerKind, target: str, choices: list[str]
-) -> None:
+def test_no_text_crashes_and_extracts_are_clean(text: str, kind: AnswerKind, target: str, choices: list[str]) -> None:
     answer = extract(text, kind)
     if answer is not None:
         assert answer
