@@ -1,0 +1,172 @@
+"""Mixing: the kept examples of several teachers become one ordered training set with exact shares.
+
+Every item is used once: if two teachers solved it, one of them provides the rationale. Which one, and
+the order of the rows, follow from sha256 of (seed, item), so a mixture is the same on every machine and
+does not depend on the order of its inputs.
+
+Two teachers' mixtures of equal size are nested: what a teacher contributes at a smaller share is a subset
+of what it contributes at a larger one, so that shares can be compared without resampling the items. For
+this the teachers choose in the order of their names. (Minority first would exchange the roles at one
+half, and the sets with them.)
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
+
+from capgap_ray.records import MixtureReport, TrainingExample
+
+_SHARE_TOLERANCE = 1e-9
+
+
+def mix(
+    pools: Mapping[str, Sequence[TrainingExample]],
+    shares: Mapping[str, float],
+    *,
+    seed: int,
+    rows: int | None = None,
+) -> list[TrainingExample]:
+    """Return the mixture: N rows, teacher t giving shares[t] x N of them (largest remainder).
+
+    `pools` holds each teacher's kept examples, of one task or several; teachers without a share are
+    ignored. N is `rows`, or the largest number for which every teacher can give its part without using an
+    item twice. Of several samples of one item in a pool the first is used; a single teacher with share 1
+    gives all its items. All mixtures of one N from equal pools cover the same items.
+
+    Raises ValueError for shares that are not positive or do not sum to one, a teacher without rows, a row
+    in another teacher's pool, and a number of rows that the pools cannot give.
+    """
+    teachers = _checked_teachers(pools, shares)
+    first = [{row.example_id: row for row in reversed(pools[teacher])} for teacher in teachers]
+    owners: dict[str, int] = {}  # item -> bit set of the teachers that solved it
+    for index, items in enumerate(first):
+        for item in items:
+            owners[item] = owners.get(item, 0) | 1 << index
+    available = _available(Counter(owners.values()), len(teachers))
+
+    exact = [Fraction(repr(shares[teacher])) for teacher in teachers]
+    total = _largest_total(exact, available) if rows is None else rows
+    counts = _largest_remainder(exact, total)
+    if total < 1 or not _feasible(counts, available):
+        most = _largest_total(exact, available)
+        asked = ", ".join(f"{c} of {t} ({len(f)} kept)" for t, c, f in zip(teachers, counts, first, strict=True))
+        raise ValueError(
+            f"cannot mix {total} rows: that takes {asked}, from {len(owners)} different items; "
+            f"the most that these shares allow is {most}"
+        )
+
+    chosen = _assign(sorted(owners, key=lambda item: _order("assign", seed, item)), owners, counts, available)
+    return [first[chosen[item]][item] for item in sorted(chosen, key=lambda item: _order("order", seed, item))]
+
+
+def mixture_report(
+    mixture: str,
+    pools: Mapping[str, Sequence[TrainingExample]],
+    shares: Mapping[str, float],
+    examples: Sequence[TrainingExample],
+    *,
+    seed: int,
+) -> MixtureReport:
+    """Return the composition of `examples`, which `mix` made of `pools` and `shares` under this name."""
+    by_teacher = Counter(row.teacher for row in examples)
+    return MixtureReport(
+        mixture=mixture,
+        shares=dict(shares),
+        rows_by_teacher={teacher: by_teacher[teacher] for teacher in shares},
+        rows_by_task=dict(sorted(Counter(row.task for row in examples).items())),
+        kept_by_teacher={teacher: len(pools[teacher]) for teacher in shares},
+        rows=len(examples),
+        seed=seed,
+    )
+
+
+def _checked_teachers(pools: Mapping[str, Sequence[TrainingExample]], shares: Mapping[str, float]) -> list[str]:
+    stated = ", ".join(f"{teacher}: {share}" for teacher, share in shares.items())
+    if not all(share > 0 for share in shares.values()):
+        raise ValueError(f"shares must be positive, got {{{stated}}}; leave out a teacher that gives nothing")
+    if not abs(sum(shares.values()) - 1) <= _SHARE_TOLERANCE:
+        raise ValueError(f"shares must sum to 1, got {{{stated}}} = {sum(shares.values())}")
+    for teacher in shares:
+        if not pools.get(teacher):
+            raise ValueError(f"no rows of teacher {teacher} passed the filter")
+        if wrong := next((row for row in pools[teacher] if row.teacher != teacher), None):
+            raise ValueError(f"item {wrong.example_id!r} of teacher {wrong.teacher} is in the pool of {teacher}")
+    return sorted(shares)
+
+
+def _order(purpose: str, seed: int, item: str) -> tuple[bytes, str]:
+    text = f"{purpose}:{seed}:{item}".encode("utf-8", "surrogatepass")
+    return hashlib.sha256(text).digest(), item
+
+
+def _subsets(count: int) -> range:
+    """All non-empty sets of teachers as bit sets: 2^T - 1 of them, and mixtures have few teachers."""
+    return range(1, 1 << count)
+
+
+def _members(subset: int) -> Iterator[int]:
+    return (index for index in range(subset.bit_length()) if subset >> index & 1)
+
+
+def _available(items_by_owners: Mapping[int, int], count: int) -> dict[int, int]:
+    """Return, for every set of teachers, the number of items that at least one of them solved."""
+    return {subset: sum(n for owners, n in items_by_owners.items() if owners & subset) for subset in _subsets(count)}
+
+
+def _largest_remainder(shares: Sequence[Fraction], total: int) -> list[int]:
+    """Return whole numbers that sum to `total`, each within one of its share (Hamilton's method)."""
+    exact = [share * total / sum(shares) for share in shares]
+    counts = [int(part) for part in exact]
+    by_remainder = sorted(range(len(shares)), key=lambda index: (counts[index] - exact[index], index))
+    for index in by_remainder[: total - sum(counts)]:
+        counts[index] += 1
+    return counts
+
+
+def _feasible(counts: Sequence[int], available: Mapping[int, int]) -> bool:
+    """Hall's theorem: disjoint items exist if and only if no set of teachers asks for more than it has."""
+    return all(sum(counts[index] for index in _members(subset)) <= n for subset, n in available.items())
+
+
+def _largest_total(shares: Sequence[Fraction], available: Mapping[int, int]) -> int:
+    # Rounding gives a set of k teachers at least its share minus k rows, which bounds the search.
+    total = min(
+        int((n + subset.bit_count()) / sum(shares[index] for index in _members(subset)) * sum(shares))
+        for subset, n in available.items()
+    )
+    while not _feasible(_largest_remainder(shares, total), available):
+        total -= 1
+    return total
+
+
+def _assign(
+    items: Sequence[str], owners: Mapping[str, int], counts: Sequence[int], available: Mapping[int, int]
+) -> dict[str, int]:
+    """Return item -> teacher: each teacher in turn takes the first items that leave enough for the others.
+
+    The sets that leave enough are the independent sets of a matroid (the dual of a transversal matroid),
+    so that taking greedily always ends with the full count.
+    """
+    chosen: dict[str, int] = {}
+    left = dict(available)  # items still free for each set of teachers
+    for index, count in enumerate(counts):
+        later = [subset for subset in left if subset & -subset > 1 << index]
+        spare = {subset: left[subset] - sum(counts[i] for i in _members(subset)) for subset in later}
+        touched = {bits: [s for s in later if s & bits] for bits in set(owners.values())}
+        taken = 0
+        for item in items:
+            if taken == count:
+                break
+            bits = owners[item]
+            if item in chosen or not bits >> index & 1 or any(spare[s] < 1 for s in touched[bits]):
+                continue
+            chosen[item] = index
+            taken += 1
+            for subset in touched[bits]:
+                spare[subset] -= 1
+                left[subset] -= 1
+        assert taken == count, "Hall's condition held, so the greedy choice must succeed"
+    return chosen
