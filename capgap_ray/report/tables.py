@@ -1,0 +1,303 @@
+"""Every table of the report as text: one source for the page, the CSV files and the terminal."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import textwrap
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from capgap_ray.records import Accuracy, Checkpoint, Comparison, Results
+from capgap_ray.report import findings, formats
+from capgap_ray.report.formats import number, p_value, plain, points, signed, significant
+
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?")
+_ROLES = ("teacher", "baseline", "distilled")
+
+
+class Table(NamedTuple):
+    """A header and rows of the same width, all text."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def _table(header: str, rows: Sequence[Sequence[str]]) -> Table:
+    names = tuple(header.split(" | "))
+    assert all(len(row) == len(names) for row in rows), header
+    return Table(names, tuple(tuple(row) for row in rows))
+
+
+def as_csv(table: Table) -> str:
+    """Return the table as CSV. A cell that a spreadsheet would run as a formula gets a leading apostrophe."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    for row in (table.header, *table.rows):
+        writer.writerow([_inert(cell) for cell in row])
+    return out.getvalue()
+
+
+def _inert(cell: str) -> str:
+    risky = cell[:1] in ("\t", "\r", "\n") or cell.lstrip()[:1] in ("=", "+", "-", "@")
+    return f"'{cell}" if risky and not _NUMBER.fullmatch(cell) else cell
+
+
+def verdicts(results: Results) -> Table:
+    """Verdict per student and task, pooled ones first, with the gain behind it in points."""
+    rows = []
+    for v in findings.pooled_first(results.verdicts):
+        gain = findings.best_gain(results, v)
+        rows.append(
+            (
+                v.student,
+                v.task,
+                v.helps,
+                formats.DASH if gain is None else findings.short(gain.right, gain.student),
+                signed(gain.delta if gain else None),
+                signed(gain.ci_low if gain else None),
+                signed(gain.ci_high if gain else None),
+                p_value(gain.p_adjusted if gain else None),
+                formats.optional(v.teacher_to_use),
+                number(v.data_ratio, 2),
+                formats.optional(" ".join(v.reasons)),
+            )
+        )
+    header = "student | task | verdict | best arm | gain | 95 % low | 95 % high | adjusted p | teacher to use"
+    return _table(f"{header} | data ratio | reasons", rows)
+
+
+def pooled(results: Results) -> Table:
+    """Accuracy over all selected tasks per arm, in points: the table behind the first figure."""
+    rows = [
+        (
+            a.arm,
+            a.role,
+            str(a.parameters),
+            str(a.n),
+            str(a.right),
+            points(a.accuracy),
+            points(a.low),
+            points(a.high),
+        )
+        for a in findings.pooled_accuracies(results)[0]
+    ]
+    return _table("arm | role | parameters | n | right | accuracy | 95 % low | 95 % high", rows)
+
+
+def gains(results: Results) -> Table:
+    """Gain over the untouched student per task and arm, in points: the table behind the second figure."""
+    rows = [
+        (
+            c.student,
+            c.task,
+            *findings.split_arm(c.right, c.student),
+            str(c.n),
+            signed(c.delta),
+            signed(c.ci_low),
+            signed(c.ci_high),
+            formats.yes_no(bool(c.confounds)),
+        )
+        for c in results.comparisons
+        if c.kind == "gain"
+    ]
+    return _table("student | task | mixture | batch | n | gain | 95 % low | 95 % high | confounded", rows)
+
+
+def losses(results: Results) -> Table:
+    """Training loss per arm at five moments: the table behind the loss curves."""
+    rows = []
+    for c in results.checkpoints:
+        last = len(c.losses) - 1
+        moments = [c.losses[round(last * part / 4)] if c.losses else None for part in range(5)]
+        rows.append((_arm(c), str(len(c.losses)), *map(significant, moments)))
+    return _table("arm | losses logged | first | at 25 % | at 50 % | at 75 % | last", rows)
+
+
+def selection(results: Results) -> Table:
+    """The in-context gap rule per task, measured on training items, in points."""
+    rows = [
+        (
+            s.task,
+            str(s.n),
+            points(s.teacher_acc),
+            points(s.student_acc),
+            number(s.gap_points),
+            number(s.threshold_points),
+            formats.yes_no(s.selected),
+        )
+        for s in results.selection
+    ]
+    return _table("task | n | teacher accuracy | student accuracy | gap | threshold | selected", rows)
+
+
+def accuracies(results: Results, part: str) -> Table:
+    """Scores of every arm per task on one part (`train` or `test`), shares in points."""
+    order = {role: rank for rank, role in enumerate(_ROLES)}
+    chosen = [a for a in results.accuracies if a.part == part]
+    tasks = {task: rank for rank, task in enumerate(dict.fromkeys(a.task for a in chosen))}
+    chosen.sort(key=lambda a: (tasks[a.task], order.get(a.role, len(order))))
+    header = "task | role | arm | n | right | wrong | unparsable | truncated | unjudged | strict | flexible"
+    return _table(f"{header} | judged | standard error | mean tokens", [_accuracy(a) for a in chosen])
+
+
+def _accuracy(a: Accuracy) -> tuple[str, ...]:
+    counts = (a.n, a.right, a.wrong, a.unparsable, a.truncated, a.unjudged)
+    shares = (a.strict, a.flexible, a.judged, a.standard_error)
+    return (a.task, a.role, a.arm, *map(str, counts), *map(points, shares), number(a.mean_tokens))
+
+
+def yields(results: Results) -> Table:
+    """What the filter kept and dropped per teacher and task; `balanced` checks seen = kept + drops."""
+    rows = []
+    for f in results.filters:
+        drops = (f.dropped_wrong, f.dropped_unparsable, f.dropped_truncated, f.dropped_by_other_teacher)
+        kept = points(f.kept / f.seen if f.seen else None)
+        balanced = formats.yes_no(f.seen == f.kept + sum(drops))
+        rows.append((f.teacher, f.task, str(f.seen), str(f.kept), kept, *map(str, drops), balanced))
+    header = "teacher | task | seen | kept | kept % | dropped: wrong | unparsable | truncated"
+    return _table(f"{header} | by another teacher | balanced", rows)
+
+
+def mixtures(results: Results) -> Table:
+    """Exact composition per mixture and teacher: shares asked for and got, rows, and the rows to choose from."""
+    rows = []
+    for m in results.mixtures:
+        for teacher in dict.fromkeys((*m.shares, *m.rows_by_teacher, *m.kept_by_teacher)):
+            got = m.rows_by_teacher.get(teacher)
+            kept = m.kept_by_teacher.get(teacher)
+            asked = points(m.shares.get(teacher))
+            share = points(got / m.rows if got is not None and m.rows else None)
+            rows.append((m.mixture, teacher, asked, share, _whole(got), str(m.rows), _whole(kept), str(m.seed)))
+    header = "mixture | teacher | share asked (%) | share got (%) | rows | rows of mixture"
+    return _table(f"{header} | rows kept by filter | seed", rows)
+
+
+def mixture_tasks(results: Results) -> Table:
+    """Training rows per mixture and task."""
+    rows = [(m.mixture, task, str(n)) for m in results.mixtures for task, n in m.rows_by_task.items()]
+    return _table("mixture | task | rows", rows)
+
+
+def _whole(value: int | None) -> str:
+    return formats.DASH if value is None else str(value)
+
+
+def recipes(results: Results) -> Table:
+    """The recipe card of every trained student, what most often differs first."""
+    header = (
+        "student | mixture | batch | updates | samples per update | supervised tokens | tokens per update"
+        " | lr integral | learning rate | rows | epochs | rows dropped | rows cut | method | schedule"
+        " | warmup updates | workers | packing | over-length | cutoff tokens | token budget | seed"
+        " | chat template | prompt | engine | seconds"
+    )
+    return _table(header, [_recipe(c) for c in results.checkpoints])
+
+
+def _recipe(checkpoint: Checkpoint) -> tuple[str, ...]:
+    r = checkpoint.recipe
+    return (
+        checkpoint.student,
+        checkpoint.mixture,
+        _batch(checkpoint),
+        *map(str, (r.updates, r.samples_per_update, r.supervised_tokens)),
+        number(r.supervised_tokens_per_update),
+        *map(significant, (r.lr_integral, r.learning_rate)),
+        str(r.rows),
+        significant(r.epochs),
+        *map(str, (r.rows_dropped, r.rows_cut, r.method, r.schedule, r.warmup_updates, r.workers)),
+        formats.yes_no(r.packing),
+        *map(str, (r.overlength, r.cutoff_tokens, r.token_budget, r.seed)),
+        *(r.template_hash, r.prompt_hash, r.engine),
+        number(checkpoint.seconds),
+    )
+
+
+def _batch(checkpoint: Checkpoint) -> str:
+    recipe = checkpoint.recipe
+    return f"{recipe.per_device_batch_size}x{recipe.gradient_accumulation_steps}"
+
+
+def _arm(checkpoint: Checkpoint) -> str:
+    return f"{checkpoint.student} / {checkpoint.mixture} / {_batch(checkpoint)}"
+
+
+def split_constant(table: Table, keep: int) -> tuple[Table, Table]:
+    """Return the table without the columns that hold one value throughout, and those columns as a list.
+
+    The first `keep` columns stay in any case.
+    """
+    columns = list(zip(*table.rows, strict=True))
+    varying = [i for i in range(len(table.header)) if i < keep or len(set(columns[i] if columns else ())) != 1]
+    fixed = [(table.header[i], columns[i][0]) for i in range(len(table.header)) if i not in varying]
+    rows = [tuple(row[i] for i in varying) for row in table.rows]
+    return Table(tuple(table.header[i] for i in varying), tuple(rows)), _table("setting | value", fixed)
+
+
+def comparisons(results: Results) -> Table:
+    """Every comparison, right minus left in points, the worst degradation first, unmeasured ones last."""
+    worst_first = sorted(results.comparisons, key=lambda c: (c.delta is None, c.delta or 0.0))
+    header = "kind | student | task | left | right | n | unscored | left accuracy | right accuracy | change"
+    columns = f"{header} | 95 % low | 95 % high | p | adjusted p | MDE | test | confounds"
+    return _table(columns, [_comparison(c) for c in worst_first])
+
+
+def _comparison(c: Comparison) -> tuple[str, ...]:
+    return (
+        *(c.kind, c.student, c.task, findings.short(c.left, c.student), findings.short(c.right, c.student)),
+        *(str(c.n), str(c.unscored), points(c.left_acc), points(c.right_acc)),
+        *(signed(c.delta), signed(c.ci_low), signed(c.ci_high), p_value(c.p), p_value(c.p_adjusted)),
+        *(points(c.mde), c.test, "; ".join(f"{d.field}: {d.note}" for d in c.confounds) or "none"),
+    )
+
+
+def stages(results: Results) -> Table:
+    """Work time per stage, summed over steps."""
+    rows = [(name, number(s), formats.duration(s)) for name, s in results.stage_seconds.items()]
+    return _table("stage | seconds | time", rows)
+
+
+def versions(results: Results) -> Table:
+    """Versions of what made the results."""
+    return _table("package | version", list(results.versions.items()))
+
+
+def verdict_text(results: Results, width: int = 100) -> str:
+    """Return the verdicts for a terminal: at most `width` columns, aligned, no colour, no control characters."""
+    title = f"{results.experiment}: verdict per student, all tasks pooled (gain in points, 95 % interval)"
+    lines = [plain(title, width)]
+    pooled_rows, task_rows = [], []
+    for v in findings.pooled_first(results.verdicts):
+        gain = findings.best_gain(results, v)
+        arm = formats.DASH if gain is None else findings.short(gain.right, gain.student)
+        text = formats.DASH if gain is None else formats.change(gain.delta, gain.ci_low, gain.ci_high)
+        if v.task == findings.POOLED:
+            pooled_rows.append((v.student, v.helps, arm, text, formats.optional(v.teacher_to_use)))
+        else:
+            task_rows.append((v.task, v.student, v.helps, arm, text))
+    if pooled_rows:
+        lines += _aligned(("student", "verdict", "best arm", "gain", "teacher to use"), pooled_rows, width)
+    else:
+        lines.append("No pooled verdict: no distilled student was compared with its untouched self.")
+    declared = [c for c in results.comparisons if c.kind == "declared"]
+    unfair = findings.pairs(declared, confounded=True)
+    if unfair:
+        lines += ["", "No verdict is drawn from these declared comparisons:"]
+    for pair in unfair:
+        sentence = plain(f"{pair.student}: {pair.sentence()}")
+        lines += textwrap.wrap(sentence, width, initial_indent="  ", subsequent_indent="    ")
+    if task_rows:
+        lines += ["", "Per task:", *_aligned(("task", "student", "verdict", "best arm", "gain"), task_rows, width)]
+    return "\n".join(lines) + "\n"
+
+
+def _aligned(header: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
+    cells = [[plain(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    while sum(widths) + 2 * len(widths) > width:
+        widths[widths.index(max(widths))] -= 1
+    return [
+        "  " + "  ".join(plain(cell, size).ljust(size) for cell, size in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    ]

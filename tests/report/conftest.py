@@ -1,0 +1,256 @@
+"""A small, realistic `Results`: 2 students, 2 teachers, 3 mixtures, 2 batches, 3 tasks (2 selected)."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import random
+
+import pytest
+
+from capgap_ray.records import (
+    Accuracy,
+    Checkpoint,
+    Comparison,
+    Confound,
+    FilterReport,
+    MixtureReport,
+    RecipeCard,
+    Results,
+    Selection,
+    Verdict,
+)
+from capgap_ray.report import page
+
+STUDENTS = {"tiny-student-0.5m": 480_000, "tiny-student-2m": 2_100_000}
+TEACHERS = {"tiny-teacher-small": 6_000_000, "tiny-teacher-large": 24_000_000}
+MIXTURES = {
+    "small": {"tiny-teacher-small": 1.0},
+    "large": {"tiny-teacher-large": 1.0},
+    "mix": {"tiny-teacher-small": 0.8, "tiny-teacher-large": 0.2},
+}
+BATCHES = {"2x1": 120, "5x4": 12}
+"""Label -> optimizer updates."""
+TASKS = ("boxes", "dates", "words")
+SELECTED = ("boxes", "dates")
+YAML = "name: demo\ntasks: [boxes, dates, words]\nsft: {learning_rate: 1.0e-3}  # <- a & b\n"
+
+
+@pytest.fixture(scope="session")
+def results() -> Results:
+    """The whole experiment."""
+    return Results(
+        experiment="demo",
+        command="python jobs/grid.py --experiment demo",
+        made_at="2025-01-02T03:04:05Z",
+        versions={"ray": "2.60.0", "torch": "2.13.0"},
+        experiment_yaml=YAML,
+        selection=tuple(
+            Selection(
+                task=task,
+                n=80,
+                teacher_acc=0.9,
+                student_acc=student,
+                gap_points=100 * (0.9 - student),
+                threshold_points=30.0,
+                selected=task in SELECTED,
+            )
+            for task, student in zip(TASKS, (0.2, 0.35, 0.8), strict=True)
+        ),
+        accuracies=tuple(_accuracies(random.Random(1))),
+        filters=tuple(
+            FilterReport(
+                teacher=teacher,
+                task=task,
+                seen=120,
+                kept=100 + i,
+                dropped_wrong=12 - i,
+                dropped_unparsable=3,
+                dropped_truncated=5,
+                dropped_by_other_teacher=0,
+            )
+            for i, teacher in enumerate(TEACHERS)
+            for task in SELECTED
+        ),
+        mixtures=tuple(
+            MixtureReport(
+                mixture=name,
+                shares=shares,
+                rows_by_teacher={teacher: round(200 * share) for teacher, share in shares.items()},
+                rows_by_task={task: 100 for task in SELECTED},
+                kept_by_teacher={teacher: 200 + 2 * i for i, teacher in enumerate(shares)},
+                rows=200,
+                seed=7,
+            )
+            for name, shares in MIXTURES.items()
+        ),
+        checkpoints=tuple(
+            _checkpoint(student, mixture, batch) for student in STUDENTS for mixture in MIXTURES for batch in BATCHES
+        ),
+        comparisons=tuple(_comparisons(random.Random(2))),
+        verdicts=tuple(_verdicts()),
+        stage_seconds={"generate": 61.25, "train": 3725.0, "judge": 0.4},
+    )
+
+
+@pytest.fixture(scope="session")
+def html(results: Results) -> str:
+    """The page of the whole experiment, drawn once."""
+    return page.render(results)
+
+
+@pytest.fixture
+def empty(results: Results) -> Results:
+    """An experiment of which nothing is done."""
+    return dataclasses.replace(
+        results,
+        versions={},
+        selection=(),
+        accuracies=(),
+        filters=(),
+        mixtures=(),
+        checkpoints=(),
+        comparisons=(),
+        verdicts=(),
+        stage_seconds={},
+    )
+
+
+def _accuracies(dice: random.Random) -> list[Accuracy]:
+    rows = []
+    for task in TASKS:
+        for teacher, parameters in TEACHERS.items():
+            rows += [_accuracy(task, part, "teacher", teacher, parameters, 0.9) for part in ("train", "test")]
+        for student, parameters in STUDENTS.items():
+            rows += [_accuracy(task, part, "baseline", student, parameters, 0.25) for part in ("train", "test")]
+    for task in SELECTED:
+        for student, parameters in STUDENTS.items():
+            for mixture in MIXTURES:
+                for batch in BATCHES:
+                    arm = f"{student} / {mixture} / {batch}"
+                    row = _accuracy(task, "test", "distilled", arm, parameters, dice.uniform(0.3, 0.7))
+                    rows.append(dataclasses.replace(row, student=student, mixture=mixture, batch=batch))
+    return rows
+
+
+def _accuracy(task: str, part: str, role: str, arm: str, parameters: int, share: float) -> Accuracy:
+    n = 80
+    right = round(n * share)
+    return Accuracy(
+        task=task,
+        part=part,  # type: ignore[arg-type]
+        role=role,  # type: ignore[arg-type]
+        arm=arm,
+        student=arm if role == "baseline" else None,
+        mixture=None,
+        batch=None,
+        parameters=parameters,
+        n=n,
+        right=right,
+        wrong=n - right - 3,
+        unparsable=2,
+        truncated=1,
+        unjudged=1,
+        strict=(right - 1) / n,
+        flexible=right / n,
+        judged=None if role == "teacher" else (right + 1) / (n - 1),
+        standard_error=math.sqrt(share * (1 - share) / n),
+        mean_tokens=41.37,
+    )
+
+
+def _checkpoint(student: str, mixture: str, batch: str) -> Checkpoint:
+    per_device, accumulation = map(int, batch.split("x"))
+    updates = BATCHES[batch]
+    recipe = RecipeCard(
+        student=student,
+        mixture=mixture,
+        method="full",
+        rows=200,
+        epochs=2.0,
+        workers=1,
+        per_device_batch_size=per_device,
+        gradient_accumulation_steps=accumulation,
+        updates=updates,
+        samples_per_update=per_device * accumulation,
+        supervised_tokens=16_400,
+        supervised_tokens_per_update=16_400 / updates,
+        learning_rate=1e-3,
+        lr_integral=updates * 5e-4,
+        schedule="cosine",
+        warmup_updates=1,
+        packing=False,
+        overlength="drop",
+        cutoff_tokens=512,
+        rows_dropped=0,
+        rows_cut=0,
+        template_hash="a1b2c3d4",
+        prompt_hash="e5f60718",
+        token_budget=128,
+        engine="vllm 0.29.0 cpu",
+        seed=7,
+    )
+    losses = tuple(0.4 + 2.5 * math.exp(-4 * (i + 1) / updates) for i in range(updates))
+    return Checkpoint(student=student, mixture=mixture, path="model", recipe=recipe, losses=losses, seconds=12.5)
+
+
+def _comparisons(dice: random.Random) -> list[Comparison]:
+    rows = []
+    for student in STUDENTS:
+        for mixture in MIXTURES:
+            for batch in BATCHES:
+                for task in (*SELECTED, "all"):
+                    arm = f"{student} / {mixture} / {batch}"
+                    rows.append(comparison("gain", task, student, student, arm, dice.uniform(-0.1, 0.4)))
+        rows.append(
+            comparison("teacher", "all", student, f"{student} / small / 2x1", f"{student} / large / 2x1", 0.021)
+        )
+        unfair = comparison("declared", "all", student, f"{student} / large / 2x1", f"{student} / mix / 5x4", -0.084)
+        updates = Confound(field="updates", left="120", right="12", note="10.0x fewer updates")
+        rows.append(dataclasses.replace(unfair, confounds=(updates,)))
+    nothing = comparison("teacher", "words", "tiny-student-2m", "small / 2x1", "mix / 2x1", 0.0)
+    unknown = dict.fromkeys(("left_acc", "right_acc", "delta", "ci_low", "ci_high", "p", "p_adjusted", "mde"))
+    return [*rows, dataclasses.replace(nothing, n=0, unscored=80, **unknown)]  # type: ignore[arg-type]
+
+
+def comparison(kind: str, task: str, student: str, left: str, right: str, delta: float) -> Comparison:
+    """A clean comparison with an interval of 8 points either side."""
+    return Comparison(
+        name=f"{right} vs {left}",
+        kind=kind,  # type: ignore[arg-type]
+        task=task,
+        student=student,
+        left=left,
+        right=right,
+        n=160 if task == "all" else 80,
+        unscored=1,
+        left_acc=0.25,
+        right_acc=0.25 + delta,
+        delta=delta,
+        ci_low=delta - 0.08,
+        ci_high=delta + 0.08,
+        p=0.0312 if delta < 0.1 else 0.00002,
+        p_adjusted=0.25 if delta < 0.1 else 0.0004,
+        test="McNemar exact",
+        mde=0.11,
+        confounds=(),
+    )
+
+
+def _verdicts() -> list[Verdict]:
+    rows = []
+    for task in (*SELECTED, "all"):
+        for student in STUDENTS:
+            helped = student == "tiny-student-0.5m"
+            rows.append(
+                Verdict(
+                    task=task,
+                    student=student,
+                    helps="improved" if helped else "undetermined",
+                    best_mixture="mix",
+                    teacher_to_use="tiny-teacher-small" if helped else None,
+                    data_ratio=1.01,
+                    reasons=("mix gains most.", "small and large differ by less than the interval."),
+                )
+            )
+    return rows
