@@ -1,0 +1,156 @@
+"""Confounds: in what two training arms differ beyond the declared treatment.
+
+The ancestor's mixture was trained with batch 5 x accumulation 4 and packing, its single-teacher baselines
+with 2 x 1 and none: ten times fewer updates, so that a difference in scores says nothing about the
+mixture (paper, appendix B). A comparison with any confound yields no verdict.
+
+Data yield is different. If the mixture is the treatment, teachers that solve more items give more rows,
+and at equal epochs more updates: that is what the choice of a teacher does. It is told by `yield_note`
+and is no confound while the updates differ by less than `YIELD_TOLERANCE`. Seeds are noise, not bias,
+and never a confound.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+
+from capgap_ray.records import Confound, RecipeCard
+
+YIELD_TOLERANCE = 1.5
+"""Largest ratio of updates that counts as data yield. The paper's guideline speaks of teachers that yield
+1.3 times the rows, so those must stay comparable; its extreme yields (Dyck, 1.46 and 1.94) change the
+length of training so much that updates alone may explain a gain, and need a control arm with matched
+updates before a verdict. 1.5 lies between; the ancestor's tenfold difference is far beyond."""
+
+_COUNTS = {
+    "samples_per_update": "samples per update",
+    "epochs": "epochs",
+    "learning_rate": "learning rate",
+    "cutoff_tokens": "cut-off",
+    "rows_dropped": "rows dropped",
+    "rows_cut": "rows cut",
+    "token_budget": "tokens to answer",
+}
+_WORDS = {
+    "student": "student",
+    "mixture": "mixture",
+    "method": "method",
+    "schedule": "learning-rate schedule",
+    "packing": "packing",
+    "overlength": "over-length policy",
+    "template_hash": "chat template of training",
+    "prompt_hash": "prompt of evaluation",
+    "engine": "engine of evaluation",
+}
+
+
+def find_confounds(
+    left: RecipeCard, right: RecipeCard, treatment: Collection[str] = ("mixture",)
+) -> tuple[Confound, ...]:
+    """Return every difference beyond the treatment; notes tell right relative to left.
+
+    `treatment` names fields of RecipeCard that are meant to differ. What follows from a declared batch
+    size (fewer updates at equal epochs) is still reported unless declared as well or matched. Equal
+    samples per update reached by another split over devices, accumulation and workers are equal: the
+    trainer weights tokens alike.
+    """
+    found = []
+
+    def note(field: str, text: str) -> None:
+        if field not in treatment:
+            found.append(Confound(field=field, left=_shown(left, field), right=_shown(right, field), note=text))
+
+    natural = "mixture" in treatment and _differ_by_yield(left, right)
+    if left.updates != right.updates and not natural:
+        note("updates", _ratio(left.updates, right.updates, "updates", many=True))
+    for field, name in _COUNTS.items():
+        if not _same(before := getattr(left, field), after := getattr(right, field)):
+            note(field, _ratio(before, after, name, many=field != "learning_rate" and field != "cutoff_tokens"))
+    if left.workers != right.workers and any(c.field == "samples_per_update" for c in found):
+        note("workers", _ratio(left.workers, right.workers, "workers", many=True))
+    if left.warmup_updates != right.warmup_updates and not (natural and _same_warmup_share(left, right)):
+        note("warmup_updates", _ratio(left.warmup_updates, right.warmup_updates, "warm-up updates", many=True))
+    if not _same(left.lr_integral, right.lr_integral) and not _integral_is_declared(left, right, treatment, natural):
+        note("lr_integral", _ratio(left.lr_integral, right.lr_integral, "summed learning rate", many=False))
+    for field, name in _WORDS.items():
+        if getattr(left, field) != getattr(right, field):
+            note(field, f"other {name} ({_shown(left, field)} against {_shown(right, field)})")
+    return tuple(found)
+
+
+def is_confounded(left: RecipeCard, right: RecipeCard, treatment: Collection[str] = ("mixture",)) -> bool:
+    """Return whether the two arms differ in anything beyond the treatment."""
+    return bool(find_confounds(left, right, treatment))
+
+
+def yield_note(left: RecipeCard, right: RecipeCard) -> str | None:
+    """Return in words how the arms' data differ in amount, which belongs to the treatment, or None.
+
+    Told are training rows with the updates that follow from them, and supervised tokens per update,
+    which differ wherever one teacher writes longer chains of thought.
+    """
+    parts = []
+    if left.rows != right.rows:
+        updates = f" and {left.updates} against {right.updates} updates" * (left.updates != right.updates)
+        rows = _ratio(left.rows, right.rows, "training rows", many=True)
+        parts.append(f"{rows} ({left.rows} against {right.rows}){updates}")
+    before, after = left.supervised_tokens_per_update, right.supervised_tokens_per_update
+    if not _same(before, after):
+        tokens = _ratio(before, after, "supervised tokens per update", many=True)
+        parts.append(f"{tokens} ({before:.0f} against {after:.0f})")
+    return "; ".join(parts) or None
+
+
+def _differ_by_yield(left: RecipeCard, right: RecipeCard) -> bool:
+    """Whether the updates differ by no more than the rows explain, and within the tolerance."""
+    if left.samples_per_update != right.samples_per_update or left.epochs != right.epochs:
+        return False
+    if not min(left.updates, right.updates, left.samples_per_update):
+        return False
+    for card in (left, right):
+        expected = card.epochs * math.ceil(card.rows / card.samples_per_update)
+        if abs(card.updates - expected) > max(1.0, card.epochs):  # one update per epoch for rounding
+            return False
+    return max(left.updates, right.updates) / min(left.updates, right.updates) < YIELD_TOLERANCE
+
+
+def _integral_is_declared(left: RecipeCard, right: RecipeCard, treatment: Collection[str], natural: bool) -> bool:
+    """Whether all that makes the summed learning rates differ is declared or data yield."""
+    causes = {
+        field
+        for field in ("updates", "learning_rate", "schedule", "warmup_updates")
+        if getattr(left, field) != getattr(right, field)
+    }
+    excused = set(treatment)
+    if natural:
+        excused |= {"updates", "warmup_updates"} if _same_warmup_share(left, right) else {"updates"}
+    return bool(causes) and causes <= excused
+
+
+def _same_warmup_share(left: RecipeCard, right: RecipeCard) -> bool:
+    """Whether both warm up for the same share of training, or the same number of updates."""
+    if left.warmup_updates == right.warmup_updates:
+        return True
+    shares = [card.warmup_updates / card.updates for card in (left, right)]
+    return abs(shares[0] - shares[1]) * min(left.updates, right.updates) <= 1
+
+
+def _same(left: float, right: float) -> bool:
+    return math.isclose(left, right, rel_tol=1e-9)
+
+
+def _ratio(left: float, right: float, name: str, *, many: bool) -> str:
+    """Return the change from left to right in words: `10.0x fewer updates`, `3 more rows cut`."""
+    more, fewer = ("more", "fewer") if many else ("higher", "lower")
+    direction = more if right > left else fewer
+    low, high = sorted((left, right))
+    if low <= 0:
+        return f"{high - low:g} {direction} {name}"
+    ratio = high / low
+    return f"{ratio:.1f}x {direction} {name}" if ratio >= 1.1 else f"{ratio:.3g}x {direction} {name}"
+
+
+def _shown(card: RecipeCard, field: str) -> str:
+    value = getattr(card, field)
+    return f"{value:g}" if isinstance(value, float) else str(value)
