@@ -49,12 +49,9 @@ class ArmPair:
     confounds: tuple[Confound, ...]
 
     def sentence(self) -> str:
-        """Return `mix / 5x4 against large / 2x1 is confounded: 10.0x fewer updates (updates: 6 and 60)`."""
-        against = f"{self.right} against {self.left}"
-        if not self.confounds:
-            return f"{against} is clean"
-        parts = (f"{c.note} ({c.field}: left {c.left}, right {c.right})" for c in self.confounds)
-        return f"{against} is confounded: {'; '.join(parts)}"
+        """Return `mix / 5x4 against large / 2x1 is confounded: 10.0x fewer updates (updates: 12 against 120)`."""
+        parts = (f"{c.note} ({c.field}: {c.right} against {c.left})" for c in self.confounds)
+        return f"{self.right} against {self.left} is confounded: {'; '.join(parts)}"
 
 
 def short(label: str, student: str | None) -> str:
@@ -127,9 +124,10 @@ def pooled_accuracies(results: Results) -> tuple[tuple[PooledAccuracy, ...], tup
 def best_gain(results: Results, verdict: Verdict) -> Comparison | None:
     """Return the gain behind a verdict: of the best mixture's arms, the largest without confounds."""
     ranked = [
-        ((not c.confounds, c.delta), c)
+        (c.delta, c)
         for c in results.comparisons
         if c.kind == "gain"
+        and not c.confounds
         and (c.student, c.task) == (verdict.student, verdict.task)
         and c.delta is not None
         and verdict.best_mixture in (short(c.right, c.student), split_arm(c.right, c.student)[0])
@@ -163,18 +161,14 @@ def answer(results: Results) -> tuple[str, ...]:
             "There is no answer: no distilled student was compared with its untouched self over all tasks, "
             "and nothing is averaged over nothing.",
         )
-    words = {
-        "improved": "helps",
-        "harmed": "harms",
-        "undetermined": "cannot be told to help or harm",
-    }
+    words = {"improved": "helps", "harmed": "harms", "undetermined": "has no proven effect on"}
     parts = []
     for helps, word in words.items():
         names = [v.student for v in verdicts if v.helps == helps]
         if names:
-            parts.append(f"{word} {len(names)} of {len(verdicts)} ({', '.join(names)})")
-    over = formats.count(len(pooled_tasks(results)), "task")
-    summary = f"Pooled over {over}, chain-of-thought distillation {'; '.join(parts) or 'has no known effect'}."
+            parts.append(f"{word} {len(names)} of {formats.count(len(verdicts), 'student')} ({', '.join(names)})")
+    over = formats.count(len(pooled_tasks(results)), "selected task")
+    summary = f"Over {over} together, chain-of-thought distillation {' and '.join(parts) or words['undetermined']}."
     return (summary, *(_evidence(results, verdict) for verdict in verdicts))
 
 

@@ -39,7 +39,7 @@ def render(results: Results) -> str:
         tasks=findings.pooled_tasks(results),
         unpooled=unpooled,
         unfair=findings.pairs(results.comparisons, confounded=True),
-        clean=findings.pairs(results.comparisons, confounded=False),
+        clean=tables.clean(results),
         accuracy_panels=drawn(figures.accuracy_by_size(results)),
         gain_panels=drawn(figures.gain_by_task(results)),
         loss_panels=drawn(figures.loss_curves(results)),

@@ -252,6 +252,15 @@ def _comparison(c: Comparison) -> tuple[str, ...]:
     )
 
 
+def clean(results: Results) -> Table:
+    """Pairs of arms that differ only in what they are compared for, with the tasks they are compared on."""
+    rows = [
+        (p.student, p.kind, p.right, p.left, ", ".join(p.tasks))
+        for p in findings.pairs(results.comparisons, confounded=False)
+    ]
+    return _table("student | kind | arm | against | tasks", rows)
+
+
 def stages(results: Results) -> Table:
     """Work time per stage, summed over steps."""
     rows = [(name, number(s), formats.duration(s)) for name, s in results.stage_seconds.items()]

@@ -1,0 +1,220 @@
+"""The page: what it says, that nothing in it comes alive, and that it survives missing parts."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from capgap_ray.records import Results
+from capgap_ray.report import figures, page
+
+_HOSTILE = (
+    "<script>alert(1)</script>\"><img src=x onerror=alert(2)>'><a href='javascript:alert(3)'>"
+    "]]><iframe src=//evil></iframe></svg></pre></style><!-- $\\frac{ {{ 7*7 }} _x \x00\ud800 &lt;b&gt;"
+)
+
+
+class _Reader(HTMLParser):
+    """Collects tags with their attributes, and the text outside style sheets."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self._style = False
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._style = tag == "style"
+
+    def handle_endtag(self, tag: str) -> None:
+        self._style = False
+
+    def handle_data(self, data: str) -> None:
+        if not self._style:
+            self.text += data
+
+    @property
+    def flat(self) -> str:
+        return " ".join(self.text.split())
+
+
+def _plant(value: Any, seen: list[int]) -> Any:
+    """Put the hostile text, numbered, in place of every string."""
+    if isinstance(value, str):
+        seen.append(len(seen))
+        return f"{_HOSTILE} {len(seen) % 5}"
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {f.name: _plant(getattr(value, f.name), seen) for f in dataclasses.fields(value)}
+        for kept in ("part", "role", "kind", "task"):
+            # Some literals stay, or the branches behind them would not run.
+            if kept in fields and len(seen) % 3:
+                fields[kept] = getattr(value, kept)
+        return dataclasses.replace(value, **fields)
+    if isinstance(value, tuple):
+        return tuple(_plant(item, seen) for item in value)
+    if isinstance(value, dict):
+        return {_plant(key, seen): _plant(item, seen) for key, item in value.items()}
+    return value
+
+
+def _assert_inert(html: str) -> None:
+    reader = _Reader(html)
+    assert not {tag for tag, _ in reader.tags} & {"script", "img", "iframe", "link", "object", "base", "form"}
+    for tag, attributes in reader.tags:
+        for name, value in attributes.items():
+            assert not name.startswith("on"), (tag, attributes)
+            if name in ("href", "xlink:href", "src", "action"):
+                assert (value or "").startswith("#"), (tag, attributes)
+    assert html.count("<script") == 0 and html.count("<img") == 0
+
+
+def test_the_page_stands_alone(html: str) -> None:
+    assert html.startswith("<!DOCTYPE html>")
+    assert len(html.encode()) < 2_000_000
+    _assert_inert(html)
+    fetched = html.replace("http://www.w3.org/2000/svg", "").replace("http://www.w3.org/1999/xlink", "")
+    assert "http" not in fetched and "url(//" not in fetched and "@import" not in fetched
+    assert '<meta name="viewport"' in html and "@media print" in html
+
+
+def test_sections_come_in_order(html: str) -> None:
+    ids = [a["id"] for tag, a in _Reader(html).tags if tag == "section"]
+    assert ids == ["verdicts", "fair", "size", "gain", "loss", "tables", "made"]
+
+
+def test_it_answers_first(html: str) -> None:
+    text = _Reader(html).flat
+    answer = text.index("distillation helps 1 of 2 students (tiny-student-0.5m)")
+    assert answer < text.index("Verdicts")
+    for part in ("95 % interval +", "adjusted p <0.001", "160 items", "Teacher to use: tiny-teacher-small."):
+        assert part in text
+    assert "has no proven effect on 1 of 2 students (tiny-student-2m)" in text
+
+
+def test_confounded_comparisons_are_told_in_words(html: str) -> None:
+    text = _Reader(html).flat
+    assert text.count("mix / 5x4 against large / 2x1 is confounded: 10.0x fewer updates") == 2
+    assert "2 of 17 compared pairs of arms are confounded" in text
+
+
+def test_every_figure_has_words_a_caption_and_a_table(html: str) -> None:
+    tags = _Reader(html).tags
+    assert sum(tag == "svg" for tag, _ in tags) == 2 + 4 + 2
+    told = [a["aria-label"] or "" for tag, a in tags if tag == "div" and a.get("role") == "img"]
+    assert len(told) == 8 and all(len(words) > 60 for words in told)
+    assert sum(tag == "figcaption" for tag, _ in tags) == sum(tag == "figure" for tag, _ in tags) == 3
+    for section in html.split("<section")[3:6]:
+        assert "<table>" in section
+
+
+def test_the_experiment_is_verbatim(html: str, results: Results) -> None:
+    text = _Reader(html).text
+    assert results.experiment_yaml in text
+    assert results.command in text
+    assert all(f"{name}{version}" in text for name, version in results.versions.items())
+
+
+def test_same_input_same_bytes(html: str, results: Results) -> None:
+    assert page.render(results) == html
+
+
+@pytest.mark.filterwarnings("error")
+def test_nothing_planted_comes_alive(results: Results) -> None:
+    planted = _plant(results, [])
+    html = page.render(planted)
+    html.encode("utf-8")
+    _assert_inert(html)
+    text = _Reader(html).text
+    assert "<script>alert(1)</script>" in text, "shown as text"
+    assert "{{ 7*7 }}" in text and "&lt;b&gt;" in text, "neither evaluated nor unescaped twice"
+
+
+def test_nothing_planted_in_names_comes_alive_in_figures(results: Results) -> None:
+    def rename(text: str) -> str:
+        return text.replace("tiny-", "<script>$\\frac{").replace("mix", '_"><img onerror=x> & $^$')
+
+    def walk(value: Any) -> Any:
+        if isinstance(value, str):
+            return rename(value)
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            fields = {f.name: walk(getattr(value, f.name)) for f in dataclasses.fields(value)}
+            return dataclasses.replace(value, **fields)
+        if isinstance(value, tuple):
+            return tuple(walk(item) for item in value)
+        return {rename(key): walk(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+    hostile = walk(results)
+    drawn = [
+        *figures.accuracy_by_size(hostile)[:1],
+        *figures.gain_by_task(hostile)[:1],
+        *figures.loss_curves(hostile)[:1],
+    ]
+    assert len(drawn) == 3
+    for panel in drawn:
+        _assert_inert(panel.svg)
+        text = _Reader(panel.svg).text
+        assert "$^$" in text and '_"><img onerror=x>' in text, "shown as it is, and in the legend"
+
+
+def _without(results: Results, **changes: Any) -> str:
+    return _Reader(page.render(dataclasses.replace(results, **changes))).flat
+
+
+def test_nothing_done(empty: Results) -> None:
+    text = _without(empty)
+    assert "nothing is averaged over nothing" in text
+    for words in (
+        "Nothing was compared",
+        "No gain was measured",
+        "No training loss",
+        "No student was trained",
+        "There is no verdict",
+    ):
+        assert words in text
+    assert " nan" not in text and "None" not in text
+
+
+def test_baselines_only(results: Results) -> None:
+    accuracies = tuple(a for a in results.accuracies if a.role != "distilled")
+    text = _without(results, accuracies=accuracies, checkpoints=(), comparisons=(), verdicts=(), mixtures=())
+    assert "Untouched students" in text and "teacher tiny-teacher-small" in text
+    assert "There is no answer" in text
+
+
+def test_no_task_selected(results: Results) -> None:
+    selection = tuple(dataclasses.replace(s, selected=False) for s in results.selection)
+    text = _without(results, selection=selection)
+    assert "No student has test scores on every selected task" in text
+
+
+def test_one_student_and_losses_that_are_missing_or_broken(results: Results) -> None:
+    name = "tiny-student-2m"
+    accuracies = tuple(a for a in results.accuracies if not a.arm.startswith("tiny-student-0.5m"))
+    mine = [c for c in results.checkpoints if c.student == name][:3]
+    broken = ((), (float("nan"), float("inf"), 1.0), (float("nan"),))
+    checkpoints = tuple(dataclasses.replace(c, losses=x) for c, x in zip(mine, broken, strict=True))
+    comparisons = tuple(
+        dataclasses.replace(c, ci_low=None, ci_high=None) for c in results.comparisons if c.student == name
+    )
+    text = _without(results, accuracies=accuracies, checkpoints=checkpoints, comparisons=comparisons)
+    assert "480k" not in text and "2.1M" in text
+
+
+def test_long_losses_are_thinned(results: Results) -> None:
+    long = dataclasses.replace(results.checkpoints[0], losses=tuple(float(i) for i in range(20_000)))
+    (panel,) = figures.loss_curves(dataclasses.replace(results, checkpoints=(long,)))
+    assert len(panel.svg) < 60_000
+
+
+def test_matplotlib_and_jinja_are_imported_only_when_needed() -> None:
+    code = "import sys, capgap_ray.report.page as p; print({'matplotlib', 'jinja2', 'numpy'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

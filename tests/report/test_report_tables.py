@@ -1,0 +1,143 @@
+"""Tables as text, their CSV and the terminal's verdicts."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+
+import pytest
+
+from capgap_ray.records import Results
+from capgap_ray.report import findings, formats, tables
+
+
+def _column(table: tables.Table, name: str) -> list[str]:
+    return [row[table.header.index(name)] for row in table.rows]
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [(None, "—"), (0.0, "<0.001"), (0.00099, "<0.001"), (0.0012, "0.0012"), (0.0312, "0.031"), (0.5, "0.50")],
+)
+def test_p_values(p: float | None, text: str) -> None:
+    assert formats.p_value(p) == text
+
+
+def test_points_and_signs() -> None:
+    assert formats.points(0.12345) == "12.3"
+    assert [formats.signed(x) for x in (0.1, -0.1, 0.0, -0.0001, 0.0001, None)] == (
+        ["+10.0", "-10.0", "0.0", "0.0", "0.0", "—"]
+    )
+    assert formats.change(None, None, None) == "—"
+    assert formats.change(0.1, None, None) == "+10.0 [—, —]"
+    assert [formats.size(n) for n in (480_000, 500_000_000, 72_000_000_000, 12)] == ["480k", "0.5B", "72B", "12"]
+    assert [formats.duration(s) for s in (0.4, 61.25, 3725.0)] == ["0.4 s", "1 min 01 s", "1 h 02 min"]
+
+
+def test_wilson_interval() -> None:
+    # Textbook value: 10 of 100.
+    assert findings.wilson(10, 100) == pytest.approx((0.0552, 0.1744), abs=1e-4)
+    low, high = findings.wilson(0, 80)
+    assert low == 0.0 and 0.04 < high < 0.05
+
+
+def test_pooling_sums_right_and_n_over_selected_tasks(results: Results) -> None:
+    arm = "tiny-student-2m / mix / 5x4"
+    parts = [a for a in results.accuracies if a.arm == arm]
+    assert findings.pooled_tasks(results) == ("boxes", "dates")
+    (pooled,) = [a for a in findings.pooled_accuracies(results)[0] if a.arm == arm]
+    assert (pooled.n, pooled.right, pooled.setting) == (160, sum(a.right for a in parts), "5x4")
+    teacher = next(a for a in findings.pooled_accuracies(results)[0] if a.role == "teacher")
+    assert teacher.n == 160, "words is not selected, and training items are not test items"
+
+
+def test_an_arm_without_all_tasks_is_not_pooled(results: Results) -> None:
+    arm = "tiny-student-2m / mix / 5x4"
+    kept = tuple(a for a in results.accuracies if (a.arm, a.task) != (arm, "dates"))
+    pooled, missing = findings.pooled_accuracies(dataclasses.replace(results, accuracies=kept))
+    assert missing == (arm,)
+    assert arm not in {a.arm for a in pooled}
+
+
+def test_best_gain_is_the_largest_clean_one_of_the_best_mixture(results: Results) -> None:
+    verdict = next(v for v in results.verdicts if v.task == "all")
+    best = findings.best_gain(results, verdict)
+    assert best is not None and best.delta is not None
+    found = [c for c in results.comparisons if c.kind == "gain" and c.task == "all"]
+    mine = [c for c in found if c.student == verdict.student and " / mix / " in c.right]
+    assert best.delta == max(c.delta for c in mine if c.delta is not None)
+    unfair = next(c for c in results.comparisons if c.confounds).confounds
+    spoiled = tuple(dataclasses.replace(c, confounds=unfair) if c == best else c for c in results.comparisons)
+    assert findings.best_gain(dataclasses.replace(results, comparisons=spoiled), verdict) != best
+
+
+def test_none_is_a_dash_and_degradations_come_first(results: Results) -> None:
+    table = tables.comparisons(results)
+    changes = _column(table, "change")
+    assert changes[-1] == "—"
+    numbers = [float(change) for change in changes[:-1]]
+    assert numbers == sorted(numbers) and numbers[0] < 0
+    last = dict(zip(table.header, table.rows[-1], strict=True))
+    assert {last[name] for name in ("left accuracy", "right accuracy", "p", "adjusted p", "MDE")} == {"—"}
+    assert last["n"] == "0"
+    judged = _column(tables.accuracies(results, "test"), "judged")
+    assert "—" in judged and "0.0" not in judged
+
+
+def test_yield_tells_whether_counts_add_up(results: Results) -> None:
+    assert set(_column(tables.yields(results), "balanced")) == {"yes"}
+    wrong = dataclasses.replace(results.filters[0], dropped_truncated=0, seen=0)
+    table = tables.yields(dataclasses.replace(results, filters=(wrong,)))
+    assert (_column(table, "balanced"), _column(table, "kept %")) == (["no"], ["—"])
+
+
+def test_recipes_split_into_what_differs_and_what_does_not(results: Results) -> None:
+    varying, same = tables.split_constant(tables.recipes(results), keep=8)
+    assert varying.header[:4] == ("student", "mixture", "batch", "updates")
+    assert ("schedule", "cosine") in same.rows
+    assert not set(varying.header) & {name for name, _ in same.rows}
+    assert len(varying.header) + len(same.rows) == len(tables.recipes(results).header)
+
+
+def test_csv_reads_back_and_holds_no_formula() -> None:
+    cells = ("=1+1", "+cmd|' /C calc'!A0", "-x", "@sum", "\t=1", " =1", "-3.5", "+12.3", "1e-05", 'a,b\n"c"')
+    text = tables.as_csv(tables.Table(tuple(f"h{i}" for i in range(len(cells))), (cells,)))
+    _, row = csv.reader(io.StringIO(text))
+    assert row[:6] == [f"'{cell}" for cell in cells[:6]]
+    assert row[6:] == list(cells[6:])
+
+
+def test_verdict_text(results: Results) -> None:
+    text = tables.verdict_text(results)
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 100
+    assert text.isascii() or set(text) - set(map(chr, range(128))) == {"—"}
+    flat = " ".join(text.split())
+    assert "mix / 5x4 against large / 2x1 is confounded: 10.0x fewer updates (updates: 12 against 120)" in flat
+    pooled = next(line for line in lines if line.startswith("  tiny-student-0.5m"))
+    assert "improved" in pooled and pooled.endswith("tiny-teacher-small")
+    start = lines[1].index("verdict")
+    assert pooled[start:].startswith("improved"), "columns are aligned"
+
+
+def test_verdict_text_keeps_its_width_with_long_and_hostile_names(results: Results) -> None:
+    verdict = dataclasses.replace(
+        results.verdicts[0], student="s" * 90, teacher_to_use="t" * 90, task="all\x1b[31m\n" * 9
+    )
+    pooled = dataclasses.replace(verdict, task="all", student="evil\x1b[2J\r\nname" + "y" * 80)
+    text = tables.verdict_text(dataclasses.replace(results, verdicts=(verdict, pooled), experiment="e\n" * 90))
+    assert max(map(len, text.splitlines())) <= 100
+    assert all(c.isprintable() or c == "\n" for c in text)
+
+
+def test_empty_results_have_headers_and_say_so(empty: Results) -> None:
+    for table in (
+        *(tables.verdicts(empty), tables.pooled(empty), tables.gains(empty), tables.losses(empty)),
+        *(tables.selection(empty), tables.accuracies(empty, "test"), tables.yields(empty)),
+        *(tables.mixtures(empty), tables.recipes(empty), tables.comparisons(empty), tables.clean(empty)),
+    ):
+        assert table.header and table.rows == ()
+        assert tables.as_csv(table).count("\n") == 1
+    assert "No pooled verdict" in tables.verdict_text(empty)
+    assert "nothing is averaged over nothing" in findings.answer(empty)[0]
