@@ -141,14 +141,15 @@ def _same(left: float, right: float) -> bool:
 
 
 def _ratio(left: float, right: float, name: str, *, many: bool) -> str:
-    """Return the change from left to right in words: `10.0x fewer updates`, `3 more rows cut`."""
+    """Return the change from left to right in words: `10.0x fewer updates`, `3 more rows cut`, `0.2 % ...`."""
     more, fewer = ("more", "fewer") if many else ("higher", "lower")
     direction = more if right > left else fewer
     low, high = sorted((left, right))
     if low <= 0:
         return f"{high - low:g} {direction} {name}"
     ratio = high / low
-    return f"{ratio:.1f}x {direction} {name}" if ratio >= 1.1 else f"{ratio:.3g}x {direction} {name}"
+    size = f"{ratio:.1f}x" if ratio >= 1.05 else f"{100 * (ratio - 1):.2g} %"
+    return f"{size} {direction} {name}"
 
 
 def _shown(card: RecipeCard, field: str) -> str:

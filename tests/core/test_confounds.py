@@ -171,7 +171,8 @@ def test_yield_note_tells_rows_updates_and_tokens() -> None:
         "1.3x more training rows (100 against 130) and 26 against 34 updates; "
         "2.5x more supervised tokens per update (1000 against 2500)"
     )
-    assert yield_note(card(), card(rows=5328)) == "1x fewer training rows (5329 against 5328)"
+    even = dataclasses.replace(card(), rows=5328)
+    assert yield_note(card(), even) == "0.019 % fewer training rows (5329 against 5328)"
 
 
 def test_longer_rationales_are_the_treatments_nature() -> None:
