@@ -1,0 +1,226 @@
+"""Verdicts: what it takes to get one, and that confounded comparisons never give one."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+
+from capgap_ray.core.recommendation import select_tasks, shows_difference, verdicts
+from capgap_ray.records import Comparison, Confound, FilterReport, Verdict
+
+TENFOLD = Confound(field="updates", left="1334", right="134", note="10.0x fewer updates")
+PACKING = Confound(field="packing", left="False", right="True", note="other packing (False against True)")
+
+
+def comparison(
+    right: str,
+    delta: float | None,
+    half: float = 0.05,
+    p: float | None = 0.001,
+    left: str = "untouched",
+    **other: Any,
+) -> Comparison:
+    values: dict[str, Any] = {
+        "name": f"{right} v {left}",
+        "kind": "gain" if left == "untouched" else "teacher",
+        "task": "dyck",
+        "student": "s",
+        "left": left,
+        "right": right,
+        "n": 120 if delta is not None else 0,
+        "unscored": 0,
+        "left_acc": 0.4,
+        "right_acc": 0.4 + (delta or 0),
+        "delta": delta,
+        "ci_low": None if delta is None else delta - half,
+        "ci_high": None if delta is None else delta + half,
+        "p": p,
+        "p_adjusted": p,
+        "test": "exact McNemar",
+        "mde": 0.12,
+        "confounds": (),
+    }
+    return Comparison(**(values | other))
+
+
+def verdict(*comparisons: Comparison) -> Verdict:
+    (only,) = verdicts(comparisons, [], ["s"], None)
+    return only
+
+
+def test_the_best_arm_improves() -> None:
+    found = verdict(comparison("small / 2x1", 0.1), comparison("mix / 5x4", 0.2))
+    assert (found.helps, found.best_mixture) == ("improved", "mix")
+    assert found.reasons[0] == (
+        "mix / 5x4 against the untouched student: +20.0 points "
+        "(95 % interval +15.0 to +25.0, adjusted p 0.001, 120 items)"
+    )
+
+
+def test_harm_needs_every_mixture_below_zero() -> None:
+    found = verdict(comparison("small / 2x1", -0.2), comparison("mix / 5x4", -0.1))
+    assert (found.helps, found.best_mixture) == ("harmed", "mix")
+    assert "even the best mixture is below the untouched student" in found.reasons
+    assert verdict(comparison("small", -0.2), comparison("mix", -0.01)).helps == "undetermined"
+
+
+@pytest.mark.parametrize(
+    "gain",
+    [
+        comparison("mix", 0.04),  # interval holds 0
+        comparison("mix", 0.2, p=0.06),  # not significant after adjustment
+        comparison("mix", 0.2, p=None),
+        comparison("mix", -0.04),
+        comparison("mix", -0.2, p=0.06),
+        comparison("mix", 0.0),
+    ],
+)
+def test_undetermined_names_the_smallest_detectable_difference(gain: Comparison) -> None:
+    found = verdict(gain)
+    assert (found.helps, found.best_mixture) == ("undetermined", "mix")
+    assert "the smallest difference these 120 items could have shown is 12 points" in found.reasons[0]
+    assert not shows_difference(gain)
+
+
+def test_too_few_items_are_said_to_be_too_few() -> None:
+    assert "5 items are too few to show any" in verdict(comparison("mix", 0.1, half=0.5, n=5, mde=None)).reasons[0]
+
+
+def test_nothing_scored_is_not_a_zero() -> None:
+    found = verdict(comparison("mix", None, p=None, unscored=7))
+    assert (found.helps, found.best_mixture) == ("undetermined", None)
+    assert found.reasons[0] == "mix against the untouched student: no item has a score on both sides (7 unscored)"
+
+
+@pytest.mark.parametrize("delta", [0.9, -0.9])
+def test_a_confounded_gain_never_yields_a_verdict(delta: float) -> None:
+    found = verdict(comparison("mix / 5x4", delta, confounds=(TENFOLD,)))
+    assert (found.helps, found.best_mixture) == ("undetermined", None)
+    assert "is confounded: 10.0x fewer updates" in found.reasons[0]
+
+
+def test_a_confounded_best_arm_leaves_the_verdict_to_the_others() -> None:
+    found = verdict(comparison("mix", 0.9, confounds=(TENFOLD,)), comparison("small", 0.2))
+    assert (found.helps, found.best_mixture) == ("improved", "small")
+    assert any("mix against the untouched student is confounded" in reason for reason in found.reasons)
+
+
+def test_no_gain_comparison_at_all() -> None:
+    found = verdict(comparison("large", 0.2, left="small"))
+    assert found.helps == "undetermined"
+    assert found.reasons[0] == "no mixture was compared with the untouched student"
+
+
+@pytest.mark.parametrize(("delta", "winner"), [(0.2, "large"), (-0.2, "small")])
+def test_the_better_teacher_is_recommended(delta: float, winner: str) -> None:
+    teachers = comparison("large / 2x1", delta, left="small / 2x1")
+    assert verdict(comparison("large", 0.1), teachers).teacher_to_use == winner
+
+
+def test_teachers_that_cannot_be_told_apart() -> None:
+    found = verdict(comparison("large", 0.1), comparison("large", 0.01, left="small"))
+    assert found.teacher_to_use is None
+    assert "the teachers cannot be told apart" in found.reasons
+    assert any("could have shown is 12 points" in reason for reason in found.reasons)
+
+
+def test_a_confounded_teacher_comparison_never_yields_a_teacher() -> None:
+    mixed = comparison("mix / 5x4", -0.5, left="large / 2x1", confounds=(TENFOLD, PACKING))
+    found = verdict(comparison("mix", 0.1), mixed)
+    assert found.teacher_to_use is None
+    assert (
+        "mix / 5x4 against large / 2x1 is confounded: 10.0x fewer updates; "
+        "other packing (False against True). No verdict is drawn from it"
+    ) in found.reasons
+
+
+def test_one_unbeaten_teacher_of_three() -> None:
+    rows = [
+        comparison("large", 0.2, left="small"),
+        comparison("mix", 0.2, left="large"),
+        comparison("mix", 0.3, left="small"),
+    ]
+    for order in itertools.permutations(rows):
+        assert verdict(*order).teacher_to_use == "mix"
+
+
+def test_two_unbeaten_teachers_and_contradictions_give_none() -> None:
+    two = verdict(comparison("large", 0.2, left="small"), comparison("mix", 0.2, left="small"))
+    assert two.teacher_to_use is None
+    assert "large and mix each beat another, but not one another" in two.reasons
+    turned = verdict(
+        comparison("large / 1x1", 0.2, left="small / 1x1"), comparison("large / 8x1", -0.2, left="small / 8x1")
+    )
+    assert turned.teacher_to_use is None
+    assert "the comparisons contradict each other, so no teacher is recommended" in turned.reasons
+
+
+def test_no_teacher_is_recommended_to_a_student_that_distillation_harms() -> None:
+    found = verdict(comparison("large", -0.3), comparison("large", 0.2, left="small"))
+    assert (found.helps, found.teacher_to_use) == ("harmed", None)
+
+
+def test_declared_comparisons_add_reasons_only() -> None:
+    found = verdict(comparison("mix / 8x1", 0.5, left="mix / 1x1", kind="declared"))
+    assert (found.helps, found.teacher_to_use) == ("undetermined", None)
+    assert any(reason.startswith("mix / 8x1 against mix / 1x1: +50.0 points") for reason in found.reasons)
+
+
+def test_one_verdict_per_task_and_student() -> None:
+    rows = [comparison("mix", 0.2, task=task, student=student) for task in ("dyck", "all") for student in ("s", "t")]
+    found = verdicts(rows, [], ["t", "s", "absent"], None)
+    assert [(v.task, v.student) for v in found] == [
+        (task, student) for task in ("dyck", "all") for student in ("t", "s", "absent")
+    ]
+    assert [v.helps for v in found] == ["improved", "improved", "undetermined"] * 2
+    assert verdicts([], [], ["s"], None) == ()
+
+
+def report(teacher: str, kept: int, task: str = "dyck") -> FilterReport:
+    return FilterReport(
+        teacher=teacher,
+        task=task,
+        seen=100,
+        kept=kept,
+        dropped_wrong=100 - kept,
+        dropped_unparsable=0,
+        dropped_truncated=0,
+        dropped_by_other_teacher=0,
+    )
+
+
+def test_data_ratio_per_task_and_pooled() -> None:
+    rows = [comparison("mix", 0.2), comparison("mix", 0.2, task="all")]
+    filters = [report("L", 92), report("S", 47), report("L", 50, "date"), report("S", 53, "date")]
+    dyck, pooled = verdicts(rows, filters, ["s"], ("L", "S"))
+    assert dyck.data_ratio == 92 / 47
+    assert "L yields 1.96 times the training rows of S (92 against 47), which reaches the 1.3" in dyck.reasons[-1]
+    assert pooled.data_ratio == 1.42
+    assert verdicts(rows, filters, ["s"], None)[0].data_ratio is None
+    assert verdicts(rows, filters, ["s"], ("L", "other"))[0].data_ratio is None
+    reverse = verdicts(rows, filters, ["s"], ("S", "L"))[0]
+    assert "which is below the 1.3" in reverse.reasons[-1]
+    nothing = verdicts(rows, [report("L", 9), report("S", 0)], ["s"], ("L", "S"))[0]
+    assert nothing.data_ratio is None
+    assert nothing.reasons[-1] == "no data ratio: no row of S passed the filter, 9 of L did"
+
+
+def test_selection_by_the_in_context_gap() -> None:
+    teachers = {"dyck": {"a": 0.8, "b": 0.6}, "date": {"a": 0.9, "b": 0.9}, "exact": {"a": 0.9}}
+    students = {"dyck": {"s": 0.3, "t": 0.3}, "date": {"s": 0.7, "t": 0.8}, "exact": {"s": 0.6}}
+    dyck, date, exact = select_tasks(teachers, students, 150, 30)
+    assert (dyck.task, dyck.n, dyck.selected, dyck.threshold_points) == ("dyck", 150, True, 30)
+    assert (dyck.teacher_acc, dyck.student_acc, dyck.gap_points) == pytest.approx((0.7, 0.3, 40))
+    assert (date.selected, exact.selected) == (False, False)
+    assert exact.gap_points == 30
+    per_task = select_tasks(teachers, students, {"dyck": 1, "date": 2, "exact": 3}, 30)
+    assert [s.n for s in per_task] == [1, 2, 3]
+
+
+def test_selection_needs_both_sides() -> None:
+    with pytest.raises(ValueError, match="task dyck has no accuracies of students"):
+        select_tasks({"dyck": {"a": 1.0}}, {}, 1, 30)
+    with pytest.raises(ValueError, match="task dyck has no accuracies of teachers"):
+        select_tasks({"dyck": {}}, {"dyck": {"s": 1.0}}, 1, 30)
