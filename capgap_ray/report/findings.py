@@ -49,9 +49,14 @@ class ArmPair:
     confounds: tuple[Confound, ...]
 
     def sentence(self) -> str:
-        """Return `mix / 5x4 against large / 2x1 is confounded: 10.0x fewer updates (updates: 12 against 120)`."""
-        parts = (f"{c.note} ({c.field}: {c.right} against {c.left})" for c in self.confounds)
-        return f"{self.right} against {self.left} is confounded: {'; '.join(parts)}"
+        """Return `mix / 5x4 against large / 2x1 is confounded: 10.0x fewer updates (12 against 120)`."""
+        return f"{self.right} against {self.left} is confounded: {'; '.join(map(difference, self.confounds))}"
+
+
+def difference(confound: Confound) -> str:
+    """Return one difference in words with both sizes, right against left as everywhere in the report."""
+    words = confound.note.removesuffix(f" ({confound.left} against {confound.right})")
+    return f"{words} ({confound.right} against {confound.left})"
 
 
 def short(label: str, student: str | None) -> str:

@@ -239,7 +239,7 @@ def comparisons(results: Results) -> Table:
     """Every comparison, right minus left in points, the worst degradation first, unmeasured ones last."""
     worst_first = sorted(results.comparisons, key=lambda c: (c.delta is None, c.delta or 0.0))
     header = "kind | student | task | left | right | n | unscored | left accuracy | right accuracy | change"
-    columns = f"{header} | 95 % low | 95 % high | p | adjusted p | MDE | test | confounds"
+    columns = f"{header} | 95 % low | 95 % high | p | adjusted p | MDE | test | confounds (right against left)"
     return _table(columns, [_comparison(c) for c in worst_first])
 
 
@@ -248,7 +248,7 @@ def _comparison(c: Comparison) -> tuple[str, ...]:
         *(c.kind, c.student, c.task, findings.short(c.left, c.student), findings.short(c.right, c.student)),
         *(str(c.n), str(c.unscored), points(c.left_acc), points(c.right_acc)),
         *(signed(c.delta), signed(c.ci_low), signed(c.ci_high), p_value(c.p), p_value(c.p_adjusted)),
-        *(points(c.mde), c.test, "; ".join(f"{d.field}: {d.note}" for d in c.confounds) or "none"),
+        *(points(c.mde), c.test, "; ".join(map(findings.difference, c.confounds)) or "none"),
     )
 
 

@@ -8,7 +8,7 @@ import io
 
 import pytest
 
-from capgap_ray.records import Results
+from capgap_ray.records import Confound, Results
 from capgap_ray.report import findings, formats, tables
 
 
@@ -72,6 +72,11 @@ def test_best_gain_is_the_largest_clean_one_of_the_best_mixture(results: Results
     assert findings.best_gain(dataclasses.replace(results, comparisons=spoiled), verdict) != best
 
 
+def test_differences_read_right_against_left_like_the_pair() -> None:
+    packing = Confound(field="packing", left="False", right="True", note="other packing (False against True)")
+    assert findings.difference(packing) == "other packing (True against False)"
+
+
 def test_none_is_a_dash_and_degradations_come_first(results: Results) -> None:
     table = tables.comparisons(results)
     changes = _column(table, "change")
@@ -114,7 +119,7 @@ def test_verdict_text(results: Results) -> None:
     assert max(map(len, lines)) <= 100
     assert text.isascii() or set(text) - set(map(chr, range(128))) == {"—"}
     flat = " ".join(text.split())
-    assert "mix / 5x4 against large / 2x1 is confounded: 10.0x fewer updates (updates: 12 against 120)" in flat
+    assert "mix / 5x4 against large / 2x1 is confounded: 10.0x fewer updates (12 against 120)" in flat
     pooled = next(line for line in lines if line.startswith("  tiny-student-0.5m"))
     assert "improved" in pooled and pooled.endswith("tiny-teacher-small")
     start = lines[1].index("verdict")
