@@ -31,9 +31,7 @@ def filter_rationales(
             "Give a teacher without rationales an empty sequence."
         )
     task = _one_task(by_teacher)
-    right_items = {
-        name: {r.example_id for r in rows if r.outcome == "right"} for name, rows in by_teacher.items()
-    }
+    right_items = {name: {r.example_id for r in rows if r.outcome == "right"} for name, rows in by_teacher.items()}
     everyones = set.intersection(*right_items.values())
 
     seen = by_teacher[teacher]
@@ -61,9 +59,7 @@ def _one_task(by_teacher: Mapping[str, Sequence[Rationale]]) -> str:
             if row.teacher != name:
                 raise ValueError(f"a rationale of teacher {row.teacher!r} stands under {name!r}")
             if (row.example_id, row.sample) in keys:
-                raise ValueError(
-                    f"teacher {name!r}: item {row.example_id!r}, sample {row.sample} occurs twice"
-                )
+                raise ValueError(f"teacher {name!r}: item {row.example_id!r}, sample {row.sample} occurs twice")
             keys.add((row.example_id, row.sample))
             tasks.add(row.task)
     if len(tasks) > 1:

@@ -47,7 +47,7 @@ def mix(
             owners[item] = owners.get(item, 0) | 1 << index
     available = _available(Counter(owners.values()), len(teachers))
 
-    exact = [Fraction(repr(shares[teacher])) for teacher in teachers]
+    exact = [Fraction(repr(float(shares[teacher]))) for teacher in teachers]
     total = _largest_total(exact, available) if rows is None else rows
     counts = _largest_remainder(exact, total)
     if total < 1 or not _feasible(counts, available):

@@ -37,9 +37,7 @@ def few_shot_messages(
     return (Message(role="system", content=instruction + "\n\n"), user)
 
 
-def plain_prompt(
-    description: str, shots: Sequence[tuple[str, str]], question: str, delimiter: str = ""
-) -> str:
+def plain_prompt(description: str, shots: Sequence[tuple[str, str]], question: str, delimiter: str = "") -> str:
     """Return the same prompt as one string for models without a chat template.
 
     The description is used verbatim: the harness's task files end it with the blank line themselves.
