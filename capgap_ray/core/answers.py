@@ -33,7 +33,7 @@ _SPACE = "".join(char for char in map(chr, range(0x3001)) if char.isspace())
 _MARKUP = _SPACE + "*_`$\"'“”‘’"
 _SENTENCE_END = re.compile(r"[.!?;][*_`$\"']{0,4}(?:\s|$)")
 _BRACKET_RUN = re.compile(r"[\[\](){}<>\s,\\*_`$\"']*")
-_HEDGE = re.compile(r"\b(?:or|and|not|nor|either|neither|maybe|perhaps|possibly|both|but)\b|[/|]", re.IGNORECASE)
+_HEDGE = re.compile(r"\b(?:or|and|not|nor|either|neither|maybe|perhaps|possibly|both|but)\b", re.IGNORECASE)
 
 
 def kind_of(target: str, choices: Sequence[str]) -> AnswerKind:
@@ -191,6 +191,7 @@ def _option_letter(answer: str, choices: Sequence[str]) -> str | None:
         text = _folded(text)
         return chr(ord("A") + texts.index(text)) if texts.count(text) == 1 else None
 
+    answer = re.sub(r"^(?:option|choice|answer)\s+(?=\(?[A-Z]\b)", "", answer, flags=re.IGNORECASE)
     if alone := re.fullmatch(r"\(?([A-Za-z])\)?", answer):
         return alone[1].upper()
     stated = re.match(r"(?:\(([A-Za-z])\)|([A-Z])[):.])[\s:,.–—-]*", answer)
@@ -199,7 +200,7 @@ def _option_letter(answer: str, choices: Sequence[str]) -> str | None:
     letter, rest = (stated[1] or stated[2]).upper(), answer[stated.end() :].strip(_MARKUP)
     if _folded(rest) in texts:
         return letter if letter_of(rest) == letter else None
-    hedged = _HEDGE.search(rest) or re.search(r"\([A-Za-z]\)|\b[B-HJ-Z]\b", rest)
+    hedged = _HEDGE.search(rest) or re.search(r"\([A-Za-z]\)|\b[B-HJ-Z]\b|^\W*[A-Za-z]\W*$", rest)
     return None if hedged else letter
 
 
