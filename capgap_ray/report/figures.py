@@ -123,8 +123,7 @@ def gain_by_task(results: Results) -> tuple[Panel, ...]:
     for c in results.comparisons:
         if c.kind == "gain" and c.delta is not None and math.isfinite(c.delta):
             groups.setdefault((c.student, findings.split_arm(c.right, c.student)[1]), []).append(c)
-    drawn = [c for group in groups.values() for c in group]
-    ends = [100 * x for c in drawn for x in (c.delta, c.ci_low, c.ci_high, 0.0) if x is not None]
+    ends = [0.0, *(x for group in groups.values() for c in group for x in _interval(c))]
     styles = _styles(results)
 
     def panel(student: str, setting: str, group: Sequence[Comparison]) -> Panel:
@@ -137,14 +136,15 @@ def gain_by_task(results: Results) -> tuple[Panel, ...]:
             handles = []
             for i, name in enumerate(names):
                 style = styles[name]
-                for c in group:
-                    if findings.split_arm(c.right, student)[0] != name or c.delta is None:
-                        continue
-                    y = tasks.index(c.task) + (i - (len(names) - 1) / 2) * step
-                    low, high = (c.delta if end is None else end for end in (c.ci_low, c.ci_high))
-                    axes.plot([100 * low, 100 * high], [y, y], color=style.colour, linewidth=1.4)
-                    fill = "white" if c.confounds else style.colour
-                    axes.plot([100 * c.delta], [y], style.marker, color=style.colour, mfc=fill, markersize=5)
+                mine = [c for c in group if findings.split_arm(c.right, student)[0] == name]
+                shift = (i - (len(names) - 1) / 2) * step
+                for hollow in (False, True):
+                    shown = [_interval(c) for c in mine if bool(c.confounds) is hollow]
+                    ys = [tasks.index(c.task) + shift for c in mine if bool(c.confounds) is hollow]
+                    fill = "white" if hollow else style.colour
+                    axes.hlines(ys, [s[0] for s in shown], [s[2] for s in shown], color=style.colour, linewidth=1.4)
+                    middles = [s[1] for s in shown]
+                    axes.plot(middles, ys, style.marker, color=style.colour, mfc=fill, markersize=5)
                 handles.append(axes.plot([], [], style.marker, color=style.colour, markersize=5)[0])
             axes.set_yticks(range(len(tasks)), [_label(t if t != findings.POOLED else "all tasks") for t in tasks])
             axes.set_ylim(len(tasks) - 0.5, -0.5)
@@ -199,6 +199,13 @@ def loss_curves(results: Results) -> tuple[Panel, ...]:
         return Panel(student, f"Training loss of {student}. {told}.", _svg(student, 3.2 + 0.1 * len(group), draw))
 
     return tuple(panel(student, group) for student, group in by_student.items())
+
+
+def _interval(c: Comparison) -> tuple[float, float, float]:
+    """Return low, delta and high in points; an unknown end lies on the marker, so no bar is seen there."""
+    assert c.delta is not None
+    low, high = (x if x is not None and math.isfinite(x) else c.delta for x in (c.ci_low, c.ci_high))
+    return 100 * low, 100 * c.delta, 100 * high
 
 
 def _batch(checkpoint: Checkpoint) -> str:
@@ -267,7 +274,7 @@ def _inline(document: str) -> str:
     """
     svg = document[document.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'<g id="[^"]*"', "<g", svg)
+    svg = re.sub(r"\n\s+", "\n", re.sub(r'<g id="[^"]*"', "<g", svg))
     return re.sub(
         r'^<svg [^>]*?(viewBox="[^"]*")[^>]*>',
         r'<svg xmlns:xlink="http://www.w3.org/1999/xlink" xmlns="http://www.w3.org/2000/svg" \1>',

@@ -202,7 +202,7 @@ def test_one_student_and_losses_that_are_missing_or_broken(results: Results) -> 
     broken = ((), (float("nan"), float("inf"), 1.0), (float("nan"),))
     checkpoints = tuple(dataclasses.replace(c, losses=x) for c, x in zip(mine, broken, strict=True))
     comparisons = tuple(
-        dataclasses.replace(c, ci_low=None, ci_high=None) for c in results.comparisons if c.student == name
+        dataclasses.replace(c, ci_low=None, ci_high=float("nan")) for c in results.comparisons if c.student == name
     )
     text = _without(results, accuracies=accuracies, checkpoints=checkpoints, comparisons=comparisons)
     assert "480k" not in text and "2.1M" in text
