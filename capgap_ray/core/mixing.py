@@ -20,6 +20,7 @@ from fractions import Fraction
 from capgap_ray.records import MixtureReport, TrainingExample
 
 _SHARE_TOLERANCE = 1e-9
+_FINEST_SHARE = 1_000_000  # shares are read as fractions with at most this denominator
 
 
 def mix(
@@ -47,7 +48,8 @@ def mix(
             owners[item] = owners.get(item, 0) | 1 << index
     available = _available(Counter(owners.values()), len(teachers))
 
-    exact = [Fraction(repr(float(shares[teacher]))) for teacher in teachers]
+    # A share written as 1 / 3 is meant as a third: equal remainders must be equal, and go by name.
+    exact = [Fraction(shares[teacher]).limit_denominator(_FINEST_SHARE) for teacher in teachers]
     total = _largest_total(exact, available) if rows is None else rows
     counts = _largest_remainder(exact, total)
     if total < 1 or not _feasible(counts, available):
@@ -85,7 +87,7 @@ def mixture_report(
 
 def _checked_teachers(pools: Mapping[str, Sequence[TrainingExample]], shares: Mapping[str, float]) -> list[str]:
     stated = ", ".join(f"{teacher}: {share}" for teacher, share in shares.items())
-    if not all(share > 0 for share in shares.values()):
+    if not all(share >= 1 / _FINEST_SHARE for share in shares.values()):
         raise ValueError(f"shares must be positive, got {{{stated}}}; leave out a teacher that gives nothing")
     if not abs(sum(shares.values()) - 1) <= _SHARE_TOLERANCE:
         raise ValueError(f"shares must sum to 1, got {{{stated}}} = {sum(shares.values())}")

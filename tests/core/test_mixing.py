@@ -83,12 +83,19 @@ def test_thirds_round_to_whole_rows() -> None:
     assert Counter(r.teacher for r in rows) == {"a": 4, "b": 3, "c": 3}
 
 
+def test_equal_remainders_go_by_name_despite_rounded_floats() -> None:
+    pools = {name: pool(name, range(10)) for name in "abc"}
+    rows = mix(pools, {"a": 8 / 12, "b": 2 / 12, "c": 2 / 12}, seed=0, rows=2)
+    assert Counter(r.teacher for r in rows) == {"a": 2}
+
+
 @pytest.mark.parametrize(
     ("shares", "rows", "message"),
     [
         ({"small": 0.8, "large": 0.3}, None, r"sum to 1, got \{small: 0.8, large: 0.3\}"),
         ({"small": 1.0, "large": 0.0}, None, "positive.*large: 0.0"),
         ({"small": 1.5, "large": -0.5}, None, "positive.*large: -0.5"),
+        ({"small": 1 - 1e-8, "large": 1e-8}, None, "positive.*large: 1e-08"),
         ({"small": float("nan"), "large": 0.5}, None, "positive"),
         ({}, None, "sum to 1"),
         ({"small": 0.5, "huge": 0.5}, None, "no rows of teacher huge passed the filter"),
