@@ -61,7 +61,7 @@ def verdicts(results: Results) -> Table:
                 p_value(gain.p_adjusted if gain else None),
                 formats.optional(v.teacher_to_use),
                 number(v.data_ratio, 2),
-                formats.optional(" ".join(v.reasons)),
+                formats.optional("; ".join(v.reasons)),
             )
         )
     header = "student | task | verdict | best arm | gain | 95 % low | 95 % high | adjusted p | teacher to use"

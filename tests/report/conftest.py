@@ -250,7 +250,7 @@ def _verdicts() -> list[Verdict]:
                     best_mixture="mix",
                     teacher_to_use="tiny-teacher-small" if helped else None,
                     data_ratio=1.01,
-                    reasons=("mix gains most.", "small and large differ by less than the interval."),
+                    reasons=("mix gains most", "the teachers cannot be told apart"),
                 )
             )
     return rows
