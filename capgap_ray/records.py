@@ -50,10 +50,17 @@ class Example:
     """The gold answer as the task gives it, e.g. `(B)`."""
     choices: tuple[str, ...] = ()
     """Option texts in the order of their letters; empty where the task has none."""
-    messages: tuple[Message, ...] = ()
-    """The few-shot chat prompt of evaluation, every model's the same."""
     train_messages: tuple[Message, ...] = ()
-    """The same prompt without shots: the input side of supervised fine-tuning."""
+    """The prompt without shots: the input side of supervised fine-tuning."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One prompt for an engine. In evaluation it is the few-shot chat prompt, the same for every model."""
+
+    example_id: str
+    task: str
+    messages: tuple[Message, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from capgap_ray.core.splitting import split
-from capgap_ray.records import Example, Message, content_id
+from capgap_ray.records import Example, Message, Request, content_id
 
 
 class Task:
@@ -51,23 +51,29 @@ class Task:
         )
         return tuple(Message(role=turn["role"], content=turn["content"]) for turn in json.loads(rendered))
 
-    def examples(self, *, train: int, test: int, seed: int, shots: int) -> list[Example]:
-        """The items of both parts with their prompts, train first."""
+    def examples(self, *, train: int, test: int, seed: int) -> list[Example]:
+        """The items of both parts, train first."""
         parts = split(self._questions, train, test, seed)
-        return [self._example(index, part, shots) for part, indexes in enumerate(parts) for index in indexes]
+        return [
+            Example(
+                id=self._id(index),
+                task=self.name,
+                split="test" if part else "train",
+                question=self._questions[index],
+                target=self._targets[index],
+                choices=tuple(self._docs[index].get("choices") or ()),
+                train_messages=self._messages(self._docs[index], 0),
+            )
+            for part, indexes in enumerate(parts)
+            for index in indexes
+        ]
 
-    def _example(self, index: int, part: int, shots: int) -> Example:
-        doc = self._docs[index]
-        return Example(
-            id=self._id(index),
-            task=self.name,
-            split="test" if part else "train",
-            question=self._questions[index],
-            target=self._targets[index],
-            choices=tuple(doc.get("choices") or ()),
-            messages=self._messages(doc, shots),
-            train_messages=self._messages(doc, 0),
-        )
+    def requests(self, examples: Sequence[Example], shots: int) -> list[Request]:
+        """The few-shot prompt of each example."""
+        return [
+            Request(example_id=each.id, task=each.task, messages=self._messages(self._by_id[each.id], shots))
+            for each in examples
+        ]
 
     @functools.cached_property
     def _by_id(self) -> dict[str, dict[str, Any]]:

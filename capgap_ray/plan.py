@@ -1,0 +1,267 @@
+"""Experiment -> steps. THE MAIN FLOW: read this first, top to bottom.
+
+    examples -> few-shot accuracy of every model on training items -> task selection
+             -> teacher rationales -> own-correct filter -> mixtures -> SFT over the grid
+             -> predictions of untouched and distilled students on the test items
+             -> rule score -> judge -> (analysis.py) comparisons -> verdicts -> report
+
+Nothing here runs anything: steps are identities. Equal steps are one step, so a grid shares every
+rationale, baseline and mixture, and whatever a store already holds is never built again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from capgap_ray.artifacts.step import Step, unique
+from capgap_ray.catalog.judges import JUDGE_PROMPTS
+from capgap_ray.catalog.models import MODELS, Model, ModelSpec, resolve
+from capgap_ray.catalog.tasks import task_path
+from capgap_ray.experiment import Experiment, ExperimentError, Sft
+from capgap_ray.tasks import fingerprint
+
+VERSIONS = {"examples": 1, "complete": 1, "score": 1, "mix": 1, "train": 1, "judge": 1}
+"""Raised when a stage's code changes what it computes; old results then stay, unread."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """One model's completions of one slice of one task, with their scores."""
+
+    complete: Step
+    score: Step
+    judge: Step | None = None
+    """Only for what is reported: test items."""
+
+    @property
+    def last(self) -> Step:
+        return self.judge or self.score
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One point of the grid: a student, a mixture, a recipe."""
+
+    student: Model
+    mixture: str
+    sft: Sft
+    train: Step
+
+    @property
+    def arm(self) -> str:
+        """What differs from other cells of the student, e.g. `mix / 5x4`."""
+        return f"{self.mixture} / {self.sft.batch}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Everything an experiment is made of."""
+
+    experiment: Experiment
+    models: Mapping[str, Model]
+    """Name -> model, of students, teachers and judge."""
+    tasks: tuple[str, ...]
+    """Tasks that go on after selection."""
+    examples: dict[str, Step] = field(default_factory=dict)
+    measured: dict[tuple[str, str], Scored] = field(default_factory=dict)
+    """(model, task) -> few-shot on the first training items: what selection rests on."""
+    rationales: dict[tuple[str, str], tuple[Scored, ...]] = field(default_factory=dict)
+    """(teacher role, task) -> all training items; the first slice is the measured one."""
+    mixtures: dict[str, Step] = field(default_factory=dict)
+    cells: list[Cell] = field(default_factory=list)
+    baselines: dict[tuple[str, str], Scored] = field(default_factory=dict)
+    """(model, task) -> few-shot on the test items, untouched students and teachers."""
+    predictions: dict[tuple[str, str], Scored] = field(default_factory=dict)
+    """(train step's key, task) -> the distilled student on the same items with the same prompt."""
+
+    def measuring(self) -> list[Step]:
+        """What has to be built before tasks can be selected."""
+        return unique(scored.score for scored in self.measured.values())
+
+    def steps(self) -> list[Step]:
+        """All unique steps, inputs first."""
+        return unique(
+            [*self.measuring()]
+            + [scored.score for slices in self.rationales.values() for scored in slices]
+            + [cell.train for cell in self.cells]
+            + [scored.last for scored in (*self.baselines.values(), *self.predictions.values())]
+        )
+
+    def teachers(self) -> dict[str, Model]:
+        """Role -> model."""
+        return {role: self.models[name] for role, name in self.experiment.teachers.items()}
+
+    def students(self) -> list[Model]:
+        return [self.models[name] for name in self.experiment.students]
+
+
+def resolve_models(experiment: Experiment) -> dict[str, Model]:
+    """Look up every model the experiment names. Raises ExperimentError on one that is unknown or unusable."""
+    specs = {
+        **MODELS,
+        **{
+            name: ModelSpec(source=each.source, revision=each.revision, parameters=each.parameters)
+            for name, each in experiment.models.items()
+        },
+    }
+    found = {}
+    for field_name, names in (
+        ("students", experiment.students),
+        ("teachers", tuple(experiment.teachers.values())),
+        ("judge.model", (experiment.judge.model,)),
+    ):
+        for name in names:
+            if name not in specs:
+                known = ", ".join(specs)
+                raise ExperimentError(
+                    f"{field_name}: model {name!r} is unknown; describe it under `models`, or use one of {known}"
+                )
+            try:
+                found[name] = resolve(name, specs[name])
+            except ValueError as error:
+                raise ExperimentError(f"{field_name}: {error}") from None
+    for student in experiment.students:
+        for role, teacher in experiment.teachers.items():
+            if found[student].parameters >= found[teacher].parameters and not experiment.allow_larger_student:
+                raise ExperimentError(
+                    f"students: {student} ({found[student].parameters:,} parameters) is not smaller than teacher "
+                    f"{role}, {teacher} ({found[teacher].parameters:,}); remove it or set allow_larger_student: true"
+                )
+    return found
+
+
+def plan(experiment: Experiment, models: Mapping[str, Model], selected: Iterable[str] | None = None) -> Plan:
+    """Expand the experiment; `selected` are the tasks that passed selection, None before it is known.
+
+    Raises ExperimentError on an unknown task or judge prompt.
+    """
+    if experiment.judge.prompt not in JUDGE_PROMPTS:
+        known = ", ".join(JUDGE_PROMPTS)
+        raise ExperimentError(f"judge.prompt: {experiment.judge.prompt!r} is unknown; known: {known}")
+    tasks = experiment.tasks if selected is None else tuple(selected)
+    made = Plan(experiment=experiment, models=models, tasks=tasks)
+
+    # 1. Items and prompts of every task: both parts, few-shot for evaluation and bare for training.
+    for task in experiment.tasks:
+        made.examples[task] = _examples(experiment, task)
+
+    # 2. Few-shot accuracy of every model on the first training items. Selection sees nothing else.
+    candidates = [*made.teachers().values(), *made.students()]
+    first = experiment.selection.items
+    for task in experiment.tasks:
+        for model in candidates:
+            made.measured[model.name, task] = _score(experiment, made.examples[task], model, "train", 0, first)
+
+    # 3. Teacher rationales: the rest of the training items, and the measured ones again for free.
+    for task in tasks:
+        for role, model in made.teachers().items():
+            slices = [made.measured[model.name, task]]
+            if experiment.split.train > first:
+                rest = _score(experiment, made.examples[task], model, "train", first, experiment.split.train)
+                slices.append(rest)
+            made.rationales[role, task] = tuple(slices)
+
+    # 4. Filter and mix. A mixture reads its own teachers' rationales, or all of them if the filter does.
+    for name, shares in experiment.mixtures.items():
+        roles = list(experiment.teachers) if experiment.filter.across_teachers else sorted(shares)
+        made.mixtures[name] = Step(
+            stage="mix",
+            version=VERSIONS["mix"],
+            params={
+                "mixture": dict(shares),
+                "slices": [[role, task, len(made.rationales[role, task])] for role in roles for task in tasks],
+                "across_teachers": experiment.filter.across_teachers,
+                "seed": experiment.sft.seed,
+            },
+            inputs=tuple(
+                step
+                for role in roles
+                for task in tasks
+                for step in (made.examples[task], *(scored.score for scored in made.rationales[role, task]))
+            ),
+            label=name,
+        )
+
+    # 5. The grid: students x mixtures x the axes' product.
+    for student in made.students():
+        for name, mixture in made.mixtures.items():
+            for sft in experiment.grid():
+                train = Step(
+                    stage="train",
+                    version=VERSIONS["train"],
+                    params={"student": student.identity, "sft": sft.model_dump(mode="json")},
+                    inputs=(mixture,),
+                    label=f"{student.name}-{name}-{sft.batch}",
+                )
+                made.cells.append(Cell(student=student, mixture=name, sft=sft, train=train))
+
+    # 6. Test items, opened here and nowhere else: every untouched model, then every distilled student,
+    #    with the same prompt, budget and engine (pitfall 1), scored by rules and by the judge.
+    judge = models[experiment.judge.model]
+    for task in tasks:
+        for model in candidates:
+            scored = _score(experiment, made.examples[task], model, "test", 0, experiment.split.test)
+            made.baselines[model.name, task] = _judged(experiment, scored, judge)
+        for cell in made.cells:
+            scored = _score(experiment, made.examples[task], cell.train, "test", 0, experiment.split.test)
+            made.predictions[cell.train.key, task] = _judged(experiment, scored, judge)
+    return made
+
+
+def _examples(experiment: Experiment, task: str) -> Step:
+    try:
+        path = task_path(task)
+    except ValueError as error:
+        raise ExperimentError(f"tasks: {error}") from None
+    return Step(
+        stage="examples",
+        version=VERSIONS["examples"],
+        params={
+            "task": task,
+            "fingerprint": fingerprint(path),
+            "split": experiment.split.model_dump(),
+            "shots": experiment.prompt.shots,
+        },
+        label=task,
+    )
+
+
+def _score(experiment: Experiment, examples: Step, runs: Model | Step, part: str, start: int, stop: int) -> Scored:
+    """Completions of one slice by a model, or by the checkpoint that a train step makes, and their rule scores."""
+    task = str(examples.params["task"])
+    who, inputs = (runs.label, (examples, runs)) if isinstance(runs, Step) else (runs.name, (examples,))
+    label = f"{who}-{task}-{part}-{start}-{stop}"
+    complete = Step(
+        stage="complete",
+        version=VERSIONS["complete"],
+        params={
+            "model": None if isinstance(runs, Step) else runs.identity,
+            "part": part,
+            "start": start,
+            "stop": stop,
+            "sampling": experiment.sampling.model_dump(),
+            "engine": experiment.engine.model_dump(),
+        },
+        inputs=inputs,
+        label=label,
+    )
+    score = Step(stage="score", version=VERSIONS["score"], params={}, inputs=(examples, complete), label=label)
+    return Scored(complete=complete, score=score)
+
+
+def _judged(experiment: Experiment, scored: Scored, judge: Model) -> Scored:
+    prompt = JUDGE_PROMPTS[experiment.judge.prompt]
+    step = Step(
+        stage="judge",
+        version=VERSIONS["judge"],
+        params={
+            "judge": judge.identity,
+            "system": prompt.system,
+            "user_template": prompt.user_template,
+            "engine": experiment.engine.model_dump(),
+        },
+        inputs=(scored.score,),
+        label=scored.score.label,
+    )
+    return Scored(complete=scored.complete, score=scored.score, judge=step)

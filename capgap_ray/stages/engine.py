@@ -1,0 +1,184 @@
+"""The only file that knows vLLM: one process, one engine per architecture, weights swapped in place.
+
+Runs vLLM inside the calling process (no engine sub-process: each would import torch and vllm again), on a GPU
+as on a CPU. A model whose architecture is already loaded is read into the standing engine, which takes a tenth
+of a second for a tiny model where a new engine takes many.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from capgap_ray.records import Message
+
+ENVIRONMENT = {
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # engine in this process
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # "auto" pins all engines of a node to the same cores
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "TQDM_DISABLE": "1",
+}
+"""Must be set before vllm is imported; `inference.py` starts the actor's process with it."""
+
+_KV_BYTES_CPU = 512 << 20
+"""KV cache per engine on a CPU. Given in bytes, it skips vLLM's demand for 92 % of the node's memory."""
+_RESIDENT_CPU, _RESIDENT_GPU = 8, 1
+"""Engines kept per process. On a GPU the next architecture replaces the last."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoding:
+    """How to generate; one setting for all requests of a call."""
+
+    temperature: float
+    top_p: float
+    max_tokens: int
+    stop: tuple[str, ...]
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """What came back for one request."""
+
+    text: str
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class WeightReloader:
+    """vLLM worker extension: read other weights of the same architecture into the standing engine."""
+
+    def reload_from(self, path: str) -> None:
+        self.reload_weights(weights_path=path)  # type: ignore[attr-defined]
+        head = getattr(self.model_runner.get_model(), "lm_head", None)  # type: ignore[attr-defined]
+        if hasattr(head, "cpu_linear"):
+            # vLLM's CPU backend keeps a packed copy of a tied head, which its reload leaves as it was.
+            head.quant_method.process_weights_after_loading(head)
+
+
+class Engine:
+    """Chat completions by any model that fits the settings."""
+
+    def __init__(self, dtype: str, max_model_len: int) -> None:
+        self._dtype = dtype
+        self._max_model_len = max_model_len
+        self._engines: dict[str, Any] = {}
+        self._loaded: dict[str, str] = {}
+        """Architecture -> source of the weights now in its engine."""
+
+    def complete(self, source: str, chats: Sequence[Sequence[Message]], decoding: Decoding) -> list[Output]:
+        """Generate one completion per chat, in order.
+
+        `source` is a folder or Hub id. Raises ValueError if a prompt with its token budget exceeds the context.
+        """
+        from vllm import SamplingParams, TokensPrompt
+
+        engine = self._load(source)
+        tokenizer = engine.get_tokenizer()
+        prompts = [self._tokenize(tokenizer, chat, decoding.max_tokens, source) for chat in chats]
+        params = SamplingParams(
+            temperature=decoding.temperature,
+            top_p=decoding.top_p,
+            max_tokens=decoding.max_tokens,
+            stop=list(decoding.stop),
+            seed=decoding.seed if decoding.temperature > 0 else None,
+        )
+        results = engine.generate([TokensPrompt(prompt_token_ids=ids) for ids in prompts], params, use_tqdm=False)
+        return [
+            Output(
+                text=result.outputs[0].text,
+                finish_reason=str(result.outputs[0].finish_reason),
+                prompt_tokens=len(ids),
+                completion_tokens=len(result.outputs[0].token_ids),
+            )
+            for ids, result in zip(prompts, results, strict=True)
+        ]
+
+    def _tokenize(self, tokenizer: Any, chat: Sequence[Message], budget: int, source: str) -> list[int]:
+        turns = [{"role": turn.role, "content": turn.content} for turn in chat]
+        text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
+        if len(ids) + budget > self._max_model_len:
+            raise ValueError(
+                f"{source}: a prompt of {len(ids)} tokens and sampling.max_tokens {budget} exceed "
+                f"engine.max_model_len {self._max_model_len}; raise it or use fewer shots"
+            )
+        return ids
+
+    def _load(self, source: str) -> Any:
+        """The engine of the model's architecture, holding the model's weights."""
+        architecture = _architecture(source)
+        if architecture not in self._engines:
+            self._make_room()
+            self._engines[architecture] = self._start(source)
+        elif self._loaded[architecture] != source:
+            engine = self._engines[architecture]
+            engine.collective_rpc("reload_from", args=(source,))
+            # Cached prefixes were computed by the weights that have just gone.
+            if not engine.reset_prefix_cache():
+                raise RuntimeError(f"{source}: vLLM did not reset its prefix cache after a weight swap")
+        self._loaded[architecture] = source
+        return self._engines[architecture]
+
+    def _make_room(self) -> None:
+        import torch
+
+        limit = _RESIDENT_GPU if torch.cuda.is_available() else _RESIDENT_CPU
+        while len(self._engines) >= limit:
+            oldest = next(iter(self._engines))
+            self._engines.pop(oldest).llm_engine.engine_core.shutdown()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+
+    def _start(self, source: str) -> Any:
+        import torch
+        from vllm import LLM
+
+        on_gpu = torch.cuda.is_available()
+        extra = {} if on_gpu else {"kv_cache_memory_bytes": _KV_BYTES_CPU}
+        return LLM(
+            model=source,
+            dtype=self._dtype,
+            max_model_len=self._max_model_len,
+            enforce_eager=not on_gpu,
+            enable_prefix_caching=True,
+            trust_remote_code=False,
+            load_format="safetensors" if Path(source).is_dir() else "auto",
+            max_num_seqs=256,
+            worker_extension_cls="capgap_ray.stages.engine.WeightReloader",
+            **extra,
+        )
+
+
+def _architecture(source: str) -> str:
+    """Equal for two models that one engine can serve: the configuration less what does not shape the weights."""
+    folder = Path(source)
+    if not folder.is_dir():
+        return source
+    config = json.loads((folder / "config.json").read_text())
+    shape = {key: value for key, value in config.items() if key not in ("_name_or_path", "transformers_version")}
+    tokenizer = (folder / "tokenizer.json").read_bytes()
+    return hashlib.sha256(json.dumps(shape, sort_keys=True).encode() + tokenizer).hexdigest()
+
+
+def fingerprint(dtype: str, max_model_len: int) -> str:
+    """Engine, version, device and precision: what two results must share to be compared."""
+    import torch
+    import vllm
+
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    return f"vllm-{vllm.__version__}/{device}/{dtype}/{max_model_len}"
+
+
+def limit_threads(threads: int) -> None:
+    """Tell OpenMP before torch is imported. One thread per engine replica beats sharing cores."""
+    os.environ["OMP_NUM_THREADS"] = str(threads)

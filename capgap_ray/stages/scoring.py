@@ -1,0 +1,84 @@
+"""Items and rule scores: the two stages that need lm-eval, in one standing actor that imports it once."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import ray
+
+from capgap_ray.artifacts.step import Step
+from capgap_ray.artifacts.store import Store
+from capgap_ray.catalog.tasks import task_path
+from capgap_ray.core.answers import outcome
+from capgap_ray.records import Completion, Example, Score, from_row, to_row
+from capgap_ray.tasks import load
+
+
+def requests_table(store: Store, examples: Step, part: str) -> str:
+    """Where the few-shot prompts of one part lie, relative to the store."""
+    return f"{store.folder(examples)}/requests-{part}.parquet"
+
+
+@ray.remote(num_cpus=0, max_restarts=2, max_task_retries=2)
+class Scorer:
+    """Builds `examples` and `score` steps, each unless it exists."""
+
+    def __init__(self, root: str) -> None:
+        self._store = Store(root)
+
+    def build_examples(self, step: Step) -> str:
+        """Write the items and, beside them, the few-shot prompts of each part."""
+        if self._store.built(step):
+            return step.address
+        begun = time.monotonic()
+        name, split = str(step.params["task"]), step.params["split"]
+        task = load(name, str(task_path(name)))
+        examples = task.examples(train=split["train"], test=split["test"], seed=split["seed"])
+        attempt = self._store.new_attempt(step)
+        for part in ("train", "test"):
+            members = [each for each in examples if each.split == part]
+            requests = task.requests(members, int(step.params["shots"]))
+            self._store.write_rows(f"{attempt}/requests-{part}.parquet", [to_row(each) for each in requests])
+        self._store.write_rows(f"{attempt}/rows.parquet", [to_row(each) for each in examples])
+        table = f"{attempt}/rows.parquet".removeprefix(f"{step.address}/")
+        self._store.commit(step, attempt, {"rows": len(examples)}, time.monotonic() - begun, [table])
+        return step.address
+
+    def build_score(self, step: Step) -> str:
+        """Score one step's completions by rules: lm-eval's strict metric and our own extraction."""
+        self._store.build_rows(step, lambda: self._score(step))
+        return step.address
+
+    def _score(self, step: Step) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        examples_step, complete_step = step.inputs[0], step.inputs[1]
+        examples = {row["id"]: from_row(Example, row) for row in self._store.rows(examples_step)}
+        completions = [from_row(Completion, row) for row in self._store.rows(complete_step)]
+        name = str(examples_step.params["task"])
+        task = load(name, str(task_path(name)))
+        strict = task.strict([each.example_id for each in completions], [each.text for each in completions])
+        scores = [
+            _by_rules(completion, examples[completion.example_id], value)
+            for completion, value in zip(completions, strict, strict=True)
+        ]
+        right = sum(score.outcome == "right" for score in scores)
+        return [to_row(score) for score in scores], {"right": right}
+
+
+def _by_rules(completion: Completion, example: Example, strict: float) -> Score:
+    answer, decided = outcome(completion.text, completion.finish_reason, example.target, example.choices)
+    return Score(
+        example_id=example.id,
+        task=example.task,
+        model=completion.model,
+        target=example.target,
+        text=completion.text,
+        answer=answer,
+        finish_reason=completion.finish_reason,
+        completion_tokens=completion.completion_tokens,
+        outcome=decided,
+        strict=strict,
+        flexible=float(decided == "right"),
+        judged=None,
+        judge_verdict=None,
+    )

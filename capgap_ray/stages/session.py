@@ -1,0 +1,187 @@
+"""Builds the steps of a plan, each stage in one go, with what it needs started once and only if needed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from functools import cached_property
+from types import TracebackType
+from typing import Any
+
+import ray
+
+from capgap_ray.artifacts.step import Step
+from capgap_ray.artifacts.store import Store
+from capgap_ray.experiment import Experiment
+from capgap_ray.plan import Cell, Scored
+from capgap_ray.records import Score, from_row
+from capgap_ray.stages.cluster import cluster, fits_both
+from capgap_ray.stages.curate import build_mixture
+from capgap_ray.stages.engine import Decoding
+from capgap_ray.stages.grid import Training, run_grid
+from capgap_ray.stages.inference import UNIT_ROWS, EnginePool, Slice, commit_completions, run_slices
+from capgap_ray.stages.judge import commit_judged, judge_slices
+from capgap_ray.stages.scoring import Scorer, requests_table
+
+Say = Callable[[str], None]
+
+
+class Session:
+    """Use as a context. Ray, the engines and the scorer start with the first step that is missing."""
+
+    def __init__(self, experiment: Experiment, store: Store, say: Say) -> None:
+        self._experiment = experiment
+        self._store = store
+        self._say = say
+        self._stack = ExitStack()
+        self._pool: EnginePool | None = None
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    # --- what runs things --------------------------------------------------------------------------
+
+    @cached_property
+    def _ray(self) -> bool:
+        begun = time.monotonic()
+        self._stack.enter_context(cluster(self._experiment.resources, self._experiment.sft.workers))
+        self._say(f"ray         ready in {time.monotonic() - begun:.0f} s")
+        return True
+
+    @cached_property
+    def _scorer(self) -> Any:
+        assert self._ray
+        return Scorer.remote(self._store.root)  # type: ignore[attr-defined]
+
+    def _engines(self) -> EnginePool:
+        assert self._ray
+        if self._pool is None:
+            self._pool = EnginePool(self._experiment.engine, self._experiment.resources)
+        return self._pool
+
+    def _close_engines(self) -> None:
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
+
+    # --- stages, in the order of the flow ------------------------------------------------------------
+
+    def examples(self, steps: Iterable[Step]) -> None:
+        todo = self._missing(steps)
+        if todo:
+            with _timed(self._say, "examples", f"{len(todo)} tasks"):
+                self._engines()  # their imports take longer than this stage
+                ray.get([self._scorer.build_examples.remote(step) for step in todo])
+
+    def predict(self, wanted: Sequence[tuple[Scored, str]], what: str) -> None:
+        """Complete and rule-score: pairs of steps and the source of the model that each runs."""
+        slices, owners = [], {}
+        for scored, source in dict.fromkeys(wanted):
+            if not self._store.built(scored.complete):
+                for each in self._slices(scored.complete, source):
+                    slices.append(each)
+                    owners[each] = scored
+        unscored = [scored for scored, _ in dict.fromkeys(wanted) if not self._store.built(scored.score)]
+        if not unscored:
+            return
+        rows = sum(each.stop - each.start for each in slices)
+        with _timed(self._say, what, f"{rows} rows, {len(unscored)} steps"):
+            scoring = [
+                self._scorer.build_score.remote(scored.score)
+                for scored in unscored
+                if self._store.built(scored.complete)
+            ]
+            waiting: dict[Step, set[Slice]] = {}
+            for each, scored in owners.items():
+                waiting.setdefault(scored.complete, set()).add(each)
+            begun = time.monotonic()
+            for landed in run_slices(self._store, self._engines(), slices) if slices else ():
+                for each in landed:
+                    scored = owners[each]
+                    waiting[scored.complete].remove(each)
+                    if not waiting[scored.complete]:
+                        shards = [other.shard for other in self._slices(scored.complete, each.source)]
+                        commit_completions(self._store, scored.complete, shards, time.monotonic() - begun)
+                        scoring.append(self._scorer.build_score.remote(scored.score))
+            ray.get(scoring)
+
+    def _slices(self, step: Step, source: str) -> list[Slice]:
+        params = step.params
+        return [
+            Slice(
+                address=step.address,
+                shard=f"rows/{start:09d}-{min(start + UNIT_ROWS, params['stop']):09d}.parquet",
+                source=source,
+                model=step.label,
+                requests=requests_table(self._store, step.inputs[0], params["part"]),
+                start=start,
+                stop=min(start + UNIT_ROWS, params["stop"]),
+                decoding=Decoding(**{**params["sampling"], "stop": tuple(params["sampling"]["stop"])}),
+            )
+            for start in range(params["start"], params["stop"], UNIT_ROWS)
+        ]
+
+    def mixtures(self, steps: Iterable[Step]) -> None:
+        todo = self._missing(steps)
+        if todo:
+            with _timed(self._say, "mixtures", f"{len(todo)}"):
+                for step in todo:
+                    build_mixture(self._store, step)
+
+    def train(self, cells: Sequence[Cell]) -> None:
+        todo = [cell for cell in cells if not self._store.built(cell.train)]
+        if not todo:
+            return
+        assert self._ray
+        if not fits_both(self._experiment.resources, self._experiment.sft.workers):
+            self._close_engines()
+        with _timed(self._say, "train", f"{len(todo)} cells"):
+            count = iter(range(1, len(todo) + 1))
+            trainings = [Training(step=cell.train, source=cell.student.source) for cell in todo]
+            run_grid(
+                self._store,
+                trainings,
+                self._experiment.resources,
+                lambda label: self._say(f"  trained   {next(count)}/{len(todo)} {label}"),
+            )
+
+    def judge(self, wanted: Iterable[Scored], source: str) -> None:
+        todo = self._missing(scored.judge for scored in wanted if scored.judge)
+        if not todo:
+            return
+        slices = judge_slices(self._store, todo, source)
+        asked = sum(each.stop - each.start for each in slices)
+        with _timed(self._say, "judge", f"{asked} rejected answers, {len(todo)} steps"):
+            for _ in run_slices(self._store, self._engines(), slices) if slices else ():
+                pass
+            for step in todo:
+                commit_judged(self._store, step)
+
+    def _missing(self, steps: Iterable[Step]) -> list[Step]:
+        return [step for step in dict.fromkeys(steps) if not self._store.built(step)]
+
+
+def right_share(store: Store, scored: Scored) -> float:
+    """Share of items that the rules call right."""
+    scores = [from_row(Score, row) for row in store.rows(scored.score)]
+    return sum(score.outcome == "right" for score in scores) / len(scores)
+
+
+class _timed:
+    """Says a stage's line when it ends well."""
+
+    def __init__(self, say: Say, stage: str, what: str) -> None:
+        self._say, self._stage, self._what = say, stage, what
+
+    def __enter__(self) -> None:
+        self._begun = time.monotonic()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._say(f"{self._stage:<11} {self._what}, {time.monotonic() - self._begun:.0f} s")
