@@ -1,0 +1,113 @@
+"""The tiny family as data: shapes, reasoning style, and how long each member was trained."""
+
+from dataclasses import dataclass, field
+
+from capgap_ray.tiny.procedural import TASKS
+
+HEAD_DIM = 32
+"""vLLM's CPU attention takes 32, 64, 80, 96 or 128."""
+MAX_POSITIONS = 2048
+SHORT_ROW = 384
+LONG_ROW = {"short": 704, "long": 768, "judge": 384}
+"""Tokens of a packed row without worked examples, and with three of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One model of the family. All are transformers of the Qwen 2 kind with tied embeddings."""
+
+    name: str
+    hidden: int
+    layers: int
+    intermediate: int
+    style: str
+    """short, long or judge: what its replies look like."""
+    updates: int
+    """Optimizer updates in all."""
+    short_updates: int
+    """Updates on short rows, which come first: copying is learnt faster where there is less to read."""
+    decay_from: int
+    """Update at which the learning rates begin their linear fall to zero."""
+    copying_updates: int = 200
+    """Updates, from the first, in which a part of the chats is about copying only."""
+    starts_from: str | None = None
+    """Member whose final weights are the initial ones; None: random weights."""
+    tokens_per_update: int = 4224
+    """Tokens of one batch, padding included."""
+    matrix_rate: float = 0.02
+    """Peak learning rate of Muon (matrices), scaled to AdamW's step size."""
+    rate: float = 0.004
+    """Peak learning rate of AdamW (embeddings, norms, biases)."""
+    seed: int = 1
+    shares: dict[str, float] = field(default_factory=lambda: dict.fromkeys(TASKS, 1.0))
+    """Weight of each task in the training stream."""
+
+
+FAMILY = {
+    member.name: member
+    for member in (
+        Member(
+            name="tiny-teacher-large",
+            hidden=192,
+            layers=4,
+            intermediate=384,
+            style="short",
+            updates=2000,
+            short_updates=1400,
+            decay_from=1200,
+        ),
+        Member(
+            name="tiny-teacher-small",
+            hidden=128,
+            layers=5,
+            intermediate=256,
+            style="short",
+            updates=1200,
+            short_updates=900,
+            decay_from=800,
+        ),
+        Member(
+            name="tiny-teacher-long",
+            hidden=128,
+            layers=5,
+            intermediate=256,
+            style="long",
+            updates=600,
+            short_updates=200,
+            decay_from=200,
+            copying_updates=0,
+            starts_from="tiny-teacher-small",
+        ),
+        Member(
+            name="tiny-student-0.15m",
+            hidden=64,
+            layers=2,
+            intermediate=160,
+            style="short",
+            updates=1000,
+            short_updates=700,
+            decay_from=600,
+        ),
+        Member(
+            name="tiny-student-0.5m",
+            hidden=128,
+            layers=2,
+            intermediate=256,
+            style="short",
+            updates=600,
+            short_updates=400,
+            decay_from=300,
+        ),
+        Member(
+            name="tiny-judge",
+            hidden=128,
+            layers=2,
+            intermediate=256,
+            style="judge",
+            updates=1000,
+            short_updates=1000,
+            decay_from=500,
+            copying_updates=100,
+        ),
+    )
+}
