@@ -1,1 +1,25 @@
-"""The Ray shell: the only importer of Ray (and, in one file each, of vLLM and DeepSpeed). Thin."""
+"""The Ray shell: the only importer of Ray (and, in one file each, of vLLM and DeepSpeed). Thin.
+
+Ray reads its environment when it is imported, so what has to be set is set here, before any stage imports it.
+"""
+
+import os
+import secrets
+
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.25",  # how often results are polled; Ray's 2 s is long for small runs
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+}
+"""Passed on to every worker process."""
+
+for _name, _value in QUIET.items():
+    os.environ.setdefault(_name, _value)
+if not any(os.environ.get(name) for name in ("RAY_ADDRESS", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")):
+    # A local cluster gets a token of its own; the file that Ray would make is readable by every user.
+    os.environ["RAY_AUTH_MODE"] = "token"
+    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)

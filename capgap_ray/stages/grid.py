@@ -67,8 +67,13 @@ def run_grid(store: Store, trainings: Sequence[Training], resources: Resources, 
 
 
 class _Progress(ray.tune.Callback):
+    """Tells the driver. Tune writes its callbacks into its own state, from which we never restore: without these."""
+
     def __init__(self, done: Callable[[str], None], name: Callable[[Any], str]) -> None:
         self._done, self._name = done, name
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         self._done(self._name(trial))

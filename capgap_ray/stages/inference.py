@@ -139,7 +139,8 @@ def run_slices(store: Store, pool: EnginePool, slices: Sequence[Slice]) -> Itera
     dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
         _run_unit(store, pool.desk),
         num_cpus=0.01,
-        concurrency=2 * pool.replicas,  # one unit at work and one at the desk for each engine
+        # One unit at work and one at the desk for each engine.
+        compute=ray.data.TaskPoolStrategy(size=2 * pool.replicas),
     )
     for row in dataset.iter_rows():
         yield units[row["index"]]

@@ -1,0 +1,304 @@
+"""Scores -> comparisons -> verdicts. Pure: how steps are read is an argument."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import combinations
+from typing import Any, Literal
+
+from capgap_ray.artifacts.step import Step
+from capgap_ray.core.budget import lr_integral
+from capgap_ray.core.confounds import find_confounds
+from capgap_ray.core.prompts import prompt_hash
+from capgap_ray.core.recommendation import select_tasks, verdicts
+from capgap_ray.core.statistics import adjust, binomial_standard_error, compare
+from capgap_ray.experiment import Experiment
+from capgap_ray.plan import Cell, Plan
+from capgap_ray.records import (
+    Accuracy,
+    Checkpoint,
+    Comparison,
+    FilterReport,
+    MixtureReport,
+    RecipeCard,
+    Results,
+    Score,
+    Selection,
+    from_row,
+)
+
+UNTOUCHED = "untouched"
+ReadScores = Callable[[Step], Sequence[Score]]
+ReadSummary = Callable[[Step], Mapping[str, Any]]
+
+
+def selection(plan: Plan, scores: ReadScores) -> tuple[Selection, ...]:
+    """Which tasks go on: the gap rule on the measured training items (never on test items)."""
+
+    def accuracies(names: Iterable[str]) -> dict[str, dict[str, float]]:
+        return {
+            task: {name: _right_share(scores(plan.measured[name, task].score)) for name in names}
+            for task in plan.experiment.tasks
+        }
+
+    return select_tasks(
+        accuracies({model.name for model in plan.teachers().values()}),
+        accuracies(plan.experiment.students),
+        plan.experiment.selection.items,
+        plan.experiment.selection.gap_points,
+    )
+
+
+def results(
+    plan: Plan,
+    scores: ReadScores,
+    summary: ReadSummary,
+    *,
+    chosen: tuple[Selection, ...],
+    seconds: Mapping[str, float],
+    versions: Mapping[str, str],
+    command: str,
+    made_at: str,
+    experiment_yaml: str,
+) -> Results:
+    """Everything the report shows, from a plan whose steps are all built."""
+    cards = {cell.train.key: recipe_card(plan.experiment, cell, summary(cell.train)) for cell in plan.cells}
+    compared = adjust([*_gains(plan, scores), *_teachers(plan, scores, cards), *_declared(plan, scores, cards)])
+    mixed = [summary(step) for step in plan.mixtures.values()]
+    filters = {
+        (report.teacher, report.task): report
+        for each in mixed
+        for report in (from_row(FilterReport, row) for row in each["filters"].values())
+    }
+    return Results(
+        experiment=plan.experiment.name,
+        command=command,
+        made_at=made_at,
+        versions=dict(versions),
+        experiment_yaml=experiment_yaml,
+        selection=chosen,
+        accuracies=tuple(_accuracies(plan, scores)),
+        filters=tuple(filters.values()),
+        mixtures=tuple(from_row(MixtureReport, each["mixture"]) for each in mixed),
+        checkpoints=tuple(_checkpoint(cell, cards[cell.train.key], summary(cell.train)) for cell in plan.cells),
+        comparisons=tuple(compared),
+        verdicts=verdicts(compared, list(filters.values()), plan.experiment.students, _by_size(plan)),
+        stage_seconds=dict(seconds),
+    )
+
+
+def recipe_card(experiment: Experiment, cell: Cell, trained: Mapping[str, Any]) -> RecipeCard:
+    """The cell's recipe and what training made of it (`trained`: the train step's summary)."""
+    sft = cell.sft
+    return RecipeCard(
+        student=cell.student.name,
+        mixture=cell.mixture,
+        method="full",
+        rows=trained["rows"],
+        epochs=float(sft.epochs),
+        workers=sft.workers,
+        per_device_batch_size=sft.batch.per_device,
+        gradient_accumulation_steps=sft.batch.accumulation,
+        updates=trained["updates"],
+        samples_per_update=sft.batch.per_device * sft.batch.accumulation * sft.workers,
+        supervised_tokens=trained["supervised_tokens"],
+        supervised_tokens_per_update=trained["supervised_tokens"] / trained["updates"],
+        learning_rate=sft.learning_rate,
+        lr_integral=lr_integral(trained["updates"], sft.learning_rate, trained["warmup_updates"], sft.schedule),
+        schedule=sft.schedule,
+        warmup_updates=trained["warmup_updates"],
+        packing=False,
+        overlength=sft.overlength,
+        cutoff_tokens=sft.cutoff_tokens,
+        rows_dropped=trained["rows_dropped"],
+        rows_cut=trained["rows_cut"],
+        template_hash=trained["template_hash"],
+        prompt_hash=prompt_hash(experiment.prompt.model_dump()),
+        token_budget=experiment.sampling.max_tokens,
+        engine=f"vllm/{experiment.engine.dtype}/{experiment.engine.max_model_len}",
+        seed=sft.seed,
+    )
+
+
+def _checkpoint(cell: Cell, card: RecipeCard, trained: Mapping[str, Any]) -> Checkpoint:
+    return Checkpoint(
+        student=cell.student.name,
+        mixture=cell.mixture,
+        path=cell.train.address,
+        recipe=card,
+        losses=tuple(trained["losses"]),
+        seconds=float(trained["seconds"]),
+    )
+
+
+def _right_share(scores: Sequence[Score]) -> float:
+    return sum(score.outcome == "right" for score in scores) / len(scores)
+
+
+# --- comparisons -----------------------------------------------------------------------------------
+
+
+def _judged(plan: Plan, scores: ReadScores, arm: str | Cell, task: str) -> dict[str, float | None]:
+    """example id -> judged score; `arm` is a cell or the name of an untouched model."""
+    scored = plan.predictions[arm.train.key, task] if isinstance(arm, Cell) else plan.baselines[arm, task]
+    return {score.example_id: score.judged for score in scores(scored.last)}
+
+
+def _per_task_and_pooled(
+    plan: Plan,
+    scores: ReadScores,
+    kind: Literal["gain", "teacher", "declared"],
+    name: str,
+    student: str,
+    left: tuple[str, str | Cell],
+    right: tuple[str, str | Cell],
+    cards: Mapping[str, RecipeCard],
+) -> list[Comparison]:
+    """One comparison per task and one over all items; arms are (label, cell or untouched model)."""
+    cells = [arm for _, arm in (left, right) if isinstance(arm, Cell)]
+    confounds = find_confounds(cards[cells[0].train.key], cards[cells[1].train.key]) if len(cells) == 2 else ()
+    by_task = {
+        task: (_judged(plan, scores, left[1], task), _judged(plan, scores, right[1], task)) for task in plan.tasks
+    }
+    pooled: tuple[dict[str, float | None], dict[str, float | None]] = ({}, {})
+    for sides in by_task.values():
+        pooled[0].update(sides[0])
+        pooled[1].update(sides[1])
+    return [
+        compare(name, kind, task, student, left[0], right[0], sides[0], sides[1], confounds)
+        for task, sides in (*by_task.items(), ("all", pooled))
+    ]
+
+
+def _gains(plan: Plan, scores: ReadScores) -> list[Comparison]:
+    return [
+        comparison
+        for cell in plan.cells
+        for comparison in _per_task_and_pooled(
+            plan,
+            scores,
+            "gain",
+            f"{cell.student.name} / {cell.arm} against {UNTOUCHED}",
+            cell.student.name,
+            (UNTOUCHED, cell.student.name),
+            (cell.arm, cell),
+            {},
+        )
+    ]
+
+
+def _teachers(plan: Plan, scores: ReadScores, cards: Mapping[str, RecipeCard]) -> list[Comparison]:
+    """Every two mixtures of one student under one recipe."""
+    return [
+        comparison
+        for left, right in combinations(plan.cells, 2)
+        if left.student == right.student and left.sft == right.sft
+        for comparison in _of_cells(plan, scores, "teacher", f"{right.arm} against {left.arm}", left, right, cards)
+    ]
+
+
+def _declared(plan: Plan, scores: ReadScores, cards: Mapping[str, RecipeCard]) -> list[Comparison]:
+    made = []
+    for each in plan.experiment.comparisons:
+        for student in plan.experiment.students:
+            left, right = (
+                next(
+                    cell
+                    for cell in plan.cells
+                    if (cell.student.name, cell.mixture, cell.sft.batch) == (student, arm.mixture, arm.batch)
+                )
+                for arm in (each.left, each.right)
+            )
+            made += _of_cells(plan, scores, "declared", each.name, left, right, cards)
+    return made
+
+
+def _of_cells(
+    plan: Plan,
+    scores: ReadScores,
+    kind: Literal["teacher", "declared"],
+    name: str,
+    left: Cell,
+    right: Cell,
+    cards: Mapping[str, RecipeCard],
+) -> list[Comparison]:
+    student = left.student.name
+    return _per_task_and_pooled(plan, scores, kind, name, student, (left.arm, left), (right.arm, right), cards)
+
+
+def _by_size(plan: Plan) -> tuple[str, str] | None:
+    """(role of the largest teacher, role of the smallest); None where all are of one size."""
+    roles = sorted(plan.teachers().items(), key=lambda item: item[1].parameters)
+    smallest, largest = roles[0], roles[-1]
+    return (largest[0], smallest[0]) if largest[1].parameters > smallest[1].parameters else None
+
+
+# --- accuracies ------------------------------------------------------------------------------------
+
+
+def _accuracies(plan: Plan, scores: ReadScores) -> list[Accuracy]:
+    made = []
+    students = {model.name for model in plan.students()}
+    for (name, task), scored in plan.measured.items():
+        role: Literal["teacher", "baseline"] = "baseline" if name in students else "teacher"
+        made.append(_untouched(plan, name, role, task, "train", scores(scored.score)))
+    for (name, task), scored in plan.baselines.items():
+        role = "baseline" if name in students else "teacher"
+        made.append(_untouched(plan, name, role, task, "test", scores(scored.last)))
+    for cell in plan.cells:
+        for task in plan.tasks:
+            made.append(
+                _accuracy(
+                    scores(plan.predictions[cell.train.key, task].last),
+                    task=task,
+                    part="test",
+                    role="distilled",
+                    arm=f"{cell.student.name} / {cell.arm}",
+                    student=cell.student.name,
+                    mixture=cell.mixture,
+                    batch=str(cell.sft.batch),
+                    parameters=cell.student.parameters,
+                )
+            )
+    return made
+
+
+def _untouched(
+    plan: Plan,
+    name: str,
+    role: Literal["teacher", "baseline"],
+    task: str,
+    part: Literal["train", "test"],
+    scores: Sequence[Score],
+) -> Accuracy:
+    return _accuracy(
+        scores,
+        task=task,
+        part=part,
+        role=role,
+        arm=name,
+        student=name if role == "baseline" else None,
+        mixture=None,
+        batch=None,
+        parameters=plan.models[name].parameters,
+    )
+
+
+def _accuracy(scores: Sequence[Score], **who: Any) -> Accuracy:
+    n = len(scores)
+    counts = {
+        outcome: sum(score.outcome == outcome for score in scores)
+        for outcome in ("right", "wrong", "unparsable", "truncated")
+    }
+    judged = [score.judged for score in scores if score.judged is not None]
+    return Accuracy(
+        **who,
+        **counts,
+        n=n,
+        unjudged=n - len(judged) if who["part"] == "test" else 0,
+        strict=sum(score.strict for score in scores) / n,
+        flexible=sum(score.flexible for score in scores) / n,
+        judged=sum(judged) / len(judged) if judged else None,
+        standard_error=binomial_standard_error(counts["right"], n),
+        mean_tokens=sum(score.completion_tokens for score in scores) / n,
+    )

