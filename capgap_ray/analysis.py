@@ -286,7 +286,7 @@ def _untouched(
 
 def _accuracy(scores: Sequence[Score], **who: Any) -> Accuracy:
     n = len(scores)
-    counts = {
+    counts: dict[str, Any] = {
         outcome: sum(score.outcome == outcome for score in scores)
         for outcome in ("right", "wrong", "unparsable", "truncated")
     }

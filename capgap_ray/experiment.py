@@ -282,7 +282,7 @@ class _UniqueKeyLoader(yaml.SafeLoader):
     """Safe YAML that refuses a key written twice, where PyYAML would silently keep the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         for key in keys:
             if keys.count(key) > 1:
                 raise ExperimentError(f"line {node.start_mark.line + 1}: key {key!r} is written twice")

@@ -58,4 +58,4 @@ def fits_both(resources: Resources, workers: int) -> bool:
     """Whether the cluster can hold the engines while it trains; if not, engines are closed in between."""
     total = ray.cluster_resources()
     gpus = resources.engines * resources.engine_gpus + resources.trials * workers * resources.worker_gpus
-    return total.get("CPU", 0) >= demand(resources, workers) and total.get("GPU", 0) >= gpus
+    return bool(total.get("CPU", 0) >= demand(resources, workers) and total.get("GPU", 0) >= gpus)

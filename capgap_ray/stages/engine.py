@@ -59,7 +59,7 @@ class WeightReloader:
 
     def reload_from(self, path: str) -> None:
         self.reload_weights(weights_path=path)  # type: ignore[attr-defined]
-        head = getattr(self.model_runner.get_model(), "lm_head", None)  # type: ignore[attr-defined]
+        head: Any = getattr(self.model_runner.get_model(), "lm_head", None)  # type: ignore[attr-defined]
         if hasattr(head, "cpu_linear"):
             # vLLM's CPU backend keeps a packed copy of a tied head, which its reload leaves as it was.
             head.quant_method.process_weights_after_loading(head)

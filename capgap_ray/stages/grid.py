@@ -66,7 +66,7 @@ def run_grid(store: Store, trainings: Sequence[Training], resources: Resources, 
         raise GridError(f"{len(failed)} of {len(todo)} trials failed\n" + "\n".join(failed))
 
 
-class _Progress(ray.tune.Callback):
+class _Progress(ray.tune.Callback):  # type: ignore[misc]
     """Tells the driver. Tune writes its callbacks into its own state, from which we never restore: without these."""
 
     def __init__(self, done: Callable[[str], None], name: Callable[[Any], str]) -> None:

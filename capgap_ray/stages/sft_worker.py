@@ -23,8 +23,15 @@ from capgap_ray.core.masking import (
 )
 from capgap_ray.records import TrainingExample
 
-ENVIRONMENT_CPU = {"DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1", "DS_LOG_LEVEL": "error", "TQDM_DISABLE": "1"}
+ENVIRONMENT_CPU = {
+    "DS_ACCELERATOR": "cpu",
+    "OMP_NUM_THREADS": "1",
+    "TQDM_DISABLE": "1",
+    "PYTHONWARNINGS": "ignore::FutureWarning",
+}
 """Must be set before deepspeed is imported."""
+
+_WITHIN_EXAMPLES = "within_examples"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +116,7 @@ def _engine(source: str, recipe: Recipe) -> Any:
     import deepspeed
     import torch
     import torch.distributed as dist
-    from transformers import AutoModelForCausalLM
+    from transformers import AttentionInterface, AutoModelForCausalLM
     from transformers.integrations import HfDeepSpeedConfig
 
     logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
@@ -130,14 +137,15 @@ def _engine(source: str, recipe: Recipe) -> Any:
             "contiguous_gradients": True,
             "reduce_bucket_size": 50_000_000,
             "stage3_prefetch_bucket_size": 50_000_000,
-            "stage3_param_persistence_threshold": 100_000,
+            "stage3_param_persistence_threshold": 0,  # kept ones are gathered one by one after every update
             "stage3_gather_16bit_weights_on_model_save": True,
         },
     }
     keep_alive = HfDeepSpeedConfig(settings)  # partitions weights at load while it exists
     dtype = torch.bfloat16 if recipe.precision == "bfloat16" else torch.float32
+    AttentionInterface.register(_WITHIN_EXAMPLES, _attend_within_examples)
     model = AutoModelForCausalLM.from_pretrained(
-        source, dtype=dtype, attn_implementation="sdpa", use_safetensors=True, trust_remote_code=False
+        source, dtype=dtype, attn_implementation=_WITHIN_EXAMPLES, use_safetensors=True, trust_remote_code=False
     )
     model.train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
@@ -171,12 +179,6 @@ def _loss_sum(engine: Any, members: Sequence[TokenizedExample], stand_in: Tokeni
     lengths = [len(row.input_ids) for row in batch]
     ids = torch.tensor([token for row in batch for token in row.input_ids], device=engine.device)
     positions = torch.cat([torch.arange(length, device=engine.device) for length in lengths])
-    owner = torch.repeat_interleave(
-        torch.arange(len(batch), device=engine.device), torch.tensor(lengths, device=engine.device)
-    )
-    total = len(ids)
-    causal = torch.ones(total, total, dtype=torch.bool, device=engine.device).tril()
-    mask = (causal & (owner[:, None] == owner[None, :]))[None, None]
     starts = [sum(lengths[:index]) for index in range(len(batch))]
     supervised = torch.tensor(
         [
@@ -190,12 +192,34 @@ def _loss_sum(engine: Any, members: Sequence[TokenizedExample], stand_in: Tokeni
     logits = engine(
         input_ids=ids[None],
         position_ids=positions[None],
-        attention_mask=mask,
+        example_lengths=lengths,
         logits_to_keep=supervised - 1,
         use_cache=False,
     ).logits[0]
     loss = torch.nn.functional.cross_entropy(logits.float(), ids[supervised], reduction="sum")
     return loss if members else loss * 0.0
+
+
+def _attend_within_examples(
+    module: Any, query: Any, key: Any, value: Any, attention_mask: Any, *, example_lengths: list[int], **options: Any
+) -> tuple[Any, None]:
+    """Causal attention inside each of the examples laid end to end; a transformers attention function.
+
+    Shapes: query [1, heads, tokens, dim], key and value [1, kv heads, tokens, dim]; returns [1, tokens, heads, dim].
+    No mask and no padding: one exact call per example.
+    """
+    import torch
+
+    assert attention_mask is None and options.get("sliding_window") is None
+    parts = [
+        torch.nn.functional.scaled_dot_product_attention(
+            *triple, is_causal=True, scale=options["scaling"], enable_gqa=query.shape[1] != key.shape[1]
+        )
+        for triple in zip(
+            query.split(example_lengths, 2), key.split(example_lengths, 2), value.split(example_lengths, 2), strict=True
+        )
+    ]
+    return torch.cat(parts, 2).transpose(1, 2), None
 
 
 def _export(engine: Any, source: str, tokenizer: Any, export_to: str) -> None:
