@@ -220,22 +220,20 @@ class Experiment(_Part):
             if not values:
                 raise ValueError(f"axes: {axis!r} has no values")
             _no_duplicates(f"axes.{axis}", [str(value) for value in values])
-            points = [_with_field(point, axis, value) for point in points for value in values]
+            points = [_with_field(point, axis, axis.split(".")[1:], value) for point in points for value in values]
         grid = [_validated(Sft, point, "axes") for point in points]
         _no_duplicates("axes", [repr(sft) for sft in grid])
         return grid
 
 
-def _with_field(tree: Mapping[str, Any], axis: str, value: Any) -> dict[str, Any]:
-    """A copy of `sft`'s tree with one dotted field replaced. Raises ValueError if the field does not exist."""
-    head, *rest = axis.removeprefix("sft.").split(".")
+def _with_field(tree: Mapping[str, Any], axis: str, path: Sequence[str], value: Any) -> dict[str, Any]:
+    """A copy of the tree with the field at `path` replaced. Raises ValueError, naming the axis, if there is none."""
+    head, *rest = path
     if head not in tree:
         raise ValueError(f"axes: {axis!r} names no field{_did_you_mean(head, tree)}")
-    if rest:
-        if not isinstance(tree[head], Mapping):
-            raise ValueError(f"axes: {axis!r} names no field")
-        return {**tree, head: _with_field(tree[head], ".".join(rest), value)}
-    return {**tree, head: value}
+    if rest and not isinstance(tree[head], Mapping):
+        raise ValueError(f"axes: {axis!r} names no field; {head!r} has none below it")
+    return {**tree, head: _with_field(tree[head], axis, rest, value) if rest else value}
 
 
 def _no_duplicates(field: str, values: Sequence[str]) -> None:

@@ -186,14 +186,30 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def publish(run: Run, answer: Results) -> str:
-    """Write the report and its data into the store; return the page's place."""
-    from capgap_ray.report.page import render
+def stored(run: Run) -> tuple[Plan, tuple[Selection, ...]]:
+    """The plan and the selection from what the store holds. Refuses, exit status 2, if selection is not built."""
+    made = plan(run.experiment, run.models)
+    missing = [step for step in made.measuring() if not run.store.built(step)]
+    if missing:
+        _refuse(f"{missing[0].address} is not built yet ({len(missing)} such steps); run jobs/grid.py first")
+    chosen = _select(run, made)
+    return plan(run.experiment, run.models, [each.task for each in chosen if each.selected]), chosen
 
+
+def finish(run: Run, made: Plan, chosen: tuple[Selection, ...]) -> None:
+    """Write the report and its data into the store and print the verdicts and the page's place."""
+    from capgap_ray.report.page import render
+    from capgap_ray.report.tables import verdict_text
+
+    try:
+        answer = analyse(run, made, chosen)
+    except StoreError as error:
+        _refuse(str(error))
     folder = f"reports/{run.experiment.name}"
     run.store.write_bytes(f"{folder}/results.json", json.dumps(to_row(answer), indent=1).encode())
     run.store.write_bytes(f"{folder}/index.html", render(answer).encode())
-    return run.store.local_path(f"{folder}/index.html")
+    say("\n" + verdict_text(answer))
+    say(f"report: {run.store.local_path(f'{folder}/index.html')}")
 
 
 def show_plan(run: Run) -> None:

@@ -5,8 +5,7 @@
 What the store already holds is not built again, so a run that was interrupted goes on.
 """
 
-from capgap_ray.flow import analyse, build, open_run, publish, say, show_plan
-from capgap_ray.report.tables import verdict_text
+from capgap_ray.flow import build, finish, open_run, show_plan
 
 
 def main() -> None:
@@ -14,11 +13,7 @@ def main() -> None:
     if run.dry_run:
         show_plan(run)
         return
-    plan, chosen = build(run, until="evaluate")
-    answer = analyse(run, plan, chosen)
-    page = publish(run, answer)
-    say("\n" + verdict_text(answer))
-    say(f"report: {page}")
+    finish(run, *build(run, until="evaluate"))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,27 @@
+"""Score the untouched and the distilled students on the test items, and build what that needs.
+
+python jobs/evaluate.py [EXPERIMENT.yaml] [--store PLACE] [--set FIELD=VALUE] [--dry-run]
+"""
+
+from capgap_ray.flow import analyse, build, open_run, say, show_plan
+
+
+def main() -> None:
+    run = open_run("Score every student on the test items.")
+    if run.dry_run:
+        show_plan(run)
+        return
+    plan, chosen = build(run, until="evaluate")
+    for row in analyse(run, plan, chosen).accuracies:
+        if row.part == "test":
+            say(
+                f"accuracy    {row.arm} on {row.task}: {100 * row.flexible:.1f} % of {row.n}, judged {_points(row.judged)}"
+            )
+
+
+def _points(share: float | None) -> str:
+    return "—" if share is None else f"{100 * share:.1f} %"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,20 @@
+"""Train every cell of the grid, and what it needs before; nothing is evaluated on test items.
+
+python jobs/train.py [EXPERIMENT.yaml] [--store PLACE] [--set FIELD=VALUE] [--dry-run]
+"""
+
+from capgap_ray.flow import build, open_run, say, show_plan
+
+
+def main() -> None:
+    run = open_run("Train every cell of the grid.")
+    if run.dry_run:
+        show_plan(run)
+        return
+    plan, _ = build(run, until="train")
+    for cell in plan.cells:
+        say(f"checkpoint  {cell.student.name} / {cell.arm}: {run.store.local_path(run.store.folder(cell.train))}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""Bad input: exit status 2, one line, within three seconds, before Ray, with the store untouched."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def grid(*arguments: str, store: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "jobs/grid.py", "--store", str(store), *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("sft.lerning_rate=1", "sft.lerning_rate: unknown field; did you mean 'learning_rate'?"),
+        ("tasks=[tiny/nope]", "tasks: task 'tiny/nope' is unknown"),
+        ("students=[nobody]", "students: model 'nobody' is unknown"),
+        ("mixtures={m: {nobody: 1.0}}", "mixtures.m: unknown teacher 'nobody'"),
+        ("students=[tiny-teacher-large]", "is not smaller than teacher"),
+        ("axes={sft.nope: [1]}", "axes: 'sft.nope' names no field"),
+        ("mixtures={m: {small: 0.5, large: 0.6}}", "sum to 1"),
+    ],
+)
+def test_refusals(tmp_path: Path, override: str, message: str) -> None:
+    (tmp_path / "kept").write_text("")
+    begun = time.monotonic()
+    done = grid("--set", override, "--set", "comparisons=[]", store=tmp_path)
+    assert time.monotonic() - begun < 3
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+def test_a_store_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = grid(store=tmp_path / "file" / "store")
+    assert done.returncode == 2
+    assert "cannot be written" in done.stderr
+    assert "--store" in done.stderr
+
+
+def test_a_dry_run_shows_the_plan_and_starts_nothing(tmp_path: Path) -> None:
+    done = grid("--dry-run", store=tmp_path / "store")
+    assert done.returncode == 0
+    assert "12 cells" in done.stdout
+    assert "tiny-student-0.5m / mix / 5x4: 40 samples per update" in done.stdout
+    assert not (tmp_path / "store").exists()
+
+
+def test_starting_needs_no_heavy_package() -> None:
+    heavy = "ray torch vllm deepspeed transformers peft lm_eval datasets matplotlib scipy"
+    code = f"import sys, capgap_ray.flow; print([name for name in '{heavy}'.split() if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
