@@ -14,13 +14,8 @@ def main() -> None:
     plan, chosen = build(run, until="evaluate")
     for row in analyse(run, plan, chosen).accuracies:
         if row.part == "test":
-            say(
-                f"accuracy    {row.arm} on {row.task}: {100 * row.flexible:.1f} % of {row.n}, judged {_points(row.judged)}"
-            )
-
-
-def _points(share: float | None) -> str:
-    return "—" if share is None else f"{100 * share:.1f} %"
+            judged = "—" if row.judged is None else f"{100 * row.judged:.1f} %"
+            say(f"accuracy    {row.arm} on {row.task}: {100 * row.flexible:.1f} % of {row.n}, judged {judged}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,140 @@
+"""The whole flow with the real engines, shrunken: one task, one teacher, one student, two cells; and its resume."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.numpy import load_file
+
+ROOT = Path(__file__).parents[2]
+SHRUNKEN = [
+    "tasks=[tiny/dyck_languages]",
+    "students=[tiny-student-0.15m]",
+    "teachers={small: tiny-teacher-small}",
+    "mixtures={small: {small: 1.0}}",
+    "comparisons=[]",
+    "split={train: 100, test: 30}",
+    "selection={items: 30, gap_points: -100}",
+]
+
+
+def command(store: Path, job: str = "grid") -> list[str]:
+    overrides = [word for override in SHRUNKEN for word in ("--set", override)]
+    return [sys.executable, f"jobs/{job}.py", "--store", str(store), *overrides]
+
+
+def run(store: Path, job: str = "grid") -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(command(store, job), cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def answer(store: Path) -> dict[str, Any]:
+    """The results less what may differ between two runs: times."""
+    results: dict[str, Any] = json.loads((store / "reports" / "tiny" / "results.json").read_text())
+    for field in ("made_at", "command", "stage_seconds"):
+        del results[field]
+    for checkpoint in results["checkpoints"]:
+        del checkpoint["seconds"]
+    return results
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    store = tmp_path_factory.mktemp("undisturbed")
+    return store, run(store).stdout
+
+
+def test_it_ends_with_verdicts_and_a_report(undisturbed: tuple[Path, str]) -> None:
+    output = undisturbed[1]
+    for stage in ("ray", "examples", "measure", "selection", "generate", "mixtures", "train", "evaluate", "judge"):
+        assert stage in output
+    assert len(output.splitlines()) < 40, "progress lines, not Ray's noise"
+    page = Path(output.split("report: ")[1].strip())
+    assert page.is_file()
+    assert "<html" in page.read_text()
+
+
+def test_its_numbers_balance(undisturbed: tuple[Path, str]) -> None:
+    results = answer(undisturbed[0])
+    assert len(results["checkpoints"]) == 2
+    assert {row["role"] for row in results["accuracies"]} == {"teacher", "baseline", "distilled"}
+    for row in results["accuracies"]:
+        assert row["n"] == row["right"] + row["wrong"] + row["unparsable"] + row["truncated"] == 30
+    for report in results["filters"]:
+        drops = [value for name, value in report.items() if name.startswith("dropped")]
+        assert report["seen"] == 100 == report["kept"] + sum(drops)
+    small, large = sorted((c["recipe"] for c in results["checkpoints"]), key=lambda card: card["samples_per_update"])
+    assert (small["samples_per_update"], large["samples_per_update"]) == (4, 40)
+    assert small["updates"] == -(-small["rows"] // 4)
+    assert small["supervised_tokens"] == large["supervised_tokens"] > 0
+
+
+def test_training_learns_and_exports_what_it_learnt(undisturbed: tuple[Path, str]) -> None:
+    store, _ = undisturbed
+    for checkpoint in answer(store)["checkpoints"]:
+        losses = checkpoint["losses"]
+        assert len(losses) == checkpoint["recipe"]["updates"]
+        if checkpoint["recipe"]["samples_per_update"] == 4:
+            assert sum(losses[-3:]) < sum(losses[:3])
+        folder = next((store / checkpoint["path"] / "attempts").iterdir())
+        assert not list(folder.glob("*.bin"))
+        trained = load_file(folder / "model.safetensors")
+        before = load_file(ROOT / "capgap_ray/tiny/models/tiny-student-0.15m/model.safetensors")
+        assert trained.keys() == before.keys()
+        assert any(trained[name].tobytes() != before[name].tobytes() for name in before)
+
+
+def test_a_second_time_no_stage_runs(undisturbed: tuple[Path, str]) -> None:
+    store, _ = undisturbed
+    first = answer(store)
+    begun = time.monotonic()
+    output = run(store).stdout
+    assert time.monotonic() - begun < 20
+    assert "ray " not in output
+    assert "trained" not in output
+    assert answer(store) == first
+
+
+def test_the_report_alone_says_the_same(undisturbed: tuple[Path, str]) -> None:
+    store, _ = undisturbed
+    first = answer(store)
+    run(store, "report")
+    assert answer(store) == first
+
+
+def test_killed_at_every_stage_it_goes_on_to_the_same_answer(undisturbed: tuple[Path, str], tmp_path: Path) -> None:
+    """SIGKILL of the driver in generation, in training and in evaluation."""
+    kept: Sequence[Path] = []
+    for line, seconds in (("selection", 0.3), ("mixtures", 6.0), ("train ", 0.3)):
+        _kill_after(command(tmp_path), line, seconds)
+        records = sorted(tmp_path.rglob("record.json"))
+        assert set(kept) <= set(records), "what was committed stays"
+        kept = records
+    times = {path: path.stat().st_mtime_ns for path in kept}
+    run(tmp_path)
+    assert {path: path.stat().st_mtime_ns for path in kept} == times, "nothing that was committed is built again"
+    assert answer(tmp_path) == answer(undisturbed[0])
+
+
+def _kill_after(arguments: list[str], line: str, seconds: float) -> None:
+    """Start the job, wait for a progress line and some seconds more, and kill its driver."""
+    with subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as job:
+        assert job.stdout is not None
+        seen = []
+        for text in job.stdout:
+            seen.append(text)
+            if text.strip().startswith(line.strip()):
+                break
+        else:
+            raise AssertionError(f"no line {line!r} in {seen}")
+        time.sleep(seconds)
+        assert job.poll() is None, "too late to kill it"
+        os.kill(job.pid, signal.SIGKILL)
