@@ -28,15 +28,15 @@ class Member:
     """Updates on short rows, which come first: copying is learnt faster where there is less to read."""
     decay_from: int
     """Update at which the learning rates begin their linear fall to zero."""
-    copying_updates: int = 200
-    """Updates, from the first, in which a part of the chats is about copying only."""
+    copying_updates: int = 150
+    """Updates, from the first, on chats about copying only: without that skill the tasks' losses stay on a plateau."""
     starts_from: str | None = None
-    """Member whose final weights are the initial ones; None: random weights."""
+    """Member, earlier in the list, whose final weights are the initial ones; None: random weights."""
     tokens_per_update: int = 4224
     """Tokens of one batch, padding included."""
-    matrix_rate: float = 0.02
+    matrix_rate: float = 0.01
     """Peak learning rate of Muon (matrices), scaled to AdamW's step size."""
-    rate: float = 0.004
+    rate: float = 0.003
     """Peak learning rate of AdamW (embeddings, norms, biases)."""
     seed: int = 1
     shares: dict[str, float] = field(default_factory=lambda: dict.fromkeys(TASKS, 1.0))
@@ -47,16 +47,6 @@ FAMILY = {
     member.name: member
     for member in (
         Member(
-            name="tiny-teacher-large",
-            hidden=192,
-            layers=4,
-            intermediate=384,
-            style="short",
-            updates=2000,
-            short_updates=1400,
-            decay_from=1200,
-        ),
-        Member(
             name="tiny-teacher-small",
             hidden=128,
             layers=5,
@@ -65,6 +55,20 @@ FAMILY = {
             updates=1200,
             short_updates=900,
             decay_from=800,
+        ),
+        Member(
+            name="tiny-teacher-large",
+            hidden=128,
+            layers=8,
+            intermediate=256,
+            style="short",
+            updates=1800,
+            short_updates=900,
+            decay_from=900,
+            copying_updates=0,
+            starts_from="tiny-teacher-small",
+            matrix_rate=0.006,
+            rate=0.002,
         ),
         Member(
             name="tiny-teacher-long",
@@ -84,9 +88,9 @@ FAMILY = {
             layers=2,
             intermediate=160,
             style="short",
-            updates=1000,
-            short_updates=700,
-            decay_from=600,
+            updates=1100,
+            short_updates=800,
+            decay_from=700,
         ),
         Member(
             name="tiny-student-0.5m",
@@ -94,9 +98,9 @@ FAMILY = {
             layers=2,
             intermediate=256,
             style="short",
-            updates=600,
-            short_updates=400,
-            decay_from=300,
+            updates=700,
+            short_updates=500,
+            decay_from=400,
         ),
         Member(
             name="tiny-judge",
@@ -107,7 +111,7 @@ FAMILY = {
             updates=1000,
             short_updates=1000,
             decay_from=500,
-            copying_updates=100,
+            copying_updates=150,
         ),
     )
 }

@@ -26,8 +26,10 @@ from capgap_ray.tiny.procedural import TASKS, shots, task_items
 ROPE_BASE, EPSILON = 10000.0, 1e-6
 WARMUP = 50
 SAVE_EVERY_SECONDS = 60.0
-COPYING = 0.3
-"""Share of copying chats while there are any."""
+COMPILE_FROM = 1200
+"""Updates from which compiling pays: it saves a quarter of each and costs a minute for either row length."""
+COPYING = 0.1
+"""Share of copying chats among short ones, after the first updates, which hold nothing else."""
 
 
 class Block(nn.Module):  # type: ignore[misc]
@@ -125,7 +127,7 @@ class Batches:
             length, most_shots = SHORT_ROW, 0
         else:
             length, most_shots = LONG_ROW[member.style], 3
-        copying = COPYING if update < member.copying_updates else 0.0
+        copying = 1.0 if update < member.copying_updates else COPYING if update < member.short_updates else 0.0
         rows: list[list[tuple[int, int, bool]]] = [[] for _ in range(member.tokens_per_update // length)]
         chats = 0
         refused = 0
@@ -198,12 +200,19 @@ class State:
         os.replace(partial, self.path)
 
     def _start_from(self, path: Path) -> None:
-        """Take another member's weights, without its optimizers."""
+        """Take another member's weights, without its optimizers.
+
+        Further layers of ours begin as the identity (zero output projections): the deeper network computes the same.
+        """
         if not path.exists():
             raise ValueError(f"{self.member.name} starts from {path.stem}, which has no state; train that one first")
-        weights = load_file(path)
-        model = {name.removeprefix("model/"): tensor for name, tensor in weights.items() if name.startswith("model/")}
-        self.model.load_state_dict(model)
+        theirs = load_file(path)
+        weights = {name.removeprefix("model/"): tensor for name, tensor in theirs.items() if name.startswith("model/")}
+        for name, tensor in self.model.state_dict().items():
+            if name not in weights:
+                silent = name.endswith(("o_proj.weight", "down_proj.weight"))
+                weights[name] = torch.zeros_like(tensor) if silent else tensor
+        self.model.load_state_dict(weights)
 
     def _load(self) -> None:
         optimizers: dict[str, dict[int, dict[str, Tensor]]] = {"muon": {}, "adam": {}}
@@ -238,7 +247,7 @@ def train(member: Member, tokenizer: Any, work: Path, *, until: int | None = Non
     """Train up to update `until` (default: all of the member's updates), from the saved state if there is one."""
     state = State(member, len(tokenizer), work)
     last = min(member.updates, until or member.updates)
-    compiled = torch.compile(state.model, dynamic=False)
+    compiled = torch.compile(state.model, dynamic=False) if member.updates >= COMPILE_FROM else state.model
     began, before = time.monotonic(), state.seconds
     saved = began
     for batch in Batches(member, tokenizer)(state.update, last):
