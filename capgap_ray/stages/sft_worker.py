@@ -229,7 +229,8 @@ def _export(engine: Any, source: str, tokenizer: Any, export_to: str) -> None:
 
     state = engine._zero3_consolidated_16bit_state_dict()
     if dist.get_rank() == 0:
-        state = {name: tensor.to(torch.bfloat16) for name, tensor in state.items()}
+        tied = set(getattr(engine.module, "all_tied_weights_keys", {}))  # a tied head is written once
+        state = {name: tensor.to(torch.bfloat16) for name, tensor in state.items() if name not in tied}
         if _equals_source(state, source):
             raise ValueError(f"the trained weights equal those of {source}: nothing was learnt or nothing was gathered")
         os.makedirs(export_to, exist_ok=True)

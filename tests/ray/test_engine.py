@@ -1,0 +1,70 @@
+"""The engine: right answers after a weight swap, for tied embeddings and prompts longer than a cache block."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+MODELS = Path(__file__).parents[2] / "capgap_ray" / "tiny" / "models"
+
+SCRIPT = """
+import json, os, sys
+from capgap_ray.stages.engine import ENVIRONMENT, Decoding, Engine
+os.environ.update(ENVIRONMENT, OMP_NUM_THREADS="1")
+from capgap_ray.records import Message
+chats = [
+    [Message(role="user", content=text)]
+    for text in ("Sort: b a", "Q: close ( [ {\\nA: Let's think step by step.\\n" * 30, "Q: True and False is")
+]
+decoding = Decoding(temperature=0.0, top_p=1.0, max_tokens=24, stop=(), seed=0)
+engine = Engine(dtype="float32", max_model_len=2048)
+for source in sys.argv[1:]:
+    print("OUT", json.dumps([output.text for output in engine.complete(source, chats, decoding)]))
+"""
+
+
+def outputs(*sources: Path) -> list[list[str]]:
+    """What one process generates with these models, one after the other."""
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, *map(str, sources)], capture_output=True, text=True, timeout=300, env=os.environ
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return [json.loads(line.removeprefix("OUT ")) for line in done.stdout.splitlines() if line.startswith("OUT ")]
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A student with other weights in the same architecture."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    folder = tmp_path_factory.mktemp("models") / "other"
+    shutil.copytree(MODELS / "tiny-student-0.15m", folder)
+    weights = load_file(folder / "model.safetensors")
+    torch.manual_seed(0)
+    noisy = {name: tensor + 0.3 * tensor.std() * torch.randn_like(tensor) for name, tensor in weights.items()}
+    save_file(noisy, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+def test_swapped_weights_answer_as_a_fresh_engine_does(other: Path) -> None:
+    student, teacher = MODELS / "tiny-student-0.15m", MODELS / "tiny-teacher-small"
+    before, swapped, elsewhere, back = outputs(student, other, teacher, student)
+    fresh_other, _ = outputs(other, teacher)
+    assert before != swapped
+    assert swapped == fresh_other
+    assert back == before
+    assert elsewhere != before
+
+
+def test_a_prompt_that_cannot_fit_is_named() -> None:
+    code = SCRIPT.replace("max_model_len=2048", "max_model_len=256")
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(MODELS / "tiny-student-0.15m")], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode != 0
+    assert "exceed engine.max_model_len 256" in done.stderr
