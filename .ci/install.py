@@ -59,7 +59,18 @@ def main() -> None:
     if not Path(python).exists():
         venv.create(ENVIRONMENT, with_pip=True)
     subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "uv"], check=True)
-    command = [python, "-m", "uv", "pip", "install", "--python", python, "--quiet", "--editable", f".[{accelerator},dev]"]
+    command = [
+        python,
+        "-m",
+        "uv",
+        "pip",
+        "install",
+        "--python",
+        python,
+        "--quiet",
+        "--editable",
+        f".[{accelerator},dev]",
+    ]
     command += ["--constraint", "constraints.txt"]
     # Bytecode once here, or every one of the many processes of a run might compile what it imports again.
     command += ["--compile-bytecode"]

@@ -30,10 +30,13 @@ def cluster(resources: Resources, workers: int) -> Iterator[None]:
     turns, and the waiting ones cost nothing.
     """
     logging.getLogger("ray").setLevel(logging.ERROR)
-    environment = {"env_vars": {name: os.environ[name] for name in QUIET}}
+    environment: dict[str, dict[str, str]] = {"env_vars": {name: os.environ[name] for name in QUIET}}
     if os.environ.get("RAY_ADDRESS"):
         ray.init(log_to_driver=False, logging_level=logging.ERROR, runtime_env=environment)
     else:
+        os.environ["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = (
+            "0"  # nobody takes this machine back; saves a process a trial
+        )
         ray.init(
             address="local",
             num_cpus=int(demand(resources, workers)) + 2,

@@ -140,7 +140,7 @@ def run_slices(store: Store, pool: EnginePool, slices: Sequence[Slice]) -> Itera
         _run_unit(store, pool.desk),
         num_cpus=0.01,
         # One unit at work and one at the desk for each engine.
-        compute=ray.data.TaskPoolStrategy(size=2 * pool.replicas),
+        compute=ray.data.TaskPoolStrategy(size=min(2 * pool.replicas, len(rows))),
     )
     for row in dataset.iter_rows():
         yield units[row["index"]]

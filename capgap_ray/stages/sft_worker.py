@@ -28,8 +28,9 @@ ENVIRONMENT_CPU = {
     "OMP_NUM_THREADS": "1",
     "TQDM_DISABLE": "1",
     "PYTHONWARNINGS": "ignore::FutureWarning",
+    "TORCHDYNAMO_DISABLE": "1",  # nothing is compiled; otherwise importing DeepSpeed's Muon loads all of inductor
 }
-"""Must be set before deepspeed is imported."""
+"""Must be set before torch and deepspeed are imported."""
 
 _WITHIN_EXAMPLES = "within_examples"
 
