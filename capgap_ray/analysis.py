@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Any, Literal
 
-from capgap_ray.artifacts.step import Step
+from capgap_ray.artifacts.step import Step, canonical_json
 from capgap_ray.core.budget import lr_integral
 from capgap_ray.core.confounds import find_confounds
-from capgap_ray.core.prompts import prompt_hash
 from capgap_ray.core.recommendation import select_tasks, verdicts
 from capgap_ray.core.statistics import adjust, binomial_standard_error, compare
 from capgap_ray.experiment import Experiment
@@ -24,6 +23,7 @@ from capgap_ray.records import (
     Results,
     Score,
     Selection,
+    content_id,
     from_row,
 )
 
@@ -113,7 +113,7 @@ def recipe_card(experiment: Experiment, cell: Cell, trained: Mapping[str, Any]) 
         rows_dropped=trained["rows_dropped"],
         rows_cut=trained["rows_cut"],
         template_hash=trained["template_hash"],
-        prompt_hash=prompt_hash(experiment.prompt.model_dump()),
+        prompt_hash=content_id(canonical_json(experiment.prompt.model_dump())),
         token_budget=experiment.sampling.max_tokens,
         engine=f"vllm/{experiment.engine.dtype}/{experiment.engine.max_model_len}",
         seed=sft.seed,

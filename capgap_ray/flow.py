@@ -17,6 +17,7 @@ from capgap_ray.analysis import results, selection
 from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store, StoreError
 from capgap_ray.catalog.models import Model
+from capgap_ray.core.budget import count_updates
 from capgap_ray.experiment import Experiment, ExperimentError, load
 from capgap_ray.plan import Plan, Scored, plan, resolve_models
 from capgap_ray.records import Results, Score, Selection, from_row, to_row
@@ -198,8 +199,8 @@ def stored(run: Run) -> tuple[Plan, tuple[Selection, ...]]:
 
 def finish(run: Run, made: Plan, chosen: tuple[Selection, ...]) -> None:
     """Write the report and its data into the store and print the verdicts and the page's place."""
+    from capgap_ray.report import tables
     from capgap_ray.report.page import render
-    from capgap_ray.report.tables import verdict_text
 
     try:
         answer = analyse(run, made, chosen)
@@ -207,8 +208,10 @@ def finish(run: Run, made: Plan, chosen: tuple[Selection, ...]) -> None:
         _refuse(str(error))
     folder = f"reports/{run.experiment.name}"
     run.store.write_bytes(f"{folder}/results.json", json.dumps(to_row(answer), indent=1).encode())
+    for name, table in (("accuracies", tables.accuracies(answer, "test")), ("comparisons", tables.comparisons(answer))):
+        run.store.write_bytes(f"{folder}/{name}.csv", tables.as_csv(table).encode())
     run.store.write_bytes(f"{folder}/index.html", render(answer).encode())
-    say("\n" + verdict_text(answer))
+    say("\n" + tables.verdict_text(answer))
     say(f"report: {run.store.local_path(f'{folder}/index.html')}")
 
 
@@ -231,5 +234,5 @@ def show_plan(run: Run) -> None:
     rows = run.experiment.split.train * len(made.tasks)
     for cell in made.cells:
         samples = cell.sft.batch.per_device * cell.sft.batch.accumulation * cell.sft.workers
-        updates = cell.sft.epochs * -(-rows // samples)
+        updates = count_updates(rows, samples, cell.sft.epochs)
         say(f"cell        {cell.student.name} / {cell.arm}: {samples} samples per update, at most {updates} updates")

@@ -113,12 +113,6 @@ class Store:
     def exists(self, relative: str) -> bool:
         return bool(self._fs.get_file_info(self._path(relative)).type == pafs.FileType.File)
 
-    def list_files(self, relative: str) -> list[str]:
-        """Names of the files directly in a folder, sorted; empty where the folder is absent."""
-        selector = pafs.FileSelector(self._path(relative), allow_not_found=True)
-        infos = self._fs.get_file_info(selector)
-        return sorted(info.base_name for info in infos if info.type == pafs.FileType.File)
-
     # --- rows ------------------------------------------------------------------------------------
 
     def write_rows(self, relative: str, rows: Sequence[Mapping[str, Any]]) -> None:

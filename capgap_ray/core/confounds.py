@@ -79,11 +79,6 @@ def find_confounds(
     return tuple(found)
 
 
-def is_confounded(left: RecipeCard, right: RecipeCard, treatment: Collection[str] = ("mixture",)) -> bool:
-    """Return whether the two arms differ in anything beyond the treatment."""
-    return bool(find_confounds(left, right, treatment))
-
-
 def yield_note(left: RecipeCard, right: RecipeCard) -> str | None:
     """Return in words how the arms' data differ in amount, which belongs to the treatment, or None.
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -168,17 +167,3 @@ def _architecture(source: str) -> str:
     shape = {key: value for key, value in config.items() if key not in ("_name_or_path", "transformers_version")}
     tokenizer = (folder / "tokenizer.json").read_bytes()
     return hashlib.sha256(json.dumps(shape, sort_keys=True).encode() + tokenizer).hexdigest()
-
-
-def fingerprint(dtype: str, max_model_len: int) -> str:
-    """Engine, version, device and precision: what two results must share to be compared."""
-    import torch
-    import vllm
-
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-    return f"vllm-{vllm.__version__}/{device}/{dtype}/{max_model_len}"
-
-
-def limit_threads(threads: int) -> None:
-    """Tell OpenMP before torch is imported. One thread per engine replica beats sharing cores."""
-    os.environ["OMP_NUM_THREADS"] = str(threads)

@@ -15,7 +15,6 @@ from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store
 from capgap_ray.experiment import Experiment
 from capgap_ray.plan import Cell, Scored
-from capgap_ray.records import Score, from_row
 from capgap_ray.stages.cluster import cluster, fits_both
 from capgap_ray.stages.curate import build_mixture
 from capgap_ray.stages.engine import Decoding
@@ -165,12 +164,6 @@ class Session:
 
     def _missing(self, steps: Iterable[Step]) -> list[Step]:
         return [step for step in dict.fromkeys(steps) if not self._store.built(step)]
-
-
-def right_share(store: Store, scored: Scored) -> float:
-    """Share of items that the rules call right."""
-    scores = [from_row(Score, row) for row in store.rows(scored.score)]
-    return sum(score.outcome == "right" for score in scores) / len(scores)
 
 
 class _timed:

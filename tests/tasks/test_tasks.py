@@ -3,7 +3,6 @@
 import pytest
 
 from capgap_ray.catalog.tasks import embedded_tasks, task_path
-from capgap_ray.core.prompts import few_shot_messages
 from capgap_ray.core.splitting import split
 from capgap_ray.tasks import Task, fingerprint, load
 
@@ -33,14 +32,9 @@ def test_the_few_shot_prompt_is_lm_evals(task: Task) -> None:
     assert user.content.count("A: Let's think step by step.\n") == 4
     assert user.content.count("So the answer is") == 3
     assert user.content.endswith(example.question)
-    # The same text, put together by our own pure function from the pieces.
-    parts = user.content.removesuffix(example.question).split("A: Let's think step by step.\n")
-    assert len(parts) == 4
-    question = parts[0] + "A: Let's think step by step.\n"
-    target, _, rest = parts[1].partition("\n\n")
-    one_shot = few_shot_messages(system.content, [(question, target)], example.question)
-    assert one_shot[1].content == question + target + "\n\n" + example.question
-    assert rest.startswith("Q: ")
+    # The same text as lm-eval's prompt without a chat template.
+    plain = task._task.fewshot_context(task._by_id[example.id], num_fewshot=3)
+    assert system.content + user.content == plain
 
 
 def test_the_training_prompt_has_no_shots_and_the_same_system_message(task: Task) -> None:
