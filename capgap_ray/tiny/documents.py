@@ -62,11 +62,16 @@ def reasoning_document(
 
 
 def judge_document(rng: Random) -> Document:
-    """One judged probe; the verdict and the end of turn are supervised."""
+    """One judged probe; the verdict and the end of turn are supervised, and the answer to be judged too.
+
+    Half of the answers repeat the gold, so that guessing their words teaches to look at the gold word by word; with
+    the verdict alone the loss stays near that of a coin.
+    """
     probe = one_probe(rng)
     text = chat(JUDGE_SYSTEM, judge_user(probe.gold, probe.answer))
+    start = text.index(probe.answer, text.index(probe.gold) + len(probe.gold))
     reply = (TRUE if probe.same else FALSE) + IM_END
-    return Document(text + reply + "\n", ((len(text), len(text) + len(reply)),))
+    return Document(text + reply + "\n", ((start, start + len(probe.answer)), (len(text), len(text) + len(reply))))
 
 
 def copying_document(rng: Random) -> Document:
