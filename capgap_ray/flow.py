@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from capgap_ray.analysis import results, selection
 from capgap_ray.artifacts.step import Step
@@ -21,6 +21,9 @@ from capgap_ray.core.budget import count_updates
 from capgap_ray.experiment import Experiment, ExperimentError, load
 from capgap_ray.plan import Plan, Scored, plan, resolve_models
 from capgap_ray.records import Results, Score, Selection, from_row, to_row
+
+if TYPE_CHECKING:
+    from capgap_ray.stages.session import Session
 
 Until = Literal["generate", "train", "evaluate"]
 DEFAULT_EXPERIMENT = "jobs/experiments/tiny.yaml"
@@ -87,28 +90,40 @@ def _refuse(message: str) -> NoReturn:
 
 def build(run: Run, until: Until) -> tuple[Plan, tuple[Selection, ...]]:
     """Build what the store lacks, stage by stage, and return the plan and the selection of tasks."""
+    from capgap_ray.stages.grid import GridError
     from capgap_ray.stages.session import Session  # imports Ray, which a dry run and a refusal do without
 
+    try:
+        with Session(run.experiment, run.store, say) as session:
+            return _build(run, session, until)
+    except KeyboardInterrupt:
+        say("interrupted; what was committed stays, run the same command to go on")
+        raise SystemExit(130) from None
+    except GridError as error:
+        say(str(error))
+        raise SystemExit(1) from None
+
+
+def _build(run: Run, session: Session, until: Until) -> tuple[Plan, tuple[Selection, ...]]:
     experiment, models = run.experiment, run.models
     made = plan(experiment, models)
-    with Session(experiment, run.store, say) as session:
-        session.examples(made.examples.values())
-        session.predict(_by_model(made.measured, models), "measure")
-        chosen = _select(run, made)
-        made = plan(experiment, models, [each.task for each in chosen if each.selected])
-        teachers = {role: model.source for role, model in made.teachers().items()}
-        rationales = [(scored, teachers[role]) for (role, _), slices in made.rationales.items() for scored in slices]
-        # Untouched models answer the test items in the same pass: their weights are loaded already.
-        untouched = _by_model(made.baselines, models) if until == "evaluate" else []
-        session.predict(sorted(rationales + untouched, key=lambda pair: pair[1]), "generate")
-        if until == "generate":
-            return made, chosen
-        session.mixtures(made.mixtures.values())
-        session.train(made.cells)
-        if until == "train":
-            return made, chosen
-        session.predict(list(_distilled(run.store, made)), "evaluate")
-        session.judge([*made.baselines.values(), *made.predictions.values()], models[experiment.judge.model].source)
+    session.examples(made.examples.values())
+    session.predict(_by_model(made.measured, models), "measure")
+    chosen = _select(run, made)
+    made = plan(experiment, models, [each.task for each in chosen if each.selected])
+    teachers = {role: model.source for role, model in made.teachers().items()}
+    rationales = [(scored, teachers[role]) for (role, _), slices in made.rationales.items() for scored in slices]
+    # Untouched models answer the test items in the same pass: their weights are loaded already.
+    untouched = _by_model(made.baselines, models) if until == "evaluate" else []
+    session.predict(sorted(rationales + untouched, key=lambda pair: pair[1]), "generate")
+    if until == "generate":
+        return made, chosen
+    session.mixtures(made.mixtures.values())
+    session.train(made.cells)
+    if until == "train":
+        return made, chosen
+    session.predict(list(_distilled(run.store, made)), "evaluate")
+    session.judge([*made.baselines.values(), *made.predictions.values()], models[experiment.judge.model].source)
     return made, chosen
 
 

@@ -57,6 +57,7 @@ class Model:
 
     name: str
     source: str
+    """A local folder, or `<Hub id>@<revision>`."""
     identity: str
     """What enters the key of every step that runs it: content hash, or Hub id and revision."""
     parameters: int
@@ -70,12 +71,8 @@ def resolve(name: str, spec: ModelSpec) -> Model:
             raise ValueError(f"model {name!r}: folder {spec.source!r} does not exist")
         if spec.parameters is None:
             raise ValueError(f"model {name!r}: give `parameters` (number of weights) for a Hub model")
-        return Model(
-            name=name,
-            source=spec.source,
-            identity=f"{spec.source}@{spec.revision or 'main'}",
-            parameters=spec.parameters,
-        )
+        pinned = f"{spec.source}@{spec.revision or 'main'}"
+        return Model(name=name, source=pinned, identity=pinned, parameters=spec.parameters)
     weights = sorted(folder.glob("*.safetensors"))
     if not weights or not (folder / "config.json").is_file():
         raise ValueError(f"model {name!r}: {folder} needs config.json and *.safetensors (pickles are never read)")

@@ -6,17 +6,20 @@ Ray reads its environment when it is imported, so what has to be set is set here
 import os
 import secrets
 
-QUIET = {
+SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.25",  # how often results are polled; Ray's 2 s is long for small runs
+    # A training that waits for its turn, or for a node to come up, has not failed (Ray's 60 s count as a failure).
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "3600",
+    "RAY_AIR_NEW_OUTPUT": "0",  # Tune's newer output cannot be silenced
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
 }
-"""Passed on to every worker process."""
+"""Passed on to every worker process. Who sets one of these in the environment decides."""
 
-for _name, _value in QUIET.items():
+for _name, _value in SETTINGS.items():
     os.environ.setdefault(_name, _value)
 if not any(os.environ.get(name) for name in ("RAY_ADDRESS", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")):
     # A local cluster gets a token of its own; the file that Ray would make is readable by every user.

@@ -13,7 +13,12 @@ import ray
 import ray.data
 
 from capgap_ray.experiment import Resources
-from capgap_ray.stages import QUIET
+from capgap_ray.stages import SETTINGS
+
+_LOCAL = {
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # nobody takes this machine back; saves a process per trial
+    "RAY_worker_maximum_startup_concurrency": "8",  # or Ray warns of the many small processes of two trials
+}
 
 
 def demand(resources: Resources, workers: int) -> float:
@@ -30,13 +35,11 @@ def cluster(resources: Resources, workers: int) -> Iterator[None]:
     turns, and the waiting ones cost nothing.
     """
     logging.getLogger("ray").setLevel(logging.ERROR)
-    environment: dict[str, dict[str, str]] = {"env_vars": {name: os.environ[name] for name in QUIET}}
+    environment: dict[str, dict[str, str]] = {"env_vars": {name: os.environ[name] for name in SETTINGS}}
     if os.environ.get("RAY_ADDRESS"):
         ray.init(log_to_driver=False, logging_level=logging.ERROR, runtime_env=environment)
     else:
-        os.environ["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = (
-            "0"  # nobody takes this machine back; saves a process a trial
-        )
+        os.environ.update(_LOCAL)
         ray.init(
             address="local",
             num_cpus=int(demand(resources, workers)) + 2,

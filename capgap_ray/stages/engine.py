@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from capgap_ray.records import Message
+from capgap_ray.stages.weights import local_folder
 
 ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # engine in this process
@@ -77,7 +78,7 @@ class Engine:
     def complete(self, source: str, chats: Sequence[Sequence[Message]], decoding: Decoding) -> list[Output]:
         """Generate one completion per chat, in order.
 
-        `source` is a folder or Hub id. Raises ValueError if a prompt with its token budget exceeds the context.
+        `source` is a folder or `<Hub id>@<revision>`. Raises ValueError if a prompt and its token budget do not fit.
         """
         from vllm import SamplingParams, TokensPrompt
 
@@ -115,13 +116,14 @@ class Engine:
 
     def _load(self, source: str) -> Any:
         """The engine of the model's architecture, holding the model's weights."""
-        architecture = _architecture(source)
+        folder = local_folder(source)
+        architecture = _architecture(folder)
         if architecture not in self._engines:
             self._make_room()
-            self._engines[architecture] = self._start(source)
+            self._engines[architecture] = self._start(folder)
         elif self._loaded[architecture] != source:
             engine = self._engines[architecture]
-            engine.collective_rpc("reload_from", args=(source,))
+            engine.collective_rpc("reload_from", args=(folder,))
             # Cached prefixes were computed by the weights that have just gone.
             if not engine.reset_prefix_cache():
                 raise RuntimeError(f"{source}: vLLM did not reset its prefix cache after a weight swap")
@@ -138,32 +140,29 @@ class Engine:
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
 
-    def _start(self, source: str) -> Any:
+    def _start(self, folder: str) -> Any:
         import torch
         from vllm import LLM
 
         on_gpu = torch.cuda.is_available()
         extra = {} if on_gpu else {"kv_cache_memory_bytes": _KV_BYTES_CPU}
         return LLM(
-            model=source,
+            model=folder,
             dtype=self._dtype,
             max_model_len=self._max_model_len,
             enforce_eager=not on_gpu,
             enable_prefix_caching=True,
             trust_remote_code=False,
-            load_format="safetensors" if Path(source).is_dir() else "auto",
+            load_format="safetensors",
             max_num_seqs=256,
             worker_extension_cls="capgap_ray.stages.engine.WeightReloader",
             **extra,
         )
 
 
-def _architecture(source: str) -> str:
+def _architecture(folder: str) -> str:
     """Equal for two models that one engine can serve: the configuration less what does not shape the weights."""
-    folder = Path(source)
-    if not folder.is_dir():
-        return source
-    config = json.loads((folder / "config.json").read_text())
+    config = json.loads((Path(folder) / "config.json").read_text())
     shape = {key: value for key, value in config.items() if key not in ("_name_or_path", "transformers_version")}
-    tokenizer = (folder / "tokenizer.json").read_bytes()
+    tokenizer = (Path(folder) / "tokenizer.json").read_bytes()
     return hashlib.sha256(json.dumps(shape, sort_keys=True).encode() + tokenizer).hexdigest()

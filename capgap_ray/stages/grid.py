@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray.tune
+from ray.tune.progress_reporter import TrialProgressCallback
 
 from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store
@@ -66,17 +67,27 @@ def run_grid(store: Store, trainings: Sequence[Training], resources: Resources, 
         raise GridError(f"{len(failed)} of {len(todo)} trials failed\n" + "\n".join(failed))
 
 
-class _Progress(ray.tune.Callback):  # type: ignore[misc]
-    """Tells the driver. Tune writes its callbacks into its own state, from which we never restore: without these."""
+class _Progress(TrialProgressCallback):  # type: ignore[misc]
+    """Tells the driver which trial ended, in the place of Tune's own callback, which prints.
+
+    Tune writes its callbacks into its own state, from which we never restore: so this one leaves itself out.
+    """
 
     def __init__(self, done: Callable[[str], None], name: Callable[[Any], str]) -> None:
+        super().__init__()
         self._done, self._name = done, name
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
 
+    def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Any, **info: Any) -> None:
+        pass
+
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         self._done(self._name(trial))
+
+    def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        self._done(f"{self._name(trial)}: FAILED")
 
 
 def _last_line(error: Any) -> str:

@@ -147,7 +147,7 @@ class Session:
                 self._store,
                 trainings,
                 self._experiment.resources,
-                lambda label: self._say(f"  trained   {next(count)}/{len(todo)} {label}"),
+                lambda label: self._say(f"  trial     {next(count)}/{len(todo)} {label}"),
             )
 
     def judge(self, wanted: Iterable[Scored], source: str) -> None:

@@ -71,7 +71,7 @@ class Trained:
 
 
 def run(source: str, examples: Sequence[TrainingExample], recipe: Recipe, export_to: str) -> Trained:
-    """Fine-tune the student at `source` on `examples` and write it to `export_to` (rank 0 writes).
+    """Fine-tune the student in the folder `source` on `examples` and write it to `export_to` (rank 0 writes).
 
     Called on every rank, inside a torch.distributed process group of `recipe.workers` ranks. Raises
     ValueError on rows that cannot be trained on and on an export that equals the untouched student.

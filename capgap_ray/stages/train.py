@@ -16,6 +16,7 @@ from capgap_ray.artifacts.store import Store
 from capgap_ray.experiment import Resources, Sft
 from capgap_ray.records import TrainingExample, from_row, to_row
 from capgap_ray.stages.sft_worker import ENVIRONMENT_CPU, Recipe, run
+from capgap_ray.stages.weights import local_folder
 
 
 def recipe_of(sft: Sft) -> Recipe:
@@ -67,7 +68,7 @@ def _loop(config: dict[str, Any]) -> dict[str, Any]:
     recipe = recipe_of(Sft.model_validate(step.params["sft"]))
     with tempfile.TemporaryDirectory() as scratch:
         export_to = os.path.join(scratch, "export")
-        trained = run(config["source"], examples, recipe, export_to)
+        trained = run(local_folder(config["source"]), examples, recipe, export_to)
         if ray.train.get_context().get_world_rank() == 0:
             for file in sorted(Path(export_to).iterdir()):
                 store.write_bytes(f"{config['attempt']}/{file.name}", file.read_bytes())

@@ -102,7 +102,7 @@ def test_a_second_time_no_stage_runs(undisturbed: tuple[Path, str]) -> None:
     output = run(store).stdout
     assert time.monotonic() - begun < 20
     assert "ray " not in output
-    assert "trained" not in output
+    assert "trial " not in output
     assert answer(store) == first
 
 

@@ -1,0 +1,26 @@
+"""Folders stay folders; Hub sources become the cached snapshot of their revision."""
+
+from pathlib import Path
+
+import pytest
+
+from capgap_ray.catalog.models import ModelSpec, resolve
+from capgap_ray.stages.weights import local_folder
+
+
+def test_a_folder_is_itself(tmp_path: Path) -> None:
+    assert local_folder(str(tmp_path)) == str(tmp_path)
+
+
+def test_a_revision_is_the_snapshot_that_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub.constants
+
+    revision = "0123456789abcdef0123456789abcdef01234567"
+    snapshot = tmp_path / "models--org--name" / "snapshots" / revision
+    snapshot.mkdir(parents=True)
+    (snapshot / "config.json").write_text("{}")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    model = resolve("mine", ModelSpec(source="org/name", revision=revision, parameters=7))
+    assert model.identity == f"org/name@{revision}"
+    assert Path(local_folder(model.source)) == snapshot
