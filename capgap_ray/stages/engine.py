@@ -160,9 +160,13 @@ class Engine:
         )
 
 
+_NOT_SHAPE = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
+"""The engine's own dtype is set for all models, so that of the file makes no difference."""
+
+
 def _architecture(folder: str) -> str:
     """Equal for two models that one engine can serve: the configuration less what does not shape the weights."""
     config = json.loads((Path(folder) / "config.json").read_text())
-    shape = {key: value for key, value in config.items() if key not in ("_name_or_path", "transformers_version")}
+    shape = {key: value for key, value in config.items() if key not in _NOT_SHAPE}
     tokenizer = (Path(folder) / "tokenizer.json").read_bytes()
     return hashlib.sha256(json.dumps(shape, sort_keys=True).encode() + tokenizer).hexdigest()

@@ -7,10 +7,12 @@ whatever worker and micro-step they are, so batch x accumulation x workers can b
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from capgap_ray.core.budget import Schedule, batches, learning_rate_at, split_update
@@ -235,8 +237,9 @@ def _export(engine: Any, source: str, tokenizer: Any, export_to: str) -> None:
         if _equals_source(state, source):
             raise ValueError(f"the trained weights equal those of {source}: nothing was learnt or nothing was gathered")
         os.makedirs(export_to, exist_ok=True)
-        engine.module.config.dtype = torch.bfloat16
-        engine.module.save_pretrained(export_to, state_dict=state, safe_serialization=True)
+        engine.module.save_pretrained(export_to, state_dict=state)
+        config = Path(export_to) / "config.json"  # says the dtype of training, not that of the weights just written
+        config.write_text(json.dumps({**json.loads(config.read_text()), "dtype": "bfloat16"}, indent=2))
         tokenizer.save_pretrained(export_to)
     dist.barrier()
 

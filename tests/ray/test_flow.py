@@ -88,6 +88,7 @@ def test_training_learns_and_exports_what_it_learnt(undisturbed: tuple[Path, str
             assert sum(losses[-3:]) < sum(losses[:3])
         folder = next((store / checkpoint["path"] / "attempts").iterdir())
         assert not list(folder.glob("*.bin"))
+        assert json.loads((folder / "config.json").read_text())["dtype"] == "bfloat16"
         trained = load_file(folder / "model.safetensors")
         before = load_file(ROOT / "capgap_ray/tiny/models/tiny-student-0.15m/model.safetensors")
         assert trained.keys() == before.keys()

@@ -24,3 +24,19 @@ def test_a_revision_is_the_snapshot_that_is_read(tmp_path: Path, monkeypatch: py
     model = resolve("mine", ModelSpec(source="org/name", revision=revision, parameters=7))
     assert model.identity == f"org/name@{revision}"
     assert Path(local_folder(model.source)) == snapshot
+
+
+def test_a_checkpoint_fits_the_engine_of_its_student(tmp_path: Path) -> None:
+    import json
+    import shutil
+
+    from capgap_ray.catalog.models import EMBEDDED
+    from capgap_ray.stages.engine import _architecture
+
+    student = EMBEDDED / "tiny-student-0.15m"
+    copy = tmp_path / "checkpoint"
+    shutil.copytree(student, copy)
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({**config, "dtype": "float32", "transformers_version": "x"}))
+    assert _architecture(str(copy)) == _architecture(str(student))
+    assert _architecture(str(student)) != _architecture(str(EMBEDDED / "tiny-student-0.5m"))
