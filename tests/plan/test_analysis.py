@@ -1,0 +1,173 @@
+"""From scores to verdicts, on made-up scores with a known truth."""
+
+from collections.abc import Callable, Mapping
+from random import Random
+from typing import Any
+
+import pytest
+
+from capgap_ray.analysis import results, selection
+from capgap_ray.artifacts.step import Step
+from capgap_ray.experiment import Experiment
+from capgap_ray.plan import Plan, plan, resolve_models
+from capgap_ray.records import FilterReport, MixtureReport, Results, Score, to_row
+
+Make = Callable[..., Experiment]
+DECLARED = {
+    "name": "as before",
+    "left": {"mixture": "large", "batch": "2x1"},
+    "right": {"mixture": "mix", "batch": "5x4"},
+}
+
+
+def truth(label: str) -> float:
+    """Accuracy of whatever a step's label names."""
+    if "teacher" in label:
+        return 0.95
+    if "-large-" in label:
+        return 0.85
+    return 0.5 if any(f"-{mixture}-" in label for mixture in ("small", "mix")) else 0.2
+
+
+def scores(step: Step) -> list[Score]:
+    """The same items in every arm; one judge verdict in fifty is unreadable."""
+    complete = step.inputs[1] if step.stage == "score" else step.inputs[0].inputs[1]
+    task = complete.inputs[0].params["task"]
+    rng = Random(step.key)
+    made = []
+    for index in range(complete.params["start"], complete.params["stop"]):
+        right = rng.random() < truth(complete.label)
+        unreadable = step.stage == "judge" and not right and index % 50 == 0
+        made.append(
+            Score(
+                example_id=f"{task}-{complete.params['part']}-{index}",
+                task=task,
+                model=complete.label,
+                target="x",
+                text="x",
+                answer="x",
+                finish_reason="stop",
+                completion_tokens=10,
+                outcome="right" if right else "wrong",
+                strict=float(right),
+                flexible=float(right),
+                judged=None if step.stage == "score" or unreadable else float(right),
+                judge_verdict=None,
+            )
+        )
+    return made
+
+
+def summary(step: Step) -> Mapping[str, Any]:
+    if step.stage == "mix":
+        report = MixtureReport(
+            mixture=step.label,
+            shares=dict(step.params["mixture"]),
+            rows_by_teacher={},
+            rows_by_task={},
+            kept_by_teacher={},
+            rows=100,
+            seed=1,
+        )
+        filters = {
+            str(number): to_row(_filter_report(role, task))
+            for number, (role, task, _) in enumerate(step.params["slices"])
+        }
+        return {"mixture": to_row(report), "filters": filters}
+    batch = step.params["sft"]["batch"]
+    updates = 100 // (2 * batch["per_device"] * batch["accumulation"]) + 1
+    return {
+        "rows": 100,
+        "rows_dropped": 0,
+        "rows_cut": 0,
+        "updates": updates,
+        "warmup_updates": 0,
+        "supervised_tokens": 5000,
+        "template_hash": "t",
+        "losses": [1.0] * updates,
+        "seconds": 2.0,
+    }
+
+
+def _filter_report(role: str, task: str) -> FilterReport:
+    return FilterReport(
+        teacher=role,
+        task=task,
+        seen=60,
+        kept=50,
+        dropped_wrong=10,
+        dropped_unparsable=0,
+        dropped_truncated=0,
+        dropped_by_other_teacher=0,
+    )
+
+
+@pytest.fixture
+def planned(make: Make) -> Plan:
+    experiment = make(split={"train": 200, "test": 200}, selection={"items": 100}, comparisons=[DECLARED])
+    return plan(experiment, resolve_models(experiment))
+
+
+@pytest.fixture
+def answer(planned: Plan) -> Results:
+    return results(
+        planned,
+        scores,
+        summary,
+        chosen=selection(planned, scores),
+        seconds={},
+        versions={},
+        command="c",
+        made_at="now",
+        experiment_yaml="y",
+    )
+
+
+def test_selection_reads_the_measured_training_items(planned: Plan) -> None:
+    for each in selection(planned, scores):
+        assert each.n == 100
+        assert each.selected
+        assert 60 < each.gap_points < 90
+
+
+def test_every_cell_is_compared_with_its_own_baseline(answer: Results, planned: Plan) -> None:
+    gains = [each for each in answer.comparisons if each.kind == "gain"]
+    assert len(gains) == len(planned.cells) * (len(planned.tasks) + 1)
+    assert {each.left for each in gains} == {"untouched"}
+    pooled = [each for each in gains if each.task == "all"]
+    for each in pooled:
+        assert each.n + each.unscored == 2 * 200
+        assert each.unscored > 0, "an unreadable verdict is unscored, not wrong"
+        assert each.ci_low is not None
+        assert each.ci_low > 0
+
+
+def test_teachers_are_compared_under_one_recipe_only(answer: Results) -> None:
+    for each in answer.comparisons:
+        if each.kind == "teacher":
+            assert each.left.split(" / ")[1] == each.right.split(" / ")[1]
+            assert not each.confounds
+
+
+def test_the_declared_comparison_is_found_confounded(answer: Results) -> None:
+    declared = [each for each in answer.comparisons if each.kind == "declared"]
+    assert {each.student for each in declared} == {"tiny-student-0.15m", "tiny-student-0.5m"}
+    for each in declared:
+        fields = {confound.field for confound in each.confounds}
+        assert {"updates", "samples_per_update"} <= fields
+        assert any("fewer updates" in confound.note for confound in each.confounds)
+
+
+def test_the_verdict_is_the_planted_truth(answer: Results) -> None:
+    for verdict in answer.verdicts:
+        if verdict.task == "all":
+            assert verdict.helps == "improved"
+            assert verdict.best_mixture == "large"
+            assert verdict.teacher_to_use == "large"
+            assert verdict.data_ratio == 1.0
+
+
+def test_counts_balance(answer: Results) -> None:
+    for row in answer.accuracies:
+        assert row.n == row.right + row.wrong + row.unparsable + row.truncated
+        assert row.part == "test" or row.unjudged == 0
