@@ -61,17 +61,12 @@ def reasoning_document(
     return Document(text + reply + "\n", tuple(spans))
 
 
-def judge_document(rng: Random) -> Document:
-    """One judged probe; the verdict and the end of turn are supervised, and the answer to be judged too.
-
-    Half of the answers repeat the gold, so that guessing their words teaches to look at the gold word by word; with
-    the verdict alone the loss stays near that of a coin.
-    """
-    probe = one_probe(rng)
+def judge_document(rng: Random, *, plain: bool) -> Document:
+    """One judged probe; the verdict and the end of turn are supervised."""
+    probe = one_probe(rng, plain=plain)
     text = chat(JUDGE_SYSTEM, judge_user(probe.gold, probe.answer))
-    start = text.index(probe.answer, text.index(probe.gold) + len(probe.gold))
     reply = (TRUE if probe.same else FALSE) + IM_END
-    return Document(text + reply + "\n", ((start, start + len(probe.answer)), (len(text), len(text) + len(reply))))
+    return Document(text + reply + "\n", ((len(text), len(text) + len(reply)),))
 
 
 def copying_document(rng: Random) -> Document:
@@ -93,11 +88,15 @@ class Stream:
         self._style, self._held_out, self._fixed = style, held_out, fixed
 
     def document(self, rng: Random, most_shots: int, copying: float = 0.0) -> Document:
-        """One chat with 0 to `most_shots` worked examples; with chance `copying` one about copying instead."""
-        if rng.random() < copying:
-            return copying_document(rng)
+        """One chat with 0 to `most_shots` worked examples, or, with chance `copying`, one about copying.
+
+        For the judge `copying` is the chance of a plain probe, where both answers have the same form.
+        """
+        easy = rng.random() < copying
         if self._style == "judge":
-            return judge_document(rng)
+            return judge_document(rng, plain=easy)
+        if easy:
+            return copying_document(rng)
         task = rng.choices(self._tasks, self._weights)[0]
         blank_line = rng.random() < 0.3
         item = self._fresh(task, rng)

@@ -29,7 +29,10 @@ class Member:
     decay_from: int
     """Update at which the learning rates begin their linear fall to zero."""
     copying_updates: int = 150
-    """Updates, from the first, on chats about copying only: without that skill the tasks' losses stay on a plateau."""
+    """Updates, from the first, on chats about copying only (the judge: on plain probes).
+
+    Without that skill the tasks' losses stay on a plateau.
+    """
     starts_from: str | None = None
     """Member, earlier in the list, whose final weights are the initial ones; None: random weights."""
     tokens_per_update: int = 4224
@@ -64,11 +67,11 @@ FAMILY = {
             style="short",
             updates=1500,
             short_updates=1050,
-            decay_from=650,
+            decay_from=850,
             copying_updates=0,
             starts_from="tiny-teacher-small",
-            matrix_rate=0.006,
-            rate=0.002,
+            matrix_rate=0.003,
+            rate=0.001,
         ),
         Member(
             name="tiny-teacher-long",
@@ -104,15 +107,15 @@ FAMILY = {
         ),
         Member(
             name="tiny-judge",
-            hidden=128,
-            layers=5,
-            intermediate=256,
+            hidden=64,
+            layers=4,
+            intermediate=160,
             style="judge",
-            updates=900,
-            short_updates=0,
-            decay_from=450,
-            copying_updates=0,
-            starts_from="tiny-teacher-small",
+            updates=2000,
+            short_updates=500,
+            decay_from=1000,
+            copying_updates=250,
+            starts_from="tiny-student-0.15m",
             matrix_rate=0.006,
             rate=0.002,
         ),

@@ -46,10 +46,12 @@ def make_probes(n: int, seed: int) -> list[Probe]:
     return list(probes.values())
 
 
-def one_probe(rng: Random) -> Probe:
-    """The next probe of an endless stream, same or not with equal chance."""
+def one_probe(rng: Random, *, plain: bool = False) -> Probe:
+    """The next probe of an endless stream, same or not with equal chance; `plain`: without other dress or noise."""
     item = one_item(rng.choice(TASKS), rng)
     same = rng.random() < 0.5
+    if plain:
+        return Probe(gold=item.target, answer=item.target if same else _wrong(item.target, rng), same=same)
     answer = _same(item.target, rng) if same else _different(item.target, item.short_cot, rng)
     return Probe(gold=item.target, answer=answer, same=same)
 
