@@ -61,9 +61,9 @@ def reasoning_document(
     return Document(text + reply + "\n", tuple(spans))
 
 
-def judge_document(rng: Random, *, plain: bool) -> Document:
+def judge_document(rng: Random, *, skewed: bool) -> Document:
     """One judged probe; the verdict and the end of turn are supervised."""
-    probe = one_probe(rng, plain=plain)
+    probe = one_probe(rng, skewed=skewed)
     text = chat(JUDGE_SYSTEM, judge_user(probe.gold, probe.answer))
     reply = (TRUE if probe.same else FALSE) + IM_END
     return Document(text + reply + "\n", ((len(text), len(text) + len(reply)),))
@@ -90,11 +90,11 @@ class Stream:
     def document(self, rng: Random, most_shots: int, copying: float = 0.0) -> Document:
         """One chat with 0 to `most_shots` worked examples, or, with chance `copying`, one about copying.
 
-        For the judge `copying` is the chance of a plain probe, where both answers have the same form.
+        For the judge `copying` is the chance of a skewed probe.
         """
         easy = rng.random() < copying
         if self._style == "judge":
-            return judge_document(rng, plain=easy)
+            return judge_document(rng, skewed=easy)
         if easy:
             return copying_document(rng)
         task = rng.choices(self._tasks, self._weights)[0]

@@ -29,7 +29,7 @@ class Member:
     decay_from: int
     """Update at which the learning rates begin their linear fall to zero."""
     copying_updates: int = 150
-    """Updates, from the first, on chats about copying only (the judge: on plain probes).
+    """Updates, from the first, on chats about copying only (the judge: on skewed probes).
 
     Without that skill the tasks' losses stay on a plateau.
     """
@@ -42,9 +42,14 @@ class Member:
     rate: float = 0.003
     """Peak learning rate of AdamW (embeddings, norms, biases)."""
     seed: int = 1
+    committed: bool = True
+    """False: only a stage on the way to others, not exported to `models/`."""
     shares: dict[str, float] = field(default_factory=lambda: dict.fromkeys(TASKS, 1.0))
     """Weight of each task in the training stream."""
 
+
+LETTER_TASKS = ("tracking_shuffled_objects_three_objects", "logical_deduction_three_objects", "temporal_sequences")
+"""Tasks whose answer is the letter of an option: finding the letter is the last thing to be learnt."""
 
 FAMILY = {
     member.name: member
@@ -60,7 +65,7 @@ FAMILY = {
             decay_from=800,
         ),
         Member(
-            name="tiny-teacher-large",
+            name="tiny-teacher-middle",
             hidden=128,
             layers=8,
             intermediate=256,
@@ -72,18 +77,37 @@ FAMILY = {
             starts_from="tiny-teacher-small",
             matrix_rate=0.003,
             rate=0.001,
+            committed=False,
+        ),
+        Member(
+            name="tiny-teacher-large",
+            hidden=128,
+            layers=8,
+            intermediate=256,
+            style="short",
+            updates=500,
+            short_updates=300,
+            decay_from=150,
+            copying_updates=0,
+            starts_from="tiny-teacher-middle",
+            matrix_rate=0.003,
+            rate=0.001,
+            seed=2,
+            shares=dict.fromkeys(TASKS, 1.0) | dict.fromkeys(LETTER_TASKS, 2.0),
         ),
         Member(
             name="tiny-teacher-long",
             hidden=128,
-            layers=5,
+            layers=8,
             intermediate=256,
             style="long",
-            updates=400,
-            short_updates=200,
-            decay_from=150,
+            updates=350,
+            short_updates=150,
+            decay_from=50,
             copying_updates=0,
-            starts_from="tiny-teacher-small",
+            starts_from="tiny-teacher-middle",
+            matrix_rate=0.003,
+            rate=0.001,
         ),
         Member(
             name="tiny-student-0.15m",
@@ -91,9 +115,9 @@ FAMILY = {
             layers=2,
             intermediate=160,
             style="short",
-            updates=750,
-            short_updates=550,
-            decay_from=500,
+            updates=420,
+            short_updates=280,
+            decay_from=300,
         ),
         Member(
             name="tiny-student-0.5m",
@@ -101,9 +125,9 @@ FAMILY = {
             layers=2,
             intermediate=256,
             style="short",
-            updates=700,
-            short_updates=500,
-            decay_from=400,
+            updates=380,
+            short_updates=260,
+            decay_from=280,
         ),
         Member(
             name="tiny-judge",
@@ -111,12 +135,13 @@ FAMILY = {
             layers=4,
             intermediate=160,
             style="judge",
-            updates=2000,
-            short_updates=500,
-            decay_from=1000,
-            copying_updates=250,
+            updates=3000,
+            short_updates=600,
+            decay_from=1500,
+            copying_updates=300,
+            tokens_per_update=1920,
             starts_from="tiny-student-0.15m",
-            matrix_rate=0.006,
+            matrix_rate=0.005,
             rate=0.002,
         ),
     )

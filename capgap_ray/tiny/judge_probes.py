@@ -46,12 +46,18 @@ def make_probes(n: int, seed: int) -> list[Probe]:
     return list(probes.values())
 
 
-def one_probe(rng: Random, *, plain: bool = False) -> Probe:
-    """The next probe of an endless stream, same or not with equal chance; `plain`: without other dress or noise."""
-    item = one_item(rng.choice(TASKS), rng)
+def one_probe(rng: Random, *, skewed: bool = False) -> Probe:
+    """The next probe of an endless stream, same or not with equal chance.
+
+    Skewed probes have no gold but `(A)` and `True` in nine of ten cases. Whether two things are equal has no linear
+    trace in either, and a judge trained on balanced golds stays at a coin's loss; with a usual gold it first learns
+    to read the answer, and then what an unusual gold changes.
+    """
+    while True:
+        item = one_item(rng.choice(TASKS), rng)
+        if not skewed or item.target in ("(A)", TRUE) or rng.random() < 0.1:
+            break
     same = rng.random() < 0.5
-    if plain:
-        return Probe(gold=item.target, answer=item.target if same else _wrong(item.target, rng), same=same)
     answer = _same(item.target, rng) if same else _different(item.target, item.short_cot, rng)
     return Probe(gold=item.target, answer=answer, same=same)
 

@@ -24,6 +24,8 @@ def make_model(member: Member, work: Path, *, until: int | None, threads: int) -
         tokenizers.build(source, tokenizers.corpus())
     tokenizer = AutoTokenizer.from_pretrained(source)
     state = train(member, tokenizer, work, until=until)
+    if not member.committed:
+        return
     export(state, tokenizer, folder)
     made = {
         "parameters": sum(parameter.numel() for parameter in state.model.parameters()),
