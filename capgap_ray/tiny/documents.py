@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from random import Random
 
 from capgap_ray.tiny.item import Item
-from capgap_ray.tiny.judge_probes import FALSE, JUDGE_SYSTEM, TRUE, judge_user, one_probe
+from capgap_ray.tiny.judge_probes import FALSE, JUDGE_SYSTEM, TRUE, Probe, judge_user, one_probe
 from capgap_ray.tiny.procedural import DESCRIPTIONS, one_item
 from capgap_ray.tiny.scene_puzzles import COLOURS, HOURS, PEOPLE, PLAYERS
 from capgap_ray.tiny.symbol_puzzles import WORDS
@@ -61,9 +61,8 @@ def reasoning_document(
     return Document(text + reply + "\n", tuple(spans))
 
 
-def judge_document(rng: Random, *, skewed: bool) -> Document:
+def judge_document(probe: Probe) -> Document:
     """One judged probe; the verdict and the end of turn are supervised."""
-    probe = one_probe(rng, skewed=skewed)
     text = chat(JUDGE_SYSTEM, judge_user(probe.gold, probe.answer))
     reply = (TRUE if probe.same else FALSE) + IM_END
     return Document(text + reply + "\n", ((len(text), len(text) + len(reply)),))
@@ -81,10 +80,18 @@ class Stream:
     """An endless, seeded stream of training chats that never holds an item of the evaluation."""
 
     def __init__(
-        self, shares: dict[str, float], style: str, held_out: frozenset[str], fixed: dict[str, list[Item]]
+        self,
+        shares: dict[str, float],
+        style: str,
+        held_out: frozenset[str],
+        fixed: dict[str, list[Item]],
+        coarse: float = 0.0,
     ) -> None:
-        """`shares`: weight of each task; `style`: short, long or judge; `fixed`: the worked examples of the YAML."""
-        self._tasks, self._weights = list(shares), list(shares.values())
+        """`shares`: weight of each task; `style`: short, long or judge; `fixed`: the worked examples of the YAML.
+
+        `coarse` is the judge's: see `one_probe`.
+        """
+        self._shares, self._coarse = shares, coarse
         self._style, self._held_out, self._fixed = style, held_out, fixed
 
     def document(self, rng: Random, most_shots: int, copying: float = 0.0) -> Document:
@@ -94,10 +101,10 @@ class Stream:
         """
         easy = rng.random() < copying
         if self._style == "judge":
-            return judge_document(rng, skewed=easy)
+            return judge_document(one_probe(rng, self._shares, skewed=easy, coarse=self._coarse))
         if easy:
             return copying_document(rng)
-        task = rng.choices(self._tasks, self._weights)[0]
+        task = rng.choices(list(self._shares), list(self._shares.values()))[0]
         blank_line = rng.random() < 0.3
         item = self._fresh(task, rng)
         if most_shots == 3 and rng.random() < 0.15:

@@ -41,6 +41,8 @@ class Member:
     """Peak learning rate of Muon (matrices), scaled to AdamW's step size."""
     rate: float = 0.003
     """Peak learning rate of AdamW (embeddings, norms, biases)."""
+    coarse: float = 0.0
+    """The judge's: chance that a wrong sequence differs from the gold in up to three places instead of one."""
     seed: int = 1
     committed: bool = True
     """False: only a stage on the way to others, not exported to `models/`."""
@@ -130,7 +132,7 @@ FAMILY = {
             decay_from=280,
         ),
         Member(
-            name="tiny-judge",
+            name="tiny-judge-letters",
             hidden=64,
             layers=4,
             intermediate=160,
@@ -143,6 +145,24 @@ FAMILY = {
             starts_from="tiny-student-0.15m",
             matrix_rate=0.005,
             rate=0.002,
+            committed=False,
+        ),
+        Member(
+            name="tiny-judge",
+            hidden=64,
+            layers=4,
+            intermediate=160,
+            style="judge",
+            updates=3000,
+            short_updates=0,
+            decay_from=1500,
+            copying_updates=0,
+            tokens_per_update=1920,
+            starts_from="tiny-judge-letters",
+            matrix_rate=0.005,
+            rate=0.002,
+            coarse=0.4,
+            shares=dict.fromkeys(TASKS, 1.0) | dict.fromkeys(("dyck_languages", "word_sorting"), 4.0),
         ),
     )
 }

@@ -46,18 +46,23 @@ def make_probes(n: int, seed: int) -> list[Probe]:
     return list(probes.values())
 
 
-def one_probe(rng: Random, *, skewed: bool = False) -> Probe:
-    """The next probe of an endless stream, same or not with equal chance.
+def one_probe(rng: Random, weights: dict[str, float], *, skewed: bool = False, coarse: float = 0.0) -> Probe:
+    """The next probe of an endless stream, same or not with equal chance, of tasks drawn by weight.
 
     Skewed probes have no gold but `(A)` and `True` in nine of ten cases. Whether two things are equal has no linear
     trace in either, and a judge trained on balanced golds stays at a coin's loss; with a usual gold it first learns
-    to read the answer, and then what an unusual gold changes.
+    to read the answer, and then what an unusual gold changes. `coarse` is the chance that a wrong answer differs from
+    the gold in up to three places instead of one, which serves sequences in the same way.
     """
     while True:
-        item = one_item(rng.choice(TASKS), rng)
+        item = one_item(rng.choices(list(weights), list(weights.values()))[0], rng)
         if not skewed or item.target in ("(A)", TRUE) or rng.random() < 0.1:
             break
     same = rng.random() < 0.5
+    if not same and not item.choices and rng.random() < coarse:
+        wrong = _wrong(_wrong(_wrong(item.target, rng), rng), rng)
+        wrong = wrong if wrong != item.target else _wrong(item.target, rng)
+        return Probe(gold=item.target, answer=_same(wrong, rng), same=False)
     answer = _same(item.target, rng) if same else _different(item.target, item.short_cot, rng)
     return Probe(gold=item.target, answer=answer, same=same)
 

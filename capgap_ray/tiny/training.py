@@ -115,7 +115,7 @@ class Batches:
         fixed = {task: shots(task) for task in TASKS}
         held_out = frozenset(item.question for task in TASKS for item in task_items(task))
         held_out |= frozenset(shot.question for worked in fixed.values() for shot in worked)
-        self._stream = Stream(member.shares, member.style, held_out, fixed)
+        self._stream = Stream(member.shares, member.style, held_out, fixed, member.coarse)
         self._member, self._tokenizer = member, tokenizer
         self._pad: int = tokenizer.convert_tokens_to_ids(PAD)
 
