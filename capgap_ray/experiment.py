@@ -130,6 +130,9 @@ class Judge(_Part):
 
     model: Name
     prompt: str = "small-model-gap"
+    when: Literal["rejected", "unparsable"] = "rejected"
+    """`rejected`: every answer that the rules call wrong or cannot read. `unparsable`: only those they cannot read,
+    for tasks whose answers have one form, where a judge could only add its own errors."""
 
 
 class Arm(_Part):

@@ -257,6 +257,7 @@ def _judged(experiment: Experiment, scored: Scored, judge: Model) -> Scored:
         version=VERSIONS["judge"],
         params={
             "judge": judge.identity,
+            "when": experiment.judge.when,
             "system": prompt.system,
             "user_template": prompt.user_template,
             "engine": experiment.engine.model_dump(),

@@ -45,16 +45,17 @@ def _requests(store: Store, step: Step) -> list[Request]:
     prompt = JudgePrompt(name="", system=step.params["system"], user_template=step.params["user_template"])
     requests = []
     for score in (from_row(Score, row) for row in store.rows(score_step)):
-        if _asks(score):
+        if _asks(score, step):
             question = examples[score.example_id].question
             messages = judge_messages(prompt, question, score.target, _stated(score))
             requests.append(Request(example_id=score.example_id, task=score.task, messages=messages))
     return requests
 
 
-def _asks(score: Score) -> bool:
-    """A cut-off answer is not judged: it was never given."""
-    return score.outcome in ("wrong", "unparsable") and bool(_stated(score))
+def _asks(score: Score, step: Step) -> bool:
+    """Whether the judge is asked. A cut-off answer is never judged: it was not given."""
+    outcomes = ("unparsable",) if step.params["when"] == "unparsable" else ("wrong", "unparsable")
+    return score.outcome in outcomes and bool(_stated(score))
 
 
 def _stated(score: Score) -> str:
@@ -69,7 +70,7 @@ def commit_judged(store: Store, step: Step) -> None:
     def make() -> tuple[list[dict[str, object]], dict[str, object]]:
         scores = [from_row(Score, row) for row in store.rows(step.inputs[0])]
         replies: dict[str, str] = {}
-        if any(_asks(score) for score in scores):
+        if any(_asks(score, step) for score in scores):
             rows = store.read_rows(f"{step.address}/{_VERDICTS}")
             replies = {each.example_id: each.text for each in (from_row(Completion, row) for row in rows)}
         judged = [_with_verdict(score, replies.get(score.example_id)) for score in scores]
