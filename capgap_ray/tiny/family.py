@@ -50,9 +50,6 @@ class Member:
     """Weight of each task in the training stream."""
 
 
-LETTER_TASKS = ("tracking_shuffled_objects_three_objects", "logical_deduction_three_objects", "temporal_sequences")
-"""Tasks whose answer is the letter of an option: finding the letter is the last thing to be learnt."""
-
 FAMILY = {
     member.name: member
     for member in (
@@ -67,7 +64,7 @@ FAMILY = {
             decay_from=800,
         ),
         Member(
-            name="tiny-teacher-middle",
+            name="tiny-teacher-large",
             hidden=128,
             layers=8,
             intermediate=256,
@@ -79,23 +76,6 @@ FAMILY = {
             starts_from="tiny-teacher-small",
             matrix_rate=0.003,
             rate=0.001,
-            committed=False,
-        ),
-        Member(
-            name="tiny-teacher-large",
-            hidden=128,
-            layers=8,
-            intermediate=256,
-            style="short",
-            updates=500,
-            short_updates=300,
-            decay_from=150,
-            copying_updates=0,
-            starts_from="tiny-teacher-middle",
-            matrix_rate=0.003,
-            rate=0.001,
-            seed=2,
-            shares=dict.fromkeys(TASKS, 1.0) | dict.fromkeys(LETTER_TASKS, 2.0),
         ),
         Member(
             name="tiny-teacher-long",
@@ -103,11 +83,11 @@ FAMILY = {
             layers=8,
             intermediate=256,
             style="long",
-            updates=350,
-            short_updates=150,
+            updates=220,
+            short_updates=110,
             decay_from=50,
             copying_updates=0,
-            starts_from="tiny-teacher-middle",
+            starts_from="tiny-teacher-large",
             matrix_rate=0.003,
             rate=0.001,
         ),
@@ -153,9 +133,9 @@ FAMILY = {
             layers=4,
             intermediate=160,
             style="judge",
-            updates=3000,
+            updates=1200,
             short_updates=0,
-            decay_from=1500,
+            decay_from=500,
             copying_updates=0,
             tokens_per_update=1920,
             starts_from="tiny-judge-letters",

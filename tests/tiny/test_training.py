@@ -102,5 +102,5 @@ def test_a_member_that_continues_another_needs_its_state(tokenizer: Any, tmp_pat
     from capgap_ray.tiny.training import train
 
     member: Member = FAMILY["tiny-teacher-long"]
-    with pytest.raises(ValueError, match="starts from tiny-teacher-small, which has no state"):
+    with pytest.raises(ValueError, match=f"starts from {member.starts_from}, which has no state"):
         train(member, tokenizer, tmp_path)
