@@ -27,7 +27,7 @@ ENVIRONMENT = {
 }
 """Must be set before vllm is imported; `inference.py` starts the actor's process with it."""
 
-_KV_BYTES_CPU = 512 << 20
+_KV_BYTES_CPU = 128 << 20
 """KV cache per engine on a CPU. Given in bytes, it skips vLLM's demand for 92 % of the node's memory."""
 _RESIDENT_CPU, _RESIDENT_GPU = 8, 1
 """Engines kept per process. On a GPU the next architecture replaces the last."""
