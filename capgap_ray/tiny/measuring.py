@@ -16,7 +16,7 @@ from capgap_ray.tiny.judge_probes import FALSE, JUDGE_SYSTEM, TRUE, judge_user, 
 from capgap_ray.tiny.procedural import DESCRIPTIONS, TASKS, shots, task_items
 
 ANSWER = re.compile(r"(?<=the answer is )(.*)(?=.)")
-NEW_TOKENS = {"short": 256, "long": 512, "judge": 4}
+NEW_TOKENS = {"short": 256, "long": 256, "judge": 4}
 PROBE_SEED = 77_001
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
