@@ -7,7 +7,7 @@ import datetime
 import json
 import shlex
 import sys
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -167,12 +167,12 @@ def reader(store: Store) -> Callable[[Step], list[Score]]:
 
 def analyse(run: Run, made: Plan, chosen: tuple[Selection, ...]) -> Results:
     """Everything the report shows. Raises StoreError if a step is not built."""
-    seconds: Counter[str] = Counter()
+    seconds: defaultdict[str, float] = defaultdict(float)
     for step in made.steps():
         record = run.store.record(step)
         if record is None:
             raise StoreError(f"{step.address} is not built yet; run jobs/grid.py")
-        seconds[step.stage] += record.seconds  # type: ignore[assignment]
+        seconds[step.stage] += record.seconds
 
     def summary(step: Step) -> dict[str, Any]:
         record = run.store.record(step)

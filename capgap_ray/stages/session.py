@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from functools import cached_property
@@ -99,14 +100,16 @@ class Session:
             waiting: dict[Step, set[Slice]] = {}
             for each, scored in owners.items():
                 waiting.setdefault(scored.complete, set()).add(each)
-            begun = time.monotonic()
-            for landed in run_slices(self._store, self._engines(), slices) if slices else ():
+            spent: defaultdict[Step, float] = defaultdict(float)
+            for landed, seconds in run_slices(self._store, self._engines(), slices) if slices else ():
+                unit_rows = sum(each.stop - each.start for each in landed)
                 for each in landed:
                     scored = owners[each]
+                    spent[scored.complete] += seconds * (each.stop - each.start) / unit_rows
                     waiting[scored.complete].remove(each)
                     if not waiting[scored.complete]:
                         shards = [other.shard for other in self._slices(scored.complete, each.source)]
-                        commit_completions(self._store, scored.complete, shards, time.monotonic() - begun)
+                        commit_completions(self._store, scored.complete, shards, spent[scored.complete])
                         scoring.append(self._scorer.build_score.remote(scored.score))
             ray.get(scoring)
 
