@@ -22,6 +22,7 @@ import psutil
 
 ROOT = Path(__file__).parents[2]
 QUICK = ["tasks=[tiny/dyck_languages]", "split={train: 60, test: 20}", "selection={items: 20, gap_points: -100}"]
+STAGES = ("ray", "examples", "measure", "generate", "mixtures", "train", "evaluate", "judge")
 SECONDS_GOAL, GIGABYTES_GOAL, AGAIN_GOAL = 600, 10, 20
 
 
@@ -67,8 +68,8 @@ def measure(command: list[str]) -> tuple[float, float]:
         memory.start()
         assert job.stdout is not None
         for line in job.stdout:
-            stage = line[:11].strip()
-            if line.startswith(" ") or not stage:
+            stage = line.split(" ")[0]
+            if stage not in STAGES:
                 continue
             now = time.monotonic()
             row: dict[str, Any] = {"stage": stage, "seconds": round(now - last, 1)}
