@@ -167,7 +167,7 @@ class Store:
                 "inputs": [each.address for each in step.inputs],
             },
             attempt=attempt.removeprefix(f"{step.address}/"),
-            tables=list(tables),
+            tables=[table.removeprefix(f"{step.address}/") for table in tables],
             summary=dict(summary),
             seconds=seconds,
             made_at=time.time(),
@@ -186,8 +186,8 @@ class Store:
         begun = time.monotonic()
         rows, summary = make()
         attempt = self.new_attempt(step)
-        self.write_rows(f"{attempt}/rows.parquet", rows)
-        table = f"{attempt}/rows.parquet".removeprefix(f"{step.address}/")
+        table = f"{attempt}/rows.parquet"
+        self.write_rows(table, rows)
         return self.commit(step, attempt, {"rows": len(rows), **summary}, time.monotonic() - begun, [table])
 
     def _built(self, step: Step) -> Record:

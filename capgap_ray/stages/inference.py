@@ -13,6 +13,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import ray
@@ -162,7 +163,7 @@ def _run_unit(store: Store, desk: Any) -> Callable[[dict[str, Any]], dict[str, A
             outputs = ray.get(engine.complete.remote(unit[0].source, chats, unit[0].decoding))
         finally:
             ray.get(desk.release.remote(index))
-        at = 0
+        answered = iter(list(zip(wanted, outputs, strict=True)))
         for each in unit:
             rows = [
                 Completion(
@@ -175,11 +176,8 @@ def _run_unit(store: Store, desk: Any) -> Callable[[dict[str, Any]], dict[str, A
                     prompt_tokens=output.prompt_tokens,
                     completion_tokens=output.completion_tokens,
                 )
-                for request, output in zip(
-                    wanted[at : at + each.stop - each.start], outputs[at : at + each.stop - each.start], strict=True
-                )
+                for request, output in islice(answered, each.stop - each.start)
             ]
-            at += each.stop - each.start
             store.write_rows(f"{each.address}/{each.shard}", [to_row(completion) for completion in rows])
         return {"index": row["index"], "seconds": time.monotonic() - begun}
 

@@ -40,8 +40,8 @@ class Scorer:
             members = [each for each in examples if each.split == part]
             requests = task.requests(members, int(step.params["shots"]))
             self._store.write_rows(f"{attempt}/requests-{part}.parquet", [to_row(each) for each in requests])
-        self._store.write_rows(f"{attempt}/rows.parquet", [to_row(each) for each in examples])
-        table = f"{attempt}/rows.parquet".removeprefix(f"{step.address}/")
+        table = f"{attempt}/rows.parquet"
+        self._store.write_rows(table, [to_row(each) for each in examples])
         self._store.commit(step, attempt, {"rows": len(examples)}, time.monotonic() - begun, [table])
         return step.address
 
