@@ -1,8 +1,11 @@
 """Judging: what a judge model is asked, and how its reply is read.
 
-The answer under judgement was written by a model and may address the judge, so it reaches the prompt
-only cleaned, on one line, and short. The reply is read by an anchored grammar: a reply that is not
-exactly a verdict is `unparsable`, and then the item is unscored, neither right nor wrong.
+The answer under judgement was written by a model and may address the judge, so it reaches every prompt
+only cleaned, on one line, and short; a prompt of ours also fences it between tags that it cannot close. An
+ordinary answer (one line, single spaces, no tags, at most `LONGEST_JUDGED_ANSWER` characters) is not
+changed by this, so the ancestor's prompt stays byte-identical for it. The reply is read by an anchored
+grammar: a reply that is not exactly a verdict is `unparsable`, and then the item is unscored, neither
+right nor wrong. The ancestor's own reading and raw insertion are in `core/ancestor.py`.
 """
 
 from __future__ import annotations
@@ -28,6 +31,9 @@ _SPECIAL_TOKEN = re.compile(
     r"|</?(?:s|bos|eos|pad|unk|think|tool_call|start_of_turn|end_of_turn)>",
     re.IGNORECASE,
 )
+# Where our fences could open or close; the bracket goes, the words stay.
+_FENCE = re.compile(r"<(?= ?/? ?(?:problem|correct|answer)\b)", re.IGNORECASE)
+_MARKUP = " \t\r\n\"'`*_~#>$“”‘’"
 _YES = {"true", "correct", "yes"}
 _NO = {"false", "incorrect", "no"}
 
@@ -40,7 +46,8 @@ class JudgePrompt:
     system: str
     """System message, verbatim; empty for none."""
     user_template: str
-    """User message with the placeholders {problem}, {gold} and {answer}, some of which may be absent."""
+    """User message with the placeholders {problem}, {gold} and {answer}, some of which may be absent. The only
+    tags that may fence the answer are <answer>, <problem> and <correct>."""
 
 
 def judge_messages(prompt: JudgePrompt, problem: str, gold: str, answer: str) -> tuple[Message, ...]:
@@ -48,8 +55,8 @@ def judge_messages(prompt: JudgePrompt, problem: str, gold: str, answer: str) ->
 
     Placeholders are replaced in one pass, so that a placeholder inside inserted text stays text. Problem
     and gold come from the task and stand verbatim. The answer comes from a model: control and invisible
-    characters and chat special tokens are taken out, newlines become spaces, and at most
-    `LONGEST_JUDGED_ANSWER` characters of it remain.
+    characters and chat special tokens are taken out, newlines become spaces, the bracket of a tag that
+    could close a fence becomes a round one, and at most `LONGEST_JUDGED_ANSWER` characters remain.
     """
     texts = {"problem": problem, "gold": gold, "answer": _cleaned(answer)}
     user = _PLACEHOLDER.sub(lambda match: texts[match[1]], prompt.user_template)
@@ -60,10 +67,12 @@ def judge_messages(prompt: JudgePrompt, problem: str, gold: str, answer: str) ->
 def parse_verdict(text: str) -> Literal["yes", "no", "unparsable"]:
     """Return the verdict if the whole reply is one: true, correct, yes, or false, incorrect, no.
 
-    Case, white space, quotes, markdown emphasis and one trailing full stop do not matter; any other word
-    makes the reply unparsable ("True or False", "Not correct").
+    Case, white space, quotes, markdown and one trailing full stop do not matter; any other word makes the
+    reply unparsable ("True or False", "Not correct"). Only what follows the last `</think>` is read, and
+    nothing while a `<think>` is still open.
     """
-    word = text.strip(" \t\r\n\"'`*_").removesuffix(".").strip(" \t\r\n\"'`*_").lower()
+    _, closed, rest = text.rpartition("</think>")
+    word = (rest if closed else text).strip(_MARKUP).removesuffix(".").strip(_MARKUP).lower()
     if word in _YES:
         return "yes"
     return "no" if word in _NO else "unparsable"
@@ -76,5 +85,5 @@ def _cleaned(answer: str) -> str:
     # remaining bracket pair can open or close one either.
     text = _SPECIAL_TOKEN.sub(" ", text)
     text = re.sub(r"<(?=[|｜])", "< ", re.sub(r"(?<=[|｜])>", " >", text))
-    text = " ".join(text.split())
+    text = _FENCE.sub("(", " ".join(text.split()))
     return text if len(text) <= LONGEST_JUDGED_ANSWER else text[: LONGEST_JUDGED_ANSWER - 1] + "…"
