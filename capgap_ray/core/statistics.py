@@ -1,4 +1,4 @@
-"""Statistics of paired 0/1 scores: tests, intervals, multiplicity and power.
+"""Statistics of paired scores: tests, intervals, multiplicity and power.
 
 Both sides of a comparison answered the same items, so that only discordant items, on which one side is
 right and the other wrong, carry information. With about 100 items per task an unpaired or unadjusted
@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import statistics
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from capgap_ray.records import Comparison, Confound
 
@@ -29,22 +30,34 @@ def mcnemar_exact(gained: int, lost: int) -> float:
     return float(binomtest(gained, gained + lost, 0.5).pvalue)
 
 
-def paired_interval(gained: int, lost: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Return the confidence interval of the difference (gained - lost) / n, in shares within [-1, 1].
+def paired_permutation(differences: Sequence[float]) -> float:
+    """Return the two-sided p value that item differences are as likely positive as negative.
 
-    Bonett and Price's adjusted Wald interval (2012, "Adjusted Wald confidence interval for a difference
-    of binomial proportions based on paired data", J. Educ. Behav. Stat. 37, 479-488): one item is added
-    to each discordant cell. Recommended by Fagerland, Lydersen and Laake (2014, Stat. Med. 33, 2850-2875)
-    for its coverage at small n; it has a width even with no discordant item. Raises ValueError unless
-    0 <= gained + lost <= n and n > 0.
+    Every item's sign is flipped: all 2^n ways up to 13 items, 9,999 seeded draws above (scipy).
+    """
+    import numpy as np
+    from scipy.stats import permutation_test
+
+    found = permutation_test((differences,), np.mean, permutation_type="samples", vectorized=True, rng=0)
+    return float(found.pvalue)
+
+
+def mean_interval(differences: Sequence[float], level: float = 0.95) -> tuple[float, float]:
+    """Return the confidence interval of the mean of item differences that lie within [-1, 1].
+
+    For 0/1 scores it is Bonett and Price's adjusted Wald interval (2012, "Adjusted Wald confidence interval for a
+    difference of binomial proportions based on paired data", J. Educ. Behav. Stat. 37, 479-488): two items, of
+    difference 1 and -1, are added. Recommended by Fagerland, Lydersen and Laake (2014, Stat. Med. 33, 2850-2875) for
+    its coverage at small n; it has a width even where no item differs. Raises ValueError where there is no item.
     """
     from scipy.stats import norm
 
-    if n < 1 or min(gained, lost) < 0 or gained + lost > n:
-        raise ValueError(f"impossible counts: {gained} gained and {lost} lost of {n} items")
-    up, down = (gained + 1) / (n + 2), (lost + 1) / (n + 2)
-    half = float(norm.ppf(0.5 + level / 2)) * math.sqrt((up + down - (up - down) ** 2) / (n + 2))
-    return max(-1.0, up - down - half), min(1.0, up - down + half)
+    if not differences:
+        raise ValueError("no interval of the mean of nothing")
+    padded = [*differences, 1.0, -1.0]
+    half = float(norm.ppf(0.5 + level / 2)) * statistics.pstdev(padded) / math.sqrt(len(padded))
+    middle = statistics.fmean(padded)
+    return max(-1.0, middle - half), min(1.0, middle + half)
 
 
 def holm(ps: Sequence[float]) -> list[float]:
@@ -71,6 +84,14 @@ def minimum_detectable_difference(n: int, discordant: float, power: float = 0.8,
     if n < 1 or _power(n, 1.0, 1.0, alpha) < power:
         return None
     return float(brentq(lambda d: _power(n, max(discordant, d), d, alpha) - power, 1e-9, 1.0, xtol=1e-5))
+
+
+def detectable_mean_difference(differences: Sequence[float], power: float = 0.8, alpha: float = 0.05) -> float:
+    """Return the smallest true mean difference that a two-sided z test on items spread like these finds."""
+    from scipy.stats import norm
+
+    spread = statistics.pstdev([*differences, 1.0, -1.0]) / math.sqrt(len(differences) + 2)
+    return float(norm.ppf(1 - alpha / 2) + norm.ppf(power)) * spread
 
 
 def _power(n: int, discordant: float, difference: float, alpha: float) -> float:
@@ -111,25 +132,25 @@ def compare(
     right_scores: Mapping[str, float | None],
     confounds: Sequence[Confound],
 ) -> Comparison:
-    """Return the paired comparison of two arms; scores map example ids to 0, 1, or None = unscored.
+    """Return the paired comparison of two arms; scores map example ids to a score, or None = unscored.
 
-    Items that a side has no score for are left out and counted. `p_adjusted` is None until `adjust` has
-    seen the whole family. Raises ValueError naming an id that only one side has, or a score other than
-    0, 1 and None: a paired comparison needs the same items.
+    Scores are 0 and 1, compared by the exact McNemar test, or, where items were sampled several times, means within
+    [0, 1], compared by permutation. Items that a side has no score for are left out and counted. `p_adjusted` is
+    None until `adjust` has seen the whole family. Raises ValueError naming an id that only one side has, or a score
+    outside [0, 1]: a paired comparison needs the same items.
     """
     if odd := sorted(set(left_scores) ^ set(right_scores)):
         side = left if odd[0] in left_scores else right
         raise ValueError(f"{name}: item {odd[0]} is scored for {side} only ({len(odd)} such items in all)")
     for arm, scores in ((left, left_scores), (right, right_scores)):
         for item, score in scores.items():
-            if score not in (0, 1, None):
-                raise ValueError(f"{name}: item {item} of {arm} has score {score!r}, expected 0, 1 or None")
+            if score is not None and not 0 <= score <= 1:
+                raise ValueError(f"{name}: item {item} of {arm} has score {score!r}, expected 0 to 1 or None")
     pairs = [(left_scores[i], right_scores[i]) for i in left_scores]
     known = [(a, b) for a, b in pairs if a is not None and b is not None]
     n = len(known)
-    gained = sum(a < b for a, b in known)
-    lost = sum(a > b for a, b in known)
-    low, high = paired_interval(gained, lost, n) if n else (None, None)
+    differences = [b - a for a, b in known]
+    binary = all(score in (0, 1) for pair in known for score in pair)
     return Comparison(
         name=name,
         kind=kind,
@@ -141,15 +162,26 @@ def compare(
         unscored=len(pairs) - n,
         left_acc=sum(a for a, _ in known) / n if n else None,
         right_acc=sum(b for _, b in known) / n if n else None,
-        delta=(gained - lost) / n if n else None,
-        ci_low=low,
-        ci_high=high,
-        p=mcnemar_exact(gained, lost) if n else None,
+        delta=sum(differences) / n if n else None,
+        **_tested(differences, binary=binary),
         p_adjusted=None,
-        test="exact McNemar",
-        mde=minimum_detectable_difference(n, (gained + lost) / n) if n else None,
         confounds=tuple(confounds),
     )
+
+
+def _tested(differences: Sequence[float], *, binary: bool) -> dict[str, Any]:
+    """Test, p value, interval and smallest detectable difference of a comparison, by the kind of its scores."""
+    n = len(differences)
+    test = "exact McNemar" if binary else "paired permutation of item means"
+    if not n:
+        return {"test": test, "p": None, "ci_low": None, "ci_high": None, "mde": None}
+    low, high = mean_interval(differences)
+    if binary:
+        gained, lost = sum(d > 0 for d in differences), sum(d < 0 for d in differences)
+        p, mde = mcnemar_exact(gained, lost), minimum_detectable_difference(n, (gained + lost) / n)
+    else:
+        p, mde = paired_permutation(differences), detectable_mean_difference(differences)
+    return {"test": test, "p": p, "ci_low": low, "ci_high": high, "mde": mde}
 
 
 def adjust(comparisons: Sequence[Comparison]) -> list[Comparison]:

@@ -16,12 +16,19 @@ from capgap_ray.core.statistics import (
     adjust,
     binomial_standard_error,
     compare,
+    detectable_mean_difference,
     holm,
     mcnemar_exact,
+    mean_interval,
     minimum_detectable_difference,
-    paired_interval,
+    paired_permutation,
 )
 from capgap_ray.records import Comparison, Confound
+
+
+def paired_interval(gained: int, lost: int, n: int, level: float = 0.95) -> tuple[float, float]:
+    """The interval of 0/1 scores."""
+    return mean_interval([1.0] * gained + [-1.0] * lost + [0.0] * (n - gained - lost), level)
 
 
 @pytest.mark.parametrize(
@@ -68,10 +75,23 @@ def test_paired_interval_is_antisymmetric_bounded_and_never_empty(n: int, data: 
     assert (-high, -low) == pytest.approx(paired_interval(lost, gained, n))
 
 
-@pytest.mark.parametrize("counts", [(0, 0, 0), (-1, 0, 5), (3, 3, 5)])
-def test_impossible_counts_are_refused(counts: tuple[int, int, int]) -> None:
-    with pytest.raises(ValueError, match="impossible counts"):
-        paired_interval(*counts)
+def test_nothing_has_no_interval() -> None:
+    with pytest.raises(ValueError, match="of nothing"):
+        mean_interval([])
+
+
+def test_permutation_of_few_items_is_exact() -> None:
+    assert paired_permutation([0.5] * 6) == pytest.approx(2 / 64)
+    assert paired_permutation([0.25, -0.25]) == 1.0
+    assert paired_permutation([0.0, 0.0]) == 1.0
+    assert paired_permutation([0.2] * 40) < 0.001
+
+
+def test_detectable_mean_difference_shrinks_with_items_and_power() -> None:
+    few, many = (detectable_mean_difference([0.4, -0.4] * n) for n in (10, 100))
+    # sqrt((20 * 0.16 + 2) / 22) / sqrt(22) * (1.95996 + 0.84162)
+    assert few == pytest.approx(0.29039, abs=2e-4)
+    assert many < few < detectable_mean_difference([0.4, -0.4] * 10, power=0.95)
 
 
 @pytest.mark.parametrize("n", [20, 59, 100])
@@ -166,6 +186,16 @@ def test_compare_pairs_by_item_and_counts_the_unscored() -> None:
     assert (result.p_adjusted, result.mde, result.test) == (None, None, "exact McNemar")
 
 
+def test_compare_of_means_over_samples_permutes() -> None:
+    left = {item: 0.25 for item in "abcdef"} | {"g": None}
+    right = {item: 0.75 for item in "abcdef"} | {"g": 0.5}
+    result = against(left, right)
+    assert (result.n, result.unscored, result.delta) == (6, 1, 0.5)
+    assert result.test == "paired permutation of item means"
+    assert result.p == pytest.approx(2 / 64)
+    assert result.mde == detectable_mean_difference([0.5] * 6)
+
+
 def test_compare_without_scored_items_averages_nothing() -> None:
     result = against({"a": None}, {"a": 1.0})
     assert (result.n, result.unscored) == (0, 1)
@@ -177,8 +207,8 @@ def test_compare_without_scored_items_averages_nothing() -> None:
 def test_compare_refuses_other_items_and_other_scores() -> None:
     with pytest.raises(ValueError, match=r"c: item b is scored for mix / 2x1 only \(2 such items"):
         against({"a": 1.0, "z": 0.0}, {"a": 1.0, "b": 1.0})
-    with pytest.raises(ValueError, match=r"item a of untouched has score 0\.5"):
-        against({"a": 0.5}, {"a": 1.0})
+    with pytest.raises(ValueError, match=r"item a of untouched has score 1\.5"):
+        against({"a": 1.5}, {"a": 1.0})
     with pytest.raises(ValueError, match="item a of mix / 2x1 has score nan"):
         against({"a": 1.0}, {"a": float("nan")})
 
