@@ -73,8 +73,12 @@ class Completion:
     """A model's name, or a checkpoint's address."""
     sample: int
     """0-based index among the k samples of one prompt."""
+    seed: int | None
+    """Of this sample; None for greedy decoding."""
     text: str
     finish_reason: FinishReason
+    stop_reason: str | None
+    """The stop string that ended it; None for the end token and for a text that was cut."""
     prompt_tokens: int
     completion_tokens: int
 

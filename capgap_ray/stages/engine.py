@@ -42,14 +42,34 @@ class Decoding:
     max_tokens: int
     stop: tuple[str, ...]
     seed: int
+    retry_truncated: int | None = None
+    """Token budget of the second and last try of what `max_tokens` cut off."""
+    samples: int = 1
+    """Completions of each prompt."""
+
+    @property
+    def budget(self) -> int:
+        """The most tokens that one completion can take."""
+        return max(self.max_tokens, self.retry_truncated or 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """One completion to generate."""
+
+    chat: Sequence[Message]
+    seed: int | None
+    """None: greedy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """What came back for one request."""
+    """What came back for one `Ask`."""
 
     text: str
     finish_reason: str
+    stop_reason: str | None
+    """The stop string that ended it; None for the end token and for a text that was cut."""
     prompt_tokens: int
     completion_tokens: int
 
@@ -75,33 +95,23 @@ class Engine:
         self._loaded: dict[str, str] = {}
         """Architecture -> source of the weights now in its engine."""
 
-    def complete(self, source: str, chats: Sequence[Sequence[Message]], decoding: Decoding) -> list[Output]:
-        """Generate one completion per chat, in order.
+    def complete(self, source: str, asks: Sequence[Ask], decoding: Decoding) -> list[Output]:
+        """Generate one completion per ask, in order; those cut off once more with the larger budget, if there is one.
 
         `source` is a folder or `<Hub id>@<revision>`. Raises ValueError if a prompt and its token budget do not fit.
         """
-        from vllm import SamplingParams, TokensPrompt
-
         engine = self._load(source)
         tokenizer = engine.get_tokenizer()
-        prompts = [self._tokenize(tokenizer, chat, decoding.max_tokens, source) for chat in chats]
-        params = SamplingParams(
-            temperature=decoding.temperature,
-            top_p=decoding.top_p,
-            max_tokens=decoding.max_tokens,
-            stop=list(decoding.stop),
-            seed=decoding.seed if decoding.temperature > 0 else None,
-        )
-        results = engine.generate([TokensPrompt(prompt_token_ids=ids) for ids in prompts], params, use_tqdm=False)
-        return [
-            Output(
-                text=result.outputs[0].text,
-                finish_reason=str(result.outputs[0].finish_reason),
-                prompt_tokens=len(ids),
-                completion_tokens=len(result.outputs[0].token_ids),
+        prompts = [self._tokenize(tokenizer, ask.chat, decoding.budget, source) for ask in asks]
+        outputs = _generate(engine, prompts, asks, decoding, decoding.max_tokens)
+        cut = [index for index, output in enumerate(outputs) if output.finish_reason == "length"]
+        if decoding.retry_truncated and cut:
+            again = _generate(
+                engine, [prompts[i] for i in cut], [asks[i] for i in cut], decoding, decoding.retry_truncated
             )
-            for ids, result in zip(prompts, results, strict=True)
-        ]
+            for index, output in zip(cut, again, strict=True):
+                outputs[index] = output
+        return outputs
 
     def _tokenize(self, tokenizer: Any, chat: Sequence[Message], budget: int, source: str) -> list[int]:
         turns = [{"role": turn.role, "content": turn.content} for turn in chat]
@@ -158,6 +168,38 @@ class Engine:
             worker_extension_cls="capgap_ray.stages.engine.WeightReloader",
             **extra,
         )
+
+
+def _generate(
+    engine: Any, prompts: Sequence[list[int]], asks: Sequence[Ask], decoding: Decoding, max_tokens: int
+) -> list[Output]:
+    from vllm import SamplingParams, TokensPrompt
+
+    params = [
+        SamplingParams(
+            temperature=decoding.temperature,
+            top_p=decoding.top_p,
+            max_tokens=max_tokens,
+            stop=list(decoding.stop),
+            seed=ask.seed,
+        )
+        for ask in asks
+    ]
+    results = engine.generate([TokensPrompt(prompt_token_ids=ids) for ids in prompts], params, use_tqdm=False)
+    made = []
+    for ids, result in zip(prompts, results, strict=True):
+        first = result.outputs[0]
+        made.append(
+            Output(
+                text=first.text,
+                finish_reason=str(first.finish_reason),
+                # vLLM gives the number of a stop token here; those are ends of turn like any other.
+                stop_reason=first.stop_reason if isinstance(first.stop_reason, str) else None,
+                prompt_tokens=len(ids),
+                completion_tokens=len(first.token_ids),
+            )
+        )
+    return made
 
 
 _NOT_SHAPE = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")

@@ -22,8 +22,8 @@ from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store
 from capgap_ray.experiment import Engine as EngineSettings
 from capgap_ray.experiment import Resources
-from capgap_ray.records import Completion, Message, Request, from_row, to_row
-from capgap_ray.stages.engine import ENVIRONMENT, Decoding, Engine
+from capgap_ray.records import Completion, Request, content_id, from_row, to_row
+from capgap_ray.stages.engine import ENVIRONMENT, Ask, Decoding, Engine
 
 UNIT_ROWS = 512
 """Rows of one engine call: enough to fill an engine's batch several times over."""
@@ -45,7 +45,13 @@ class Slice:
     """Table of `Request` rows, relative to the store."""
     start: int
     stop: int
+    """Requests, not completions: each is answered `decoding.samples` times."""
     decoding: Decoding
+
+    @property
+    def rows(self) -> int:
+        """Completions."""
+        return (self.stop - self.start) * self.decoding.samples
 
 
 class EnginePool:
@@ -80,8 +86,8 @@ class _EngineActor:
 
         self._engine = Engine(dtype, max_model_len)
 
-    def complete(self, source: str, chats: Sequence[Sequence[Message]], decoding: Decoding) -> Any:
-        return self._engine.complete(source, chats, decoding)
+    def complete(self, source: str, asks: Sequence[Ask], decoding: Decoding) -> Any:
+        return self._engine.complete(source, asks, decoding)
 
 
 @ray.remote(num_cpus=0)
@@ -113,14 +119,13 @@ def pack(slices: Iterable[Slice]) -> list[list[Slice]]:
     units: list[list[Slice]] = []
     rows = 0
     for each in slices:
-        size = each.stop - each.start
         last = units[-1][-1] if units else None
         same = last is not None and (last.source, last.decoding) == (each.source, each.decoding)
-        if not same or rows + size > UNIT_ROWS:
+        if not same or rows + each.rows > UNIT_ROWS:
             units.append([])
             rows = 0
         units[-1].append(each)
-        rows += size
+        rows += each.rows
     return units
 
 
@@ -155,12 +160,17 @@ def _run_unit(store: Store, desk: Any) -> Callable[[dict[str, Any]], dict[str, A
         for each in unit:
             if each.requests not in tables:
                 tables[each.requests] = [from_row(Request, item) for item in store.read_rows(each.requests)]
-        wanted = [request for each in unit for request in tables[each.requests][each.start : each.stop]]
-        chats = [request.messages for request in wanted]
+        wanted = [
+            (request, sample, request_seed(each.decoding, request.example_id, sample))
+            for each in unit
+            for request in tables[each.requests][each.start : each.stop]
+            for sample in range(each.decoding.samples)
+        ]
+        asks = [Ask(chat=request.messages, seed=seed) for request, _, seed in wanted]
         index, engine = ray.get(desk.acquire.remote(unit[0].source))
         begun = time.monotonic()
         try:
-            outputs = ray.get(engine.complete.remote(unit[0].source, chats, unit[0].decoding))
+            outputs = ray.get(engine.complete.remote(unit[0].source, asks, unit[0].decoding))
         finally:
             ray.get(desk.release.remote(index))
         answered = iter(list(zip(wanted, outputs, strict=True)))
@@ -170,18 +180,27 @@ def _run_unit(store: Store, desk: Any) -> Callable[[dict[str, Any]], dict[str, A
                     example_id=request.example_id,
                     task=request.task,
                     model=each.model,
-                    sample=0,
+                    sample=sample,
+                    seed=seed,
                     text=output.text,
                     finish_reason=output.finish_reason,
+                    stop_reason=output.stop_reason,
                     prompt_tokens=output.prompt_tokens,
                     completion_tokens=output.completion_tokens,
                 )
-                for request, output in islice(answered, each.stop - each.start)
+                for (request, sample, seed), output in islice(answered, each.rows)
             ]
             store.write_rows(f"{each.address}/{each.shard}", [to_row(completion) for completion in rows])
         return {"index": row["index"], "seconds": time.monotonic() - begun}
 
     return run
+
+
+def request_seed(decoding: Decoding, example_id: str, sample: int) -> int | None:
+    """The seed of one completion, whatever it shares its engine call with; None for greedy decoding."""
+    if decoding.temperature == 0:
+        return None
+    return int(content_id(str(decoding.seed), example_id, str(sample)), 16) % (1 << 31)
 
 
 def commit_completions(store: Store, step: Step, shards: Sequence[str], seconds: float) -> None:

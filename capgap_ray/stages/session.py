@@ -90,7 +90,7 @@ class Session:
         unscored = [scored for scored, _ in dict.fromkeys(wanted) if not self._store.built(scored.score)]
         if not unscored:
             return
-        rows = sum(each.stop - each.start for each in slices)
+        rows = sum(each.rows for each in slices)
         with _timed(self._say, what, f"{rows} rows, {len(unscored)} steps"):
             scoring = [
                 self._scorer.build_score.remote(scored.score)
@@ -102,10 +102,10 @@ class Session:
                 waiting.setdefault(scored.complete, set()).add(each)
             spent: defaultdict[Step, float] = defaultdict(float)
             for landed, seconds in run_slices(self._store, self._engines(), slices) if slices else ():
-                unit_rows = sum(each.stop - each.start for each in landed)
+                unit_rows = sum(each.rows for each in landed)
                 for each in landed:
                     scored = owners[each]
-                    spent[scored.complete] += seconds * (each.stop - each.start) / unit_rows
+                    spent[scored.complete] += seconds * each.rows / unit_rows
                     waiting[scored.complete].remove(each)
                     if not waiting[scored.complete]:
                         shards = [other.shard for other in self._slices(scored.complete, each.source)]
@@ -158,7 +158,7 @@ class Session:
         if not todo:
             return
         slices = judge_slices(self._store, todo, source)
-        asked = sum(each.stop - each.start for each in slices)
+        asked = sum(each.rows for each in slices)
         with _timed(self._say, "judge", f"{asked} rejected answers, {len(todo)} steps"):
             for _ in run_slices(self._store, self._engines(), slices) if slices else ():
                 pass

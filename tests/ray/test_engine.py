@@ -13,7 +13,7 @@ MODELS = Path(__file__).parents[2] / "capgap_ray" / "tiny" / "models"
 
 SCRIPT = """
 import json, os, sys
-from capgap_ray.stages.engine import ENVIRONMENT, Decoding, Engine
+from capgap_ray.stages.engine import ENVIRONMENT, Ask, Decoding, Engine
 os.environ.update(ENVIRONMENT, OMP_NUM_THREADS="1")
 from capgap_ray.records import Message
 chats = [
@@ -21,9 +21,10 @@ chats = [
     for text in ("Sort: b a", "Q: close ( [ {\\nA: Let's think step by step.\\n" * 30, "Q: True and False is")
 ]
 decoding = Decoding(temperature=0.0, top_p=1.0, max_tokens=24, stop=(), seed=0)
+asks = [Ask(chat=chat, seed=None) for chat in chats]
 engine = Engine(dtype="float32", max_model_len=2048)
 for source in sys.argv[1:]:
-    print("OUT", json.dumps([output.text for output in engine.complete(source, chats, decoding)]))
+    print("OUT", json.dumps([output.text for output in engine.complete(source, asks, decoding)]))
 """
 
 
@@ -68,3 +69,39 @@ def test_a_prompt_that_cannot_fit_is_named() -> None:
     )
     assert done.returncode != 0
     assert "exceed engine.max_model_len 256" in done.stderr
+
+
+SAMPLING_SCRIPT = """
+import dataclasses, json, os, sys
+from capgap_ray.stages.engine import ENVIRONMENT, Ask, Decoding, Engine
+os.environ.update(ENVIRONMENT, OMP_NUM_THREADS="1")
+from capgap_ray.records import Message
+chats = [[Message(role="user", content=text)] for text in ("Sort: b a", "Q: True and False is")]
+sampled = Decoding(temperature=1.0, top_p=1.0, max_tokens=4, stop=(), seed=0)
+engine = Engine(dtype="float32", max_model_len=256)
+def run(seeds, decoding, order=(0, 1)):
+    asks = [Ask(chat=chats[i], seed=seed) for i, seed in zip(order, seeds)]
+    return [dataclasses.asdict(output) for output in engine.complete(sys.argv[1], asks, decoding)]
+longer = dataclasses.replace(sampled, retry_truncated=9)
+print("OUT", json.dumps([
+    run((1, 2), sampled), run((2, 1), sampled, (1, 0))[::-1], run((3, 4), sampled), run((1, 2), longer),
+]))
+"""
+
+
+def test_a_seeded_sample_is_its_own_and_only_the_cut_ones_are_repeated() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SAMPLING_SCRIPT, str(MODELS / "tiny-student-0.15m")],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=os.environ,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    line = next(each for each in done.stdout.splitlines() if each.startswith("OUT "))
+    first, swapped, other, longer = json.loads(line.removeprefix("OUT "))
+    assert first == swapped != other
+    assert {each["finish_reason"] for each in first} == {"length"}
+    for short, repeated in zip(first, longer, strict=True):
+        assert repeated["text"].startswith(short["text"])
+        assert short["completion_tokens"] == 4 < repeated["completion_tokens"] <= 9
