@@ -1,55 +1,73 @@
-"""The judge decides on what the rules reject; its verdicts complete the scores."""
+"""The judge decides on what the rules reject; its verdicts complete the scores.
+
+A question is its text and the judge that reads it. Equal questions, of whichever sample, student or step,
+are asked once: the first step that needs one asks it, and the others read the verdict there.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Sequence
 
-from capgap_ray.artifacts.step import Step
+from capgap_ray.artifacts.step import Step, canonical_json
 from capgap_ray.artifacts.store import Store
 from capgap_ray.core.judging import JudgePrompt, judge_messages, parse_verdict
-from capgap_ray.records import Completion, Example, Request, Score, from_row, to_row
+from capgap_ray.records import Completion, Example, Request, Score, content_id, from_row, to_row
 from capgap_ray.stages.engine import Decoding
 from capgap_ray.stages.inference import Slice
 
-_REQUESTS, _VERDICTS = "rows/requests.parquet", "rows/verdicts.parquet"
+_SHARDS = "rows/shards.json"
+"""The files, relative to the store, that hold this step's verdicts."""
 _DECODING = Decoding(temperature=0.0, top_p=1.0, max_tokens=20, stop=(), seed=0)
 """Twenty tokens, as the ancestor's judge has: a verdict that needs more is none."""
 
 
 def judge_slices(store: Store, steps: Sequence[Step], source: str) -> list[Slice]:
-    """Write down what each `judge` step has to ask, and return the slices that ask it. Some steps ask nothing."""
+    """Write down what the `judge` steps have to ask, and return the slices that ask it. Some steps ask nothing."""
     slices = []
+    asked: dict[str, str] = {}
     for step in steps:
-        requests = _requests(store, step)
-        if requests:
-            store.write_rows(f"{step.address}/{_REQUESTS}", [to_row(each) for each in requests])
+        questions = {each.example_id: each for _, each in _questions(store, step) if each}
+        new = [each for question, each in questions.items() if question not in asked]
+        if new:
+            # Named by content: after an interruption other steps may be left, and with them other questions.
+            name = content_id(*(each.example_id for each in new))
+            requests, shard = f"{step.address}/rows/requests-{name}.parquet", f"rows/verdicts-{name}.parquet"
+            store.write_rows(requests, [to_row(each) for each in new])
             slices.append(
                 Slice(
                     address=step.address,
-                    shard=_VERDICTS,
+                    shard=shard,
                     source=source,
                     model=step.params["judge"],
-                    requests=f"{step.address}/{_REQUESTS}",
+                    requests=requests,
                     start=0,
-                    stop=len(requests),
+                    stop=len(new),
                     decoding=_DECODING,
                 )
             )
+            asked |= {each.example_id: f"{step.address}/{shard}" for each in new}
+        shards = sorted({asked[question] for question in questions})
+        store.write_bytes(f"{step.address}/{_SHARDS}", json.dumps(shards).encode())
     return slices
 
 
-def _requests(store: Store, step: Step) -> list[Request]:
+def _questions(store: Store, step: Step) -> list[tuple[Score, Request | None]]:
+    """Every score with what the judge is asked about it, whose `example_id` is the question's; None: nothing."""
     score_step = step.inputs[0]
     examples = {row["id"]: from_row(Example, row) for row in store.rows(score_step.inputs[0])}
     prompt = JudgePrompt(name="", system=step.params["system"], user_template=step.params["user_template"])
-    requests = []
+    judge = (step.params["judge"], canonical_json(step.params["engine"]))
+    made: list[tuple[Score, Request | None]] = []
     for score in (from_row(Score, row) for row in store.rows(score_step)):
-        if _asks(score, step):
-            question = examples[score.example_id].question
-            messages = judge_messages(prompt, question, score.target, _stated(score))
-            requests.append(Request(example_id=score.example_id, task=score.task, messages=messages))
-    return requests
+        if not _asks(score, step):
+            made.append((score, None))
+            continue
+        messages = judge_messages(prompt, examples[score.example_id].question, score.target, _stated(score))
+        question = content_id(*judge, *(text for each in messages for text in (each.role, each.content)))
+        made.append((score, Request(example_id=question, task=score.task, messages=messages)))
+    return made
 
 
 def _asks(score: Score, step: Step) -> bool:
@@ -68,13 +86,17 @@ def commit_judged(store: Store, step: Step) -> None:
     """Join the verdicts with the rule scores and make them the step's result."""
 
     def make() -> tuple[list[dict[str, object]], dict[str, object]]:
-        scores = [from_row(Score, row) for row in store.rows(step.inputs[0])]
-        replies: dict[str, str] = {}
-        if any(_asks(score, step) for score in scores):
-            rows = store.read_rows(f"{step.address}/{_VERDICTS}")
-            replies = {each.example_id: each.text for each in (from_row(Completion, row) for row in rows)}
-        judged = [_with_verdict(score, replies.get(score.example_id)) for score in scores]
-        return [to_row(score) for score in judged], {"asked": len(replies)}
+        shards = json.loads(store.read_bytes(f"{step.address}/{_SHARDS}"))
+        answered = [from_row(Completion, row) for shard in shards for row in store.read_rows(shard)]
+        replies = {each.example_id: each.text for each in answered}
+        questions = _questions(store, step)
+        judged = [_with_verdict(score, replies[asked.example_id] if asked else None) for score, asked in questions]
+        summary = {
+            "asked": sum(asked is not None for _, asked in questions),
+            "distinct": len({asked.example_id for _, asked in questions if asked}),
+            "unreadable": sum(score.judged is None for score in judged),
+        }
+        return [to_row(score) for score in judged], summary
 
     store.build_rows(step, make)
 
