@@ -16,6 +16,9 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from capgap_ray.catalog.tasks import data_of, expand, find_task
+from capgap_ray.core.splitting import fold_sizes, part_sizes
+
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 """Names that can stand in a file name: letters, digits, dot, dash and underscore."""
 
@@ -38,18 +41,68 @@ class ModelEntry(_Part):
 
 
 class Prompt(_Part):
-    """The evaluation prompt, the same for every model."""
+    """The evaluation prompt, the same for every model; lm-eval renders it."""
 
-    shots: int = Field(default=3, ge=0)
-    """Few-shot examples from the task's YAML."""
+    shots: int | None = Field(default=None, ge=0)
+    """Few-shot examples from the task's YAML. None: the task's own number (BBH 3, maths and GSM8K 0), since a number
+    for all tasks would change what most of them measure."""
+    version: Literal["v3", "v4"] = "v4"
+    """Of the BBH prompts. v4 is lm-eval since July 2025; v3, which the ancestor repository's fork still has, writes
+    "Let's think step by step." twice in each example. The paper does not say which it used."""
+    chat: Literal["single_turn", "multi_turn", "plain"] = "single_turn"
+    """How the prompt becomes a chat. `single_turn`: the description as system message, everything else as one user
+    message; lm-eval's default with a chat template, and the ancestor's form. `multi_turn`: each example as a user and
+    an assistant turn. `plain`: the bare text, no chat template; for base models."""
 
 
 class Split(_Part):
-    """Items per task and part. Disjoint, seeded, and equal questions never straddle."""
+    """Items per task and part. Disjoint, seeded, equal questions never straddle, few-shot examples are in neither."""
 
-    train: int = Field(gt=0)
-    test: int = Field(gt=0)
+    train: int | None = Field(default=None, gt=0)
+    """Training items per task. None: all that the test part leaves."""
+    test: int | None = Field(default=None, gt=0)
+    """Test items per task. None: ceil(0.4 n) of n, the paper's 3:2 (with `train_from: train` all n)."""
     seed: int = 0
+    train_from: Literal["test", "train"] = "test"
+    """`test`: both parts are cut from the task's measured split, as the paper does with BBH. `train`: training items
+    are the task's own training split (MATH 7,500, GSM8K 7,473), test items its measured one."""
+    repeats: int = Field(default=1, ge=1)
+    """Independent splits, with seeds `seed`, `seed + 1`, ...; see `Experiment.over_splits`."""
+    crossfit: int | None = Field(default=None, ge=2)
+    """Number of folds: every item is tested once and trains in all other folds. In place of `train` and `test`."""
+    fold: int | None = Field(default=None, ge=0)
+    """Which fold of `crossfit` this is, from 0."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Split:
+        if self.crossfit is None:
+            if self.fold is not None:
+                raise ValueError("fold: belongs to crossfit; set split.crossfit too")
+        elif self.train is not None or self.test is not None or self.train_from == "train" or self.repeats > 1:
+            raise ValueError("crossfit: cuts every item into folds; remove split.train, test, train_from and repeats")
+        elif self.fold is not None and self.fold >= self.crossfit:
+            raise ValueError(f"fold: {self.fold} is not one of 0 to {self.crossfit - 1}")
+        return self
+
+    def singles(self) -> list[Split]:
+        """The splits this stands for, each with one train and one test part."""
+        if self.crossfit is not None and self.fold is None:
+            return [self.model_copy(update={"fold": fold}) for fold in range(self.crossfit)]
+        return [self.model_copy(update={"repeats": 1, "seed": self.seed + more}) for more in range(self.repeats)]
+
+    def sizes(self, items: int | None, train_items: int | None) -> tuple[int, int]:
+        """(train, test) of a single split of a task. `items`: in its measured split, None where it is not known;
+        `train_items`: in its own training split. Raises ValueError if the numbers cannot be met or filled in."""
+        if self.crossfit is not None and self.fold is not None and items is not None:
+            test = fold_sizes(items, self.crossfit)[self.fold]
+            return items - test, test
+        if self.train is not None and self.test is not None and (items is None or self.train_from == "train"):
+            return self.train, self.test
+        if items is None or (self.train_from == "train" and train_items is None):
+            raise ValueError("split: the number of items is not known before they are read; set split.train and test")
+        if self.train_from == "train":
+            return self.train or train_items or 0, self.test or items
+        return part_sizes(items, self.train, self.test)
 
 
 class TaskSelection(_Part):
@@ -67,8 +120,12 @@ class Sampling(_Part):
     temperature: float = Field(default=0.0, ge=0.0)
     top_p: float = Field(default=1.0, gt=0.0, le=1.0)
     max_tokens: int = Field(default=1024, gt=0)
+    retry_truncated: int | None = Field(default=None, gt=0)
+    """A larger token budget with which only those completions are repeated that `max_tokens` cut off."""
     stop: tuple[str, ...] = ("\n\nQ:",)
-    """Stop strings beside the end token. Not BBH's own list: its letter `Q` makes items unanswerable."""
+    """Stop strings beside the end token. A base model goes on with the next question; this ends it, and occurs in no
+    answer. Not BBH's own list: its letter `Q` makes 7 items unanswerable, and its blank line cuts paragraphs; that
+    one is used under `parity: lm-eval`."""
     seed: int = 0
 
 
@@ -169,6 +226,13 @@ class Experiment(_Part):
     name: Name
     """A label: renaming rebuilds nothing."""
     tasks: tuple[str, ...] = Field(min_length=1)
+    """Tasks or groups as in `catalog/tasks.py`; `task:k` takes k samples per item. Use `task_names` and `samples`."""
+    data: dict[str, str] = {}
+    """Task or group -> local file or folder, or a URI of object storage, instead of the Hub: JSONL, JSON or Parquet
+    in the Hub's field names. Where it lies is not part of any identity; what it holds is."""
+    parity: Literal["lm-eval"] | None = None
+    """`lm-eval`: every task stops generation where lm-eval's own YAML does, flaws included, to reproduce published
+    numbers."""
     students: tuple[Name, ...] = Field(min_length=1)
     teachers: dict[Name, Name] = Field(min_length=1)
     """Role (`small`, `large`, ...) -> model."""
@@ -176,7 +240,7 @@ class Experiment(_Part):
     mixtures: dict[Name, dict[Name, float]] = Field(min_length=1)
     """Name -> share of training rows per teacher role; shares sum to one."""
     prompt: Prompt = Prompt()
-    split: Split
+    split: Split = Split()
     selection: TaskSelection = TaskSelection()
     sampling: Sampling = Sampling()
     engine: Engine = Engine()
@@ -191,8 +255,17 @@ class Experiment(_Part):
 
     @model_validator(mode="after")
     def _consistent(self) -> Experiment:
-        for field, values in (("tasks", self.tasks), ("students", self.students)):
-            _no_duplicates(field, values)
+        _no_duplicates("students", self.students)
+        for task in self.task_names():
+            if self.samples(task) > 1 and self.sampling.temperature == 0:
+                raise ValueError(f"tasks: {task}:{self.samples(task)} needs sampling.temperature above 0")
+        for name in self.data:
+            if not any(data_of({name: ""}, task) is not None for task in self.task_names()):
+                raise ValueError(
+                    f"data: {name!r} is no task of this experiment{_did_you_mean(name, self.task_names())}"
+                )
+        if self.parity == "lm-eval" and "stop" in self.sampling.model_fields_set:
+            raise ValueError("sampling.stop: parity: lm-eval uses each task's own stop strings; remove one of them")
         _no_duplicates("comparisons", [each.name for each in self.comparisons])
         for name, shares in self.mixtures.items():
             for role in shares:
@@ -200,7 +273,7 @@ class Experiment(_Part):
                     raise ValueError(f"mixtures.{name}: unknown teacher {role!r}{_did_you_mean(role, self.teachers)}")
             if any(share <= 0 for share in shares.values()) or not math.isclose(sum(shares.values()), 1.0):
                 raise ValueError(f"mixtures.{name}: shares must be positive and sum to 1, not {sum(shares.values()):g}")
-        if self.selection.items > self.split.train:
+        if self.split.train is not None and self.selection.items > self.split.train:
             raise ValueError(f"selection.items: {self.selection.items} is more than split.train ({self.split.train})")
         if self.judge.model in self.students or self.judge.model in self.teachers.values():
             raise ValueError(f"judge.model: {self.judge.model!r} is also under test; choose another judge")
@@ -213,6 +286,38 @@ class Experiment(_Part):
                         f"comparisons.{each.name}.{side}: {arm.mixture} at {arm.batch} is not in the grid ({known})"
                     )
         return self
+
+    def _requested(self) -> dict[str, int]:
+        """Task -> samples per item, groups expanded, in the order written."""
+        found: list[tuple[str, int]] = []
+        for entry in self.tasks:
+            match = re.fullmatch(r"(.*):(\d+)", entry)
+            name, samples = (match[1], int(match[2])) if match else (entry, 1)
+            if samples < 1:
+                raise ValueError(f"tasks: {entry!r}: samples per item must be at least 1")
+            found += [(task, samples) for task in expand(name)]
+        _no_duplicates("tasks", [task for task, _ in found])
+        return dict(found)
+
+    def task_names(self) -> tuple[str, ...]:
+        """The tasks, groups expanded, without `:k`."""
+        return tuple(self._requested())
+
+    def samples(self, task: str) -> int:
+        """Samples per item of the task."""
+        return self._requested()[task]
+
+    def stop(self, task: str) -> tuple[str, ...]:
+        """The stop strings that the task is run with. Raises TaskError on a task that is unknown."""
+        return find_task(task).stop if self.parity == "lm-eval" else self.sampling.stop
+
+    def shots(self, task: str) -> int:
+        """Few-shot examples in the task's prompt. Raises TaskError on a task that is unknown."""
+        return find_task(task).shots if self.prompt.shots is None else self.prompt.shots
+
+    def over_splits(self) -> list[Experiment]:
+        """This experiment once per split of `repeats` or `crossfit`; itself alone if there is only one."""
+        return [self.model_copy(update={"split": split}) for split in self.split.singles()]
 
     def grid(self) -> list[Sft]:
         """Every point of the axes' full product as a whole, validated `Sft`, in the order written."""

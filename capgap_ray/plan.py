@@ -12,14 +12,15 @@ rationale, baseline and mixture, and whatever a store already holds is never bui
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from capgap_ray.artifacts.step import Step, unique
 from capgap_ray.catalog.judges import JUDGE_PROMPTS
 from capgap_ray.catalog.models import MODELS, Model, ModelSpec, resolve
-from capgap_ray.catalog.tasks import task_path
+from capgap_ray.catalog.tasks import data_of, find_task, read_yaml
+from capgap_ray.core.task_spec import TaskError
 from capgap_ray.experiment import Experiment, ExperimentError, Sft
-from capgap_ray.tasks import fingerprint
+from capgap_ray.tasks import Parts, digests, fingerprint, tables
 
 VERSIONS = {"examples": 1, "complete": 1, "score": 1, "mix": 1, "train": 1, "judge": 1}
 """Raised when a stage's code changes what it computes; old results then stay, unread."""
@@ -88,6 +89,11 @@ class Plan:
             + [scored.last for scored in (*self.baselines.values(), *self.predictions.values())]
         )
 
+    def sizes(self, task: str) -> tuple[int, int]:
+        """The task's items in (train, test)."""
+        split = self.examples[task].params["split"]
+        return split["train"], split["test"]
+
     def teachers(self) -> dict[str, Model]:
         """Role -> model."""
         return {role: self.models[name] for role, name in self.experiment.teachers.items()}
@@ -139,26 +145,27 @@ def plan(experiment: Experiment, models: Mapping[str, Model], selected: Iterable
     if experiment.judge.prompt not in JUDGE_PROMPTS:
         known = ", ".join(JUDGE_PROMPTS)
         raise ExperimentError(f"judge.prompt: {experiment.judge.prompt!r} is unknown; known: {known}")
-    tasks = experiment.tasks if selected is None else tuple(selected)
+    tasks = experiment.task_names() if selected is None else tuple(selected)
     made = Plan(experiment=experiment, models=models, tasks=tasks)
 
     # 1. Items and prompts of every task: both parts, few-shot for evaluation and bare for training.
-    for task in experiment.tasks:
+    for task in experiment.task_names():
         made.examples[task] = _examples(experiment, task)
 
     # 2. Few-shot accuracy of every model on the first training items. Selection sees nothing else.
     candidates = [*made.teachers().values(), *made.students()]
     first = experiment.selection.items
-    for task in experiment.tasks:
+    for task in experiment.task_names():
         for model in candidates:
-            made.measured[model.name, task] = _score(experiment, made.examples[task], model, "train", 0, first)
+            stop = min(first, made.sizes(task)[0])
+            made.measured[model.name, task] = _score(experiment, made.examples[task], model, "train", 0, stop)
 
     # 3. Teacher rationales: the rest of the training items, and the measured ones again for free.
     for task in tasks:
         for role, model in made.teachers().items():
             slices = [made.measured[model.name, task]]
-            if experiment.split.train > first:
-                rest = _score(experiment, made.examples[task], model, "train", first, experiment.split.train)
+            if made.sizes(task)[0] > first:
+                rest = _score(experiment, made.examples[task], model, "train", first, made.sizes(task)[0])
                 slices.append(rest)
             made.rationales[role, task] = tuple(slices)
 
@@ -201,27 +208,46 @@ def plan(experiment: Experiment, models: Mapping[str, Model], selected: Iterable
     judge = models[experiment.judge.model]
     for task in tasks:
         for model in candidates:
-            scored = _score(experiment, made.examples[task], model, "test", 0, experiment.split.test)
+            scored = _score(experiment, made.examples[task], model, "test", 0, made.sizes(task)[1])
             made.baselines[model.name, task] = _judged(experiment, scored, judge)
         for cell in made.cells:
-            scored = _score(experiment, made.examples[task], cell.train, "test", 0, experiment.split.test)
+            scored = _score(experiment, made.examples[task], cell.train, "test", 0, made.sizes(task)[1])
             made.predictions[cell.train.key, task] = _judged(experiment, scored, judge)
     return made
 
 
 def _examples(experiment: Experiment, task: str) -> Step:
+    """The task's items and prompts. Files are read and checked here; the Hub is asked when the step is built."""
+    split = experiment.split
+    if len(split.singles()) > 1:
+        raise ExperimentError(f"split: stands for {len(split.singles())} splits, and a plan is of one")
+    own = split.train_from == "train"
     try:
-        path = task_path(task)
-    except ValueError as error:
+        spec = find_task(task)
+        found = tables(spec, data_of(experiment.data, task), train=own)
+        if own and spec.train_split is None:
+            raise TaskError(f"task {task} has no training split; set split.train_from: test")
+        rows, train_rows = (
+            (len(found[part].rows) if part in found else known)
+            for part, known in ((spec.split, spec.rows), (spec.train_split, spec.train_rows))
+        )
+        train, test = split.sizes(rows, train_rows)
+    except TaskError as error:
         raise ExperimentError(f"tasks: {error}") from None
+    except ValueError as error:
+        raise ExperimentError(f"tasks: {task}: {error}") from None
+    parts = Parts(
+        train=train, test=test, seed=split.seed, crossfit=split.crossfit, fold=split.fold, train_from=split.train_from
+    )
     return Step(
         stage="examples",
         version=VERSIONS["examples"],
         params={
             "task": task,
-            "fingerprint": fingerprint(path),
-            "split": experiment.split.model_dump(),
-            "shots": experiment.prompt.shots,
+            "fingerprint": fingerprint(read_yaml(spec.yaml)[1]),
+            "source": digests(found) or [spec.hub, spec.revision],
+            "split": asdict(parts),
+            "prompt": {**experiment.prompt.model_dump(), "shots": experiment.shots(task)},
         },
         label=task,
     )
@@ -240,7 +266,7 @@ def _score(experiment: Experiment, examples: Step, runs: Model | Step, part: str
             "part": part,
             "start": start,
             "stop": stop,
-            "sampling": experiment.sampling.model_dump(),
+            "sampling": experiment.sampling.model_dump() | {"stop": experiment.stop(task)},
             "engine": experiment.engine.model_dump(),
         },
         inputs=inputs,

@@ -1,26 +1,218 @@
-"""Tasks by name: where the YAML of each lies."""
+"""Tasks by name: the YAML of each, in lm-eval's format, is its declaration; `find_task` reads it.
+
+| name | what | items |
+|---|---|---|
+| `tiny/<task>` | the embedded procedural tasks | 1,000 each |
+| `bbh/<subtask>`, group `bbh` | BIG-Bench Hard, 27 subtasks, 3-shot CoT of lm-eval | 6,511 |
+| `gsm8k` | GSM8K zero-shot, the bare question, as in the ancestor repository | 1,319 |
+| `gsm8k-upstream` | GSM8K zero-shot as lm-eval asks it: `Q: ... A: Let's think step by step.` | 1,319 |
+| `math/<subject>`, group `math` | MATH, seven subjects | 5,000 |
+| `math500`, `amc23`, `aime24`, `olympiadbench` | as the ancestor repository measures them | 500, 40, 30, 675 |
+| `lm-eval/<name>` | any `generate_until` task of the installed lm-eval | |
+| `PATH.yaml` | a person's own task in lm-eval's format | |
+| `PATH.jsonl`, `.json`, `.parquet` | a person's own items: question, answer, and optional choices and id | |
+
+lm-eval is not imported here, and its index of all tasks (15 s) is never built.
+"""
 
 from __future__ import annotations
 
+import difflib
+import functools
+import importlib.util
+import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-_TINY = Path(__file__).parent.parent / "tiny" / "tasks"
+import yaml
+from jinja2 import Environment, TemplateSyntaxError, meta
+
+from capgap_ray.core.task_spec import TaskError, TaskSpec
+
+_PACKAGE = Path(__file__).parent.parent
+_TINY = _PACKAGE / "tiny" / "tasks"
+_BENCHMARKS = _PACKAGE / "tasks" / "benchmarks"
+_DATA_ENDINGS = (".jsonl", ".json", ".parquet")
+_YAML_ENDINGS = (".yaml", ".yml")
+
+BBH = (
+    *("boolean_expressions", "causal_judgement", "date_understanding", "disambiguation_qa", "dyck_languages"),
+    *("formal_fallacies", "geometric_shapes", "hyperbaton", "logical_deduction_five_objects"),
+    *("logical_deduction_seven_objects", "logical_deduction_three_objects", "movie_recommendation"),
+    *("multistep_arithmetic_two", "navigate", "object_counting", "penguins_in_a_table"),
+    *("reasoning_about_colored_objects", "ruin_names", "salient_translation_error_detection", "snarks"),
+    *("sports_understanding", "temporal_sequences", "tracking_shuffled_objects_five_objects"),
+    *("tracking_shuffled_objects_seven_objects", "tracking_shuffled_objects_three_objects"),
+    *("web_of_lies", "word_sorting"),
+)
+_BBH_ROWS = {"causal_judgement": 187, "penguins_in_a_table": 146, "snarks": 178}
+"""Every other subtask has 250."""
 
 
 def embedded_tasks() -> list[str]:
-    """Names of the tasks that ship with the package."""
+    """Names of the tasks that ship with the package, rows included."""
     return sorted(f"tiny/{file.stem}" for file in _TINY.glob("*.yaml"))
 
 
-def task_path(name: str) -> Path:
-    """The YAML file of a task: an embedded one by name, or a person's own by path.
-
-    Raises ValueError that names the task and lists the known ones.
-    """
-    if name in embedded_tasks():
-        return _TINY / f"{name.removeprefix('tiny/')}.yaml"
-    if name.endswith((".yaml", ".yml")) and Path(name).is_file():
-        return Path(name)
-    raise ValueError(
-        f"task {name!r} is unknown: give the path of an lm-eval YAML file, or one of {', '.join(embedded_tasks())}"
+@functools.cache
+def known_tasks() -> tuple[str, ...]:
+    """Every task with a name of its own, embedded ones first; `lm-eval/<name>` and files come on top."""
+    ours = sorted(
+        str(file.relative_to(_BENCHMARKS).with_suffix(""))
+        for file in _BENCHMARKS.rglob("*.yaml")
+        if not file.stem.startswith("_") and file.stem != "own"
     )
+    return (*embedded_tasks(), *(f"bbh/{name}" for name in BBH), *ours, "gsm8k-upstream")
+
+
+def expand(name: str) -> tuple[str, ...]:
+    """The tasks of a group (`bbh`, `math`, `tiny`), or the task itself."""
+    members = tuple(task for task in known_tasks() if task.startswith(f"{name}/"))
+    return members or (name,)
+
+
+def data_of(data: Mapping[str, str], task: str) -> str | None:
+    """Where the experiment says the task's items lie: under its own name or its group's."""
+    return data.get(task, data.get(task.partition("/")[0]))
+
+
+@functools.lru_cache(maxsize=256)
+def find_task(name: str) -> TaskSpec:
+    """Read the task's declaration.
+
+    Raises TaskError on a task that is unknown (with the nearest names), not `generate_until`, or runs model output.
+    """
+    if name.endswith(_DATA_ENDINGS):
+        return _declared(name, _BENCHMARKS / "own.yaml", {"file": name})
+    if name.endswith(_YAML_ENDINGS):
+        if not Path(name).is_file():
+            raise TaskError(f"task file {name!r} does not exist")
+        return _declared(name, Path(name), {})
+    if name.startswith("lm-eval/"):
+        return _declared(name, _lm_eval_yaml(name.removeprefix("lm-eval/")), {})
+    if name in known_tasks():
+        group, _, part = name.partition("/")
+        if group == "tiny":
+            return _declared(name, _TINY / f"{part}.yaml", {"family": "bbh", "rows": 1000})
+        if group == "bbh":
+            known = {"family": "bbh", "gold": "target", "rows": _BBH_ROWS.get(part, 250)}
+            return _declared(name, _lm_eval_folder() / "bbh" / "cot_fewshot" / f"{part}.yaml", known)
+        if name == "gsm8k-upstream":
+            known = {"family": "gsm8k", "gold": "answer", "gold_form": "gsm8k", "rows": 1319, "train_rows": 7473}
+            return _declared(name, _lm_eval_folder() / "gsm8k" / "gsm8k-cot-zeroshot.yaml", known)
+        return _declared(name, _BENCHMARKS / f"{name}.yaml", {})
+    close = difflib.get_close_matches(name, [*known_tasks(), "bbh", "math"], n=3, cutoff=0.5)
+    nearest = f"nearest: {', '.join(close)}" if close else "known: tiny/..., bbh/..., math/..., gsm8k, math500, aime24"
+    raise TaskError(
+        f"task {name!r} is unknown ({nearest}); or give lm-eval/<name>, an lm-eval YAML file, or a JSONL file "
+        "with question and answer"
+    )
+
+
+# --- reading a declaration -----------------------------------------------------------------------------
+
+
+def _lm_eval_folder() -> Path:
+    spec = importlib.util.find_spec("lm_eval")  # finds the package without importing it, which takes 4 s
+    assert spec is not None and spec.submodule_search_locations, "lm-eval is a dependency of this package"
+    return Path(spec.submodule_search_locations[0]) / "tasks"
+
+
+def _lm_eval_yaml(task: str) -> Path:
+    """The file that declares a task of lm-eval. Files named like the task are read first: 14,000 files take seconds.
+
+    Raises TaskError if no file does.
+    """
+    declares = re.compile(rf"^[\"']?task[\"']?\s*:\s*[\"']?{re.escape(task)}[\"']?\s*(?:#.*)?$".encode(), re.MULTILINE)
+
+    def alike(file: Path) -> bool:
+        return task.replace("-", "_").endswith(file.stem.replace("-", "_"))
+
+    files = sorted(_lm_eval_folder().rglob("*.yaml"))
+    for file in sorted(files, key=alike, reverse=True):
+        if declares.search(file.read_bytes()):
+            return file
+    names = {file.stem for file in files}
+    close = difflib.get_close_matches(task, names, n=3)
+    nearest = f" (files with a near name: {', '.join(close)})" if close else ""
+    raise TaskError(f"task 'lm-eval/{task}' is unknown to the installed lm-eval{nearest}")
+
+
+class _Declaration(yaml.SafeLoader):
+    """Plain YAML in which lm-eval's `!function` is only a mark: nothing is imported to read a declaration."""
+
+
+_FUNCTION = object()
+_Declaration.add_constructor("!function", lambda _loader, _node: _FUNCTION)
+
+
+def read_yaml(path: Path) -> tuple[dict[str, Any], list[Path]]:
+    """The task's settings with its `include`s merged, and all files read. Raises TaskError that names the file."""
+    try:
+        tree = yaml.load(path.read_bytes(), _Declaration)  # noqa: S506 (a SafeLoader)
+    except OSError as error:
+        raise TaskError(f"{path}: cannot be read ({error.strerror})") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise TaskError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(tree, dict):
+        raise TaskError(f"{path}: a task is a mapping of fields")
+    merged: dict[str, Any] = {}
+    files = [path]
+    includes = tree.pop("include", [])
+    for include in includes if isinstance(includes, list) else [includes]:
+        settings, more = read_yaml(path.parent / include)
+        merged |= settings
+        files += more
+    return {**merged, **tree}, files
+
+
+def _declared(name: str, path: Path, known: Mapping[str, Any]) -> TaskSpec:
+    tree, _ = read_yaml(path)
+    if tree.get("output_type", "generate_until") != "generate_until":
+        raise TaskError(f"task {name!r}: output_type is {tree['output_type']!r}, not 'generate_until'")
+    if tree.get("unsafe_code"):
+        raise TaskError(f"task {name!r} runs code that a model wrote, which is not supported")
+    split = tree.get("test_split") or tree.get("validation_split")
+    if not isinstance(split, str):
+        raise TaskError(f"task {name!r} ({path}): test_split is missing")
+    metadata = tree.get("metadata") or {}
+    ours = {key: metadata[key] for key in ("family", "gold", "gold_form", "rows", "train_rows") if key in metadata}
+    fields = tuple(metadata.get("fields", ())) or _template_fields(name, tree)
+    return TaskSpec(
+        name=name,
+        yaml=path,
+        hub=tree.get("dataset_path"),
+        revision=(tree.get("dataset_kwargs") or {}).get("revision"),
+        subset=tree.get("dataset_name"),
+        split=split,
+        train_split=tree.get("training_split"),
+        fields=fields,
+        shots=tree.get("num_fewshot") or 0,
+        stop=_stop(tree),
+        **{**ours, **known},
+    )
+
+
+def _stop(tree: Mapping[str, Any]) -> tuple[str, ...]:
+    until = (tree.get("generation_kwargs") or {}).get("until", ())
+    return (until,) if isinstance(until, str) else tuple(until)
+
+
+def _template_fields(name: str, tree: Mapping[str, Any]) -> tuple[str, ...]:
+    """Fields that the plain templates use; those that only a function or a `default` knows are left out."""
+    if tree.get("process_docs") is not None:
+        return ()
+    found: set[str] = set()
+    for key in ("doc_to_text", "doc_to_target"):
+        template = tree.get(key)
+        if not isinstance(template, str):
+            continue
+        if template.isidentifier():
+            found.add(template)
+        elif "is defined" not in template and "is undefined" not in template:
+            try:
+                found |= meta.find_undeclared_variables(Environment().parse(template))
+            except TemplateSyntaxError as error:
+                raise TaskError(f"task {name!r}: {key} is not a Jinja template: {error}") from None
+    return tuple(sorted(found))

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import ray
 
 from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store
-from capgap_ray.catalog.tasks import task_path
+from capgap_ray.catalog.tasks import data_of, find_task
 from capgap_ray.core.answers import outcome
 from capgap_ray.records import Completion, Example, Score, from_row, to_row
-from capgap_ray.tasks import load
+from capgap_ray.tasks import Parts, Task, load
 
 
 def requests_table(store: Store, examples: Step, part: str) -> str:
@@ -24,21 +25,30 @@ def requests_table(store: Store, examples: Step, part: str) -> str:
 class Scorer:
     """Builds `examples` and `score` steps, each unless it exists."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, data: Mapping[str, str] | None = None) -> None:
+        """`data`: the experiment's places of task data, as in `Experiment.data`."""
         self._store = Store(root)
+        self._data = data or {}
+
+    def _task(self, examples: Step) -> Task:
+        """The task of an examples step. Raises TaskError if its files are no longer those that were planned with."""
+        name, prompt = str(examples.params["task"]), examples.params["prompt"]
+        train = examples.params["split"]["train_from"] == "train"
+        task = load(find_task(name), data_of(self._data, name), prompt["version"], train)
+        task.check_source(examples.params["source"])
+        return task
 
     def build_examples(self, step: Step) -> str:
         """Write the items and, beside them, the few-shot prompts of each part."""
         if self._store.built(step):
             return step.address
         begun = time.monotonic()
-        name, split = str(step.params["task"]), step.params["split"]
-        task = load(name, str(task_path(name)))
-        examples = task.examples(train=split["train"], test=split["test"], seed=split["seed"])
+        task, prompt = self._task(step), step.params["prompt"]
+        examples = task.examples(Parts(**step.params["split"]), prompt["shots"])
         attempt = self._store.new_attempt(step)
         for part in ("train", "test"):
             members = [each for each in examples if each.split == part]
-            requests = task.requests(members, int(step.params["shots"]))
+            requests = task.requests(members, prompt["shots"], prompt["chat"])
             self._store.write_rows(f"{attempt}/requests-{part}.parquet", [to_row(each) for each in requests])
         table = f"{attempt}/rows.parquet"
         self._store.write_rows(table, [to_row(each) for each in examples])
@@ -54,8 +64,7 @@ class Scorer:
         examples_step, complete_step = step.inputs[0], step.inputs[1]
         examples = {row["id"]: from_row(Example, row) for row in self._store.rows(examples_step)}
         completions = [from_row(Completion, row) for row in self._store.rows(complete_step)]
-        name = str(examples_step.params["task"])
-        task = load(name, str(task_path(name)))
+        task = self._task(examples_step)
         strict = task.strict([each.example_id for each in completions], [each.text for each in completions])
         scores = [
             _by_rules(completion, examples[completion.example_id], value)

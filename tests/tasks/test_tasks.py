@@ -2,50 +2,74 @@
 
 import pytest
 
-from capgap_ray.catalog.tasks import embedded_tasks, task_path
-from capgap_ray.core.splitting import split
-from capgap_ray.tasks import Task, fingerprint, load
+from capgap_ray.catalog.tasks import embedded_tasks, find_task, read_yaml
+from capgap_ray.tasks import Parts, Task, TaskError, fingerprint, load
 
 NAME = "tiny/dyck_languages"
 
 
+def parts(train: int, test: int, seed: int = 0) -> Parts:
+    return Parts(train=train, test=test, seed=seed)
+
+
 @pytest.fixture(scope="module")
 def task() -> Task:
-    return load(NAME, str(task_path(NAME)))
+    return load(find_task(NAME))
 
 
 def test_every_embedded_task_builds_and_splits() -> None:
     assert len(embedded_tasks()) >= 5
     for name in embedded_tasks():
-        examples = load(name, str(task_path(name))).examples(train=600, test=120, seed=0)
+        examples = load(find_task(name)).examples(parts(600, 120), shots=3)
         questions = [{each.question for each in examples if each.split == part} for part in ("train", "test")]
         assert [len(part) for part in questions] == [600, 120]
         assert not questions[0] & questions[1]
         assert len({each.id for each in examples}) == 720
 
 
+def test_the_tiny_examples_are_what_they_were() -> None:
+    """Ids of the first items, recorded before tasks came from anywhere else: stored results stay comparable."""
+    examples = load(find_task(NAME)).examples(parts(600, 120), shots=3)
+    assert [each.id for each in (examples[0], examples[599], examples[600], examples[-1])] == [
+        "30104c47a9d77794",
+        "5f75954c03c29588",
+        "6af45dc6f5be10d3",
+        "961a6ce1d230ed34",
+    ]
+
+
 def test_the_few_shot_prompt_is_lm_evals(task: Task) -> None:
-    example = task.examples(train=1, test=1, seed=0)[1]
+    example = task.examples(parts(1, 1))[1]
     system, user = task.requests([example], shots=3)[0].messages
     assert (system.role, user.role) == ("system", "user")
     assert system.content.endswith("\n\n")
     assert user.content.count("A: Let's think step by step.\n") == 4
     assert user.content.count("So the answer is") == 3
     assert user.content.endswith(example.question)
-    # The same text as lm-eval's prompt without a chat template.
-    plain = task._task.fewshot_context(task._by_id[example.id], num_fewshot=3)
-    assert system.content + user.content == plain
+    assert task.requests([example], 3, "plain")[0].messages[0].content == system.content + user.content
+
+
+def test_a_chat_of_many_turns_has_the_examples_as_turns(task: Task) -> None:
+    example = task.examples(parts(1, 1))[0]
+    messages = task.requests([example], 3, "multi_turn")[0].messages
+    assert [each.role for each in messages] == ["system", *["user", "assistant"] * 3, "user"]
+    assert messages[-1].content == example.question
 
 
 def test_the_training_prompt_has_no_shots_and_the_same_system_message(task: Task) -> None:
-    example = task.examples(train=1, test=1, seed=0)[0]
+    example = task.examples(parts(1, 1))[0]
     request = task.requests([example], shots=3)[0]
     assert example.train_messages[0] == request.messages[0]
     assert example.train_messages[1].content == example.question
 
 
+def test_too_many_shots_are_refused(task: Task) -> None:
+    with pytest.raises(TaskError, match=r"prompt.shots 4: .*3 that are available"):
+        task.requests(task.examples(parts(1, 1)), shots=4)
+
+
 def test_strict_is_lm_evals_own_metric(task: Task) -> None:
-    example = task.examples(train=1, test=1, seed=0)[0]
+    example = task.examples(parts(1, 1))[0]
     texts = [
         f"So the answer is {example.target}.",
         f"So the answer is {example.target}",  # its regex eats the last character of the line
@@ -53,28 +77,42 @@ def test_strict_is_lm_evals_own_metric(task: Task) -> None:
         "",
     ]
     assert task.strict([example.id] * 4, texts) == [1.0, 0.0, 0.0, 0.0]
+    assert task.strict([], []) == []
 
 
 def test_a_seed_reorders_and_more_training_items_keep_the_test_items(task: Task) -> None:
-    first = task.examples(train=100, test=50, seed=0)
-    assert first == task.examples(train=100, test=50, seed=0)
-    assert first != task.examples(train=100, test=50, seed=1)
-    more = task.examples(train=200, test=50, seed=0)
+    first = task.examples(parts(100, 50))
+    assert first == task.examples(parts(100, 50))
+    assert first != task.examples(parts(100, 50, seed=1))
+    more = task.examples(parts(200, 50))
     assert [e.id for e in more if e.split == "test"] == [e.id for e in first if e.split == "test"]
     assert {e.id for e in first} < {e.id for e in more}
 
 
-def test_equal_questions_never_straddle() -> None:
-    questions = [f"q{index // 2}" for index in range(100)]
-    train, test = split(questions, 60, 40, seed=3)
-    assert not {questions[i] for i in train} & {questions[i] for i in test}
-    assert sorted(train + test) == list(range(100))
+def test_folds_test_every_item_once(task: Task) -> None:
+    tested: list[str] = []
+    for fold in range(4):
+        made = task.examples(Parts(train=750, test=250, seed=0, crossfit=4, fold=fold))
+        tested += [each.id for each in made if each.split == "test"]
+    assert len(tested) == len(set(tested)) == 1000
 
 
-def test_too_few_items_are_named() -> None:
-    with pytest.raises(ValueError, match=r"train 600 \+ test 500 needs 1100 items, the task has 1000"):
-        load(NAME, str(task_path(NAME))).examples(train=600, test=500, seed=0)
+def test_too_few_items_are_named(task: Task) -> None:
+    with pytest.raises(TaskError, match=r"train 600 \+ test 500 needs 1100 items, the task has 1000"):
+        task.examples(parts(600, 500))
 
 
 def test_the_fingerprint_is_of_the_content() -> None:
-    assert fingerprint(task_path(NAME)) != fingerprint(task_path("tiny/word_sorting"))
+    prints = {fingerprint(read_yaml(find_task(name).yaml)[1]) for name in (NAME, "tiny/word_sorting", "math/algebra")}
+    assert len(prints) == 3
+
+
+def test_the_fingerprint_sees_an_included_file(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "base").mkdir()
+    base, task = tmp_path / "base" / "b.yaml", tmp_path / "t.yaml"
+    task.write_text("include: base/b.yaml\ntask: t\n")
+    base.write_text("test_split: test\n")
+    before = fingerprint(read_yaml(task)[1])
+    base.write_text("test_split: train\n")
+    assert read_yaml(task)[0]["test_split"] == "train"
+    assert fingerprint(read_yaml(task)[1]) != before
