@@ -195,7 +195,8 @@ def _declared(name: str, path: Path, known: Mapping[str, Any]) -> TaskSpec:
 
 
 def _stop(tree: Mapping[str, Any]) -> tuple[str, ...]:
-    until = (tree.get("generation_kwargs") or {}).get("until", ())
+    """The stop strings as lm-eval reads them: without any, the text between two few-shot examples."""
+    until = (tree.get("generation_kwargs") or {}).get("until", tree.get("fewshot_delimiter", "\n\n"))
     return (until,) if isinstance(until, str) else tuple(until)
 
 
