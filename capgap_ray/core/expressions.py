@@ -1,0 +1,963 @@
+"""Maths as written -> a tree: a reader for LaTeX, Unicode and plain-text answers that knows its limits.
+
+Nothing is evaluated here. Text that the reader does not wholly understand raises `Unreadable`; what it
+returns is exact (decimals are fractions) and bounded (length, depth). Time is linear in the text.
+
+A tree is a `Node`, a tuple whose first part is its kind:
+
+    ("num", Fraction) ("sym", name) ("const", "pi"|"e"|"i"|"oo") ("neg", a) ("add", a, b) ("pm", a, b)
+    ("mul", a, b) ("div", a, b) ("pow", a, b) ("fn", name, a) ("log", base or None, a) ("app", name, args)
+    ("text", words) ("based", digits, base) ("rel", (operator, ...), (operand, ...))
+    ("group", open, close, items) ("set", items) ("union", parts) ("minus", a, b) ("matrix", kind, rows)
+    ("where", items): a set given by its condition
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from fractions import Fraction
+from typing import Any, NamedTuple, TypeAlias
+
+Node: TypeAlias = tuple[Any, ...]
+
+LONGEST_MATHS = 2_000
+"""Characters; longer text is not read."""
+DEEPEST = 40
+"""Nested brackets, fractions, roots and exponents."""
+LONGEST_NUMBER = 600
+"""Digits of one literal."""
+
+
+class Unreadable(ValueError):
+    """The text is not an expression that this reader knows for certain."""
+
+
+class Item(NamedTuple):
+    """One member of a list: its value, the unit it was written with and its label (`x` in `x = 5`)."""
+
+    value: Node
+    unit: str = ""
+    label: str = ""
+
+
+class Token(NamedTuple):
+    """A piece of the text. Kinds: num, cmd, sym, text, op."""
+
+    kind: str
+    text: str
+    spaced: bool
+    """Whether white space stands before it."""
+
+
+FUNCTIONS = frozenset(
+    "sin cos tan cot sec csc arcsin arccos arctan asin acos atan sinh cosh tanh ln log lg exp sqrt cbrt abs "
+    "floor ceil".split()
+)
+GREEK = frozenset(
+    "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi rho sigma tau "
+    "upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Sigma Phi Psi Omega ell mho".split()
+)
+NUMBER_WORDS = {
+    word: value
+    for value, word in enumerate(
+        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
+        "seventeen eighteen nineteen twenty".split()
+    )
+}
+_SHORT_WORDS = frozenset(
+    "the not is no yes of for all are odd red one two six ten off non any few men day days".split()
+)
+_UNITS = {
+    "degree": "degree degrees deg degs",
+    "percent": "percent percentage pct",
+    "dollar": "dollar dollars usd buck bucks",
+    "cent": "cent cents",
+    "euro": "euro euros eur",
+    "pound sterling": "gbp",
+    "cm": "cm cms centimeter centimeters centimetre centimetres",
+    "mm": "mm millimeter millimeters millimetre millimetres",
+    "km": "km kms kilometer kilometers kilometre kilometres",
+    "m": "m meter meters metre metres",
+    "inch": "in inch inches",
+    "foot": "ft foot feet",
+    "yard": "yd yard yards",
+    "mile": "mi mile miles",
+    "second": "s sec secs second seconds",
+    "minute": "min mins minute minutes",
+    "hour": "h hr hrs hour hours",
+    "day": "day days",
+    "week": "week weeks",
+    "month": "month months",
+    "year": "yr yrs year years",
+    "g": "g gram grams gm",
+    "kg": "kg kgs kilogram kilograms",
+    "pound": "lb lbs pound pounds",
+    "ounce": "oz ounce ounces",
+    "l": "l liter liters litre litres",
+    "ml": "ml milliliter milliliters millilitre millilitres",
+    "gallon": "gal gallon gallons",
+    "mile per hour": "mph",
+    "km per hour": "kmh kph kmph",
+    "unit": "unit units",
+    "radian": "rad rads radian radians",
+}
+UNIT_OF = {word: unit for unit, words in _UNITS.items() for word in words.split()}
+_NO_UNIT = frozenset(
+    "or and not nor either neither maybe perhaps possibly both but about approximately approx roughly around nearly "
+    "almost million billion trillion thousand hundred dozen half times over more less than least most plus minus "
+    "unknown undefined if when mod modulo remainder base where with to between greater fewer except only any all "
+    "dozens hundreds thousands millions billions squared cubed each none zero negative positive".split()
+) - {"squared", "cubed", "each"}
+_CURRENCY = {"$": "dollar", "€": "euro", "£": "pound sterling"}
+
+_VULGAR = {char: unicodedata.normalize("NFKC", char).replace("⁄", "/") for char in "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒"}
+_UNICODE = {
+    "−": "-", "–": "-", "—": "-", "‐": "-", "‑": "-", "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ", "∙": r"\cdot ",
+    "∗": "*", "÷": "/", "⁄": "/", "∕": "/", "√": r"\sqrt ", "∛": r"\sqrt[3] ", "π": r"\pi ", "∞": r"\infty ", "≤": r"\le ",
+    "⩽": r"\le ", "≥": r"\ge ", "⩾": r"\ge ", "≠": r"\ne ", "∈": r"\in ", "∪": r"\cup ", "∩": r"\cap ", "∖": r"\setminus ",
+    "∅": r"\emptyset ", "°": r"\degree ", "º": r"\degree ", "±": r"\pm ", "∓": r"\mp ", "≈": r"\approx ", "∠": r"\angle ",
+    "⌊": r"\lfloor ", "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil ", "⟨": r"\langle ", "⟩": r"\rangle ", "〈": r"\langle ",
+    "〉": r"\rangle ", "ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}", "…": r"\ldots ", "⋯": r"\ldots ", "∣": "|", "′": "'",
+    "θ": r"\theta ", "α": r"\alpha ", "β": r"\beta ", "γ": r"\gamma ", "δ": r"\delta ", "λ": r"\lambda ", "μ": r"\mu ",
+    "φ": r"\phi ", "ω": r"\omega ", "σ": r"\sigma ", "ρ": r"\rho ", "ε": r"\epsilon ", "τ": r"\tau ", "ψ": r"\psi ",
+    "\u00a0": " ", "\u2009": " ", "\u202f": " ", "\u200b": "", "\u2061": "", "\u2062": " ",
+    "（": "(", "）": ")", "，": ",", "＝": "=", "＋": "+", "：": ":", "％": "%", "。": ".",
+}  # fmt: skip
+_SUPERSCRIPTS = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ⁽⁾", "0123456789+-n()", strict=True))
+_SUBSCRIPTS = dict(zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=True))
+_SUPERSCRIPT = re.compile(f"[{''.join(_SUPERSCRIPTS)}]+")
+_SUBSCRIPT = re.compile(f"[{''.join(_SUBSCRIPTS)}]+")
+_VULGAR_RUN = re.compile(f"[{''.join(_VULGAR)}]")
+
+_SPACING = re.compile(
+    r"(?<!\\)\\(?:displaystyle|textstyle|limits|nolimits|quad|qquad|left|right|[bB]ig{1,2}[lr]?|boldsymbol|mathstrut|,|;|:|!|>| |/)"
+    r"(?![a-zA-Z])|~|\\\n"
+)
+_DEGREE = re.compile(r"\^\s*(?:\{\s*)?\\(?:circ|degree)(?![a-zA-Z])(?:\s*\})?|\\textdegree|\\degree(?![a-zA-Z])")
+_THOUSANDS = re.compile(r"(?<=[0-9])(?:,\\!\s*|\{,\}|\\,|\\!\s*,|,\{\}|\{\\,\})(?=[0-9]{3}(?![0-9]))")
+_TEXT_COMMAND = r"\\(?:text[a-z]*|mbox|hbox|mathrm|mathbf|mathit|mathsf|mathbb|mathcal|mathtt|operatorname|rm|bf)"
+_TOKEN = re.compile(
+    r"(?P<space>\s+)"
+    r"|(?P<rep>[0-9]*\.[0-9]*(?:\\overline|\\bar|\\dot)\s*(?:\{\s*[0-9]+\s*\}|[0-9])|[0-9]*\.[0-9]*\([0-9]+\)(?!\s*[\^_])"
+    r"|[0-9]*\.[0-9]+\s?(?:\.\.\.|\\(?:ldots|dots|cdots|dotsc|dotsb)(?![a-zA-Z])))"
+    r"|(?P<num>(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3}(?![0-9.a-zA-Z]))?|\.[0-9]+"
+    r"(?:[eE][+-]?[0-9]{1,3}(?![0-9.a-zA-Z]))?)"
+    rf"|(?P<text>{_TEXT_COMMAND}\s*\{{[^{{}}]*\}})"
+    r"|(?P<begin>\\(?:begin|end)\s*\{[a-zA-Z]*\*?\})"
+    r"|(?P<cmd>\\(?:[a-zA-Z]+|.))"
+    r"|(?P<word>[A-Za-z]+)"
+    r"|(?P<op>\*\*|<=|>=|!=|==|->|.)",
+    re.DOTALL,
+)
+_RELATIONS = {
+    "=": "=", "==": "=", "<": "<", ">": ">", "<=": "<=", ">=": ">=", "!=": "!=", "\\le": "<=", "\\leq": "<=", "\\leqslant": "<=",
+    "\\ge": ">=", "\\geq": ">=", "\\geqslant": ">=", "\\lt": "<", "\\gt": ">", "\\ne": "!=", "\\neq": "!=", "\\in": "in",
+    "\\equiv": "equiv",
+}  # fmt: skip
+_OPEN = {"(": "(", "[": "[", "\\langle": "<", "\\lparen": "(", "\\lbrack": "["}
+_CLOSE = {")": ")", "]": "]", "\\rangle": ">", "\\rparen": ")", "\\rbrack": "]"}
+_PRIMARY_COMMANDS = frozenset(
+    [
+        "\\frac",
+        "\\dfrac",
+        "\\tfrac",
+        "\\cfrac",
+        "\\sqrt",
+        "\\pi",
+        "\\infty",
+        "\\binom",
+        "\\dbinom",
+        "\\tbinom",
+        "\\lfloor",
+    ]
+    + [
+        "\\lceil",
+        "\\langle",
+        "\\lvert",
+        "\\vert",
+        "\\{",
+        "\\lbrace",
+        "\\emptyset",
+        "\\varnothing",
+        "\\overline",
+        "\\angle",
+    ]
+    + ["\\lparen", "\\lbrack", "\\exp", "\\triangle"]
+    + ["\\" + name for name in FUNCTIONS | GREEK]
+)
+
+
+def prepared(text: str) -> str:
+    """Return the text with Unicode maths written in LaTeX and without spacing commands; raises Unreadable."""
+    if len(text) > LONGEST_MATHS:
+        raise Unreadable("too long")
+    if not text.isascii():
+        # A vulgar fraction after a digit is a mixed number; the space tells it from `11/2`.
+        text = _VULGAR_RUN.sub(lambda match: " " + _VULGAR[match[0]] + " ", text)
+        text = _SUPERSCRIPT.sub(lambda match: "^{" + "".join(map(_SUPERSCRIPTS.__getitem__, match[0])) + "}", text)
+        text = _SUBSCRIPT.sub(lambda match: "_{" + "".join(map(_SUBSCRIPTS.__getitem__, match[0])) + "}", text)
+        text = "".join(_UNICODE.get(char, char) for char in text)
+    text = text.replace("{,}", ",") if "{,}" in text and not _THOUSANDS.search(text) else text
+    text = _THOUSANDS.sub(",", text)
+    if "\\" in text:
+        text = _DEGREE.sub(r"\\degree ", text)
+        text = _SPACING.sub(" ", text)
+    return text
+
+
+def tokens(text: str, thousands: bool = True) -> list[Token]:
+    """Return the tokens of a prepared text. `thousands`: whether `1,234` is one number."""
+    found: list[Token] = []
+    spaced = False
+    for match in _TOKEN.finditer(text):
+        kind, piece = match.lastgroup or "op", match[0]
+        if kind == "space":
+            spaced = True
+            continue
+        if kind == "num" and not thousands and "," in piece:
+            for index, part in enumerate(piece.split(",")):
+                if index:
+                    found.append(Token("op", ",", False))
+                found.append(Token("num", part, spaced and not index))
+        elif kind == "word":
+            found += _word(piece, spaced, text[match.end() : match.end() + 1])
+        elif kind == "text":
+            command, _, inside = piece.partition("{")
+            found += _quoted(inside[:-1].strip(), command.strip(), spaced)
+        else:
+            found.append(Token(kind, piece, spaced))
+        spaced = False
+    return found
+
+
+def _word(word: str, spaced: bool, following: str) -> list[Token]:
+    lower = word.lower()
+    if lower in ("and", "or"):
+        return [Token("op", ",", spaced)]
+    if lower in FUNCTIONS:
+        return [Token("cmd", "\\" + lower, spaced)]
+    if lower in ("infinity", "infty", "inf", "oo"):
+        return [Token("cmd", "\\infty", spaced)]
+    if lower == "pi":
+        return [Token("cmd", "\\pi", spaced)]
+    if lower == "union" or word == "U" and spaced and following in " ":
+        return [Token("cmd", "\\cup", spaced)]
+    if word in GREEK and len(word) > 2:
+        return [Token("cmd", "\\" + word, spaced)]
+    if len(word) == 1:
+        return [Token("sym", word, spaced)]
+    if len(word) > 3 or lower in _SHORT_WORDS or lower in UNIT_OF:
+        return [Token("text", word, spaced)]
+    return [Token("sym", letter, spaced and not index) for index, letter in enumerate(word)]
+
+
+def _quoted(inside: str, command: str, spaced: bool) -> list[Token]:
+    if not re.search(r"[A-Za-z]", inside):
+        return tokens(inside) if inside else []
+    if command == "\\mathbb":
+        return [Token("sym", "set of " + inside, spaced)]
+    if len(inside) == 1 and not command.startswith(("\\text", "\\mbox", "\\hbox", "\\mathrm")):
+        return [Token("sym", inside, spaced)]
+    bare = inside.strip(" .,")
+    if bare in ("and", "or", "And", "Or", "and also"):
+        return [Token("op", ",", spaced)]
+    if command == "\\operatorname" and bare in FUNCTIONS:
+        return [Token("cmd", "\\" + bare, spaced)]
+    found: list[Token] = []
+    for piece in re.split(r"\b(and|or)\b", inside):
+        if piece in ("and", "or"):
+            found.append(Token("op", ",", True))
+        elif piece.strip():
+            # Numbers quoted as text are read; everything else stays words.
+            if re.fullmatch(r"[\s,;]*", piece):
+                continue
+            found.append(Token("text", piece.strip(), spaced))
+    return found
+
+
+class Reader:
+    """A recursive-descent reader over the tokens of one answer."""
+
+    def __init__(self, text: str, thousands: bool = True) -> None:
+        self._tokens = tokens(prepared(text), thousands)
+        self._at = 0
+        self._depth = 0
+        self._in_bars = 0
+        self._in_function = 0
+
+    def read(self) -> list[Item]:
+        """Return the members of the answer: one, or several where it is a list without brackets."""
+        items = self._list(())
+        if self._at < len(self._tokens):
+            raise Unreadable(f"unexpected {self._tokens[self._at].text!r}")
+        return items
+
+    def _peek(self, ahead: int = 0) -> str:
+        index = self._at + ahead
+        return self._tokens[index].text if index < len(self._tokens) else ""
+
+    def _kind(self, ahead: int = 0) -> str:
+        index = self._at + ahead
+        return self._tokens[index].kind if index < len(self._tokens) else "end"
+
+    def _next(self) -> Token:
+        if self._at >= len(self._tokens):
+            raise Unreadable("unfinished")
+        self._at += 1
+        return self._tokens[self._at - 1]
+
+    def _take(self, text: str) -> bool:
+        if self._peek() == text and self._kind() in ("op", "cmd"):
+            self._at += 1
+            return True
+        return False
+
+    def _expect(self, *texts: str) -> None:
+        if not any(self._take(text) for text in texts):
+            raise Unreadable(f"expected {texts[0]!r}")
+
+    def _enter(self) -> None:
+        self._depth += 1
+        if self._depth > DEEPEST:
+            raise Unreadable("too deep")
+
+    # Lists, relations, units
+
+    def _list(self, closers: tuple[str, ...]) -> list[Item]:
+        self._enter()
+        items: list[Item] = []
+        while True:
+            while self._peek() in (",", ";") and self._kind() == "op":
+                self._at += 1
+            if self._kind() == "end" or self._peek() in closers:
+                break
+            items.append(self._item())
+            if not (self._peek() in (",", ";") or self._kind() == "end" or self._peek() in closers):
+                raise Unreadable(f"unexpected {self._peek()!r}")
+        self._depth -= 1
+        if not items:
+            raise Unreadable("empty")
+        return items
+
+    def _item(self) -> Item:
+        unit = ""
+        if self._peek() in ("$", "\\$", "€", "£") and self._kind() in ("op", "cmd"):
+            unit = _CURRENCY[self._next().text[-1]]
+        if self._kind() == "text":
+            words = self._words()
+            if self._peek() in ("=", ":"):
+                self._at += 1
+                inner = self._item()
+                if set(words.lower().split()) & _NO_UNIT:
+                    raise Unreadable("hedged")
+                return Item(inner.value, inner.unit, inner.label or "text")
+            if self._kind() == "end" or self._peek() in (",", ";", ")", "]", "}", "\\}"):
+                number = NUMBER_WORDS.get(words.lower())
+                return Item(("text", words) if number is None else ("num", Fraction(number)))
+            raise Unreadable("words before maths")
+        operands, operators = [self._union()], []
+        while self._kind() in ("op", "cmd") and self._peek() in _RELATIONS:
+            operators.append(_RELATIONS[self._next().text])
+            if not unit and self._peek() in ("$", "\\$"):
+                self._at += 1
+                unit = "dollar"
+            operands.append(self._union())
+        trailing = self._unit()
+        if unit and trailing and unit != trailing:
+            raise Unreadable("two units")
+        unit = unit or trailing
+        if not operators:
+            return Item(operands[0], unit)
+        return _relation(operators, operands, unit)
+
+    def _words(self) -> str:
+        words = [self._next().text]
+        while self._kind() == "text" or (self._kind() == "sym" and self._tokens[self._at].spaced):
+            words.append(self._next().text)
+        return " ".join(words)
+
+    def _unit(self) -> str:
+        """Return the unit that stands after a value, in one spelling: `cm^2` for `square centimetres`."""
+        if self._kind() not in ("text", "cmd", "op"):
+            return ""
+        if self._peek() in ("%", "\\%"):
+            self._at += 1
+            self._text_percent()
+            return "percent"
+        if self._peek() == "\\degree":
+            self._at += 1
+            if self._kind() == "text" and self._peek() in ("C", "F", "c", "f"):
+                return "degree " + self._next().text.upper()
+            if self._kind() == "sym" and self._peek() in ("C", "F"):
+                return "degree " + self._next().text
+            return "degree"
+        if self._kind() != "text":
+            return ""
+        parts: list[str] = []
+        while True:
+            if self._kind() == "text":
+                parts += re.findall(r"[A-Za-z]+|\^?[0-9]+|[/%°]|\S", self._next().text)
+            elif self._peek() == "/" and self._kind(1) == "text":
+                self._at += 1
+                parts.append("/")
+            elif self._peek() == "^":
+                self._at += 1
+                power = self._argument()
+                if power[0] != "num" or power[1] not in (2, 3):
+                    raise Unreadable("power of a unit")
+                parts.append(f"^{power[1]}")
+            else:
+                break
+        return unit_name(parts)
+
+    def _text_percent(self) -> None:
+        if self._kind() == "text" and self._peek().lower() == "percent":
+            self._at += 1
+
+    # Sets and sums
+
+    def _union(self) -> Node:
+        parts = [self._sum()]
+        operator = ""
+        while self._peek() in ("\\cup", "\\setminus", "\\backslash") and self._kind() == "cmd":
+            operator = "\\cup" if self._next().text == "\\cup" else "\\setminus"
+            parts.append(self._sum())
+            if operator == "\\setminus":
+                right = parts.pop()
+                parts.append(("minus", parts.pop(), right))
+        return parts[0] if len(parts) == 1 else ("union", tuple(parts))
+
+    def _sum(self) -> Node:
+        self._enter()
+        left = self._signed()
+        while self._peek() in ("+", "-", "\\pm", "\\mp") and self._kind() in ("op", "cmd"):
+            operator = self._next().text
+            right = self._term()
+            if operator == "+":
+                left = ("add", left, right)
+            elif operator == "-":
+                left = ("add", left, ("neg", right))
+            else:
+                left = ("pm", left, right if operator == "\\pm" else ("neg", right))
+        self._depth -= 1
+        return left
+
+    def _signed(self) -> Node:
+        if self._take("-"):
+            return ("neg", self._term())
+        if self._take("+"):
+            if self._peek() == "-" and self._peek(1) in ("/",):
+                raise Unreadable("sign")
+            return self._term()
+        if self._take("\\pm"):
+            return ("pm", ("num", Fraction(0)), self._term())
+        if self._take("\\mp"):
+            return ("pm", ("num", Fraction(0)), ("neg", self._term()))
+        return self._term()
+
+    def _term(self) -> Node:
+        left = self._factor()
+        while True:
+            text, kind = self._peek(), self._kind()
+            if kind in ("op", "cmd") and text in ("*", "\\cdot", "\\times", "\\ast"):
+                self._at += 1
+                left = ("mul", left, self._factor())
+            elif kind in ("op", "cmd") and text in ("/", "\\div"):
+                self._at += 1
+                left = ("div", left, self._factor())
+            elif kind == "sym" and text == "x" and self._peek(1) == "10" and self._peek(2) in ("^", "**"):
+                self._at += 1  # 3.2 x 10^5
+                left = ("mul", left, self._factor())
+            elif self._starts_factor():
+                if kind in ("num", "rep") and self._tokens[self._at - 1].text != ")":
+                    left = self._mixed(left)
+                else:
+                    left = ("mul", left, self._factor())
+            else:
+                return left
+
+    def _starts_factor(self) -> bool:
+        kind, text = self._kind(), self._peek()
+        if kind == "sym" or kind in ("num", "rep"):
+            return True
+        if kind == "begin":
+            return text.startswith("\\begin")
+        if kind == "cmd":
+            return text in _PRIMARY_COMMANDS and not (text in ("\\vert",) and self._in_bars)
+        if kind == "op" and text == "|":
+            return not self._in_bars
+        return kind == "op" and text in "({[" and text != ""
+
+    def _mixed(self, left: Node) -> Node:
+        """Read `1 4/5` as nine fifths; two numbers side by side mean nothing else that is certain."""
+        whole = self._tokens[self._at - 1]
+        top = self._next().text
+        if (
+            left[0] == "num" and whole.kind == "num" and left[1].denominator == 1 and top.isdigit()
+            and self._peek() == "/" and self._kind(1) == "num" and self._peek(1).isdigit() and "." not in whole.text
+        ):  # fmt: skip
+            self._at += 1
+            bottom = self._next().text
+            if 0 < int(top) < int(bottom):
+                return ("num", left[1] + Fraction(int(top), int(bottom)))
+        raise Unreadable("two numbers side by side")
+
+    def _factor(self) -> Node:
+        if self._peek() in ("-", "+") and self._kind() == "op":
+            sign = self._next().text
+            inner = self._factor()
+            return ("neg", inner) if sign == "-" else inner
+        self._enter()
+        base = self._primary()
+        base = self._postfix(base)
+        self._depth -= 1
+        return base
+
+    def _postfix(self, base: Node) -> Node:
+        while True:
+            text, kind = self._peek(), self._kind()
+            if kind == "op" and text in ("^", "**"):
+                self._at += 1
+                base = ("pow", base, self._exponent())
+                if self._peek() in ("^", "**"):
+                    base = ("pow", base[1], ("pow", base[2], self._after_caret()))
+            elif kind == "op" and text == "!":
+                self._at += 1
+                if self._peek() == "!":
+                    raise Unreadable("double factorial")
+                base = ("fn", "factorial", base)
+            elif kind == "cmd" and text == "\\degree" and self._in_function:
+                self._at += 1
+                base = ("mul", base, ("div", ("const", "pi"), ("num", Fraction(180))))
+            elif kind == "op" and text == "'":
+                raise Unreadable("prime")
+            else:
+                return base
+
+    def _after_caret(self) -> Node:
+        self._at += 1
+        return self._exponent()
+
+    def _exponent(self) -> Node:
+        """Read what stands after a caret; a number without braces is read whole (`x^10`, `10^-5`)."""
+        if self._take("-"):
+            return ("neg", self._exponent())
+        if self._kind() == "num":
+            return _number(self._next().text)
+        if self._take("("):
+            inner = self._sum()
+            self._expect(")")
+            return inner
+        return self._argument()
+
+    def _argument(self) -> Node:
+        """Read one LaTeX argument: a braced expression or a single token, a digit of a number included."""
+        if self._take("{"):
+            self._enter()
+            inner = self._sum()
+            self._expect("}")
+            self._depth -= 1
+            return inner
+        token = self._next()
+        if token.kind == "num":
+            if len(token.text) > 1 and token.text.isdigit():
+                self._at -= 1
+                self._tokens[self._at] = Token("num", token.text[1:], False)
+                return _number(token.text[0])
+            return _number(token.text)
+        self._at -= 1
+        return self._primary()
+
+    # Primaries
+
+    def _primary(self) -> Node:
+        token = self._next()
+        text = token.text
+        if token.kind == "num":
+            return self._numeral(token)
+        if token.kind == "rep":
+            return ("num", _repeating(text))
+        if token.kind == "sym":
+            return self._symbol(text)
+        if token.kind == "begin":
+            return self._matrix(text)
+        if text in _OPEN:
+            return self._group(_OPEN[text])
+        if text == "{":
+            items = self._list(("}",))
+            self._expect("}")
+            if len(items) > 1 or items[0].unit:
+                return ("set", tuple(items))
+            return _bare(items[0])
+        if text in ("\\{", "\\lbrace"):
+            return self._set()
+        if text in ("|", "\\vert", "\\lvert"):
+            self._in_bars += 1
+            inner = self._sum()
+            self._in_bars -= 1
+            self._expect("|", "\\vert", "\\rvert")
+            return ("fn", "abs", inner)
+        if token.kind == "cmd":
+            return self._command(text)
+        raise Unreadable(f"unexpected {text!r}")
+
+    def _numeral(self, token: Token) -> Node:
+        if self._peek() == "_":
+            self._at += 1
+            return ("based", token.text.replace(",", ""), self._base())
+        if self._kind() == "text" and self._peek().lower() == "base" and self._kind(1) == "num":
+            self._at += 1
+            return ("based", token.text.replace(",", ""), int(self._next().text))
+        if self._peek() == "(" and self._peek(1).lower() == "base" and self._kind(2) == "num":
+            self._at += 2
+            base = int(self._next().text)
+            self._expect(")")
+            return ("based", token.text.replace(",", ""), base)
+        value = _number(token.text)
+        if self._kind() == "text" and not self._tokens[self._at].spaced and self._peek() in ("st", "nd", "rd", "th"):
+            self._at += 1
+        elif self._peek() == "^" and self._peek(1) == "{" and self._peek(2) in ("st", "nd", "rd", "th"):
+            self._at += 3
+            self._expect("}")
+        elif self._kind() == "sym" and self._peek() + self._peek(1) in ("st", "nd", "rd", "th"):
+            if not self._tokens[self._at].spaced and self._kind(2) in ("end", "op"):
+                self._at += 2
+        elif (
+            token.text.isdigit()
+            and self._peek() in ("\\frac", "\\dfrac", "\\tfrac", "\\cfrac")
+            and self._kind() == "cmd"
+        ):
+            start = self._at
+            part = self._primary()
+            top, bottom = part[1], part[2]
+            if top[0] == bottom[0] == "num" and top[1].denominator == bottom[1].denominator == 1:
+                if not 0 < top[1] < bottom[1] or not value[1]:
+                    raise Unreadable("a number beside an improper fraction")
+                return ("num", value[1] + top[1] / bottom[1])
+            self._at = start
+            self._tokens_restored(start)
+        return value
+
+    def _tokens_restored(self, start: int) -> None:
+        """`\\frac12` splits a token while it is read; only whole numbers are split, and those were accepted."""
+
+    def _base(self) -> int:
+        braced = self._take("{")
+        token = self._next()
+        if token.kind == "text":
+            base = NUMBER_WORDS.get(token.text.lower(), 0)
+        elif token.kind == "num" and token.text.isdigit() and len(token.text) <= 2:
+            base = int(token.text)
+        else:
+            base = 0
+        if braced:
+            self._expect("}")
+        if not 2 <= base <= 36:
+            raise Unreadable("a number with an index")
+        return base
+
+    def _symbol(self, name: str) -> Node:
+        if self._peek() == "_" and self._kind() == "op":
+            self._at += 1
+            name += "_" + self._index()
+            return ("sym", name)
+        if name in ("e", "i"):
+            return ("const", name)
+        if name in ("f", "g", "h") and self._peek() == "(" and self._kind() == "op":
+            self._at += 1
+            items = self._list((")",))
+            self._expect(")")
+            return ("app", name, tuple(_bare(item) for item in items))
+        return ("sym", name)
+
+    def _index(self) -> str:
+        if not self._take("{"):
+            return self._next().text
+        parts = []
+        while self._peek() != "}":
+            parts.append(self._next().text)
+        self._expect("}")
+        return "".join(parts).replace("\\", "")
+
+    def _group(self, opened: str) -> Node:
+        in_bars, self._in_bars = self._in_bars, 0
+        items = self._list((")", "]", "\\rangle", "\\rparen", "\\rbrack"))
+        self._in_bars = in_bars
+        closed = _CLOSE.get(self._next().text)
+        if closed is None:
+            raise Unreadable("bracket")
+        if len(items) == 1 and opened == "(" and closed == ")":
+            item = items[0]
+            if item.unit or item.label:
+                return ("group", "(", ")", tuple(items))
+            return item.value
+        if opened == closed == "[" or (opened == "[" and closed == "]"):
+            rows = [item.value for item in items]
+            if all(row[0] == "group" and row[1] == "[" and row[2] == "]" for row in rows):
+                return ("matrix", "matrix", tuple(tuple(row[3]) for row in rows))
+        if len(items) == 1 and opened != "[":
+            raise Unreadable("bracket")
+        return ("group", opened, closed, tuple(items))
+
+    def _set(self) -> Node:
+        start = self._at
+        if self._kind() == "sym":
+            self._at += 1
+            if self._peek() == "\\in":
+                self._at += 1
+                if self._kind() == "sym":
+                    self._at += 1
+            if self._peek() in ("|", "\\mid", ":", "\\vert") and self._kind() in ("op", "cmd"):
+                self._at += 1
+                items = self._list(("\\}", "\\rbrace"))
+                self._expect("\\}", "\\rbrace")
+                return ("where", tuple(items))
+            self._at = start
+        if self._take("\\}"):
+            return ("set", ())
+        items = self._list(("\\}", "\\rbrace"))
+        self._expect("\\}", "\\rbrace")
+        return ("set", tuple(items))
+
+    def _command(self, text: str) -> Node:
+        name = text[1:]
+        if name in ("frac", "dfrac", "tfrac", "cfrac"):
+            top = self._argument()
+            return ("div", top, self._argument())
+        if name == "sqrt":
+            return self._root()
+        if name in ("binom", "dbinom", "tbinom"):
+            top = self._argument()
+            return ("binom", top, self._argument())
+        if name == "pi":
+            return ("const", "pi")
+        if name == "infty":
+            return ("const", "oo")
+        if name in ("emptyset", "varnothing"):
+            return ("set", ())
+        if name in GREEK:
+            return self._symbol(name)
+        if name in ("lfloor", "lceil"):
+            inner = self._sum()
+            self._expect("\\r" + name[1:])
+            return ("fn", "floor" if name == "lfloor" else "ceil", inner)
+        if name in FUNCTIONS:
+            return self._function(name)
+        if name in ("angle", "triangle", "overline"):
+            return self._figure(name)
+        raise Unreadable(f"unknown command {text!r}")
+
+    def _figure(self, name: str) -> Node:
+        """Read a name such as `\\angle ABC`; it only serves as a label."""
+        letters = ""
+        braced = name == "overline" and self._take("{")
+        while self._kind() == "sym":
+            letters += self._next().text
+            if self._peek() == "_":
+                self._at += 1
+                letters += self._index()
+        if braced:
+            self._expect("}")
+        if not letters:
+            raise Unreadable(name)
+        return ("sym", f"{name} {letters}")
+
+    def _root(self) -> Node:
+        index: Node = ("num", Fraction(2))
+        if self._take("["):
+            index = self._sum()
+            self._expect("]")
+        spaced = self._kind() == "num" and not self._peek().startswith("{")
+        if spaced:
+            # `\sqrt 51` comes from `√51` and plain text; `\sqrt51` alone is TeX's one-digit argument.
+            radicand = (
+                _number(self._next().text)
+                if self._tokens[self._at].spaced or len(self._peek()) == 1
+                else self._argument()
+            )
+        elif self._take("("):
+            radicand = self._group("(")
+        elif self._kind() == "sym":
+            radicand = self._symbol(self._next().text)
+        else:
+            radicand = self._argument()
+        return ("pow", radicand, ("div", ("num", Fraction(1)), index))
+
+    def _function(self, name: str) -> Node:
+        if name == "exp":
+            return ("pow", ("const", "e"), self._function_argument())
+        if name == "cbrt":
+            return ("pow", self._function_argument(), ("div", ("num", Fraction(1)), ("num", Fraction(3))))
+        base: Node | None = None
+        power: Node | None = None
+        if self._peek() == "_" and name == "log":
+            self._at += 1
+            base = self._argument()
+        if self._peek() == "^":
+            self._at += 1
+            power = self._exponent()
+            if self._peek() == "_" and name == "log":
+                raise Unreadable("logarithm")
+        name = {"asin": "arcsin", "acos": "arccos", "atan": "arctan"}.get(name, name)
+        if power == ("neg", ("num", Fraction(1))):
+            if name not in ("sin", "cos", "tan"):
+                raise Unreadable("inverse")
+            name, power = "arc" + name, None
+        argument = self._function_argument()
+        if name == "ln":
+            node: Node = ("log", ("const", "e"), argument)
+        elif name == "lg":
+            node = ("log", ("num", Fraction(10)), argument)
+        elif name == "log":
+            node = ("log", base, argument)
+        else:
+            node = ("fn", name, argument)
+        return node if power is None else ("pow", node, power)
+
+    def _function_argument(self) -> Node:
+        """Read `(x+1)`, or the product after a function without brackets (`\\sin 2x`)."""
+        self._enter()
+        self._in_function += 1
+        if self._peek() in ("(", "{") and self._kind() == "op":
+            argument = self._primary()
+            if argument[0] in ("group", "set"):
+                raise Unreadable("function of several arguments")
+            while self._peek() == "\\degree":
+                argument = self._postfix(argument)
+        else:
+            sign = self._take("-")
+            argument = self._factor()
+            while (
+                self._starts_factor()
+                and self._kind() in ("sym", "cmd", "op")
+                and self._peek()[1:] not in FUNCTIONS - {"sqrt"}
+            ):
+                if self._peek() in ("(", "[", "{", "|"):
+                    break
+                argument = ("mul", argument, self._factor())
+            if self._peek() == "/" and self._kind(1) in ("num",):
+                self._at += 1
+                argument = ("div", argument, self._factor())
+            argument = ("neg", argument) if sign else argument
+        self._in_function -= 1
+        self._depth -= 1
+        return argument
+
+    def _matrix(self, begin: str) -> Node:
+        name = begin[begin.index("{") + 1 : -1].rstrip("*")
+        if not begin.startswith("\\begin") or name not in (
+            "pmatrix",
+            "bmatrix",
+            "matrix",
+            "array",
+            "smallmatrix",
+            "vmatrix",
+            "Bmatrix",
+        ):
+            raise Unreadable(begin)
+        if name == "array" and self._take("{"):
+            while not self._take("}"):
+                self._next()
+        self._enter()
+        rows: list[list[Item]] = [[]]
+        while self._kind() != "begin":
+            rows[-1].append(self._item())
+            if self._take("&"):
+                continue
+            if self._take("\\\\"):
+                if self._kind() != "begin":
+                    rows.append([])
+            elif self._kind() != "begin":
+                raise Unreadable("matrix")
+        end = self._next().text
+        if not end.startswith("\\end") or len({len(row) for row in rows}) != 1 or not rows[0]:
+            raise Unreadable("matrix")
+        self._depth -= 1
+        return ("matrix", "determinant" if name == "vmatrix" else "matrix", tuple(tuple(row) for row in rows))
+
+
+def unit_name(parts: list[str]) -> str:
+    """Return one spelling for a unit given as words, raising Unreadable for words that are no unit."""
+    words = [part.lower() for part in parts if part not in (".", ",")]
+    if not words:
+        return ""
+    if len(words) > 8 or any(word in _NO_UNIT for word in words):
+        raise Unreadable("not a unit")
+    if any(not re.fullmatch(r"[a-z]+|\^[23]|/|[23]", word) for word in words):
+        raise Unreadable("not a unit")
+    if words[0] == "base":
+        raise Unreadable("base")
+    named: list[str] = []
+    power = ""
+    for word in words:
+        if word in ("square", "sq", "squared", "^2", "2"):
+            power = "^2"
+        elif word in ("cubic", "cu", "cubed", "^3", "3"):
+            power = "^3"
+        elif word in ("/", "per", "a", "an"):
+            named.append("per")
+        elif word in ("the", "of", "in", "each") and len(words) > 1:
+            continue
+        else:
+            named.append(UNIT_OF.get(word, word.removesuffix("s") if len(word) > 3 else word))
+    return " ".join(named) + power
+
+
+def _relation(operators: list[str], operands: list[Node], unit: str) -> Item:
+    label = _label(operands[0])
+    if operators[0] == "=" and label and len(operands) == 2:
+        return Item(operands[1], unit, label)
+    if operators == ["="] and (label := _label(operands[1])) and operands[0][0] in ("num", "neg"):
+        return Item(operands[0], unit, label)
+    return Item(("rel", tuple(operators), tuple(operands)), unit)
+
+
+def _label(node: Node) -> str:
+    """Return the name that a node is as the left side of an assignment, or an empty string."""
+    if node[0] == "sym" and not str(node[1]).startswith("set of"):
+        return str(node[1])
+    if node[0] == "app" and all(part[0] in ("sym", "num", "const") for part in node[2]):
+        return f"{node[1]}({','.join(str(part[1]) for part in node[2])})"
+    if node[0] == "mul":  # p(x), N(n), AB
+        parts: list[Node] = []
+        while node[0] == "mul":
+            parts.insert(0, node[2])
+            node = node[1]
+        parts.insert(0, node)
+        if all(part[0] == "sym" for part in parts):
+            return "*".join(str(part[1]) for part in parts)
+    return ""
+
+
+def _bare(item: Item) -> Node:
+    if item.label or item.unit:
+        return ("group", "{", "}", (item,))
+    return item.value
+
+
+def _number(text: str) -> Node:
+    text = text.replace(",", "")
+    if len(text) > LONGEST_NUMBER:
+        raise Unreadable("a number too long")
+    return ("num", Fraction(text))
+
+
+def _repeating(text: str) -> Fraction:
+    """Return the value of `0.1\\overline{6}`, `0.1(6)` or `0.1666...`; raises Unreadable where dots define none."""
+    if len(text) > LONGEST_NUMBER:
+        raise Unreadable("a number too long")
+    marked = re.fullmatch(r"([0-9]*)\.([0-9]*)(?:\\[a-z]+\s*\{?\s*([0-9]+)\s*\}?|\(([0-9]+)\))", text)
+    if marked:
+        whole, fixed, block = marked[1], marked[2], marked[3] or marked[4]
+    else:
+        whole, _, digits = text.partition(".")
+        digits = re.match(r"[0-9]+", digits)[0]  # type: ignore[index]  # the token has at least one digit
+        found = re.fullmatch(r"([0-9]*?)([0-9])\2{2,}", digits) or re.fullmatch(
+            r"([0-9]{0,4}?)([0-9]{2,10}?)\2+", digits
+        )
+        if found is None:
+            raise Unreadable("dots that define no number")
+        fixed, block = found[1], found[2]
+    shift = 10 ** len(fixed)
+    return Fraction(int((whole + fixed) or "0"), shift) + Fraction(int(block), (10 ** len(block) - 1) * shift)

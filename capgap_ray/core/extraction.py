@@ -1,0 +1,320 @@
+"""Where a model's text states its answer: boxes, statements, `####`, a conclusion in the last sentence.
+
+Nothing is invented: no answer comes from unfinished thinking, an unfinished or empty box, a question, a
+hedge or a check line. Everything runs in time linear in the text; only its end is read closely.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from capgap_ray.core.expressions import LONGEST_MATHS
+from capgap_ray.core.maths import rational, readings, unwrapped
+
+_TAIL = 20_000
+"""Characters from the end of the text that statements and conclusions are looked for in."""
+_MOST_BOXES = 64
+"""Boxes looked at from the end; a text with more that are all empty has no answer."""
+
+_BOX_WORD = re.compile(r"\\(?:boxed|fbox|framebox)(?![a-zA-Z])")
+_BRACES = re.compile(r"\\.|[{}]", re.DOTALL)
+_STATED = re.compile(
+    r"(?:\b(?:final|correct|right|exact|numerical|overall)?[ *_]{0,4}(?:answers?|results?|solutions?)[ *_]{0,3}"
+    r"(?:to (?:the|this|our) (?:\w+ )?(?:problem|question|equation|puzzle)|in (?:\w+ ){0,3}form)?[ *_]{0,3}"
+    r"(?:is\b|are\b|=|:|equals\b|will be\b|would be\b|comes (?:out )?to\b)|####)[ *_:]*",
+    re.IGNORECASE,
+)
+_JOINED = re.compile(r"[\s$.]*(?:,|;|\band\b|\bor\b|\\text\{\s?(?:and|or)\s?\}|\\quad|\\qquad|,\s*and\b)[\s$]*(?:[a-zA-Z]\s*=\s*)?")
+_UNSURE_BEFORE = re.compile(
+    r"\b(?:if|whether|suppose|assum\w+|don'?t|not|unless|cannot|can'?t|isn'?t|wonder|guess\w*|might|maybe|perhaps|could|"
+    r"probably|unlikely|possibl[ey]|former|incorrect|wrong|intermediate|partial|check|an)\b[^.!?\n]*$",
+    re.IGNORECASE,
+)
+_UNSURE = re.compile(
+    r"\b(?:maybe|perhaps|might|could|probably|possibly|unsure|not|cannot|can'?t|don'?t|doesn'?t|unable|unknown|unclear|either|"
+    r"neither|guess|roughly|about|approximately|around|nearly|almost|between|impossible|undetermined|insufficient|depends)\b",
+    re.IGNORECASE,
+)
+_CONCLUSION = re.compile(
+    r"(?:therefore|thus|hence|so|consequently|finally|in conclusion|in total|altogether|as a result|accordingly|this means|"
+    r"this gives|we (?:get|have|find|conclude|obtain)|which gives|that (?:means|gives)|it follows that)\b[\s,:]*",
+    re.IGNORECASE,
+)
+_CHECK = re.compile(r"[*_#\s>-]*(?:let'?s |let us |to |we can |quick |double[- ]?)*(?:check|verif|sanity|confirm|proof|note)", re.IGNORECASE)
+_NUMBER = re.compile(
+    r"(?<![\w.])[-−+]?\s?(?:\\?[$€£])?\s?-?(?:[0-9]{1,3}(?:(?:,|\{,\})[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?(?:\s?/\s?[0-9]+)?(?![\w])(?:\s?\\?%)?"
+)
+_SENTENCES = re.compile(r"(?<=[.!?])[*_`\"')\]]*\s+|\n+")
+_SENTENCE_STOP = re.compile(r"[.!?;](?=[*_`$\"')\]]{0,4}(?:\s|$))")
+_REASON = re.compile(r",?\s+(?:because|since|as|which|where|so|when|for|after|given|meaning|I hope|and (?:we|I|this|that|it)|in total)\b", re.IGNORECASE)
+_MARKUP = " \t\r\n*_`>:"
+
+
+def after_thinking(text: str) -> str | None:
+    """Return what follows the last finished thinking; None while a `<think>` is still open."""
+    _, closed, rest = text.rpartition("</think>")
+    text = rest if closed else text
+    return None if "<think>" in text else text
+
+
+def maths_answer(text: str) -> str | None:
+    """Return the answer of a maths solution, without delimiters, or None."""
+    rest = after_thinking(text)
+    if rest is None:
+        return None
+    boxed = last_box(rest)
+    stated = _last_statement(rest, _maths_statement)
+    if boxed and (stated is None or stated[0] < boxed[1]):
+        return boxed[2]
+    if stated is not None:
+        return stated[1]
+    return _maths_conclusion(rest)
+
+
+def number_answer(text: str) -> str | None:
+    """Return the number that a word problem's solution states as its result, or None."""
+    rest = after_thinking(text)
+    if rest is None:
+        return None
+    marked = _last_statement(rest, _number_statement)
+    boxed = last_box(rest)
+    if boxed and (marked is None or marked[0] < boxed[1]):
+        return _number_in(boxed[2]) or boxed[2]
+    if marked is not None:
+        return marked[1]
+    return _number_conclusion(rest)
+
+
+def last_box(text: str) -> tuple[int, int, str] | None:
+    """Return (start, end, content) of the last complete, non-empty box.
+
+    Boxes of one sentence that are joined by a comma, "and" or "or" are one list.
+    """
+    if "\\boxed" not in text and "\\fbox" not in text and "\\framebox" not in text:
+        return None
+    boxes = _complete_boxes(text)
+    found: tuple[int, int, str] | None = None
+    for start, end, content in reversed(boxes):
+        if found is None:
+            found = (start, end, content)
+        elif end <= found[0] and _JOINED.fullmatch(text[end : found[0]][:60]) and found[0] - end < 60:
+            if content == found[2]:
+                break
+            found = (start, found[1], f"{content}, {found[2]}")
+        else:
+            break
+    return found
+
+
+def _complete_boxes(text: str) -> list[tuple[int, int, str]]:
+    """Return the last boxes that are closed and hold something, in order; an outer box hides those in it."""
+    text_end = len(text)
+    starts = [match.span() for match in _BOX_WORD.finditer(text)]
+    closing: dict[int, int] = {}
+    opened: list[int] = []
+    for match in _BRACES.finditer(text):
+        if match[0] == "{":
+            opened.append(match.start())
+        elif match[0] == "}" and opened:
+            closing[opened.pop()] = match.start()
+    found: list[tuple[int, int, str]] = []
+    for start, end in reversed(starts):
+        if len(found) > _MOST_BOXES:
+            break
+        at = end
+        while at < text_end and at < end + 8 and text[at] in " \t":
+            at += 1
+        if at < text_end and text[at] == "{":
+            close = closing.get(at)
+            if close is None or close - at > LONGEST_MATHS + 1:
+                continue
+            box = (start, close + 1, unwrapped(text[at + 1 : close]))
+        else:
+            bare = re.compile(r"(-?[0-9][0-9,]*(?:\.[0-9]+)?|\\[dt]?frac\s?(?:\{[^{}]*\}|[0-9])(?:\{[^{}]*\}|[0-9]))(?![\w{])").match(text, at)
+            if bare is None:
+                continue
+            box = (start, bare.end(), bare[1].rstrip(","))
+        if not box[2] or not re.search(r"\w|[\])}>]", re.sub(r"\\(?:text\w*|quad|,|;|!|ldots|dots|square)(?![a-zA-Z])", "", box[2])):
+            continue
+        if _placeholder(box[2]):
+            continue
+        if found and box[1] >= found[-1][1]:
+            found.pop()
+        found.append(box)
+    return found[::-1]
+
+
+def _placeholder(content: str) -> bool:
+    bare = re.sub(r"\\text[a-z]*|[{}<>\[\]()\\_\s.]+", " ", content).strip().lower()
+    return bare in ("", "your answer", "answer", "final answer", "insert answer", "ldots", "?", "cdot", "x answer")
+
+
+def _last_statement(text: str, read: Callable[[str], str | None]) -> tuple[int, str] | None:
+    """Return (position, answer) of the last statement that `read` finds an answer in."""
+    start = max(0, len(text) - _TAIL)
+    tail = text[start:]
+    found = list(_STATED.finditer(tail))[-20:]
+    for match in reversed(found):
+        before = tail[max(0, match.start() - 80) : match.start()]
+        if match[0][0] != "#" and _UNSURE_BEFORE.search(before):
+            continue
+        answer = read(tail[match.end() : match.end() + 2 * LONGEST_MATHS])
+        if answer is not None:
+            return start + match.start(), answer
+        if read is _maths_statement or not match[0].lower().rstrip(" *_").endswith((":", "=")):
+            # A hedge after the last statement takes back what was stated before.
+            after = tail[match.end() : match.end() + 60]
+            if _UNSURE.match(after.lstrip(_MARKUP)):
+                return None
+    return None
+
+
+def _stated_line(after: str) -> str:
+    """Return the rest of the line or, where that is empty, the next lines' display or line."""
+    after = after.lstrip(_MARKUP)
+    for opened, closed in (("\\[", "\\]"), ("$$", "$$")):
+        if after.startswith(opened):
+            inside, found, _ = after[len(opened) :].partition(closed)
+            return inside.strip() if found else ""
+    return after.partition("\n")[0]
+
+
+def _sentence(line: str) -> tuple[str, str]:
+    """Return the first sentence of a line and the sign that ends it."""
+    stop = _SENTENCE_STOP.search(line)
+    if stop is None:
+        return line.strip(), ""
+    return line[: stop.start()].strip(), stop[0]
+
+
+def _maths_statement(after: str) -> str | None:
+    line = _stated_line(after)
+    sentence, sign = _sentence(line)
+    if sign == "?" or len(sentence) > LONGEST_MATHS:
+        return None
+    if "\\boxed" in sentence:
+        box = last_box(sentence)
+        return box[2] if box else None
+    for piece in (sentence, _REASON.split(sentence, maxsplit=1)[0]):
+        piece = unwrapped(piece.strip(_MARKUP + ",")).strip()
+        if _reads(piece):
+            return piece
+    if span := re.match(r"(?:\$([^$\n]+)\$|\\\((.+?)\\\)|\*\*([^*\n]+)\*\*)(?=\s|[.,;]|$)", line.strip()):
+        piece = unwrapped(next(group for group in span.groups() if group))
+        after_span = line.strip()[span.end() : span.end() + 40]
+        if _reads(piece) and not re.match(r"[\s,]*(?:or|and|to|\$)\b", after_span):
+            return piece
+    if words := re.fullmatch(r"(?:\\text\{)?\(?([A-Za-z][A-Za-z' -]{0,40})\)?\}?", unwrapped(sentence.strip(_MARKUP))):
+        if len(words[1].split()) <= 3 and not _UNSURE.search(words[1]) and words[1][0].isupper() and "I " not in words[1]:
+            return words[0]
+    return None
+
+
+def _reads(piece: str) -> bool:
+    """Return whether the text is maths, and not a hedge between numbers."""
+    if not piece or piece.lower() in ("a", "an", "the", "i"):
+        return False
+    if re.search(r"[0-9]\s*\$?\s+or\s+\$?\s*-?[0-9]", piece) or "?" in piece or _UNSURE.search(piece):
+        return False
+    ways = readings(piece)
+    if isinstance(ways, str):
+        return False
+    return all(item.value[0] != "text" for item in ways[0]) and not re.fullmatch(r"[.\s]*", piece)
+
+
+def _maths_conclusion(text: str) -> str | None:
+    """Return what the last sentence concludes ("Therefore, x = 5."), or a text that is nothing but an answer."""
+    tail = text[-_TAIL:].strip()
+    if not tail:
+        return None
+    if "\n" not in tail and len(tail) < 100 and len(text) < 120:
+        bare = unwrapped(tail.strip(_MARKUP))
+        if re.search(r"[0-9]|\\(?:frac|sqrt|pi)", bare) and _reads(bare):
+            return bare
+    sentence = _last_sentence(tail)
+    if sentence is None:
+        return None
+    match = _CONCLUSION.match(sentence)
+    if match is None:
+        return None
+    claim = sentence[match.end() :].rstrip(" .*_")
+    if _UNSURE.search(claim) or "?" in claim:
+        return None
+    if "$" in claim and claim.count("$") % 2:
+        return None
+    said = re.split(r"\b(?:is|are|equals|be)\b(?=[\s$:\\])", claim)
+    piece = said[-1] if len(said) > 1 else claim
+    piece = unwrapped(re.sub(r"\\\[|\\\]", " ", piece).strip(_MARKUP + ","))
+    if "=" in piece and not re.search(r"[<>]|\\[lg]e", piece):
+        parts = piece.split("=")
+        if len(parts) > 2 or len(said) == 1:
+            piece = unwrapped(parts[-1].strip(" $"))
+    elif len(said) == 1:
+        return None
+    return piece if _reads(piece) else None
+
+
+def _last_sentence(tail: str) -> str | None:
+    """Return the last sentence that is not a check; None where the text ends in a question or is cut off."""
+    sentences = [piece.strip() for piece in _SENTENCES.split(tail[-4_000:]) if piece and re.search(r"\w", piece)]
+    if not sentences or sentences[-1].endswith("?"):
+        return None
+    for sentence in reversed(sentences[-4:]):
+        if not _CHECK.match(sentence):
+            return sentence.lstrip(" *_#>-")
+    return None
+
+
+def _number_statement(after: str) -> str | None:
+    line = _stated_line(after)
+    sentence, sign = _sentence(line)
+    if sign == "?" or _UNSURE.search(sentence):
+        return None
+    if "\\boxed" in sentence:
+        box = last_box(sentence)
+        return (_number_in(box[2]) or box[2]) if box else None
+    return _number_in(sentence)
+
+
+def _number_in(claim: str) -> str | None:
+    """Return the one number that a claim is about: after its last `=`, the only one, or the first with its unit."""
+    claim = unwrapped(claim.strip(_MARKUP))
+    if "=" in claim:
+        claim = claim.rpartition("=")[2]
+    claim = claim.replace("**", "").replace("{,}", ",").replace("\\!", "").replace("\\,", "")
+    value = rational(claim)
+    if value is not None and re.fullmatch(r"[-+]?[\\$\s]*[0-9.,/{}\\frac]+%?", claim.strip("$ ")):
+        return claim.strip("$ ").lstrip("\\$").strip().rstrip(".")
+    numbers = [match[0] for match in _NUMBER.finditer(claim)]
+    if not numbers or re.search(r"[0-9]\s*(?:or|to|and|-|–)\s*\$?[0-9]", claim):
+        return None
+    if len(numbers) > 1 and not re.match(r"[^0-9]{0,40}[0-9.,]+\s*[a-z ]+\b(?:per|for|in|every|each|at|out of|on|by)\b", claim):
+        return None
+    return re.sub(r"[\\$€£\s]", "", numbers[0]).replace("−", "-").rstrip("%").lstrip("+")
+
+
+def _number_conclusion(text: str) -> str | None:
+    tail = text[-_TAIL:].strip()
+    if not tail:
+        return None
+    if len(text) < 60 and "\n" not in tail and (bare := rational(tail.strip(_MARKUP + "$. "))) is not None and bare is not None:
+        return tail.strip(_MARKUP + "$. ")
+    sentence = _last_sentence(tail)
+    if sentence is None or _UNSURE.search(sentence) or sentence.endswith((":", ",", "=", "+", "-", "*", "\\")):
+        return None
+    concluded = _CONCLUSION.match(sentence)
+    ends = bool(re.search(r"[.!*$\])]$|[0-9]%?$", tail))
+    if not ends:
+        return None
+    claim = sentence[concluded.end() :] if concluded else sentence
+    claim = claim.rstrip(" .!*_")
+    if re.search(r"\b(?:first|next|step|let|need to|given|each|then|if)\b", claim, re.IGNORECASE) and not concluded:
+        return None
+    if not concluded and not re.search(
+        r"\b(?:total|altogether|left|remain\w*|in all|has|have|had|is|are|was|were|will|needs?|makes?|made|earns?|earned|costs?|paid|pays?|spends?|"
+        r"spent|saves?|saved|takes?|took|gets?|got|sold|bought|ate|eats?|=)",
+        claim,
+    ):
+        return None
+    return _number_in(claim)

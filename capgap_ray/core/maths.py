@@ -1,0 +1,614 @@
+"""Is a maths answer the gold answer? The rules, from the cheapest on; when in doubt, not equal.
+
+1. The same text after normalising, or two plain numbers: decided at once, tens of thousands a second.
+2. Both sides are read (`expressions`) into lists of members with units and labels, members are paired by
+   form (tuples in order, sets and bare lists in any order, intervals, matrices, equations), and values
+   are compared exactly (`values`).
+3. What the reader does not know (sums, integrals, limits) is left to Math-Verify, see `equivalence`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from fractions import Fraction
+from functools import lru_cache
+from typing import NamedTuple
+
+from capgap_ray.core.expressions import LONGEST_MATHS, NUMBER_WORDS, Item, Node, Reader, Unreadable
+from capgap_ray.core.values import TooLarge, exact, free_names, ratio_is_constant, same_value
+
+_NUMBER = re.compile(
+    r"([+-]?)(?:([0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(\.[0-9]*)?|(\.[0-9]+))"
+    r"|([+-]?)(?:\\[dtc]?frac\{(-?[0-9]+)\}\{([0-9]+)\}|([0-9]+)/([0-9]+))"
+)
+_WRAPPERS = (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"), ("**", "**"), ("`", "`"), ('"', '"'), ("“", "”"))
+_BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{")
+_WORDS_ONLY = re.compile(r"\(?[A-Za-z][A-Za-z'’\- ]*\)?")
+_TEXT_WRAPPER = re.compile(r"\\(?:text[a-z]{0,10}|mbox|mathrm|mathbf|operatorname)\s?\{([^{}]*)\}")
+_SQUEEZE = re.compile(r"\s+(?![0-9A-Za-z])|(?<![0-9A-Za-z}])\s+")
+_SYNONYMS = re.compile(r"\\[dtc]frac(?![a-z])|\\(?:left|right|displaystyle|!|,|;|:|quad)(?![a-zA-Z])")
+_THOUSANDS_LIST = re.compile(r"[^()\[\]]*(?<![0-9])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])")
+_DOUBTS = re.compile(r"\?|\\approx|≈|~=|\bapprox|\babout\b|\bnot\b", re.IGNORECASE)
+_EMPTY = frozenset(("none", "n/a", "nan", "null", "unknown", "undefined", "?"))
+
+
+class Verdict(NamedTuple):
+    """Whether two answers are equal, and the rule that decided."""
+
+    equal: bool | None
+    """None: these rules cannot tell."""
+    how: str
+
+
+def compare(gold: str, answer: str) -> Verdict:
+    """Return whether an answer is the gold answer. Takes milliseconds at most, whatever the texts are."""
+    quick = _quick(gold, answer)
+    return quick if quick is not None else _careful(gold, answer)
+
+
+def _quick(gold: str, answer: str) -> Verdict | None:
+    if len(answer) > LONGEST_MATHS:
+        return Verdict(False, f"unparsable: longer than {LONGEST_MATHS} characters")
+    gold_form, gold_number = _gold_forms(gold)
+    answer_form = normal_form(answer)
+    if not gold_form or not answer_form:
+        return Verdict(False, "empty answer" if gold_form else "empty gold")
+    if gold_form == answer_form:
+        return Verdict(True, "same text")
+    if gold_number is not None:
+        number = plain_number(answer_form)
+        if number is not None:
+            return Verdict(gold_number == number, "plain numbers")
+    return None
+
+
+@lru_cache(maxsize=8192)
+def _gold_forms(gold: str) -> tuple[str, Fraction | None]:
+    form = normal_form(gold)
+    return form, plain_number(form)
+
+
+def plain_number(text: str) -> Fraction | None:
+    """Return the value of an integer, a decimal or a fraction of integers, else None."""
+    match = _NUMBER.fullmatch(text)
+    if match is None or len(text) > 600:
+        return None
+    if match[6] or match[8]:
+        bottom = int(match[7] or match[9])
+        if not bottom:
+            return None
+        value = Fraction(int(match[6] or match[8]), bottom)
+        return -value if match[5] == "-" else value
+    if match[4]:
+        value = Fraction(match[4])
+    else:
+        value = Fraction((match[2].replace(",", "") if "," in match[2] else match[2]) + (match[3] or "").rstrip("."))
+    return -value if match[1] == "-" else value
+
+
+def normal_form(text: str) -> str:
+    """Return the text without wrappers, markup and spacing; texts with one form have one meaning."""
+    text = unwrapped(text)
+    if text.isalnum():
+        return text
+    if "\\" in text:
+        text = _SYNONYMS.sub(lambda match: "\\frac" if match[0].endswith("frac") else " ", text)
+        text = text.replace("{,}", ",")
+    text = text.replace("−", "-").replace("\\%", "%").replace("\\ ", " ").replace("$", " ")
+    if " " in text or "\n" in text or "\t" in text:
+        text = _SQUEEZE.sub("", text).strip()
+    return text.rstrip(".") if not text.endswith("..") else text
+
+
+def unwrapped(text: str) -> str:
+    """Return the text without surrounding spaces, delimiters, markdown, boxes and a closing full stop."""
+    text = text.strip()
+    if text.isalnum():
+        return text
+    for _ in range(6):
+        before = text
+        if text.endswith((".", ",", ";")) and not text.endswith(".."):
+            text = text[:-1].rstrip()
+        for opened, closed in _WRAPPERS:
+            if len(text) > len(opened) + len(closed) and text.startswith(opened) and text.endswith(closed):
+                inside = text[len(opened) : -len(closed)]
+                if opened not in inside and not inside.endswith("\\"):
+                    text = inside.strip()
+        if text.startswith("\\") and (box := _BOX.match(text)) and text.endswith("}"):
+            text = _unbraced(text, box.end())
+        if text == before:
+            break
+    return text
+
+
+def _unbraced(text: str, start: int) -> str:
+    """Return what a command's braces hold, if they close at the end of the text."""
+    depth = 1
+    for match in re.compile(r"\\.|[{}]", re.DOTALL).finditer(text, start):
+        if match[0] == "{":
+            depth += 1
+        elif match[0] == "}":
+            depth -= 1
+            if not depth:
+                return text[start : match.start()].strip() if match.end() == len(text) else text
+    return text
+
+
+def _careful(gold: str, answer: str) -> Verdict:
+    gold, answer = unwrapped(gold), unwrapped(answer)
+    words = _words_verdict(gold, answer)
+    if words is not None:
+        return words
+    if _DOUBTS.search(answer) and not _DOUBTS.search(gold):
+        return Verdict(False, "hedged")
+    gold_readings = readings(gold)
+    answer_readings = readings(answer)
+    if isinstance(gold_readings, str) or isinstance(answer_readings, str):
+        reason = gold_readings if isinstance(gold_readings, str) else answer_readings
+        return Verdict(None, f"unparsable: {reason}")
+    decided: bool | None = False
+    for expected in gold_readings:
+        for given in answer_readings:
+            try:
+                same = _same_lists(expected, given)
+            except (TooLarge, RecursionError):
+                same = None
+            if same:
+                return Verdict(True, "same value")
+            decided = None if same is None else decided
+    return Verdict(decided, "different value" if decided is False else "unparsable: too large to compute")
+
+
+@lru_cache(maxsize=2048)
+def readings(text: str) -> tuple[tuple[Item, ...], ...] | str:
+    """Return the one or two ways to read an answer as a list of members, or why it cannot be read.
+
+    Two ways: in `(1,200)` the comma may group digits. A list without brackets that could be grouped
+    digits is read as one number only.
+    """
+    ways = []
+    reason = ""
+    for thousands in (True, False) if re.search(r"[0-9],[0-9]{3}(?![0-9])", text) else (True,):
+        if not thousands and _THOUSANDS_LIST.fullmatch(text):
+            continue
+        try:
+            ways.append(tuple(Reader(_currency(text), thousands).read()))
+        except Unreadable as error:
+            reason = str(error)
+        except (RecursionError, ZeroDivisionError):
+            reason = "too deep"
+    return tuple(ways) if ways else reason
+
+
+def _currency(text: str) -> str:
+    """Return the text with maths delimiters gone and a dollar sign kept only where it means dollars."""
+    if "$" in text:
+        text = re.sub(r"\\\$", "\x00", text)
+        if text.count("$") == 1 and re.match(r"\s*-?\s*\$\s*[0-9.]", text):
+            text = text.replace("$", "\x00")
+        text = text.replace("$", " ").replace("\x00", "\\$")
+    text = re.sub(r"-\s*(\\\$|[€£])\s*", r"\1-", text)
+    return re.sub(r"\\([()\[\]])", " ", text) if "\\(" in text or "\\[" in text else text
+
+
+def _words_verdict(gold: str, answer: str) -> Verdict | None:
+    """Decide answers that are words (`\\text{Evelyn}`) or an option (`\\text{(C)}`)."""
+    gold_words, answer_words = _plain_words(gold), _plain_words(answer)
+    if not gold_words:
+        return None
+    if option := re.fullmatch(r"\(([A-Z])\)", gold_words):
+        given = re.fullmatch(
+            r"(?:option |choice )?\(?([A-Za-z])\)?(?:[.:) ].*)?", answer_words, re.IGNORECASE | re.DOTALL
+        )
+        several = re.search(r"\([A-Z]\).*\([A-Z]\)|\b(?:or|and|not)\b", answer_words)
+        same = bool(given and given[1].upper() == option[1] and not several)
+        return Verdict(same, "option letter")
+    if not _WORDS_ONLY.fullmatch(gold_words) or not re.search(r"[A-Za-z]{2}", gold_words):
+        return None
+    if (
+        "\\text" not in gold
+        and "\\mbox" not in gold
+        and len(gold_words) < 4
+        and gold_words.lower() not in ("yes", "no")
+    ):
+        return None
+    if gold_words.lower() in NUMBER_WORDS or not _WORDS_ONLY.fullmatch(answer_words):
+        return None
+    return Verdict(_folded(gold_words) == _folded(answer_words), "words")
+
+
+def _plain_words(text: str) -> str:
+    if "\\" in text:
+        text = _TEXT_WRAPPER.sub(r" \1 ", text).strip()
+    return " ".join(text.strip(" *_`'\"$.").split())
+
+
+def _folded(words: str) -> str:
+    return re.sub(r"^(?:the|an?) ", "", words.casefold().replace("-", " "))
+
+
+# Lists
+
+
+def _same_lists(gold: tuple[Item, ...], answer: tuple[Item, ...]) -> bool | None:
+    if not _units_agree(gold, answer):
+        return False
+    gold, answer = _expanded(gold), _expanded(answer)
+    if len(gold) == len(answer) == 1:
+        return _same_items(gold[0], answer[0])
+    if len(gold) == 1 or len(answer) == 1:
+        return _list_against_one(gold, answer)
+    labels = [item.label for item in gold], [item.label for item in answer]
+    ordered = any(labels[0]) != any(labels[1]) and len(set(labels[0]) | set(labels[1])) > 2
+    if ordered:  # `x=6, y=5` against `6, 5`: the order stands for the labels
+        return (
+            _all(_same_items(one, other) for one, other in zip(gold, answer, strict=True))
+            if len(gold) == len(answer)
+            else False
+        )
+    return _same_unordered(gold, answer)
+
+
+def _list_against_one(gold: tuple[Item, ...], answer: tuple[Item, ...]) -> bool | None:
+    """Compare a bare list with one member: a set in any order, a tuple in the order given, a union."""
+    single, several = (gold[0], answer) if len(gold) == 1 else (answer[0], gold)
+    value = single.value
+    if value[0] == "set" and not single.label:
+        inner = _expanded(value[1])
+        return _same_unordered(inner, several)
+    if value[0] == "set":
+        return _same_unordered(_expanded(value[1]), tuple(item._replace(label="") for item in several))
+    if value[0] == "group" and value[1] == "(" and value[2] == ")" and len(value[3]) == len(several):
+        if any(item.value[0] in ("group", "rel") or _infinite(item.value) for item in several):
+            return False
+        return _all(_same_items(one, other) for one, other in zip(value[3], several, strict=True))
+    if value[0] == "union":
+        parts = [_as_set(item) for item in several]
+        return False if any(part is None for part in parts) else _same_node(value, ("union", tuple(parts)))
+    return False
+
+
+def _expanded(items: Sequence[Item]) -> tuple[Item, ...]:
+    """Return the members with `a \\pm b` written out as two."""
+    found: list[Item] = []
+    label = ""
+    for item in items:
+        if item.value[0] != "set" and _has(item.value, "pm"):
+            for sign in (1, -1):
+                found.append(item._replace(value=_signed(item.value, sign)))
+        else:
+            found.append(item)
+    if len(found) > 1 and found[0].label and not any(item.label for item in found[1:]):
+        label = found[0].label  # `x = 1, 2` says x twice
+        found = [item._replace(label=label) for item in found]
+    if len(found) > 1 and found[0].unit != found[-1].unit and not any(item.unit for item in found[:-1]):
+        found = [item._replace(unit=found[-1].unit) for item in found]
+    return tuple(found)
+
+
+def _has(node: Node, kind: str) -> bool:
+    if node[0] == kind:
+        return True
+    return any(_has(part, kind) for part in _parts(node))
+
+
+def _parts(node: Node) -> list[Node]:
+    found: list[Node] = []
+    for part in node[1:]:
+        if isinstance(part, Item):
+            found.append(part.value)
+        elif isinstance(part, tuple) and part and isinstance(part[0], str):
+            found.append(part)
+        elif isinstance(part, tuple):
+            for each in part:
+                if isinstance(each, Item):
+                    found.append(each.value)
+                elif isinstance(each, tuple) and each and isinstance(each[0], str):
+                    found.append(each)
+                elif isinstance(each, tuple):
+                    found += [cell.value for cell in each if isinstance(cell, Item)]
+    return found
+
+
+def _signed(node: Node, sign: int) -> Node:
+    """Return the tree with every plus-minus taken as plus (1) or minus (-1), all at once."""
+    if node[0] == "pm":
+        right = _signed(node[2], sign)
+        return ("add", _signed(node[1], sign), right if sign == 1 else ("neg", right))
+
+    def walk(part: object) -> object:
+        if isinstance(part, Item):
+            return part._replace(value=_signed(part.value, sign))
+        if isinstance(part, tuple) and part and isinstance(part[0], str):
+            return _signed(part, sign)
+        if isinstance(part, tuple):
+            return tuple(walk(each) for each in part)
+        return part
+
+    return (node[0], *(walk(part) for part in node[1:]))
+
+
+def _units_agree(gold: Sequence[Item], answer: Sequence[Item]) -> bool:
+    """Return whether at most one side writes units, or both the same ones."""
+    one, other = {item.unit for item in gold if item.unit}, {item.unit for item in answer if item.unit}
+    return not one or not other or one == other
+
+
+def _same_unordered(gold: Sequence[Item], answer: Sequence[Item]) -> bool | None:
+    if len(gold) != len(answer) or len(gold) > 60:
+        return False
+    left = list(answer)
+    doubt = False
+    for item in gold:
+        for index, other in enumerate(left):
+            same = _same_items(item, other)
+            doubt = doubt or same is None
+            if same:
+                del left[index]
+                break
+        else:
+            return None if doubt else False
+    return True
+
+
+def _all(results: object) -> bool | None:
+    worst: bool | None = True
+    for result in results:  # type: ignore[attr-defined]
+        if result is False:
+            return False
+        worst = None if result is None else worst
+    return worst
+
+
+# Members
+
+
+def _same_items(gold: Item, answer: Item) -> bool | None:
+    if gold.unit and answer.unit and gold.unit != answer.unit:
+        return False
+    if gold.label and answer.label and gold.label != answer.label:
+        return _swapped_equation(gold, answer)
+    if gold.label and not answer.label and answer.value[0] == "rel":
+        return (
+            _same_node(_equation(gold), answer.value)
+            if len(free_names(answer.value)) > 1
+            else _interval_form(gold, answer)
+        )
+    if answer.label and not gold.label and gold.value[0] == "rel":
+        return (
+            _same_node(gold.value, _equation(answer))
+            if len(free_names(gold.value)) > 1
+            else _interval_form(gold, answer)
+        )
+    same = _same_node(gold.value, answer.value)
+    if same is not True and (gold.unit == "percent") != (answer.unit == "percent") and not (gold.unit and answer.unit):
+        hundred: Node = ("num", Fraction(100))
+        one = ("div", gold.value, hundred) if gold.unit else gold.value
+        other = ("div", answer.value, hundred) if answer.unit else answer.value
+        return _same_node(one, other) or same
+    return same
+
+
+def _equation(item: Item) -> Node:
+    return ("rel", ("=",), (("sym", item.label), item.value))
+
+
+def _swapped_equation(gold: Item, answer: Item) -> bool | None:
+    """Compare `y = 2x + 3` with `x = (y - 3)/2`: the same equation in the same two or more variables."""
+    if not (gold.label.isalpha() and answer.label.isalpha() and len(gold.label) == len(answer.label) == 1):
+        return False
+    if answer.label not in free_names(gold.value) or gold.label not in free_names(answer.value):
+        return False
+    return _same_node(_equation(gold), _equation(answer))
+
+
+def _interval_form(gold: Item, answer: Item) -> bool | None:
+    one, other = _as_set(gold), _as_set(answer)
+    return _same_node(one, other) if one is not None and other is not None else False
+
+
+def _infinite(node: Node) -> bool:
+    return node == ("const", "oo") or (node[0] == "neg" and _infinite(node[1]))
+
+
+def _as_set(item: Item) -> Node | None:
+    """Return the set that an inequality in one variable, or a membership, describes."""
+    value = item.value
+    if value[0] in ("group", "union", "set", "minus"):
+        return value
+    if value[0] == "where":
+        parts = [_as_set(part) for part in value[1]]
+        return parts[0] if len(parts) == 1 else None
+    if value[0] != "rel":
+        return None
+    operators, operands = value[1], value[2]
+    if operators == ("in",) and operands[0][0] == "sym":
+        return operands[1] if operands[1][0] in ("group", "union", "set", "minus") else None
+    infinity: Node = ("const", "oo")
+    if len(operators) == 1 and operators[0] in ("<", ">", "<=", ">="):
+        left, right = operands
+        operator = operators[0]
+        if right[0] == "sym" and left[0] != "sym":
+            left, right = right, left
+            operator = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}[operator]
+        if left[0] != "sym" or free_names(right) - {"i"}:
+            return None
+        if operator.startswith("<"):
+            if _infinite(right):
+                return None
+            return ("group", "(", "]" if operator == "<=" else ")", (Item(("neg", infinity)), Item(right)))
+        return ("group", "[" if operator == ">=" else "(", ")", (Item(right), Item(infinity)))
+    if len(operators) == 2 and operands[1][0] == "sym" and not free_names(operands[0]) | free_names(operands[2]):
+        first, second = operators
+        low, high = operands[0], operands[2]
+        if first in (">", ">=") and second in (">", ">="):
+            flip = {">": "<", ">=": "<="}
+            low, high, first, second = high, low, flip[second], flip[first]
+        if first in ("<", "<=") and second in ("<", "<="):
+            return ("group", "[" if first == "<=" else "(", "]" if second == "<=" else ")", (Item(low), Item(high)))
+    return None
+
+
+_SETS = frozenset(("group", "union", "set", "where", "minus"))
+
+
+def _same_node(gold: Node, answer: Node) -> bool | None:
+    one, other = gold[0], answer[0]
+    if gold == answer:
+        return True
+    if one == "text" or other == "text":
+        return one == other and _folded(" ".join(gold[1].split())) == _folded(" ".join(answer[1].split()))
+    if one == "based" or other == "based":
+        return one == other and gold[2] == answer[2] and gold[1].lstrip("0") == answer[1].lstrip("0")
+    if one == "rel" or other == "rel":
+        return _same_relation(gold, answer)
+    if one in _SETS or other in _SETS:
+        return _same_sets(gold, answer)
+    gold, answer = _with_matrices(gold), _with_matrices(answer)
+    if gold[0] == "matrix" or answer[0] == "matrix":
+        return _same_matrices(gold, answer)
+    if _infinite(gold) or _infinite(answer):
+        return _infinity_sign(gold) == _infinity_sign(answer) != 0
+    return same_value(gold, answer)
+
+
+def _infinity_sign(node: Node) -> int:
+    if node == ("const", "oo"):
+        return 1
+    return -_infinity_sign(node[1]) if node[0] == "neg" else 0
+
+
+def _same_relation(gold: Node, answer: Node) -> bool | None:
+    if gold[0] != answer[0]:
+        value, relation = (gold, answer) if answer[0] == "rel" else (answer, gold)
+        if value[0] in _SETS:
+            described = _as_set(Item(relation))
+            return (
+                _same_sets(gold if value is gold else described, answer if value is answer else described)
+                if described
+                else False
+            )
+        result = _chain_value(relation)
+        if result is None:
+            return False
+        return _same_node(gold, result) if value is gold else _same_node(result, answer)
+    one, other = _as_set(Item(gold)), _as_set(Item(answer))
+    if one is not None and other is not None:
+        return _variable(gold) == _variable(answer) and _same_sets(one, other)
+    if gold[1] == answer[1]:
+        same = _all(_same_node(left, right) for left, right in zip(gold[2], answer[2], strict=True))
+        if same:
+            return True
+    if len(gold[1]) != 1 or len(answer[1]) != 1:
+        return False
+    operators = {"<": ">", "<=": ">="}
+    (first,), (second,) = gold[1], answer[1]
+    difference = ("add", gold[2][0], ("neg", gold[2][1]))
+    other_difference = ("add", answer[2][0], ("neg", answer[2][1]))
+    if first in (">", ">="):
+        first = {">": "<", ">=": "<="}[first]
+        difference = ("neg", difference)
+    if second in (">", ">="):
+        second = {">": "<", ">=": "<="}[second]
+        other_difference = ("neg", other_difference)
+    if first != second or first not in ("=", "!=", *operators):
+        return False
+    if len(free_names(difference)) < 2 and not gold[2][1] == answer[2][1]:
+        return False  # `2x = 5` is not the solved `x = 5/2`
+    ratio = ratio_is_constant(difference, other_difference)
+    return ratio is not None and (first in ("=", "!=") or ratio > 0)
+
+
+def _variable(relation: Node) -> str:
+    return "".join(sorted(free_names(relation)))
+
+
+def _chain_value(relation: Node) -> Node | None:
+    """Return the value that `2 + 3 = 5` or `x = 10/2 = 5` states, if its parts agree."""
+    if set(relation[1]) != {"="}:
+        return None
+    operands = list(relation[2])
+    if operands[0][0] == "sym" or (len(operands) > 2 and operands[0][0] in ("app", "mul") and free_names(operands[0])):
+        operands = operands[1:]
+    if len(operands) > 1 and all(same_value(operands[-1], each) for each in operands[:-1]):
+        return operands[-1]
+    return None
+
+
+def _same_sets(gold: Node, answer: Node) -> bool | None:
+    gold, answer = _plain_set(gold), _plain_set(answer)
+    one, other = gold[0], answer[0]
+    if one == "matrix" or other == "matrix":
+        return False
+    if one == other == "group":
+        if gold[1:3] != answer[1:3] or len(gold[3]) != len(answer[3]):
+            return False
+        return _all(_same_items(left, right) for left, right in zip(gold[3], answer[3], strict=True))
+    if one == other == "set":
+        return _same_unordered(_expanded(gold[1]), _expanded(answer[1]))
+    if one == other == "union":
+        return _same_unordered([Item(part) for part in gold[1]], [Item(part) for part in answer[1]])
+    if one == other == "minus":
+        return _all((_same_node(gold[1], answer[1]), _same_node(gold[2], answer[2])))
+    if one == "set" and other not in _SETS and len(gold[1]) == 1:
+        return _same_items(gold[1][0], Item(answer))
+    if other == "set" and one not in _SETS and len(answer[1]) == 1:
+        return _same_items(Item(gold), answer[1][0])
+    return False
+
+
+def _plain_set(node: Node) -> Node:
+    if node[0] == "where":
+        return _as_set(Item(node)) or node
+    if node[0] == "group" and len(node[3]) == 1 and node[1] == "(":
+        inner = node[3][0]
+        return inner.value if not inner.label else node
+    if node[0] == "group" and node[1] == "<":
+        return ("group", "(", ")", node[3])
+    return node
+
+
+def _with_matrices(node: Node) -> Node:
+    """Return a matrix for a number times a matrix, else the node."""
+    if node[0] == "neg" and _has(node, "matrix"):
+        return _scaled(_with_matrices(node[1]), ("num", Fraction(-1)))
+    if node[0] == "mul" and _has(node, "matrix"):
+        left, right = _with_matrices(node[1]), _with_matrices(node[2])
+        if left[0] == "matrix" and right[0] != "matrix":
+            return _scaled(left, right)
+        if right[0] == "matrix" and left[0] != "matrix":
+            return _scaled(right, left)
+    if node[0] == "div" and node[1][0] == "matrix" and not _has(node[2], "matrix"):
+        return _scaled(node[1], ("div", ("num", Fraction(1)), node[2]))
+    return node
+
+
+def _scaled(matrix: Node, factor: Node) -> Node:
+    if matrix[0] != "matrix" or matrix[1] == "determinant":
+        return ("mul", factor, matrix)
+    rows = tuple(tuple(cell._replace(value=("mul", factor, cell.value)) for cell in row) for row in matrix[2])
+    return ("matrix", "matrix", rows)
+
+
+def _same_matrices(gold: Node, answer: Node) -> bool | None:
+    if gold[0] != answer[0] or gold[1] != answer[1]:
+        return False
+    if [len(row) for row in gold[2]] != [len(row) for row in answer[2]]:
+        return False
+    cells = [cell for row in gold[2] for cell in row], [cell for row in answer[2] for cell in row]
+    return _all(_same_items(one, other) for one, other in zip(*cells, strict=True))
+
+
+def rational(text: str) -> Fraction | None:
+    """Return the value of an answer that is one number however it is written, else None."""
+    number = plain_number(normal_form(text))
+    if number is not None:
+        return number
+    ways = readings(unwrapped(text))
+    if isinstance(ways, str) or len(ways[0]) != 1:
+        return None
+    try:
+        return exact(ways[0][0].value)
+    except TooLarge:
+        return None
