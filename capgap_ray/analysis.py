@@ -1,14 +1,22 @@
-"""Scores -> comparisons -> verdicts. Pure: how steps are read is an argument."""
+"""Scores -> comparisons -> verdicts. Pure: how steps are read is an argument.
+
+Comparisons are paired by item and exact for one 0/1 score each; where items have several samples they use
+the first one, and avg@k, pass@k and maj@k stand beside the accuracies.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations
+from types import MappingProxyType
 from typing import Any, Literal
 
 from capgap_ray.artifacts.step import Step, canonical_json
+from capgap_ray.core.answers import equal, kind_of
 from capgap_ray.core.budget import lr_integral
 from capgap_ray.core.confounds import find_confounds
+from capgap_ray.core.passk import Sample, avg_at_k, k_samples
 from capgap_ray.core.recommendation import select_tasks, verdicts
 from capgap_ray.core.statistics import adjust, binomial_standard_error, compare
 from capgap_ray.experiment import Experiment
@@ -18,11 +26,14 @@ from capgap_ray.records import (
     Checkpoint,
     Comparison,
     FilterReport,
+    JudgeAudit,
+    KSamples,
     MixtureReport,
     RecipeCard,
     Results,
     Score,
     Selection,
+    TaskProtocol,
     content_id,
     from_row,
 )
@@ -60,8 +71,13 @@ def results(
     command: str,
     made_at: str,
     experiment_yaml: str,
+    chance: Mapping[str, float | None] = MappingProxyType({}),
+    judge_audit: JudgeAudit | None = None,
 ) -> Results:
-    """Everything the report shows, from a plan whose steps are all built."""
+    """Everything the report shows, from a plan whose steps are all built.
+
+    `chance` is the chance level of tasks (`core.chance.chance_level` of their items); None or absent: not known.
+    """
     cards = {cell.train.key: recipe_card(plan.experiment, cell, summary(cell.train)) for cell in plan.cells}
     compared = adjust([*_gains(plan, scores), *_teachers(plan, scores, cards), *_declared(plan, scores, cards)])
     mixed = [summary(step) for step in plan.mixtures.values()]
@@ -77,13 +93,26 @@ def results(
         versions=dict(versions),
         experiment_yaml=experiment_yaml,
         selection=chosen,
-        accuracies=tuple(_accuracies(plan, scores)),
+        accuracies=tuple(_accuracies(plan, scores, chance)),
         filters=tuple(filters.values()),
         mixtures=tuple(from_row(MixtureReport, each["mixture"]) for each in mixed),
         checkpoints=tuple(_checkpoint(cell, cards[cell.train.key], summary(cell.train)) for cell in plan.cells),
         comparisons=tuple(compared),
         verdicts=verdicts(compared, list(filters.values()), plan.experiment.students, _by_size(plan)),
+        protocols=tuple(_protocol(plan.experiment, task, chance.get(task)) for task in plan.experiment.tasks),
+        judge_audit=judge_audit,
         stage_seconds=dict(seconds),
+    )
+
+
+def _protocol(experiment: Experiment, task: str, chance: float | None) -> TaskProtocol:
+    settings = experiment.prompt.model_dump(mode="json")
+    return TaskProtocol(
+        task=task,
+        prompt=", ".join(f"{name} {value}" for name, value in settings.items()),
+        stop=experiment.sampling.stop,
+        max_tokens=experiment.sampling.max_tokens,
+        chance=chance,
     )
 
 
@@ -139,9 +168,9 @@ def _right_share(scores: Sequence[Score]) -> float:
 
 
 def _judged(plan: Plan, scores: ReadScores, arm: str | Cell, task: str) -> dict[str, float | None]:
-    """example id -> judged score; `arm` is a cell or the name of an untouched model."""
+    """example id -> judged score of its first sample; `arm` is a cell or the name of an untouched model."""
     scored = plan.predictions[arm.train.key, task] if isinstance(arm, Cell) else plan.baselines[arm, task]
-    return {score.example_id: score.judged for score in scores(scored.last)}
+    return {score.example_id: score.judged for score in scores(scored.last) if score.sample == 0}
 
 
 def _per_task_and_pooled(
@@ -236,15 +265,15 @@ def _by_size(plan: Plan) -> tuple[str, str] | None:
 # --- accuracies ------------------------------------------------------------------------------------
 
 
-def _accuracies(plan: Plan, scores: ReadScores) -> list[Accuracy]:
+def _accuracies(plan: Plan, scores: ReadScores, chance: Mapping[str, float | None]) -> list[Accuracy]:
     made = []
     students = {model.name for model in plan.students()}
     for (name, task), scored in plan.measured.items():
         role: Literal["teacher", "baseline"] = "baseline" if name in students else "teacher"
-        made.append(_untouched(plan, name, role, task, "train", scores(scored.score)))
+        made.append(_untouched(plan, name, role, task, "train", scores(scored.score), chance.get(task)))
     for (name, task), scored in plan.baselines.items():
         role = "baseline" if name in students else "teacher"
-        made.append(_untouched(plan, name, role, task, "test", scores(scored.last)))
+        made.append(_untouched(plan, name, role, task, "test", scores(scored.last), chance.get(task)))
     for cell in plan.cells:
         for task in plan.tasks:
             made.append(
@@ -258,6 +287,7 @@ def _accuracies(plan: Plan, scores: ReadScores) -> list[Accuracy]:
                     mixture=cell.mixture,
                     batch=str(cell.sft.batch),
                     parameters=cell.student.parameters,
+                    chance=chance.get(task),
                 )
             )
     return made
@@ -270,6 +300,7 @@ def _untouched(
     task: str,
     part: Literal["train", "test"],
     scores: Sequence[Score],
+    chance: float | None,
 ) -> Accuracy:
     return _accuracy(
         scores,
@@ -281,6 +312,7 @@ def _untouched(
         mixture=None,
         batch=None,
         parameters=plan.models[name].parameters,
+        chance=chance,
     )
 
 
@@ -291,6 +323,11 @@ def _accuracy(scores: Sequence[Score], **who: Any) -> Accuracy:
         for outcome in ("right", "wrong", "unparsable", "truncated")
     }
     judged = [score.judged for score in scores if score.judged is not None]
+    hits = Counter(score.stop_reason for score in scores if score.stop_reason is not None)
+    by_item: dict[str, list[Score]] = {}
+    for score in scores:
+        by_item.setdefault(score.example_id, []).append(score)
+    several = len(by_item) < n
     return Accuracy(
         **who,
         **counts,
@@ -299,6 +336,26 @@ def _accuracy(scores: Sequence[Score], **who: Any) -> Accuracy:
         strict=sum(score.strict for score in scores) / n,
         flexible=sum(score.flexible for score in scores) / n,
         judged=sum(judged) / len(judged) if judged else None,
-        standard_error=binomial_standard_error(counts["right"], n),
+        standard_error=_clustered(by_item) if several else binomial_standard_error(counts["right"], n),
         mean_tokens=sum(score.completion_tokens for score in scores) / n,
+        stop_hits=dict(sorted(hits.items())),
+        at_k=_at_k(by_item, judged=who["part"] == "test") if several else None,
     )
+
+
+def _clustered(by_item: Mapping[str, Sequence[Score]]) -> float | None:
+    flexible = {item: [Sample(score.answer, score.flexible) for score in each] for item, each in by_item.items()}
+    return avg_at_k(flexible).standard_error
+
+
+def _at_k(by_item: Mapping[str, Sequence[Score]], *, judged: bool) -> KSamples:
+    """Training items are never judged: their metrics rest on the flexible score."""
+
+    def same(item: str, left: str, right: str) -> bool:
+        return equal(right, left, kind_of(by_item[item][0].target, ()), ())
+
+    samples = {
+        item: [Sample(score.answer, score.judged if judged else score.flexible) for score in each]
+        for item, each in by_item.items()
+    }
+    return k_samples(samples, same)

@@ -21,6 +21,10 @@ FinishReason = Literal["stop", "length"]
 Role = Literal["system", "user", "assistant"]
 Outcome = Literal["right", "wrong", "unparsable", "truncated"]
 """Four different things everywhere: an unfinished answer is not a wrong one, nor is an unreadable one."""
+ProbeKind = Literal["gold", "paraphrased", "rule-right", "corrupted", "swapped", "injection", "empty"]
+"""`gold`: the gold itself. `paraphrased`: the gold in other dress. `rule-right`: a model's answer that the rules
+accept. `corrupted`: a near miss. `swapped`: another item's gold. `injection`: a wrong answer that addresses the
+judge. `empty`: nothing."""
 
 
 def content_id(*parts: str) -> str:
@@ -217,6 +221,10 @@ class Score:
     """Flexible, with what the rules rejected decided by the judge; None where its verdict was unreadable."""
     judge_verdict: str | None
     """The judge's raw reply; None where it was not asked."""
+    sample: int = 0
+    """0-based index among the k samples of one item."""
+    stop_reason: str | None = None
+    """The stop string that ended the text; None for the end token and for a text that was cut."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -297,8 +305,136 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A mean over items."""
+
+    value: float
+    """In shares."""
+    standard_error: float | None
+    """Of the mean over items (clustered by item); None for one item."""
+    items: int
+    """Items in the mean."""
+    unscored: int
+    """Items left out because they have no score."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KSamples:
+    """Metrics of k samples per item (`core/passk.py` defines them). None: no item has a score."""
+
+    samples: int
+    """k, the same for every item."""
+    avg: Estimate | None
+    passes: dict[str, Estimate]
+    """k' -> unbiased pass@k', for every k' that some item has enough scored samples for."""
+    maj: Estimate | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskProtocol:
+    """How a task was asked: what a reader has to know before comparing its scores with others'."""
+
+    task: str
+    prompt: str
+    """Version, form and shots, in words."""
+    stop: tuple[str, ...]
+    """Stop strings beside the end token."""
+    max_tokens: int
+    chance: float | None
+    """Expected accuracy of guessing (`core/chance.py`), in shares; None for free text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeProbe:
+    """An answer whose verdict is known before the judge is asked."""
+
+    id: str
+    """`content_id` of all that follows."""
+    task: str
+    kind: ProbeKind
+    question: str
+    gold: str
+    answer: str
+
+    @property
+    def same(self) -> bool:
+        """Whether the answer means the gold."""
+        return self.kind in ("gold", "paraphrased", "rule-right")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeErrors:
+    """How often the judge was wrong on some probes. Unreadable verdicts are neither right nor wrong."""
+
+    kind: str
+    """A `ProbeKind`; or `false accept`, `false reject`: the kinds that the correction rests on, together."""
+    n: int
+    """Probes with a readable verdict."""
+    errors: int
+    unparsable: int
+    """Probes with an unreadable verdict, beside n."""
+    rate: float | None
+    """errors / n; None where n is 0, as are the bounds."""
+    low: float | None
+    """95 % Clopper-Pearson interval, in shares."""
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CorrectedAccuracy:
+    """One arm's judged accuracy, and what it is when the judge's errors are taken out."""
+
+    task: str
+    arm: str
+    n: int
+    """Items with a readable verdict or none needed."""
+    accepted_by_rules: int
+    asked: int
+    """Of n, those that the judge decided."""
+    judged: float
+    """As judged, share of n."""
+    corrected: float | None
+    """Rogan-Gladen, within [0, 1]; None where it is not identifiable, as are the bounds."""
+    low: float | None
+    """95 % interval over items and over the probes that both error rates were measured on."""
+    high: float | None
+    note: str
+    """Why it is not identifiable, or that the estimate was clipped; else empty."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disagreement:
+    """An answer on which rules and judge differ."""
+
+    task: str
+    arm: str
+    example_id: str
+    target: str
+    answer: str
+    rules: Outcome
+    judge: Literal["yes", "no"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeAudit:
+    """What is known of the judge's errors, and what follows for the accuracies that it decided."""
+
+    judge: str
+    prompt: str
+    """Name of the judge prompt."""
+    seed: int
+    errors: tuple[JudgeErrors, ...]
+    corrected: tuple[CorrectedAccuracy, ...]
+    disagreements: tuple[Disagreement, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Accuracy:
-    """One model's scores on one task, aggregated. n = right + wrong + unparsable + truncated."""
+    """One model's scores on one task, aggregated. n = right + wrong + unparsable + truncated.
+
+    With k samples per item, n counts samples. `flexible` = parsed x correct-when-parsed =
+    (right + wrong) / n x right / (right + wrong).
+    """
 
     task: str
     part: Literal["train", "test"]
@@ -322,10 +458,16 @@ class Accuracy:
     flexible: float
     judged: float | None
     """Share of n - unjudged; None if that is 0."""
-    standard_error: float
-    """Binomial, of `flexible`, in shares."""
+    standard_error: float | None
+    """Of `flexible`, in shares: binomial, or clustered by item where items have several samples (None: one item)."""
     mean_tokens: float
     """Mean length of the output in tokens: the serving cost."""
+    stop_hits: dict[str, int]
+    """Stop string -> outputs that it ended. The rest ended by the end token or were cut (`truncated`)."""
+    chance: float | None
+    """Expected accuracy of guessing, in shares; None for free text."""
+    at_k: KSamples | None
+    """Of the judged scores (of the flexible ones where nothing is judged); None with one sample per item."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -345,6 +487,9 @@ class Results:
     checkpoints: tuple[Checkpoint, ...]
     comparisons: tuple[Comparison, ...]
     verdicts: tuple[Verdict, ...]
+    protocols: tuple[TaskProtocol, ...]
+    judge_audit: JudgeAudit | None
+    """None where the judge was not audited."""
     stage_seconds: dict[str, float]
     """Work time of every stage, summed over steps (overlapping steps count each)."""
 

@@ -91,7 +91,7 @@ def commit_judged(store: Store, step: Step) -> None:
         replies = {each.example_id: each.text for each in answered}
         questions = _questions(store, step)
         judged = [_with_verdict(score, replies[asked.example_id] if asked else None) for score, asked in questions]
-        summary = {
+        summary: dict[str, object] = {
             "asked": sum(asked is not None for _, asked in questions),
             "distinct": len({asked.example_id for _, asked in questions if asked}),
             "unreadable": sum(score.judged is None for score in judged),

@@ -1,5 +1,6 @@
 """From scores to verdicts, on made-up scores with a known truth."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
@@ -53,6 +54,7 @@ def scores(step: Step) -> list[Score]:
                 flexible=float(right),
                 judged=None if step.stage == "score" or unreadable else float(right),
                 judge_verdict=None,
+                stop_reason="\n\nQ:" if index % 4 == 0 else None,
             )
         )
     return made
@@ -115,6 +117,8 @@ def answer(planned: Plan) -> Results:
         scores,
         summary,
         chosen=selection(planned, scores),
+        chance=dict.fromkeys(planned.experiment.tasks, 0.25),
+        judge_audit=None,
         seconds={},
         versions={},
         command="c",
@@ -171,3 +175,50 @@ def test_counts_balance(answer: Results) -> None:
     for row in answer.accuracies:
         assert row.n == row.right + row.wrong + row.unparsable + row.truncated
         assert row.part == "test" or row.unjudged == 0
+
+
+def test_every_cell_carries_its_chance_level_and_stop_string_hits(answer: Results) -> None:
+    for row in answer.accuracies:
+        assert row.chance == 0.25
+        assert row.stop_hits == {"\n\nQ:": row.n // 4}
+        assert row.at_k is None
+
+
+def test_the_protocol_states_prompt_and_stop_list(answer: Results, planned: Plan) -> None:
+    assert [each.task for each in answer.protocols] == list(planned.experiment.tasks)
+    for each in answer.protocols:
+        assert each.stop == planned.experiment.sampling.stop
+        assert f"shots {planned.experiment.prompt.shots}" in each.prompt
+
+
+def test_several_samples_per_item(planned: Plan) -> None:
+    """The second sample is always wrong, so that half of avg@2 is left and pass@2 is the first sample's accuracy."""
+
+    def twice(step: Step) -> list[Score]:
+        first = scores(step)
+        second = [
+            dataclasses.replace(each, sample=1, answer="y", outcome="wrong", strict=0.0, flexible=0.0, judged=0.0)
+            for each in first
+        ]
+        return [score for pair in zip(first, second, strict=True) for score in pair]
+
+    arguments: dict[str, Any] = {
+        "chosen": selection(planned, scores),
+        "chance": dict.fromkeys(planned.experiment.tasks),
+        "judge_audit": None,
+        "seconds": {},
+        "versions": {},
+        "command": "c",
+        "made_at": "now",
+        "experiment_yaml": "y",
+    }
+    once, both = (results(planned, each, summary, **arguments) for each in (scores, twice))
+    assert both.comparisons == once.comparisons, "comparisons are paired on the first sample"
+    for single, double in zip(once.accuracies, both.accuracies, strict=True):
+        assert double.at_k is not None
+        assert double.at_k.avg is not None
+        assert double.at_k.samples == 2
+        score = single.judged if single.part == "test" else single.flexible
+        assert double.at_k.passes["2"].value == pytest.approx(score, abs=0.02)
+        assert double.at_k.avg.value == pytest.approx(double.at_k.passes["1"].value, abs=0.02)
+        assert double.standard_error == pytest.approx((single.standard_error or 0) / 2, rel=0.02)

@@ -13,11 +13,18 @@ from capgap_ray.records import (
     Checkpoint,
     Comparison,
     Confound,
+    CorrectedAccuracy,
+    Disagreement,
+    Estimate,
     FilterReport,
+    JudgeAudit,
+    JudgeErrors,
+    KSamples,
     MixtureReport,
     RecipeCard,
     Results,
     Selection,
+    TaskProtocol,
     Verdict,
 )
 from capgap_ray.report import page
@@ -33,6 +40,63 @@ BATCHES = {"2x1": 120, "5x4": 12}
 """Label -> optimizer updates."""
 TASKS = ("boxes", "dates", "words")
 SELECTED = ("boxes", "dates")
+CHANCE = {"boxes": 1 / 3, "dates": 1 / 6}
+"""`words` has free answers."""
+AT_K = KSamples(
+    samples=2,
+    avg=Estimate(value=0.9, standard_error=0.03, items=39, unscored=1),
+    passes={
+        "1": Estimate(value=0.9, standard_error=0.03, items=39, unscored=1),
+        "2": Estimate(value=0.95, standard_error=None, items=1, unscored=39),
+    },
+    maj=None,
+)
+AUDIT = JudgeAudit(
+    judge="tiny-judge",
+    prompt="capgap",
+    seed=3,
+    errors=(
+        JudgeErrors(kind="corrupted", n=40, errors=2, unparsable=1, rate=0.05, low=0.006, high=0.169),
+        JudgeErrors(kind="empty", n=0, errors=0, unparsable=5, rate=None, low=None, high=None),
+    ),
+    corrected=(
+        CorrectedAccuracy(
+            task="boxes",
+            arm="tiny-student-2m",
+            n=80,
+            accepted_by_rules=20,
+            asked=50,
+            judged=0.35,
+            corrected=0.31,
+            low=0.2,
+            high=0.42,
+            note="",
+        ),
+        CorrectedAccuracy(
+            task="dates",
+            arm="tiny-student-2m",
+            n=80,
+            accepted_by_rules=20,
+            asked=50,
+            judged=0.35,
+            corrected=None,
+            low=None,
+            high=None,
+            note="not identifiable",
+        ),
+    ),
+    disagreements=(
+        Disagreement(
+            task="boxes",
+            arm="tiny-student-2m",
+            example_id="e1",
+            target="(B)",
+            answer="<b>(A)</b>",
+            rules="wrong",
+            judge="yes",
+        ),
+    ),
+)
 YAML = "name: demo\ntasks: [boxes, dates, words]\nsft: {learning_rate: 1.0e-3}  # <- a & b\n"
 
 
@@ -89,6 +153,13 @@ def results() -> Results:
         ),
         comparisons=tuple(_comparisons(random.Random(2))),
         verdicts=tuple(_verdicts()),
+        protocols=tuple(
+            TaskProtocol(
+                task=task, prompt="version v4, shots 3", stop=("\n\nQ:",), max_tokens=128, chance=CHANCE.get(task)
+            )
+            for task in TASKS
+        ),
+        judge_audit=AUDIT,
         stage_seconds={"generate": 61.25, "train": 3725.0, "judge": 0.4},
     )
 
@@ -112,6 +183,8 @@ def empty(results: Results) -> Results:
         checkpoints=(),
         comparisons=(),
         verdicts=(),
+        protocols=(),
+        judge_audit=None,
         stage_seconds={},
     )
 
@@ -156,6 +229,9 @@ def _accuracy(task: str, part: str, role: str, arm: str, parameters: int, share:
         judged=None if role == "teacher" else (right + 1) / (n - 1),
         standard_error=math.sqrt(share * (1 - share) / n),
         mean_tokens=41.37,
+        stop_hits={"\n\nQ:": 7},
+        chance=CHANCE.get(task),
+        at_k=AT_K if role == "teacher" else None,
     )
 
 
