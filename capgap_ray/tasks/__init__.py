@@ -19,6 +19,7 @@ from capgap_ray.core.splitting import crossfit, split
 from capgap_ray.core.task_spec import TaskError, TaskSpec
 from capgap_ray.records import Example, Message, Request, content_id
 from capgap_ray.tasks.files import Table, digests, tables
+from capgap_ray.tasks.hub import unreachable
 
 Chat = Literal["single_turn", "multi_turn", "plain"]
 Version = Literal["v3", "v4"]
@@ -268,10 +269,7 @@ def _harness_task() -> Any:
             except (OSError, ValueError) as error:
                 if self.config.custom_dataset is not None:
                     raise
-                raise TaskError(
-                    f"task {spec.name}: data set {spec.hub!r} could not be reached ({type(error).__name__}); "
-                    f"give local files with data: {{{spec.name}: PATH}}"
-                ) from None
+                raise unreachable(spec, error) from None
             where, there = spec.hub or spec.yaml, ", ".join(self.dataset)
             used = {getattr(self.config, f"{kind}_split") for kind in ("test", "validation", "training", "fewshot")}
             for missing in sorted(used - {None} - set(self.dataset)):

@@ -145,7 +145,8 @@ OWN = [{"question": "2+2?", "answer": 4}, {"question": "Which?", "answer": "(B)"
 TEXTS = [
     "The answer is {}.", "So the answer is {}.", "so the answer is {}", "the answer is: {}.", "the answer is **{}**.",
     "Final Answer: \\boxed{{{}}}", "\\boxed{{{}}} and then \\boxed{{", "$\\boxed{{ {} }}$.", "\\boxed {}$",
-    "\\fbox{{{}}}", "\\boxed{{\\fbox{{{}}}}}", "#### {}", "{}", "The answer is {}.\nThe answer is 7.", "the answer is {}. Q: next",
+    "\\fbox{{{}}}", "\\boxed{{\\fbox{{{}}}}}", "#### {}", "{}", "The answer is {}.\nThe answer is 7.",
+    "the answer is {}. Q: next",
     "It is 7.", "\\boxed{{7}}", "", " ", "no answer here", "\\boxed{{}}", "(B", "25",
     "1,250.00", "$1,250.", "x\x00y", "\\frac12",
 ]  # fmt: skip

@@ -1,0 +1,209 @@
+"""Task files that will not do are named with file and row, in one line, without lm-eval or any model."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from capgap_ray.catalog.tasks import find_task
+from capgap_ray.core.task_spec import TaskError
+from capgap_ray.tasks import digests, load, tables
+from capgap_ray.tasks.hub import check_reachable
+from capgap_ray.tasks.published import PUBLISHED, published_rationales
+
+
+def line(**fields: object) -> str:
+    return json.dumps(fields)
+
+
+MATH = line(problem="p", solution="s \\boxed{1}")
+BAD: list[tuple[str, str, bytes, str]] = [
+    ("bbh/snarks", "f.jsonl", b"", "f.jsonl: has no rows"),
+    ("bbh/snarks", "f.jsonl", b"\n \n", "f.jsonl: has no rows"),
+    ("bbh/snarks", "f.json", b"[]", "f.json: has no rows"),
+    (
+        "bbh/snarks",
+        "f.jsonl",
+        (line(input="a", target="b") + "\n\n" + line(input="a")).encode(),
+        r"f.jsonl: row 3: field 'target' is missing \(there: input\)",
+    ),
+    ("bbh/snarks", "f.jsonl", line(input="a", target="").encode(), "row 1: gold answer in field 'target' is empty"),
+    ("bbh/snarks", "f.jsonl", line(input="a", target="b").encode() + b'\n{"input": "\xff"}', "row 2: byte 0xff is not"),
+    ("bbh/snarks", "f.jsonl", b'{"input": "a",\n', "f.jsonl: row 1: not JSON"),
+    ("bbh/snarks", "f.jsonl", b"[1]", "row 1: a list, not an object"),
+    ("bbh/snarks", "f.json", b'[{"input": "a", "target": "b"}, 7]', "row 2: a int, not an object"),
+    ("bbh/snarks", "f.jsonl", b"[" * 100_000, "row 1: (nested too deeply|not JSON)"),
+    ("bbh/snarks", "f.parquet", b"PAR1nonsense", "not a readable Parquet file"),
+    (
+        "amc23",
+        "f.jsonl",
+        (line(problem="p", answer=1.0) + "\n" + line(problem="p", answer="1")).encode(),
+        "row 2: field 'answer' is a str, but a number in row 1",
+    ),
+    ("math500", "f.jsonl", line(problem="p", answer="\\frac{1}{2").encode(), "row 1: .*unbalanced braces"),
+    ("math500", "f.jsonl", line(problem="p", answer="  ").encode(), "row 1: .*'answer' is empty"),
+    ("math500", "f.jsonl", line(problem="p", answer=True).encode(), "row 1: .*'answer' is a bool"),
+    ("olympiadbench", "f.jsonl", line(question="p", final_answer=[]).encode(), "row 1: .*'final_answer' is empty"),
+    ("math/algebra", "f.jsonl", f"{MATH}\n{line(problem='p', solution='1')}".encode(), r"row 2: .*has no \\boxed"),
+    ("math/algebra", "f.jsonl", line(problem="p", solution="\\boxed{{1}").encode(), r"row 1: .*unclosed \\boxed"),
+    ("gsm8k", "f.jsonl", line(question="q", answer="#### many").encode(), "row 1: .*does not end in '#### number'"),
+]
+
+
+@pytest.mark.parametrize(("task", "name", "content", "message"), BAD, ids=[f"{b[0]} {b[3][:40]}" for b in BAD])
+def test_a_bad_file_is_named_with_its_row(tmp_path: Path, task: str, name: str, content: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(TaskError, match=message) as error:
+        tables(find_task(task), str(tmp_path / name))
+    assert str(error.value).startswith(str(tmp_path / name))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([{"question": "q"}], "row 1: field 'answer' is missing"),
+        ([{"question": "q", "answer": "a"}, {"answer": "a"}], "row 2: field 'question' is missing"),
+        ([{"question": " ", "answer": "a"}], "row 1: field 'question' is not a text"),
+        ([{"question": "q", "answer": ["a"]}], "row 1: field 'answer' is a list"),
+        ([{"question": "q", "answer": ""}], "row 1: gold answer in field 'answer' is empty"),
+        ([{"question": "q", "answer": "a", "choices": "ab"}], "row 1: field 'choices' is not a list"),
+        ([{"question": "q", "answer": "a", "id": 1}, {"question": "r", "answer": "a", "id": 1}], "row 2: id 1 is also"),
+    ],
+)
+def test_a_persons_own_items_are_checked(tmp_path: Path, rows: list[object], message: str) -> None:
+    path = tmp_path / "own.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(TaskError, match=message):
+        tables(find_task(str(path)), None)
+
+
+def test_folders_are_searched_for_the_split(tmp_path: Path) -> None:
+    spec = find_task("math/counting_and_prob")
+    with pytest.raises(TaskError, match=r"no file for the split 'test' \(there: nothing\)"):
+        tables(spec, str(tmp_path))
+    (tmp_path / "algebra.jsonl").write_text(MATH)
+    with pytest.raises(TaskError, match=r"no file for the split 'test' \(there: algebra.jsonl\)"):
+        tables(spec, str(tmp_path))
+    folder = tmp_path / "counting_and_probability"  # the Hub's name of the subset, and of its files
+    folder.mkdir()
+    pq.write_table(pa.Table.from_pylist([json.loads(MATH)]), folder / "test-00000-of-00001.parquet")
+    assert [len(table.rows) for table in tables(spec, str(tmp_path)).values()] == [1]
+    with pytest.raises(TaskError, match="no file for the split 'train'"):
+        tables(spec, str(tmp_path), train=True)
+    (tmp_path / "counting_and_prob.jsonl").write_text(MATH)
+    with pytest.raises(TaskError, match="has several files for the split 'test'"):
+        tables(spec, str(tmp_path))
+    with pytest.raises(TaskError, match="is one file, but the split 'train' is needed too"):
+        tables(spec, str(tmp_path / "algebra.jsonl"), train=True)
+
+
+@pytest.mark.parametrize("data", ["/no/such/folder", "nosuch://x/y", "file:///no/such/file.jsonl"])
+def test_a_place_that_is_not_there_is_named(data: str) -> None:
+    with pytest.raises(TaskError, match=r"does not exist|cannot be opened"):
+        tables(find_task("math500"), data)
+
+
+def test_a_uri_and_a_path_hold_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "f.json"
+    path.write_text(json.dumps([{"problem": "p", "answer": "1"}]))
+    spec = find_task("math500")
+    by_path, by_uri = tables(spec, str(path)), tables(spec, f"file://{path}")
+    assert by_path["test"].rows == by_uri["test"].rows
+    assert digests(by_path) == digests(by_uri)
+
+
+def test_a_changed_file_is_read_again_and_no_longer_what_was_planned(tmp_path: Path) -> None:
+    path, spec = tmp_path / "f.jsonl", find_task("math500")
+    path.write_text(line(problem="p", answer="1"))
+    planned = digests(tables(spec, str(path)))
+    path.write_text(line(problem="p", answer="22"))
+    assert digests(tables(spec, str(path))) != planned
+    with pytest.raises(TaskError, match="not those that the plan was made with"):
+        load(spec, str(path)).check_source(planned)
+
+
+def test_a_field_that_only_lm_eval_can_miss_is_named(tmp_path: Path) -> None:
+    task, rows = tmp_path / "t.yaml", tmp_path / "rows.jsonl"
+    task.write_text(
+        "task: t\ntest_split: test\noutput_type: generate_until\n"
+        "doc_to_text: '{{stem if stem is defined else other}}'\ndoc_to_target: '{{answer}}'\n"
+    )
+    rows.write_text(line(answer="1"))
+    with pytest.raises(TaskError, match=r"rows.jsonl has no field that t.yaml uses: 'other' is undefined"):
+        load(find_task(str(task)), str(rows))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("task: [", "not readable as YAML"),
+        ("- 1", "is a mapping"),
+        ("task: t\n", "test_split is missing"),
+        ("task: t\ntest_split: test\ndoc_to_text: '{{'\n", "doc_to_text is not a Jinja template"),
+        ("include: absent.yaml\n", "absent.yaml: cannot be read"),
+        ("task: t\ntest_split: test\noutput_type: loglikelihood\n", "not 'generate_until'"),
+    ],
+)
+def test_a_task_yaml_that_will_not_do(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "task.yaml"
+    path.write_text(text)
+    with pytest.raises(TaskError, match=message) as error:
+        find_task(str(path))
+    assert "\n" not in str(error.value)
+
+
+def test_a_split_that_the_data_set_lacks_is_named(tmp_path: Path) -> None:
+    (tmp_path / "rows.json").write_text(line(q="1", a="2"))
+    task = tmp_path / "task.yaml"
+    task.write_text(
+        "task: t\ndataset_path: json\ndataset_kwargs: {data_files: {dev: rows.json}}\n".replace(
+            "rows.json", str(tmp_path / "rows.json")
+        )
+        + "test_split: test\noutput_type: generate_until\ndoc_to_text: '{{q}}'\ndoc_to_target: '{{a}}'\n"
+    )
+    with pytest.raises(TaskError, match=r"has no split 'test' \(there: dev\)"):
+        load(find_task(str(task)))
+
+
+def test_an_unreachable_hub_says_how_to_give_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    message = (
+        r"data set 'SaylorTwift/bbh' could not be reached \(.*\); give local files with data: \{bbh/snarks: PATH\}"
+    )
+    with pytest.raises(TaskError, match=message):
+        check_reachable([find_task("tiny/word_sorting"), find_task("bbh/snarks")])
+    (tmp_path / "SaylorTwift___bbh").mkdir()
+    check_reachable([find_task("bbh/snarks")])
+
+
+def test_the_loader_says_the_same_offline() -> None:
+    code = (
+        "from capgap_ray.catalog.tasks import find_task; from capgap_ray.tasks import load\n"
+        "try: load(find_task('math500'))\nexcept ValueError as error: print(error)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"HF_HUB_OFFLINE": "1", "PATH": "/usr/bin", "HF_HOME": "/nonexistent"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "data set 'HuggingFaceH4/MATH-500' could not be reached" in done.stdout
+    assert done.stdout.strip().endswith("give local files with data: {math500: PATH}")
+
+
+def test_published_rationales_come_from_files_too(tmp_path: Path) -> None:
+    (tmp_path / "train.jsonl").write_text(line(problem="p", solution="long thought", answer="1"))
+    for name in PUBLISHED:
+        (only,) = published_rationales(name, str(tmp_path))
+        assert (only.messages[0].content, only.completion) == ("p", "long thought")
+        assert only.teacher == PUBLISHED[name].teacher
+    with pytest.raises(TaskError, match="'medium' is unknown; known: short, long"):
+        published_rationales("medium")
