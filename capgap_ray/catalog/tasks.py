@@ -169,6 +169,8 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], list[Path]]:
 
 def _declared(name: str, path: Path, known: Mapping[str, Any]) -> TaskSpec:
     tree, _ = read_yaml(path)
+    if "class" in tree:
+        raise TaskError(f"task {name!r} is Python code in lm-eval, not a declaration; give an lm-eval YAML file")
     if tree.get("output_type", "generate_until") != "generate_until":
         raise TaskError(f"task {name!r}: output_type is {tree['output_type']!r}, not 'generate_until'")
     if tree.get("unsafe_code"):

@@ -72,6 +72,7 @@ def test_the_shipped_stop_list_of_bbh_is_declared() -> None:
         ("qqqq", "known:"),
         ("lm-eval/no_such_task_at_all", "unknown to the installed lm-eval"),
         ("lm-eval/humaneval", "runs code that a model wrote"),
+        ("lm-eval/squad_completion", "is Python code in lm-eval"),
         ("lm-eval/arc_easy", "output_type is 'multiple_choice', not 'generate_until'"),
         ("absent.yaml", "does not exist"),
     ],
