@@ -9,15 +9,23 @@ Everything runs in time linear in the text, and model text is only ever compared
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Literal
 
+from capgap_ray.core import maths
+from capgap_ray.core.extraction import after_thinking, maths_answer, number_answer
+from capgap_ray.core.maths import Verdict
 from capgap_ray.records import FinishReason, Outcome
 
-AnswerKind = Literal["option", "boolean", "brackets", "words", "text"]
+AnswerKind = Literal["option", "boolean", "brackets", "words", "text", "maths", "number"]
 """`option`: a letter such as `(B)`. `boolean`: one of two words such as `yes`. `brackets`: a sequence of
-brackets. `words`: words in order. `text`: anything else, numbers included."""
+brackets. `words`: words in order. `maths`: an answer in LaTeX or plain maths. `number`: the result of a word
+problem. `text`: anything else, plain numbers included."""
+
+Prover = Callable[[str, str], Verdict]
+"""Decides (gold, answer) pairs of maths that the rules cannot read: `capgap_ray.equivalence.MathVerify`."""
 
 LONGEST_ANSWER = 2_000
 """Characters. A longer line is not an answer but a run-on text: nothing is extracted from it."""
@@ -25,19 +33,65 @@ LONGEST_ANSWER = 2_000
 _BOOLEANS = ({"true", "false"}, {"yes", "no"}, {"valid", "invalid"})
 _ALL_BOOLEANS = set().union(*_BOOLEANS)
 _STATEMENT = re.compile(
-    r"\bthe (?:final |correct |right )?answer is\b|^[*_#> ]{0,6}(?:final )?answer[*_ ]{0,3}:",
+    r"\b(?:the|my|our|final|correct|right|best)[ *_]{1,3}(?:final |correct |right |best )?(?:answer|option|choice)"
+    r"(?: (?:to (?:the|this) (?:question|problem)|here))?[*_]{0,3} is\b"
+    r"|^[*_#> ]{0,6}(?:the )?(?:final |correct )?(?:answer|result)[*_ ]{0,3}:",
     re.IGNORECASE | re.MULTILINE,
+)
+_SORTED = re.compile(
+    r"\b(?:sorted|alphabetical(?:ly)?|final)(?: (?:list|words|order|sequence|version|result))*(?: (?:of (?:the )?words))?"
+    r"(?: (?:is|are|gives?|we get|becomes))?[*_]{0,3}:",
+    re.IGNORECASE,
+)
+_CONCLUSION = re.compile(r"(?:therefore|thus|hence|so|in conclusion|consequently|finally|as a result)\b", re.IGNORECASE)
+_UNSURE = re.compile(
+    r"\b(?:not|cannot|can't|unable|unsure|unclear|maybe|perhaps|might|could|either|neither|if|whether|\w+n['’]t)\b",
+    re.I,
+)
+_UNSURE_BEFORE = re.compile(
+    r"\b(?:if|whether|suppose|assum\w+|not|don'?t|cannot|can'?t|unsure|maybe|perhaps|might|unless)\b[^.!?\n]*$",
+    re.IGNORECASE,
 )
 _BRACES = re.compile(r"\\(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
 _SPACE = "".join(char for char in map(chr, range(0x3001)) if char.isspace())
 _MARKUP = _SPACE + "*_`$\"'“”‘’"
-_SENTENCE_END = re.compile(r"[.!?;][*_`$\"']{0,4}(?:\s|$)")
+_SENTENCE_END = re.compile(r"[.!?;][*_`$\"'\\)\]]{0,4}(?:\s|$)")
 _BRACKET_RUN = re.compile(r"[\[\](){}<>\s,\\*_`$\"']*")
 _HEDGE = re.compile(r"\b(?:or|and|not|nor|either|neither|maybe|perhaps|possibly|both|but)\b", re.IGNORECASE)
 
 
-def kind_of(target: str, choices: Sequence[str]) -> AnswerKind:
+_KIND_OF_TASK: dict[str, AnswerKind] = {
+    **dict.fromkeys(
+        (
+            "boolean_expressions",
+            "causal_judgement",
+            "formal_fallacies",
+            "navigate",
+            "sports_understanding",
+            "web_of_lies",
+        ),
+        "boolean",
+    ),
+    "dyck_languages": "brackets",
+    "word_sorting": "words",
+    "object_counting": "text",
+    "multistep_arithmetic_two": "text",
+}
+
+
+def kind_of_task(task: str) -> AnswerKind | None:
+    """Return how the answers of a BBH task are read, or None for tasks with other or unknown answers."""
+    return _KIND_OF_TASK.get(task.rpartition("/")[2].removeprefix("bbh_cot_fewshot_"))
+
+
+def kind_of(
+    target: str, choices: Sequence[str], family: Literal["bbh", "gsm8k", "maths", "other"] = "other"
+) -> AnswerKind:
     """Return how answers with this gold target are read; `choices` are the option texts, or empty."""
+    if family == "maths":
+        return "maths"
+    if family == "gsm8k":
+        return "number"
     target = target.strip()
     if re.fullmatch(r"\([A-Z]\)", target) or (choices and re.fullmatch(r"[A-Z]", target)):
         return "option"
@@ -58,10 +112,14 @@ def extract(text: str, kind: AnswerKind) -> str | None:
     its sentence or line. For options a last line that is only "(B)" counts too. Thinking is skipped: only
     what follows the last `</think>` counts, and nothing does while a `<think>` is still open.
     """
-    _, closed, rest = text.rpartition("</think>")
-    text = rest if closed else text
-    if "<think>" in text:
+    if kind == "maths":
+        return maths_answer(text)
+    if kind == "number":
+        return number_answer(text)
+    rest = after_thinking(text)
+    if rest is None:
         return None
+    text = rest
     found = [_last_statement(text, kind), _last_box(text, kind)]
     for _, answer in sorted((f for f in found if f is not None), reverse=True):
         if answer:
@@ -70,7 +128,66 @@ def extract(text: str, kind: AnswerKind) -> str | None:
         last_line = text.rstrip().rpartition("\n")[2][: LONGEST_ANSWER + 1].strip(_MARKUP + ".")
         if re.fullmatch(r"\([A-Z]\)", last_line):
             return last_line
+    return _concluded(text, kind)
+
+
+def _concluded(text: str, kind: AnswerKind) -> str | None:
+    """Return what a last sentence concludes in so many words: one option letter, one boolean, sorted words."""
+    lines = [line for line in text[-2 * LONGEST_ANSWER :].splitlines() if line.strip(_MARKUP)]
+    if not lines:
+        return None
+    if kind == "words":
+        return _listed(text)
+    sentences = [part for part in re.split(r"(?<=[.!?])\s+", lines[-1].strip(_MARKUP)) if part]
+    last = sentences[-1] if sentences else ""
+    if not last or last.endswith("?") or _UNSURE.search(last):
+        return None
+    if kind == "boolean":
+        alone = last.strip(_MARKUP + ".!")
+        if alone.casefold() in _ALL_BOOLEANS:
+            return alone
+        found = re.findall(r"\b(?:true|false|yes|no|valid|invalid)\b", last, re.IGNORECASE)
+        if _CONCLUSION.match(last) and len(found) == 1 and not _HEDGE.search(last):
+            return str(found[0])
+    if kind == "option":
+        found = re.findall(r"\(([A-Z])\)", last) or re.findall(r"\b[Oo]ption ([A-Z])\b", last)
+        if (
+            len(found) == 1
+            and not _HEDGE.search(last)
+            and (_CONCLUSION.match(last) or re.match(r"(?:option )?\(?[A-Z]\)", last, re.I))
+        ):
+            return f"({found[0]})"
+    if kind == "text" and re.search(r"[0-9]", last):
+        return number_answer(text[-2 * LONGEST_ANSWER :])
     return None
+
+
+def _listed(text: str) -> str | None:
+    """Return the words after "sorted list:" or "in alphabetical order:", on one line or one a line."""
+    found = list(_SORTED.finditer(text[-2 * LONGEST_ANSWER :]))
+    if not found:
+        return None
+    return _word_lines(text[-2 * LONGEST_ANSWER :][found[-1].end() :]) or None
+
+
+def _word_lines(after: str) -> str:
+    """Return the words of the first line, or of the numbered or bulleted lines that follow an empty one."""
+    first, _, rest = after.lstrip(" \t*_:`").partition("\n")
+    if first.strip(_MARKUP):
+        return _bare(first, "words")
+    words = []
+    for line in rest.splitlines():
+        if not line.strip():
+            if words:
+                break
+            continue
+        if entry := re.fullmatch(r"\s*(?:[0-9]{1,3}[.)]|[-*•])\s+([^\s].{0,60}?)\s*", line):
+            words.append(_bare(entry[1], "words"))
+        else:
+            if not words:
+                return _bare(line, "words") if len(line) <= LONGEST_ANSWER else ""
+            break
+    return " ".join(words)
 
 
 def equal(answer: str, target: str, kind: AnswerKind, choices: Sequence[str]) -> bool:
@@ -94,33 +211,83 @@ def equal(answer: str, target: str, kind: AnswerKind, choices: Sequence[str]) ->
         # Commas are what some models put between brackets; any other character is left to differ.
         return re.sub(r"[\s,\\]", "", answer) == re.sub(r"\s", "", target)
     if kind == "words":
-        return re.split(r"[\s,]+", answer.casefold()) == re.split(r"[\s,]+", target.casefold())
-    return _text_form(answer) == _text_form(target)
+        answer = re.sub(r"\s*(?:^|[\n ])[0-9]{1,3}[.)]\s+|[\[\]'\"]|\s[-•]\s|\s?(?:->|→|<|≤)\s?", " ", answer).strip()
+        return re.split(r"[\s,;]+", answer.casefold()) == re.split(r"[\s,]+", target.casefold())
+    if _text_form(answer) == _text_form(target):
+        return True
+    return maths.plain_number(target) is not None and maths.compare(target, answer).equal is True
 
 
-def outcome(text: str, finish_reason: FinishReason, target: str, choices: Sequence[str]) -> tuple[str | None, Outcome]:
+def compare(answer: str, target: str, kind: AnswerKind, choices: Sequence[str], prove: Prover | None = None) -> Verdict:
+    """Return whether an extracted answer is the gold target, and which rule decided.
+
+    `prove` is asked about maths that the rules cannot read; without it such pairs stay undecided (None).
+    """
+    if kind in ("maths", "number"):
+        verdict = maths.compare(target, answer)
+        if prove is not None and maths.left_to_prove(verdict, target, answer):
+            return prove(maths.unwrapped(target), maths.unwrapped(answer))
+        return verdict
+    same = equal(answer, target, kind, choices)
+    return Verdict(same, f"{kind} rule")
+
+
+def canonical(answer: str, kind: AnswerKind, choices: Sequence[str] = ()) -> str:
+    """Return an extracted answer in the form that gold answers of its kind have, where it is certain."""
+    if kind == "option" and (letter := _option_letter(_bare(answer, kind), choices)):
+        return f"({letter})"
+    if kind == "boolean" and (word := _boolean(_bare(answer, kind))):
+        return next((found for found in re.findall(r"\w+", answer) if found.casefold() == word), answer)
+    if kind == "brackets":
+        run = re.sub(r"[\s,\\]", "", _bare(answer, kind))
+        return " ".join(run) if re.fullmatch(r"[\[\](){}<>]+", run) else answer
+    if kind == "words":
+        return " ".join(word for word in re.split(r"[\s,]+", answer) if word)
+    return answer
+
+
+def outcome(
+    text: str,
+    finish_reason: FinishReason,
+    target: str,
+    choices: Sequence[str],
+    family: Literal["bbh", "gsm8k", "maths", "other"] = "other",
+    prove: Prover | None = None,
+) -> tuple[str | None, Outcome]:
     """Return (extracted answer, outcome) of one completion.
 
     A text cut at the token limit is `truncated` and has no answer, whatever it said on the way.
     """
     if finish_reason == "length":
         return None, "truncated"
-    kind = kind_of(target, choices)
+    kind = kind_of(target, choices, family)
     answer = extract(text, kind)
     if answer is None:
         return None, "unparsable"
-    return answer, "right" if equal(answer, target, kind, choices) else "wrong"
+    verdict = compare(answer, target, kind, choices, prove)
+    if verdict.equal is None:
+        return answer, "unparsable"
+    return answer, "right" if verdict.equal else "wrong"
 
 
 def _last_statement(text: str, kind: AnswerKind) -> tuple[int, str] | None:
     match = None
-    for match in _STATEMENT.finditer(text):  # noqa: B007  the last match is what the loop is for
-        pass
+    for found in reversed(deque(_STATEMENT.finditer(text), maxlen=20)):
+        if not _UNSURE_BEFORE.search(text[max(0, found.start() - 60) : found.start()]):
+            match = found
+            break
     if match is None:
         return None
+    if kind == "words":
+        return match.start(), _word_statement(text[match.end() : match.end() + 2 * LONGEST_ANSWER])
     # One character more than an answer may have, so that `extract` can tell a run-on line.
     window = text[match.end() : match.end() + 2 * LONGEST_ANSWER].lstrip(_MARKUP + ":")
     return match.start(), _stated(window.partition("\n")[0], kind)
+
+
+def _word_statement(after: str) -> str:
+    after = after.lstrip(" \t*_:`$")
+    return _word_lines(after) if after.startswith("\n") else _stated(after.lstrip(_MARKUP).partition("\n")[0], "words")
 
 
 def _stated(line: str, kind: AnswerKind) -> str:
@@ -130,6 +297,8 @@ def _stated(line: str, kind: AnswerKind) -> str:
         if run and (brackets := _bare(run[0], kind)):
             return brackets
     end = _SENTENCE_END.search(line)
+    if end and end[0].startswith("?"):
+        return ""
     return _bare(line[: end.start()] if end else line, kind)
 
 

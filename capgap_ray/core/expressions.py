@@ -50,23 +50,33 @@ class Token(NamedTuple):
     """Whether white space stands before it."""
 
 
+def _split(words: str) -> list[str]:
+    return words.split()
+
+
 FUNCTIONS = frozenset(
-    "sin cos tan cot sec csc arcsin arccos arctan asin acos atan sinh cosh tanh ln log lg exp sqrt cbrt abs "
-    "floor ceil".split()
+    _split(
+        "sin cos tan cot sec csc arcsin arccos arctan asin acos atan sinh cosh tanh ln log lg exp sqrt cbrt abs "
+        "floor ceil"
+    )
 )
 GREEK = frozenset(
-    "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi rho sigma tau "
-    "upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Sigma Phi Psi Omega ell mho".split()
+    _split(
+        "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi rho sigma tau "
+        "upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Sigma Phi Psi Omega ell mho"
+    )
 )
 NUMBER_WORDS = {
     word: value
     for value, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-        "seventeen eighteen nineteen twenty".split()
+        _split(
+            "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
+            "seventeen eighteen nineteen twenty"
+        )
     )
 }
 _SHORT_WORDS = frozenset(
-    "the not is no yes of for all are odd red one two six ten off non any few men day days".split()
+    _split("the not is no yes of for all are odd red one two six ten off non any few men day days")
 )
 _UNITS = {
     "degree": "degree degrees deg degs",
@@ -104,10 +114,12 @@ _UNITS = {
 }
 UNIT_OF = {word: unit for unit, words in _UNITS.items() for word in words.split()}
 _NO_UNIT = frozenset(
-    "or and not nor either neither maybe perhaps possibly both but about approximately approx roughly around nearly "
-    "almost million billion trillion thousand hundred dozen half times over more less than least most plus minus "
-    "unknown undefined if when mod modulo remainder base where with to between greater fewer except only any all "
-    "dozens hundreds thousands millions billions squared cubed each none zero negative positive".split()
+    _split(
+        "or and not nor either neither maybe perhaps possibly both but about approximately approx roughly around nearly "
+        "almost million billion trillion thousand hundred dozen half times over more less than least most plus minus "
+        "unknown undefined if when mod modulo remainder base where with to between greater fewer except only any all "
+        "dozens hundreds thousands millions billions squared cubed each none zero negative positive"
+    )
 ) - {"squared", "cubed", "each"}
 _CURRENCY = {"$": "dollar", "€": "euro", "£": "pound sterling"}
 
@@ -241,7 +253,7 @@ def _word(word: str, spaced: bool, following: str) -> list[Token]:
         return [Token("cmd", "\\infty", spaced)]
     if lower == "pi":
         return [Token("cmd", "\\pi", spaced)]
-    if lower == "union" or word == "U" and spaced and following in " ":
+    if lower == "union" or (word == "U" and spaced and following == " "):
         return [Token("cmd", "\\cup", spaced)]
     if word in GREEK and len(word) > 2:
         return [Token("cmd", "\\" + word, spaced)]
@@ -636,11 +648,7 @@ class Reader:
                     raise Unreadable("a number beside an improper fraction")
                 return ("num", value[1] + top[1] / bottom[1])
             self._at = start
-            self._tokens_restored(start)
         return value
-
-    def _tokens_restored(self, start: int) -> None:
-        """`\\frac12` splits a token while it is read; only whole numbers are split, and those were accepted."""
 
     def _base(self) -> int:
         braced = self._take("{")

@@ -25,14 +25,16 @@ _STATED = re.compile(
     r"(?:is\b|are\b|=|:|equals\b|will be\b|would be\b|comes (?:out )?to\b)|####)[ *_:]*",
     re.IGNORECASE,
 )
-_JOINED = re.compile(r"[\s$.]*(?:,|;|\band\b|\bor\b|\\text\{\s?(?:and|or)\s?\}|\\quad|\\qquad|,\s*and\b)[\s$]*(?:[a-zA-Z]\s*=\s*)?")
+_JOINED = re.compile(
+    r"[\s$.]*(?:,|;|\band\b|\bor\b|\\text\{\s?(?:and|or)\s?\}|\\quad|\\qquad|,\s*and\b)[\s$]*(?:[a-zA-Z]\s*=\s*)?"
+)
 _UNSURE_BEFORE = re.compile(
     r"\b(?:if|whether|suppose|assum\w+|don'?t|not|unless|cannot|can'?t|isn'?t|wonder|guess\w*|might|maybe|perhaps|could|"
     r"probably|unlikely|possibl[ey]|former|incorrect|wrong|intermediate|partial|check|an)\b[^.!?\n]*$",
     re.IGNORECASE,
 )
 _UNSURE = re.compile(
-    r"\b(?:maybe|perhaps|might|could|probably|possibly|unsure|not|cannot|can'?t|don'?t|doesn'?t|unable|unknown|unclear|either|"
+    r"\b(?:maybe|perhaps|might|could|probably|possibly|unsure|not|cannot|\w+n['’]t|unable|unknown|unclear|either|"
     r"neither|guess|roughly|about|approximately|around|nearly|almost|between|impossible|undetermined|insufficient|depends)\b",
     re.IGNORECASE,
 )
@@ -41,13 +43,19 @@ _CONCLUSION = re.compile(
     r"this gives|we (?:get|have|find|conclude|obtain)|which gives|that (?:means|gives)|it follows that)\b[\s,:]*",
     re.IGNORECASE,
 )
-_CHECK = re.compile(r"[*_#\s>-]*(?:let'?s |let us |to |we can |quick |double[- ]?)*(?:check|verif|sanity|confirm|proof|note)", re.IGNORECASE)
+_CHECK = re.compile(
+    r"[*_#\s>-]*(?:let'?s |let us |to |we can |quick |double[- ]?)*(?:check|verif|sanity|confirm|proof|note)",
+    re.IGNORECASE,
+)
 _NUMBER = re.compile(
     r"(?<![\w.])[-−+]?\s?(?:\\?[$€£])?\s?-?(?:[0-9]{1,3}(?:(?:,|\{,\})[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?(?:\s?/\s?[0-9]+)?(?![\w])(?:\s?\\?%)?"
 )
 _SENTENCES = re.compile(r"(?<=[.!?])[*_`\"')\]]*\s+|\n+")
 _SENTENCE_STOP = re.compile(r"[.!?;](?=[*_`$\"')\]]{0,4}(?:\s|$))")
-_REASON = re.compile(r",?\s+(?:because|since|as|which|where|so|when|for|after|given|meaning|I hope|and (?:we|I|this|that|it)|in total)\b", re.IGNORECASE)
+_REASON = re.compile(
+    r",?\s+(?:because|since|as|which|where|so|when|for|after|given|meaning|I hope|and (?:we|I|this|that|it)|in total)\b",
+    re.IGNORECASE,
+)
 _MARKUP = " \t\r\n*_`>:"
 
 
@@ -131,11 +139,15 @@ def _complete_boxes(text: str) -> list[tuple[int, int, str]]:
                 continue
             box = (start, close + 1, unwrapped(text[at + 1 : close]))
         else:
-            bare = re.compile(r"(-?[0-9][0-9,]*(?:\.[0-9]+)?|\\[dt]?frac\s?(?:\{[^{}]*\}|[0-9])(?:\{[^{}]*\}|[0-9]))(?![\w{])").match(text, at)
+            bare = re.compile(
+                r"(-?[0-9][0-9,]*(?:\.[0-9]+)?|\\[dt]?frac\s?(?:\{[^{}]*\}|[0-9])(?:\{[^{}]*\}|[0-9]))(?![\w{])"
+            ).match(text, at)
             if bare is None:
                 continue
             box = (start, bare.end(), bare[1].rstrip(","))
-        if not box[2] or not re.search(r"\w|[\])}>]", re.sub(r"\\(?:text\w*|quad|,|;|!|ldots|dots|square)(?![a-zA-Z])", "", box[2])):
+        if not box[2] or not re.search(
+            r"\w|[\])}>]", re.sub(r"\\(?:text\w*|quad|,|;|!|ldots|dots|square)(?![a-zA-Z])", "", box[2])
+        ):
             continue
         if _placeholder(box[2]):
             continue
@@ -206,7 +218,12 @@ def _maths_statement(after: str) -> str | None:
         if _reads(piece) and not re.match(r"[\s,]*(?:or|and|to|\$)\b", after_span):
             return piece
     if words := re.fullmatch(r"(?:\\text\{)?\(?([A-Za-z][A-Za-z' -]{0,40})\)?\}?", unwrapped(sentence.strip(_MARKUP))):
-        if len(words[1].split()) <= 3 and not _UNSURE.search(words[1]) and words[1][0].isupper() and "I " not in words[1]:
+        if (
+            len(words[1].split()) <= 3
+            and not _UNSURE.search(words[1])
+            and words[1][0].isupper()
+            and "I " not in words[1]
+        ):
             return words[0]
     return None
 
@@ -289,7 +306,9 @@ def _number_in(claim: str) -> str | None:
     numbers = [match[0] for match in _NUMBER.finditer(claim)]
     if not numbers or re.search(r"[0-9]\s*(?:or|to|and|-|–)\s*\$?[0-9]", claim):
         return None
-    if len(numbers) > 1 and not re.match(r"[^0-9]{0,40}[0-9.,]+\s*[a-z ]+\b(?:per|for|in|every|each|at|out of|on|by)\b", claim):
+    if len(numbers) > 1 and not re.match(
+        r"[^0-9]{0,40}[0-9.,]+\s*[a-z ]+\b(?:per|for|in|every|each|at|out of|on|by)\b", claim
+    ):
         return None
     return re.sub(r"[\\$€£\s]", "", numbers[0]).replace("−", "-").rstrip("%").lstrip("+")
 
@@ -298,7 +317,12 @@ def _number_conclusion(text: str) -> str | None:
     tail = text[-_TAIL:].strip()
     if not tail:
         return None
-    if len(text) < 60 and "\n" not in tail and (bare := rational(tail.strip(_MARKUP + "$. "))) is not None and bare is not None:
+    if (
+        len(text) < 60
+        and "\n" not in tail
+        and (bare := rational(tail.strip(_MARKUP + "$. "))) is not None
+        and bare is not None
+    ):
         return tail.strip(_MARKUP + "$. ")
     sentence = _last_sentence(tail)
     if sentence is None or _UNSURE.search(sentence) or sentence.endswith((":", ",", "=", "+", "-", "*", "\\")):

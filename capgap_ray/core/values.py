@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-import mpmath
+import mpmath  # type: ignore[import-untyped]
 
 from capgap_ray.core.expressions import Node
 
@@ -180,7 +180,7 @@ def _size(node: Node) -> float:
         return len(str(node[1].numerator)) + len(str(node[1].denominator))
     if kind == "pow":
         power = exact(node[2])
-        grown = float(min(abs(power), 10**6)) if power is not None else 1.0
+        grown = min(float(min(abs(power), Fraction(10**6))), 1e6) if power is not None else 1.0
         return _size(node[1]) * max(1.0, grown) + _size(node[2])
     if kind == "fn" and node[1] == "factorial":
         return 2.0 + _size(node[2]) * 2
