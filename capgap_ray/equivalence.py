@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 from capgap_ray.core.maths import Verdict
@@ -117,7 +118,7 @@ def _decide(gold: str, answer: str) -> bool | str:
 
 def _not_chopped(one: Any, other: Any) -> bool:
     """Return whether two closed values agree in their leading digits, and not merely in being small."""
-    import sympy
+    import sympy  # type: ignore[import-untyped]
 
     if not (isinstance(one, sympy.Expr) and isinstance(other, sympy.Expr)):
         return True
@@ -129,7 +130,8 @@ def _not_chopped(one: Any, other: Any) -> bool:
 
 def _work(requests: int, replies: int) -> None:
     """The worker: one pair at a time until its pipe closes."""
-    pages = int(open("/proc/self/statm").read().split()[0]) if os.path.exists("/proc/self/statm") else 0
+    sizes = Path("/proc/self/statm")
+    pages = int(sizes.read_text().split()[0]) if sizes.exists() else 0  # elsewhere than on Linux no limit is set
     limit = pages * os.sysconf("SC_PAGE_SIZE") + _WORKER_BYTES
     if pages:
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

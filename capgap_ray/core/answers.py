@@ -17,6 +17,7 @@ from typing import Literal
 from capgap_ray.core import maths
 from capgap_ray.core.extraction import after_thinking, maths_answer, number_answer
 from capgap_ray.core.maths import Verdict
+from capgap_ray.core.task_spec import Family
 from capgap_ray.records import FinishReason, Outcome
 
 AnswerKind = Literal["option", "boolean", "brackets", "words", "text", "maths", "number"]
@@ -39,8 +40,8 @@ _STATEMENT = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _SORTED = re.compile(
-    r"\b(?:sorted|alphabetical(?:ly)?|final)(?: (?:list|words|order|sequence|version|result))*(?: (?:of (?:the )?words))?"
-    r"(?: (?:is|are|gives?|we get|becomes))?[*_]{0,3}:",
+    r"\b(?:sorted|alphabetical(?:ly)?|final)(?: (?:list|words|order|sequence|version|result))*"
+    r"(?: (?:of (?:the )?words))?(?: (?:is|are|gives?|we get|becomes))?[*_]{0,3}:",
     re.IGNORECASE,
 )
 _CONCLUSION = re.compile(r"(?:therefore|thus|hence|so|in conclusion|consequently|finally|as a result)\b", re.IGNORECASE)
@@ -84,9 +85,7 @@ def kind_of_task(task: str) -> AnswerKind | None:
     return _KIND_OF_TASK.get(task.rpartition("/")[2].removeprefix("bbh_cot_fewshot_"))
 
 
-def kind_of(
-    target: str, choices: Sequence[str], family: Literal["bbh", "gsm8k", "maths", "other"] = "other"
-) -> AnswerKind:
+def kind_of(target: str, choices: Sequence[str], family: Family = "other") -> AnswerKind:
     """Return how answers with this gold target are read; `choices` are the option texts, or empty."""
     if family == "maths":
         return "maths"
@@ -175,7 +174,7 @@ def _word_lines(after: str) -> str:
     first, _, rest = after.lstrip(" \t*_:`").partition("\n")
     if first.strip(_MARKUP):
         return _bare(first, "words")
-    words = []
+    words: list[str] = []
     for line in rest.splitlines():
         if not line.strip():
             if words:
@@ -251,7 +250,7 @@ def outcome(
     finish_reason: FinishReason,
     target: str,
     choices: Sequence[str],
-    family: Literal["bbh", "gsm8k", "maths", "other"] = "other",
+    family: Family = "other",
     prove: Prover | None = None,
 ) -> tuple[str | None, Outcome]:
     """Return (extracted answer, outcome) of one completion.

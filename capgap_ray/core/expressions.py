@@ -15,22 +15,28 @@ A tree is a `Node`, a tuple whose first part is its kind:
 from __future__ import annotations
 
 import re
-import unicodedata
 from fractions import Fraction
 from typing import Any, NamedTuple, TypeAlias
 
+from capgap_ray.core.notation import (
+    CURRENCY,
+    FUNCTIONS,
+    GREEK,
+    NO_UNIT,
+    NUMBER_WORDS,
+    UNIT_OF,
+    Token,
+    Unreadable,
+    prepared,
+    tokens,
+)
+
 Node: TypeAlias = tuple[Any, ...]
 
-LONGEST_MATHS = 2_000
-"""Characters; longer text is not read."""
 DEEPEST = 40
 """Nested brackets, fractions, roots and exponents."""
 LONGEST_NUMBER = 600
 """Digits of one literal."""
-
-
-class Unreadable(ValueError):
-    """The text is not an expression that this reader knows for certain."""
 
 
 class Item(NamedTuple):
@@ -41,131 +47,10 @@ class Item(NamedTuple):
     label: str = ""
 
 
-class Token(NamedTuple):
-    """A piece of the text. Kinds: num, cmd, sym, text, op."""
-
-    kind: str
-    text: str
-    spaced: bool
-    """Whether white space stands before it."""
-
-
-def _split(words: str) -> list[str]:
-    return words.split()
-
-
-FUNCTIONS = frozenset(
-    _split(
-        "sin cos tan cot sec csc arcsin arccos arctan asin acos atan sinh cosh tanh ln log lg exp sqrt cbrt abs "
-        "floor ceil"
-    )
-)
-GREEK = frozenset(
-    _split(
-        "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi rho sigma tau "
-        "upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Sigma Phi Psi Omega ell mho"
-    )
-)
-NUMBER_WORDS = {
-    word: value
-    for value, word in enumerate(
-        _split(
-            "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-            "seventeen eighteen nineteen twenty"
-        )
-    )
-}
-_SHORT_WORDS = frozenset(
-    _split("the not is no yes of for all are odd red one two six ten off non any few men day days")
-)
-_UNITS = {
-    "degree": "degree degrees deg degs",
-    "percent": "percent percentage pct",
-    "dollar": "dollar dollars usd buck bucks",
-    "cent": "cent cents",
-    "euro": "euro euros eur",
-    "pound sterling": "gbp",
-    "cm": "cm cms centimeter centimeters centimetre centimetres",
-    "mm": "mm millimeter millimeters millimetre millimetres",
-    "km": "km kms kilometer kilometers kilometre kilometres",
-    "m": "m meter meters metre metres",
-    "inch": "in inch inches",
-    "foot": "ft foot feet",
-    "yard": "yd yard yards",
-    "mile": "mi mile miles",
-    "second": "s sec secs second seconds",
-    "minute": "min mins minute minutes",
-    "hour": "h hr hrs hour hours",
-    "day": "day days",
-    "week": "week weeks",
-    "month": "month months",
-    "year": "yr yrs year years",
-    "g": "g gram grams gm",
-    "kg": "kg kgs kilogram kilograms",
-    "pound": "lb lbs pound pounds",
-    "ounce": "oz ounce ounces",
-    "l": "l liter liters litre litres",
-    "ml": "ml milliliter milliliters millilitre millilitres",
-    "gallon": "gal gallon gallons",
-    "mile per hour": "mph",
-    "km per hour": "kmh kph kmph",
-    "unit": "unit units",
-    "radian": "rad rads radian radians",
-}
-UNIT_OF = {word: unit for unit, words in _UNITS.items() for word in words.split()}
-_NO_UNIT = frozenset(
-    _split(
-        "or and not nor either neither maybe perhaps possibly both but about approximately approx roughly around nearly "
-        "almost million billion trillion thousand hundred dozen half times over more less than least most plus minus "
-        "unknown undefined if when mod modulo remainder base where with to between greater fewer except only any all "
-        "dozens hundreds thousands millions billions squared cubed each none zero negative positive"
-    )
-) - {"squared", "cubed", "each"}
-_CURRENCY = {"$": "dollar", "€": "euro", "£": "pound sterling"}
-
-_VULGAR = {char: unicodedata.normalize("NFKC", char).replace("⁄", "/") for char in "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒"}
-_UNICODE = {
-    "−": "-", "–": "-", "—": "-", "‐": "-", "‑": "-", "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ", "∙": r"\cdot ",
-    "∗": "*", "÷": "/", "⁄": "/", "∕": "/", "√": r"\sqrt ", "∛": r"\sqrt[3] ", "π": r"\pi ", "∞": r"\infty ", "≤": r"\le ",
-    "⩽": r"\le ", "≥": r"\ge ", "⩾": r"\ge ", "≠": r"\ne ", "∈": r"\in ", "∪": r"\cup ", "∩": r"\cap ", "∖": r"\setminus ",
-    "∅": r"\emptyset ", "°": r"\degree ", "º": r"\degree ", "±": r"\pm ", "∓": r"\mp ", "≈": r"\approx ", "∠": r"\angle ",
-    "⌊": r"\lfloor ", "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil ", "⟨": r"\langle ", "⟩": r"\rangle ", "〈": r"\langle ",
-    "〉": r"\rangle ", "ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}", "…": r"\ldots ", "⋯": r"\ldots ", "∣": "|", "′": "'",
-    "θ": r"\theta ", "α": r"\alpha ", "β": r"\beta ", "γ": r"\gamma ", "δ": r"\delta ", "λ": r"\lambda ", "μ": r"\mu ",
-    "φ": r"\phi ", "ω": r"\omega ", "σ": r"\sigma ", "ρ": r"\rho ", "ε": r"\epsilon ", "τ": r"\tau ", "ψ": r"\psi ",
-    "\u00a0": " ", "\u2009": " ", "\u202f": " ", "\u200b": "", "\u2061": "", "\u2062": " ",
-    "（": "(", "）": ")", "，": ",", "＝": "=", "＋": "+", "：": ":", "％": "%", "。": ".",
-}  # fmt: skip
-_SUPERSCRIPTS = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ⁽⁾", "0123456789+-n()", strict=True))
-_SUBSCRIPTS = dict(zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=True))
-_SUPERSCRIPT = re.compile(f"[{''.join(_SUPERSCRIPTS)}]+")
-_SUBSCRIPT = re.compile(f"[{''.join(_SUBSCRIPTS)}]+")
-_VULGAR_RUN = re.compile(f"[{''.join(_VULGAR)}]")
-
-_SPACING = re.compile(
-    r"(?<!\\)\\(?:displaystyle|textstyle|limits|nolimits|quad|qquad|left|right|[bB]ig{1,2}[lr]?|boldsymbol|mathstrut|,|;|:|!|>| |/)"
-    r"(?![a-zA-Z])|~|\\\n"
-)
-_DEGREE = re.compile(r"\^\s*(?:\{\s*)?\\(?:circ|degree)(?![a-zA-Z])(?:\s*\})?|\\textdegree|\\degree(?![a-zA-Z])")
-_THOUSANDS = re.compile(r"(?<=[0-9])(?:,\\!\s*|\{,\}|\\,|\\!\s*,|,\{\}|\{\\,\})(?=[0-9]{3}(?![0-9]))")
-_TEXT_COMMAND = r"\\(?:text[a-z]*|mbox|hbox|mathrm|mathbf|mathit|mathsf|mathbb|mathcal|mathtt|operatorname|rm|bf)"
-_TOKEN = re.compile(
-    r"(?P<space>\s+)"
-    r"|(?P<rep>[0-9]*\.[0-9]*(?:\\overline|\\bar|\\dot)\s*(?:\{\s*[0-9]+\s*\}|[0-9])|[0-9]*\.[0-9]*\([0-9]+\)(?!\s*[\^_])"
-    r"|[0-9]*\.[0-9]+\s?(?:\.\.\.|\\(?:ldots|dots|cdots|dotsc|dotsb)(?![a-zA-Z])))"
-    r"|(?P<num>(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3}(?![0-9.a-zA-Z]))?|\.[0-9]+"
-    r"(?:[eE][+-]?[0-9]{1,3}(?![0-9.a-zA-Z]))?)"
-    rf"|(?P<text>{_TEXT_COMMAND}\s*\{{[^{{}}]*\}})"
-    r"|(?P<begin>\\(?:begin|end)\s*\{[a-zA-Z]*\*?\})"
-    r"|(?P<cmd>\\(?:[a-zA-Z]+|.))"
-    r"|(?P<word>[A-Za-z]+)"
-    r"|(?P<op>\*\*|<=|>=|!=|==|->|.)",
-    re.DOTALL,
-)
 _RELATIONS = {
-    "=": "=", "==": "=", "<": "<", ">": ">", "<=": "<=", ">=": ">=", "!=": "!=", "\\le": "<=", "\\leq": "<=", "\\leqslant": "<=",
-    "\\ge": ">=", "\\geq": ">=", "\\geqslant": ">=", "\\lt": "<", "\\gt": ">", "\\ne": "!=", "\\neq": "!=", "\\in": "in",
-    "\\equiv": "equiv",
+    "=": "=", "==": "=", "<": "<", ">": ">", "<=": "<=", ">=": ">=", "!=": "!=", "\\le": "<=", "\\leq": "<=",
+    "\\leqslant": "<=", "\\ge": ">=", "\\geq": ">=", "\\geqslant": ">=", "\\lt": "<", "\\gt": ">", "\\ne": "!=",
+    "\\neq": "!=", "\\in": "in", "\\equiv": "equiv",
 }  # fmt: skip
 _OPEN = {"(": "(", "[": "[", "\\langle": "<", "\\lparen": "(", "\\lbrack": "["}
 _CLOSE = {")": ")", "]": "]", "\\rangle": ">", "\\rparen": ")", "\\rbrack": "]"}
@@ -198,94 +83,6 @@ _PRIMARY_COMMANDS = frozenset(
     + ["\\lparen", "\\lbrack", "\\exp", "\\triangle"]
     + ["\\" + name for name in FUNCTIONS | GREEK]
 )
-
-
-def prepared(text: str) -> str:
-    """Return the text with Unicode maths written in LaTeX and without spacing commands; raises Unreadable."""
-    if len(text) > LONGEST_MATHS:
-        raise Unreadable("too long")
-    if not text.isascii():
-        # A vulgar fraction after a digit is a mixed number; the space tells it from `11/2`.
-        text = _VULGAR_RUN.sub(lambda match: " " + _VULGAR[match[0]] + " ", text)
-        text = _SUPERSCRIPT.sub(lambda match: "^{" + "".join(map(_SUPERSCRIPTS.__getitem__, match[0])) + "}", text)
-        text = _SUBSCRIPT.sub(lambda match: "_{" + "".join(map(_SUBSCRIPTS.__getitem__, match[0])) + "}", text)
-        text = "".join(_UNICODE.get(char, char) for char in text)
-    text = text.replace("{,}", ",") if "{,}" in text and not _THOUSANDS.search(text) else text
-    text = _THOUSANDS.sub(",", text)
-    if "\\" in text:
-        text = _DEGREE.sub(r"\\degree ", text)
-        text = _SPACING.sub(" ", text)
-    return text
-
-
-def tokens(text: str, thousands: bool = True) -> list[Token]:
-    """Return the tokens of a prepared text. `thousands`: whether `1,234` is one number."""
-    found: list[Token] = []
-    spaced = False
-    for match in _TOKEN.finditer(text):
-        kind, piece = match.lastgroup or "op", match[0]
-        if kind == "space":
-            spaced = True
-            continue
-        if kind == "num" and not thousands and "," in piece:
-            for index, part in enumerate(piece.split(",")):
-                if index:
-                    found.append(Token("op", ",", False))
-                found.append(Token("num", part, spaced and not index))
-        elif kind == "word":
-            found += _word(piece, spaced, text[match.end() : match.end() + 1])
-        elif kind == "text":
-            command, _, inside = piece.partition("{")
-            found += _quoted(inside[:-1].strip(), command.strip(), spaced)
-        else:
-            found.append(Token(kind, piece, spaced))
-        spaced = False
-    return found
-
-
-def _word(word: str, spaced: bool, following: str) -> list[Token]:
-    lower = word.lower()
-    if lower in ("and", "or"):
-        return [Token("op", ",", spaced)]
-    if lower in FUNCTIONS:
-        return [Token("cmd", "\\" + lower, spaced)]
-    if lower in ("infinity", "infty", "inf", "oo"):
-        return [Token("cmd", "\\infty", spaced)]
-    if lower == "pi":
-        return [Token("cmd", "\\pi", spaced)]
-    if lower == "union" or (word == "U" and spaced and following == " "):
-        return [Token("cmd", "\\cup", spaced)]
-    if word in GREEK and len(word) > 2:
-        return [Token("cmd", "\\" + word, spaced)]
-    if len(word) == 1:
-        return [Token("sym", word, spaced)]
-    if len(word) > 3 or lower in _SHORT_WORDS or lower in UNIT_OF:
-        return [Token("text", word, spaced)]
-    return [Token("sym", letter, spaced and not index) for index, letter in enumerate(word)]
-
-
-def _quoted(inside: str, command: str, spaced: bool) -> list[Token]:
-    if not re.search(r"[A-Za-z]", inside):
-        return tokens(inside) if inside else []
-    if command == "\\mathbb":
-        return [Token("sym", "set of " + inside, spaced)]
-    if len(inside) == 1 and not command.startswith(("\\text", "\\mbox", "\\hbox", "\\mathrm")):
-        return [Token("sym", inside, spaced)]
-    bare = inside.strip(" .,")
-    if bare in ("and", "or", "And", "Or", "and also"):
-        return [Token("op", ",", spaced)]
-    if command == "\\operatorname" and bare in FUNCTIONS:
-        return [Token("cmd", "\\" + bare, spaced)]
-    found: list[Token] = []
-    for piece in re.split(r"\b(and|or)\b", inside):
-        if piece in ("and", "or"):
-            found.append(Token("op", ",", True))
-        elif piece.strip():
-            # Numbers quoted as text are read; everything else stays words.
-            if re.fullmatch(r"[\s,;]*", piece):
-                continue
-            found.append(Token("text", piece.strip(), spaced))
-    return found
 
 
 class Reader:
@@ -355,13 +152,13 @@ class Reader:
     def _item(self) -> Item:
         unit = ""
         if self._peek() in ("$", "\\$", "€", "£") and self._kind() in ("op", "cmd"):
-            unit = _CURRENCY[self._next().text[-1]]
+            unit = CURRENCY[self._next().text[-1]]
         if self._kind() == "text":
             words = self._words()
             if self._peek() in ("=", ":"):
                 self._at += 1
                 inner = self._item()
-                if set(words.lower().split()) & _NO_UNIT:
+                if set(words.lower().split()) & NO_UNIT:
                     raise Unreadable("hedged")
                 return Item(inner.value, inner.unit, inner.label or "text")
             if self._kind() == "end" or self._peek() in (",", ";", ")", "]", "}", "\\}"):
@@ -890,7 +687,7 @@ def unit_name(parts: list[str]) -> str:
     words = [part.lower() for part in parts if part not in (".", ",")]
     if not words:
         return ""
-    if len(words) > 8 or any(word in _NO_UNIT for word in words):
+    if len(words) > 8 or any(word in NO_UNIT for word in words):
         raise Unreadable("not a unit")
     if any(not re.fullmatch(r"[a-z]+|\^[23]|/|[23]", word) for word in words):
         raise Unreadable("not a unit")

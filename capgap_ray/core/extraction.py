@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from capgap_ray.core.expressions import LONGEST_MATHS
 from capgap_ray.core.maths import rational, readings, unwrapped
+from capgap_ray.core.notation import LONGEST_MATHS
 
 _TAIL = 20_000
 """Characters from the end of the text that statements and conclusions are looked for in."""
@@ -39,7 +39,8 @@ _UNSURE = re.compile(
     re.IGNORECASE,
 )
 _CONCLUSION = re.compile(
-    r"(?:therefore|thus|hence|so|consequently|finally|in conclusion|in total|altogether|as a result|accordingly|this means|"
+    r"(?:therefore|thus|hence|so|consequently|finally|in conclusion|in total|altogether|as a result|accordingly|"
+    r"this means|"
     r"this gives|we (?:get|have|find|conclude|obtain)|which gives|that (?:means|gives)|it follows that)\b[\s,:]*",
     re.IGNORECASE,
 )
@@ -53,7 +54,8 @@ _NUMBER = re.compile(
 _SENTENCES = re.compile(r"(?<=[.!?])[*_`\"')\]]*\s+|\n+")
 _SENTENCE_STOP = re.compile(r"[.!?;](?=[*_`$\"')\]]{0,4}(?:\s|$))")
 _REASON = re.compile(
-    r",?\s+(?:because|since|as|which|where|so|when|for|after|given|meaning|I hope|and (?:we|I|this|that|it)|in total)\b",
+    r",?\s+(?:because|since|as|which|where|so|when|for|after|given|meaning|I hope|and (?:we|I|this|that|it)"
+    r"|in total)\b",
     re.IGNORECASE,
 )
 _MARKUP = " \t\r\n*_`>:"
@@ -217,13 +219,10 @@ def _maths_statement(after: str) -> str | None:
         after_span = line.strip()[span.end() : span.end() + 40]
         if _reads(piece) and not re.match(r"[\s,]*(?:or|and|to|\$)\b", after_span):
             return piece
-    if words := re.fullmatch(r"(?:\\text\{)?\(?([A-Za-z][A-Za-z' -]{0,40})\)?\}?", unwrapped(sentence.strip(_MARKUP))):
-        if (
-            len(words[1].split()) <= 3
-            and not _UNSURE.search(words[1])
-            and words[1][0].isupper()
-            and "I " not in words[1]
-        ):
+    words = re.fullmatch(r"(?:\\text\{)?\(?([A-Za-z][A-Za-z' -]{0,40})\)?\}?", unwrapped(sentence.strip(_MARKUP)))
+    if words:
+        name = words[1]
+        if len(name.split()) <= 3 and not _UNSURE.search(name) and name[0].isupper() and "I " not in name:
             return words[0]
     return None
 
@@ -274,12 +273,14 @@ def _maths_conclusion(text: str) -> str | None:
 
 def _last_sentence(tail: str) -> str | None:
     """Return the last sentence that is not a check; None where the text ends in a question or is cut off."""
-    sentences = [piece.strip() for piece in _SENTENCES.split(tail[-4_000:]) if piece and re.search(r"\w", piece)]
+    sentences: list[str] = [
+        piece.strip() for piece in _SENTENCES.split(tail[-4_000:]) if piece and re.search(r"\w", piece)
+    ]
     if not sentences or sentences[-1].endswith("?"):
         return None
     for sentence in reversed(sentences[-4:]):
         if not _CHECK.match(sentence):
-            return sentence.lstrip(" *_#>-")
+            return str(sentence).lstrip(" *_#>-")
     return None
 
 
@@ -336,8 +337,8 @@ def _number_conclusion(text: str) -> str | None:
     if re.search(r"\b(?:first|next|step|let|need to|given|each|then|if)\b", claim, re.IGNORECASE) and not concluded:
         return None
     if not concluded and not re.search(
-        r"\b(?:total|altogether|left|remain\w*|in all|has|have|had|is|are|was|were|will|needs?|makes?|made|earns?|earned|costs?|paid|pays?|spends?|"
-        r"spent|saves?|saved|takes?|took|gets?|got|sold|bought|ate|eats?|=)",
+        r"\b(?:total|altogether|left|remain\w*|in all|has|have|had|is|are|was|were|will|needs?|makes?|made|earns?|"
+        r"earned|costs?|paid|pays?|spends?|spent|saves?|saved|takes?|took|gets?|got|sold|bought|ate|eats?|=)",
         claim,
     ):
         return None

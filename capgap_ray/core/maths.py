@@ -15,7 +15,8 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple
 
-from capgap_ray.core.expressions import LONGEST_MATHS, NUMBER_WORDS, Item, Node, Reader, Unreadable
+from capgap_ray.core.expressions import Item, Node, Reader
+from capgap_ray.core.notation import LONGEST_MATHS, NUMBER_WORDS, Unreadable
 from capgap_ray.core.values import TooLarge, exact, free_names, ratio_is_constant, same_value
 
 _NUMBER = re.compile(
@@ -621,7 +622,7 @@ _PROVABLE_TOKEN = re.compile(
     r"\\(?:sum|prod|int|lim|to|infty|d?frac|tfrac|sqrt|pi|sin|cos|tan|ln|log|exp|cdot|times|left|right|limits|binom|,|;|!)(?![a-zA-Z])"
     r"|(?<![a-zA-Z])[a-zA-Z]{1,2}(?![a-zA-Z])|(?<![0-9])[0-9]{1,6}(?![0-9])|[-+*/=_^{}()\s]|-"
 )
-_BIG_POWER = re.compile(r"\^\s*(?:\{[^{}]*[\^!][^{}]*\}|\{?[0-9]{3,}|[0-9a-z]\s*\^)|\}\s*\^[^{}]{0,4}\^")
+_BIG_POWER = re.compile(r"\^\s*(?:\{[^{}]*[\^!]|\{?[0-9]{3,}|[0-9a-z]\s*\^)|\}\s*\^[^{}]{0,4}\^")
 
 
 def left_to_prove(verdict: Verdict, gold: str, answer: str) -> bool:

@@ -11,7 +11,9 @@ import ray
 from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store
 from capgap_ray.catalog.tasks import data_of, find_task
-from capgap_ray.core.answers import outcome
+from capgap_ray.core.answers import Prover, outcome
+from capgap_ray.core.task_spec import Family
+from capgap_ray.equivalence import MathVerify
 from capgap_ray.records import Completion, Example, Score, from_row, to_row
 from capgap_ray.tasks import Parts, Task, load
 
@@ -29,6 +31,7 @@ class Scorer:
         """`data`: the experiment's places of task data, as in `Experiment.data`."""
         self._store = Store(root)
         self._data = data or {}
+        self._prove = MathVerify()
 
     def _task(self, examples: Step) -> Task:
         """The task of an examples step. Raises TaskError if its files are no longer those that were planned with."""
@@ -64,18 +67,19 @@ class Scorer:
         examples_step, complete_step = step.inputs[0], step.inputs[1]
         examples = {row["id"]: from_row(Example, row) for row in self._store.rows(examples_step)}
         completions = [from_row(Completion, row) for row in self._store.rows(complete_step)]
+        family = find_task(str(examples_step.params["task"])).family
         task = self._task(examples_step)
         strict = task.strict([each.example_id for each in completions], [each.text for each in completions])
         scores = [
-            _by_rules(completion, examples[completion.example_id], value)
+            _by_rules(completion, examples[completion.example_id], value, family, self._prove)
             for completion, value in zip(completions, strict, strict=True)
         ]
         right = sum(score.outcome == "right" for score in scores)
         return [to_row(score) for score in scores], {"right": right}
 
 
-def _by_rules(completion: Completion, example: Example, strict: float) -> Score:
-    answer, decided = outcome(completion.text, completion.finish_reason, example.target, example.choices)
+def _by_rules(completion: Completion, example: Example, strict: float, family: Family, prove: Prover) -> Score:
+    answer, decided = outcome(completion.text, completion.finish_reason, example.target, example.choices, family, prove)
     return Score(
         example_id=example.id,
         task=example.task,
