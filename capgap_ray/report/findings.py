@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from capgap_ray.core import chance
 from capgap_ray.records import Accuracy, Comparison, Confound, Results, Verdict
 from capgap_ray.report import formats
 
@@ -124,6 +125,29 @@ def pooled_accuracies(results: Results) -> tuple[tuple[PooledAccuracy, ...], tup
             )
         )
     return tuple(pooled), tuple(missing)
+
+
+def parsed(accuracy: Accuracy) -> tuple[float | None, float | None]:
+    """Return the share of outputs that an answer was read from, and the share of right ones among those.
+
+    Their product is the accuracy: a student may gain by learning the format alone, which only the first shows.
+    """
+    read = accuracy.right + accuracy.wrong
+    return (read / accuracy.n if accuracy.n else None, accuracy.right / read if read else None)
+
+
+def below_chance(results: Results) -> tuple[str, ...]:
+    """Return a sentence per cell that is significantly below its task's chance level."""
+    sentences = []
+    for a in results.accuracies:
+        if chance.below_chance(a):
+            read, right = map(formats.points, parsed(a))
+            sentences.append(
+                f"{a.arm} on {a.task} ({a.part}): {formats.points(a.flexible)} % is below chance "
+                f"({formats.points(a.chance)} %); an answer was read from {read} % of the outputs, right in {right} % "
+                f"of those, and {formats.points(a.truncated / a.n)} % were cut off."
+            )
+    return tuple(sentences)
 
 
 def best_gain(results: Results, verdict: Verdict) -> Comparison | None:

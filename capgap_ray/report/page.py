@@ -10,6 +10,8 @@ from typing import Any
 from capgap_ray.records import Results
 from capgap_ray.report import figures, findings, formats, tables
 
+_SHOWN = 200
+"""Disagreements on the page; the page says how many there are, and the CSV file has them all."""
 _NUMERIC = re.compile(r"[<+-]?[0-9][0-9.e+-]*")
 
 
@@ -27,6 +29,7 @@ def render(results: Results) -> str:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     recipes, same_recipe = tables.split_constant(tables.recipes(results), keep=8)
+    disagreements = tables.disagreements(results)
     unpooled = findings.pooled_accuracies(results)[1]
 
     def drawn(panels: Sequence[figures.Panel]) -> list[dict[str, Any]]:
@@ -51,6 +54,13 @@ def render(results: Results) -> str:
         selection=tables.selection(results),
         train=tables.accuracies(results, "train"),
         test=tables.accuracies(results, "test"),
+        samples=tables.samples(results),
+        protocols=tables.protocols(results),
+        below_chance=findings.below_chance(results),
+        judge_errors=tables.judge_errors(results),
+        judge_corrected=tables.judge_corrected(results),
+        disagreements=tables.Table(disagreements.header, disagreements.rows[:_SHOWN]),
+        disagreements_in_all=len(disagreements.rows),
         yields=tables.yields(results),
         mixtures=tables.mixtures(results),
         mixture_tasks=tables.mixture_tasks(results),

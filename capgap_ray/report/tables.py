@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 import textwrap
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ from capgap_ray.report import findings, formats
 from capgap_ray.report.formats import number, p_value, plain, points, signed, significant
 
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?")
+_LONGEST = 200
+"""Characters of a gold or an answer that are shown; the middle of a longer one is cut out."""
 _ROLES = ("teacher", "baseline", "distilled")
 
 
@@ -138,14 +141,78 @@ def accuracies(results: Results, part: str) -> Table:
     chosen = [a for a in results.accuracies if a.part == part]
     tasks = {task: rank for rank, task in enumerate(dict.fromkeys(a.task for a in chosen))}
     chosen.sort(key=lambda a: (tasks[a.task], order.get(a.role, len(order))))
-    header = "task | role | arm | n | right | wrong | unparsable | truncated | unjudged | strict | flexible"
-    return _table(f"{header} | judged | standard error | mean tokens", [_accuracy(a) for a in chosen])
+    header = "task | role | arm | n | strict | flexible | judged | standard error | chance | parsed | right when parsed"
+    outcomes = "right | wrong | unparsable | truncated | unjudged"
+    return _table(
+        f"{header} | truncated (%) | ended by stop string | {outcomes} | mean tokens", [_accuracy(a) for a in chosen]
+    )
 
 
 def _accuracy(a: Accuracy) -> tuple[str, ...]:
-    counts = (a.n, a.right, a.wrong, a.unparsable, a.truncated, a.unjudged)
-    shares = (a.strict, a.flexible, a.judged, a.standard_error)
-    return (a.task, a.role, a.arm, *map(str, counts), *map(points, shares), number(a.mean_tokens))
+    shares = (a.strict, a.flexible, a.judged, a.standard_error, a.chance, *findings.parsed(a))
+    cut = points(a.truncated / a.n if a.n else None)
+    counts = (a.right, a.wrong, a.unparsable, a.truncated, a.unjudged)
+    hits = ", ".join(f"{_quoted(stop)} {n}" for stop, n in a.stop_hits.items()) or "0"
+    return (a.task, a.role, a.arm, str(a.n), *map(points, shares), cut, hits, *map(str, counts), number(a.mean_tokens))
+
+
+def _quoted(stop: str) -> str:
+    """Return a stop string as JSON, so that blank lines and spaces can be seen."""
+    return json.dumps(stop, ensure_ascii=False)
+
+
+def protocols(results: Results) -> Table:
+    """How every task was asked: prompt, stop strings, token budget and chance level."""
+    rows = [
+        (p.task, p.prompt, ", ".join(map(_quoted, p.stop)) or "none", str(p.max_tokens), points(p.chance))
+        for p in results.protocols
+    ]
+    return _table("task | prompt | stop strings | max tokens | chance", rows)
+
+
+def samples(results: Results) -> Table:
+    """avg@k, pass@k and maj@k of arms with several samples per item, in points, with standard errors over items."""
+    rows = []
+    for a in results.accuracies:
+        if a.at_k is not None:
+            several = ((f"avg@{a.at_k.samples}", a.at_k.avg), *((f"pass@{k}", e) for k, e in a.at_k.passes.items()))
+            for metric, e in (*several, (f"maj@{a.at_k.samples}", a.at_k.maj)):
+                known = (points(e.value), points(e.standard_error), str(e.items), str(e.unscored)) if e else None
+                rows.append((a.task, a.part, a.arm, metric, *(known or (formats.DASH,) * 4)))
+    return _table("task | part | arm | metric | value | standard error | items | unscored items", rows)
+
+
+def judge_errors(results: Results) -> Table:
+    """The judge's error rates on probes with known verdicts, in points."""
+    rows = [
+        (e.kind, str(e.n), str(e.errors), points(e.rate), points(e.low), points(e.high), str(e.unparsable))
+        for e in (results.judge_audit.errors if results.judge_audit else ())
+    ]
+    return _table("probes | readable verdicts | wrong | error rate | 95 % low | 95 % high | unreadable verdicts", rows)
+
+
+def judge_corrected(results: Results) -> Table:
+    """Accuracy as judged, and corrected for the judge's errors, in points."""
+    rows = [
+        (
+            *(c.task, c.arm, str(c.n), str(c.accepted_by_rules), str(c.asked)),
+            *map(points, (c.judged, c.corrected, c.low, c.high)),
+            formats.optional(c.note),
+        )
+        for c in (results.judge_audit.corrected if results.judge_audit else ())
+    ]
+    return _table(
+        "task | arm | n | accepted by rules | judged items | as judged | corrected | 95 % low | 95 % high | note", rows
+    )
+
+
+def disagreements(results: Results) -> Table:
+    """Answers on which rules and judge differ."""
+    rows = [
+        (d.task, d.arm, d.example_id, plain(d.target, _LONGEST), plain(d.answer, _LONGEST), d.rules, d.judge)
+        for d in (results.judge_audit.disagreements if results.judge_audit else ())
+    ]
+    return _table("task | arm | item | gold | answer | rules | judge", rows)
 
 
 def yields(results: Results) -> Table:
@@ -296,6 +363,8 @@ def verdict_text(results: Results, width: int = 100) -> str:
     for pair in unfair:
         sentence = plain(f"{pair.student}: {pair.sentence()}")
         lines += textwrap.wrap(sentence, width, initial_indent="  ", subsequent_indent="    ")
+    for warning in findings.below_chance(results):
+        lines += textwrap.wrap(plain(f"Warning: {warning}"), width, subsequent_indent="  ")
     if task_rows:
         lines += ["", "Per task:", *_aligned(("task", "student", "verdict", "best arm", "gain"), task_rows, width)]
     return "\n".join(lines) + "\n"

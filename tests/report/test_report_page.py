@@ -115,6 +115,29 @@ def test_every_figure_has_words_a_caption_and_a_table(html: str) -> None:
         assert "<table>" in section
 
 
+def test_the_judges_audit_is_shown_and_escaped(html: str, results: Results) -> None:
+    text = _Reader(html).flat
+    assert "tiny-judge with the prompt “capgap”" in text
+    assert "<td><b>" not in html
+    assert "<b>(A)</b>" in text
+    assert "1 in all." in text
+    assert "The judge was not audited" not in text
+    assert results.judge_audit is not None
+    many = dataclasses.replace(results.judge_audit, disagreements=results.judge_audit.disagreements * 301)
+    longer = page.render(dataclasses.replace(results, judge_audit=many))
+    assert "301 in all; the first 200 are shown." in _Reader(longer).flat
+    without = page.render(dataclasses.replace(results, judge_audit=None))
+    assert "The judge was not audited: how often it errs is not known." in _Reader(without).flat
+
+
+def test_a_cell_below_chance_is_warned_of(html: str, results: Results) -> None:
+    assert "below chance" not in _Reader(html).flat
+    low = dataclasses.replace(results.accuracies[0], right=2, wrong=75, flexible=0.025)
+    text = _Reader(page.render(dataclasses.replace(results, accuracies=(low,)))).flat
+    assert "Warning: below chance" in text
+    assert "2.5 % is below chance (33.3 %)" in text
+
+
 def test_the_experiment_is_verbatim(html: str, results: Results) -> None:
     text = _Reader(html).text
     assert results.experiment_yaml in text

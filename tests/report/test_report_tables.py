@@ -90,6 +90,68 @@ def test_none_is_a_dash_and_degradations_come_first(results: Results) -> None:
     assert "—" in judged and "0.0" not in judged
 
 
+def test_scores_stand_side_by_side_with_parse_rate_and_chance(results: Results) -> None:
+    table = tables.accuracies(results, "test")
+    row = dict(zip(table.header, table.rows[0], strict=True))
+    assert table.header[4:7] == ("strict", "flexible", "judged")
+    assert (row["right"], row["n"], row["flexible"]) == ("72", "80", "90.0")
+    # 72 right and 5 wrong of 80: 96.25 % parsed, 93.5 % of those right.
+    assert (row["parsed"], row["right when parsed"], row["chance"]) == ("96.2", "93.5", "33.3")
+    assert (row["truncated (%)"], row["ended by stop string"]) == ("1.2", '"\\n\\nQ:" 7')
+    for accuracy in results.accuracies:
+        read, right = findings.parsed(accuracy)
+        assert read is not None
+        assert right is not None
+        assert read * right == pytest.approx(accuracy.flexible)
+    nothing = dataclasses.replace(results.accuracies[0], right=0, wrong=0, unparsable=80, truncated=0)
+    assert findings.parsed(nothing) == (0.0, None)
+
+
+def test_a_cell_below_chance_is_told(results: Results) -> None:
+    assert not findings.below_chance(results)
+    base = next(a for a in results.accuracies if (a.task, a.part, a.role) == ("boxes", "test", "baseline"))
+    low = dataclasses.replace(base, right=12, flexible=0.15, wrong=20, unparsable=40, truncated=8)
+    high = dataclasses.replace(low, right=25, flexible=25 / 80)
+    free = dataclasses.replace(low, chance=None)
+    changed = dataclasses.replace(results, accuracies=(low, high, free))
+    (sentence,) = findings.below_chance(changed)
+    assert sentence == (
+        f"{base.arm} on boxes (test): 15.0 % is below chance (33.3 %); an answer was read from 40.0 % of the outputs, "
+        "right in 37.5 % of those, and 10.0 % were cut off."
+    )
+    flat = " ".join(tables.verdict_text(changed).split())
+    assert f"Warning: {base.arm} on boxes (test): 15.0 % is below chance" in flat
+
+
+def test_stop_lists_and_samples_are_stated(results: Results) -> None:
+    assert set(_column(tables.protocols(results), "stop strings")) == {'"\\n\\nQ:"'}
+    assert _column(tables.protocols(results), "chance") == ["33.3", "16.7", "—"]
+    none = dataclasses.replace(results.protocols[0], stop=())
+    assert _column(tables.protocols(dataclasses.replace(results, protocols=(none,))), "stop strings") == ["none"]
+    table = tables.samples(results)
+    first = [row[3:] for row in table.rows[:4]]
+    assert first == [
+        ("avg@2", "90.0", "3.0", "39", "1"),
+        ("pass@1", "90.0", "3.0", "39", "1"),
+        ("pass@2", "95.0", "—", "1", "39"),
+        ("maj@2", "—", "—", "—", "—"),
+    ]
+
+
+def test_the_judges_audit_in_tables(results: Results) -> None:
+    assert tables.judge_errors(results).rows == (
+        ("corrupted", "40", "2", "5.0", "0.6", "16.9", "1"),
+        ("empty", "0", "0", "—", "—", "—", "5"),
+    )
+    corrected = tables.judge_corrected(results)
+    assert _column(corrected, "as judged") == ["35.0", "35.0"]
+    assert _column(corrected, "corrected") == ["31.0", "—"]
+    assert _column(corrected, "note") == ["—", "not identifiable"]
+    assert tables.disagreements(results).rows == (
+        ("boxes", "tiny-student-2m", "e1", "(B)", "<b>(A)</b>", "wrong", "yes"),
+    )
+
+
 def test_yield_tells_whether_counts_add_up(results: Results) -> None:
     assert set(_column(tables.yields(results), "balanced")) == {"yes"}
     wrong = dataclasses.replace(results.filters[0], dropped_truncated=0, seen=0)
@@ -141,6 +203,8 @@ def test_empty_results_have_headers_and_say_so(empty: Results) -> None:
         *(tables.verdicts(empty), tables.pooled(empty), tables.gains(empty), tables.losses(empty)),
         *(tables.selection(empty), tables.accuracies(empty, "test"), tables.yields(empty)),
         *(tables.mixtures(empty), tables.recipes(empty), tables.comparisons(empty), tables.clean(empty)),
+        *(tables.protocols(empty), tables.samples(empty), tables.judge_errors(empty), tables.judge_corrected(empty)),
+        tables.disagreements(empty),
     ):
         assert table.header and table.rows == ()
         assert tables.as_csv(table).count("\n") == 1
