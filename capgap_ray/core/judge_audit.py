@@ -19,6 +19,7 @@ from capgap_ray.records import (
     CorrectedAccuracy,
     Disagreement,
     Example,
+    JudgeAudit,
     JudgeErrors,
     JudgeProbe,
     ProbeKind,
@@ -336,3 +337,36 @@ def rejected_rule_right(verdicts: Iterable[tuple[JudgeProbe, Verdict]]) -> list[
         for probe, verdict in verdicts
         if probe.kind == "rule-right" and verdict == "no"
     ]
+
+
+# --- all together ----------------------------------------------------------------------------------
+
+
+def audit(
+    judge: str,
+    prompt: str,
+    seed: int,
+    verdicts: Sequence[tuple[JudgeProbe, Verdict]],
+    arms: Mapping[tuple[str, str], Sequence[Score]],
+) -> JudgeAudit:
+    """Return the whole audit; `arms` maps (task, arm's label) to its judged scores.
+
+    An arm all of whose verdicts are unreadable has no accuracy to correct and is left out.
+    """
+    errors = error_rates(verdicts)
+    false_accept, false_reject = errors[-2:]
+    scored = {who: scores for who, scores in arms.items() if any(score.judged is not None for score in scores)}
+    return JudgeAudit(
+        judge=judge,
+        prompt=prompt,
+        seed=seed,
+        errors=errors,
+        corrected=tuple(
+            corrected_accuracy(task, arm, decided(scores), false_accept, false_reject)
+            for (task, arm), scores in scored.items()
+        ),
+        disagreements=(
+            *(each for (_, arm), scores in arms.items() for each in disagreements(arm, scores)),
+            *rejected_rule_right(verdicts),
+        ),
+    )

@@ -13,6 +13,7 @@ from capgap_ray.core.answers import compare, equal, kind_of
 from capgap_ray.core.judge_audit import (
     Decided,
     Verdict,
+    audit,
     corrected_accuracy,
     corruptions,
     decided,
@@ -24,7 +25,7 @@ from capgap_ray.core.judge_audit import (
     rejected_rule_right,
     rule_right_probes,
 )
-from capgap_ray.records import Example, JudgeErrors, JudgeProbe, Score, from_row, to_row
+from capgap_ray.records import Example, JudgeAudit, JudgeErrors, JudgeProbe, Score, from_row, to_row
 
 
 def item(target: str, task: str = "t", choices: tuple[str, ...] = ()) -> Example:
@@ -275,3 +276,21 @@ def test_the_sample_of_rule_right_answers_is_seeded() -> None:
     assert rule_right_probes(many, items, 5, 1) == rule_right_probes(many[::-1], items, 5, 1)
     assert rule_right_probes(many, items, 5, 1) != rule_right_probes(many, items, 5, 2)
     assert len(rule_right_probes(many, items, 5, 1)) == 5
+
+
+def test_the_whole_audit_as_a_record() -> None:
+    verdicts: list[tuple[JudgeProbe, Verdict]] = [
+        (probe_of("corrupted", item("5"), "6"), "no"),
+        (probe_of("paraphrased", item("5"), "5.0"), "yes"),
+        (probe_of("rule-right", item("5"), "5"), "no"),
+    ] * 20
+    unread = [score("5", "wrong", None, "hm")]
+    made = audit("judge", "capgap", 7, verdicts, {("t", "m"): SCORES, ("t", "unread"): unread})
+    assert from_row(JudgeAudit, json.loads(json.dumps(to_row(made)))) == made
+    assert [each.kind for each in made.errors] == [
+        *("corrupted", "paraphrased", "rule-right", "false accept", "false reject")
+    ]
+    (only,) = made.corrected
+    assert (only.task, only.arm, only.n, only.accepted_by_rules, only.asked) == ("t", "m", 5, 1, 3)
+    assert only.corrected == only.judged == 0.6
+    assert {each.judge for each in made.disagreements} == {"yes", "no"}
