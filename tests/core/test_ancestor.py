@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from typing import Any
 
+import benchmark_data
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -288,3 +290,20 @@ def test_megabytes_take_no_time(score: Callable[[str], object], text: str) -> No
     begun = time.process_time()
     score(text)
     assert time.process_time() - begun < 4
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "percent"),
+    [("math500", "MATH", 100), ("olympiadbench", "Olympiad", 61), ("aime24", "AIME", 77), ("amc23", "AMC", 0)],
+)
+def test_share_of_golds_that_the_script_accepts_as_their_own_answer(file: str, name: str, percent: int) -> None:
+    """A person would write the gold without the data's quirks: 25 for "025", 27 for 27.0, 2 for "$2$"."""
+    docs = [json.loads(line) for line in (benchmark_data.folder() / f"{file}.jsonl").read_text("utf-8").splitlines()]
+    items = [ancestor.problem_and_gold(f"samples_{name}_x.jsonl", doc) for doc in docs]
+
+    def written(gold: object) -> str:
+        text = str(int(gold)) if isinstance(gold, float) else str(gold)
+        return {"AIME": str(int(text)) if text.isdigit() else text, "Olympiad": text.replace("$", "")}.get(name, text)
+
+    rows = ancestor.rule_rows([(problem, gold, boxed(written(gold))) for problem, gold in items])
+    assert round(100 * ancestor.summary(rows)["exact_match_accuracy"]) == percent
