@@ -16,7 +16,7 @@ import os
 import sys
 from typing import Any
 
-from capgap_ray.core.answers import AnswerKind, Prover, canonical, compare, extract, kind_of, kind_of_task
+from capgap_ray.core.answers import AnswerKind, Prover, canonical, certain, compare, extract, kind_of, kind_of_task
 from capgap_ray.core.maths import Verdict
 
 LONGEST_LINE = 32 * 2**20
@@ -50,7 +50,7 @@ def score(row: Any, kind: str, prove: Prover) -> dict[str, Any]:
     if answer is None and answer_kind == "text" and target is None:
         answer = next((found for each in _GUESSES if (found := extract(text, each)) is not None), None)
     if answer is not None:
-        answer = canonical(answer, answer_kind, choices)
+        answer = canonical(answer, answer_kind, choices) if certain(answer, answer_kind) else None
     if target is None:
         return _line(Verdict(None, "extracted" if answer is not None else "no answer found"), answer)
     if answer is None:

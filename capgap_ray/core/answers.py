@@ -46,11 +46,24 @@ _SORTED = re.compile(
 )
 _CONCLUSION = re.compile(r"(?:therefore|thus|hence|so|in conclusion|consequently|finally|as a result)\b", re.IGNORECASE)
 _UNSURE = re.compile(
-    r"\b(?:not|cannot|can't|unable|unsure|unclear|maybe|perhaps|might|could|either|neither|if|whether|\w+n['’]t)\b",
+    r"\b(?:not|none|cannot|can't|unknown|unable|unsure|unclear|maybe|perhaps|might|could|either|neither|if|whether|\w+n['’]t)\b",
     re.I,
 )
 _UNSURE_BEFORE = re.compile(
     r"\b(?:if|whether|suppose|assum\w+|not|don'?t|cannot|can'?t|unsure|maybe|perhaps|might|unless)\b[^.!?\n]*$",
+    re.IGNORECASE,
+)
+_BRACKET_NAMES = {
+    "\\rangle": ">", "\\langle": "<", "\\gt": ">", "\\lt": "<", "&gt;": ">", "&lt;": "<", "⟩": ">", "⟨": "<",
+    "\\rbrack": "]", "\\lbrack": "[", "\\rbrace": "}", "\\lbrace": "{", "\\rparen": ")", "\\lparen": "(",
+}  # fmt: skip
+_BRACKET_NAME = re.compile("|".join(map(re.escape, sorted(_BRACKET_NAMES, key=len, reverse=True))))
+_BRACKET_WRAPPER = re.compile(r"\\(?:boxed|fbox|text[a-z]{0,6}|mathrm|mathtt)\s?\{|\\verb\|")
+_LATEX_TEXT = re.compile(r"\\(?:text[a-z]{0,6}|mbox|mathrm|mathbf|boxed|fbox)\s?\{([^{}]*)\}")
+_LIST_MARKS = re.compile(r"(?:^|(?<=\s))(?:\(?[0-9]{1,3}[.)]|[-*•])\s+|[\[\]\"]|(?<!\w)'|'(?!\w)|\s?(?:->|→|<|≤|\|)\s?")
+_SUBJECT = re.compile(
+    r"^(?:(?:the|this) (?:argument|statement|sentence|expression|answer|conclusion|claim) "
+    r"(?:is|evaluates to) )?(?:deductively )?",
     re.IGNORECASE,
 )
 _BRACES = re.compile(r"\\(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
@@ -125,7 +138,7 @@ def extract(text: str, kind: AnswerKind) -> str | None:
             return answer if len(answer) <= LONGEST_ANSWER else None
     if kind == "option":
         last_line = text.rstrip().rpartition("\n")[2][: LONGEST_ANSWER + 1].strip(_MARKUP + ".")
-        if re.fullmatch(r"\([A-Z]\)", last_line):
+        if re.fullmatch(r"\([A-Z]\)", last_line) or (len(text.strip()) < 8 and re.fullmatch(r"[A-Z]", last_line)):
             return last_line
     return _concluded(text, kind)
 
@@ -199,7 +212,7 @@ def equal(answer: str, target: str, kind: AnswerKind, choices: Sequence[str]) ->
     """
     if len(answer) > LONGEST_ANSWER:
         return False
-    answer, target = _bare(answer, kind), _bare(target, kind)
+    answer, target = _plain(answer, kind), _bare(target, kind)
     if not answer or not target:
         return False
     if kind == "option":
@@ -210,7 +223,7 @@ def equal(answer: str, target: str, kind: AnswerKind, choices: Sequence[str]) ->
         # Commas are what some models put between brackets; any other character is left to differ.
         return re.sub(r"[\s,\\]", "", answer) == re.sub(r"\s", "", target)
     if kind == "words":
-        answer = re.sub(r"\s*(?:^|[\n ])[0-9]{1,3}[.)]\s+|[\[\]'\"]|\s[-•]\s|\s?(?:->|→|<|≤)\s?", " ", answer).strip()
+        answer = _LIST_MARKS.sub(" ", re.sub(r",\s+and\s+", ", ", answer)).strip()
         return re.split(r"[\s,;]+", answer.casefold()) == re.split(r"[\s,]+", target.casefold())
     if _text_form(answer) == _text_form(target):
         return True
@@ -231,17 +244,30 @@ def compare(answer: str, target: str, kind: AnswerKind, choices: Sequence[str], 
     return Verdict(same, f"{kind} rule")
 
 
+def certain(answer: str, kind: AnswerKind) -> bool:
+    """Return whether an extracted text names an answer of its kind, and is no hedge."""
+    if kind == "boolean":
+        return _boolean(_plain(answer, kind)) is not None
+    if kind == "brackets":
+        return re.fullmatch(r"[\[\](){}<>\s,\\]+", _plain(answer, kind)) is not None
+    if kind == "option" and _option_letter(_plain(answer, kind), ()) is None:
+        return not (_HEDGE.search(answer) or _UNSURE.search(answer) or re.search(r"\([A-Z]\)", answer))
+    return True
+
+
 def canonical(answer: str, kind: AnswerKind, choices: Sequence[str] = ()) -> str:
     """Return an extracted answer in the form that gold answers of its kind have, where it is certain."""
-    if kind == "option" and (letter := _option_letter(_bare(answer, kind), choices)):
+    if kind == "option" and (letter := _option_letter(_plain(answer, kind), choices)):
         return f"({letter})"
-    if kind == "boolean" and (word := _boolean(_bare(answer, kind))):
+    if kind == "boolean" and (word := _boolean(_plain(answer, kind))):
         return next((found for found in re.findall(r"\w+", answer) if found.casefold() == word), answer)
     if kind == "brackets":
-        run = re.sub(r"[\s,\\]", "", _bare(answer, kind))
+        run = re.sub(r"[\s,\\]", "", _plain(answer, kind))
         return " ".join(run) if re.fullmatch(r"[\[\](){}<>]+", run) else answer
     if kind == "words":
-        return " ".join(word for word in re.split(r"[\s,]+", answer) if word)
+        return " ".join(word for word in re.split(r"[\s,]+", _plain(answer, kind)) if word)
+    if kind == "text" and (value := maths.rational(answer)) is not None and value.denominator == 1:
+        return str(value.numerator)
     return answer
 
 
@@ -347,6 +373,23 @@ def _bare(answer: str, kind: AnswerKind) -> str:
     return answer.rstrip(_MARKUP + ".")
 
 
+def _plain(answer: str, kind: AnswerKind) -> str:
+    """Return a whole answer as plain text: no lead ("the answer is"), no box, no LaTeX around or in it."""
+    if kind == "brackets":
+        answer = answer.strip(_MARKUP)
+        while wrapped := _BRACKET_WRAPPER.match(answer):
+            inside = answer[wrapped.end() :].rstrip(_MARKUP + ".")
+            if not inside.endswith("|" if wrapped[0].endswith("|") else "}"):
+                break
+            answer = inside[:-1].strip(_MARKUP)
+        answer = re.sub(r"\\(?:left|right)(?![a-z])", "", answer)
+        return _bare(_BRACKET_NAME.sub(lambda match: _BRACKET_NAMES[match[0]], answer), kind)
+    answer = maths.unwrapped(maths.without_lead(answer))
+    if "\\" in answer:
+        answer = " ".join(_LATEX_TEXT.sub(r" \1 ", answer).split())
+    return _bare(answer, kind)
+
+
 def _folded(text: str) -> str:
     return " ".join(text.casefold().split())
 
@@ -360,9 +403,9 @@ def _option_letter(answer: str, choices: Sequence[str]) -> str | None:
         return chr(ord("A") + texts.index(text)) if texts.count(text) == 1 else None
 
     answer = re.sub(r"^(?:option|choice|answer)\s+(?=\(?[A-Z]\b)", "", answer, flags=re.IGNORECASE)
-    if alone := re.fullmatch(r"\(?([A-Za-z])\)?", answer):
+    if alone := re.fullmatch(r"[(\[{<]?([A-Za-z])[)\]}>]?,?", answer):
         return alone[1].upper()
-    stated = re.match(r"(?:\(([A-Za-z])\)|([A-Z])[):.])[\s:,.–—-]*", answer)
+    stated = re.match(r"(?:\(([A-Za-z])\)|([A-Z])(?:[):.]|\s[-–—](?=\s)))[\s:,.–—-]*", answer)
     if stated is None:
         return letter_of(answer)
     letter, rest = (stated[1] or stated[2]).upper(), answer[stated.end() :].strip(_MARKUP)
@@ -374,12 +417,15 @@ def _option_letter(answer: str, choices: Sequence[str]) -> str | None:
 
 def _boolean(answer: str) -> str | None:
     """Return the boolean that the answer starts with, unless what follows hedges or names another."""
-    head, _, rest = answer.casefold().partition(",")
-    if " because " in head:
-        head, _, rest = head.partition(" because ")
-    if head.strip(_MARKUP) not in _ALL_BOOLEANS or _HEDGE.search(rest):
+    answer = _SUBJECT.sub("", answer.casefold(), count=1)
+    head, _, rest = re.sub(r"\s+[-–—]+\s+|;|\s+because\s", ", ", answer, count=1).partition(",")
+    word = head.strip(_MARKUP)
+    if word not in _ALL_BOOLEANS:
         return None
-    return None if _ALL_BOOLEANS & set(re.findall(r"\w+", rest)) else head.strip(_MARKUP)
+    doubts = {match.casefold() for match in _HEDGE.findall(rest)}
+    if word in ("no", "false", "invalid") and not re.search(r"\b(?:sure|certain|clear)\b", rest):
+        doubts -= {"not"}
+    return None if doubts or _ALL_BOOLEANS & set(re.findall(r"\w+", rest)) else word
 
 
 def _text_form(answer: str) -> str | Decimal:

@@ -207,9 +207,11 @@ class Reader:
         while True:
             if self._kind() == "text":
                 parts += re.findall(r"[A-Za-z]+|\^?[0-9]+|[/%°]|\S", self._next().text)
-            elif self._peek() == "/" and self._kind(1) == "text":
+            elif self._peek() == "/" and (self._kind(1) == "text" or self._peek(1) in ("h", "s", "m", "g", "l")):
                 self._at += 1
                 parts.append("/")
+                if self._kind() == "sym":
+                    parts.append(self._next().text)
             elif self._peek() == "^":
                 self._at += 1
                 power = self._argument()
@@ -392,7 +394,11 @@ class Reader:
         if token.kind == "begin":
             return self._matrix(text)
         if text in _OPEN:
-            return self._group(_OPEN[text])
+            inside = self._group(_OPEN[text])
+            if inside[0] == "num" and inside[1].denominator == 1 and self._peek() == "_":
+                self._at += 1
+                return ("based", str(inside[1]), self._base())
+            return inside
         if text == "{":
             items = self._list(("}",))
             self._expect("}")
@@ -684,7 +690,7 @@ class Reader:
 
 def unit_name(parts: list[str]) -> str:
     """Return one spelling for a unit given as words, raising Unreadable for words that are no unit."""
-    words = [part.lower() for part in parts if part not in (".", ",")]
+    words = [part.lower() for part in parts if part not in (".", ",", "(", ")")]
     if not words:
         return ""
     if len(words) > 8 or any(word in NO_UNIT for word in words):
@@ -702,7 +708,7 @@ def unit_name(parts: list[str]) -> str:
             power = "^3"
         elif word in ("/", "per", "a", "an"):
             named.append("per")
-        elif word in ("the", "of", "in", "each") and len(words) > 1:
+        elif word in ("the", "of", "each") or (word == "in" and named):
             continue
         else:
             named.append(UNIT_OF.get(word, word.removesuffix("s") if len(word) > 3 else word))
@@ -724,6 +730,8 @@ def _label(node: Node) -> str:
         return str(node[1])
     if node[0] == "app" and all(part[0] in ("sym", "num", "const") for part in node[2]):
         return f"{node[1]}({','.join(str(part[1]) for part in node[2])})"
+    if node[0] == "group" and all(item.value[0] == "sym" and not item.unit for item in node[3]):
+        return f"({','.join(str(item.value[1]) for item in node[3])})"  # (x, y) = (1, 2)
     if node[0] == "mul":  # p(x), N(n), AB
         parts: list[Node] = []
         while node[0] == "mul":

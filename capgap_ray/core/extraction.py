@@ -22,7 +22,8 @@ _BRACES = re.compile(r"\\.|[{}]", re.DOTALL)
 _STATED = re.compile(
     r"(?:\b(?:final|correct|right|exact|numerical|overall)?[ *_]{0,4}(?:answers?|results?|solutions?)[ *_]{0,3}"
     r"(?:to (?:the|this|our) (?:\w+ )?(?:problem|question|equation|puzzle)|in (?:\w+ ){0,3}form)?[ *_]{0,3}"
-    r"(?:is\b|are\b|=|:|equals\b|will be\b|would be\b|comes (?:out )?to\b)|####)[ *_:]*",
+    r"(?:is\b|are\b|=|:|equals\b|will be\b|would be\b|comes (?:out )?to\b)|####"
+    r"|(?:^|\n)[#*_ ]{1,6}(?:final )?answer[*_ ]*(?=\n))[ *_:]*",
     re.IGNORECASE,
 )
 _JOINED = re.compile(
@@ -45,7 +46,7 @@ _CONCLUSION = re.compile(
     re.IGNORECASE,
 )
 _CHECK = re.compile(
-    r"[*_#\s>-]*(?:let'?s |let us |to |we can |quick |double[- ]?)*(?:check|verif|sanity|confirm|proof|note)",
+    r"[*_#\s>(-]*(?:let'?s |let us |to |we can |quick |double[- ]?)*(?:check|verif|sanity|confirm|proof|note)",
     re.IGNORECASE,
 )
 _NUMBER = re.compile(
@@ -53,6 +54,11 @@ _NUMBER = re.compile(
 )
 _SENTENCES = re.compile(r"(?<=[.!?])[*_`\"')\]]*\s+|\n+")
 _SENTENCE_STOP = re.compile(r"[.!?;](?=[*_`$\"')\]]{0,4}(?:\s|$))")
+_PREMISE = re.compile(r"\b(?:first|next|step|let|need to|given|each|then|if|than)\b", re.IGNORECASE)
+_STATES = re.compile(
+    r"\b(?:total|altogether|left|remain\w*|in all|has|have|had|is|are|was|were|will|needs?|makes?|made|earns?|earned|costs?|paid|"
+    r"pays?|spends?|spent|saves?|saved|takes?|took|gets?|got|sold|bought|ate|eats?|travel\w*|collected)\b"
+)
 _REASON = re.compile(
     r",?\s+(?:because|since|as|which|where|so|when|for|after|given|meaning|I hope|and (?:we|I|this|that|it)"
     r"|in total)\b",
@@ -246,15 +252,18 @@ def _maths_conclusion(text: str) -> str | None:
         return None
     if "\n" not in tail and len(tail) < 100 and len(text) < 120:
         bare = unwrapped(tail.strip(_MARKUP))
-        if re.search(r"[0-9]|\\(?:frac|sqrt|pi)", bare) and _reads(bare):
+        if (
+            re.search(r"[0-9]|\\(?:frac|sqrt|pi)", bare)
+            and not re.search(r"(?<!\\)\b[A-Za-z]{4,}", bare)
+            and _reads(bare)
+        ):
             return bare
     sentence = _last_sentence(tail)
     if sentence is None:
         return None
-    match = _CONCLUSION.match(sentence)
-    if match is None:
+    claim, concluded = _claim(sentence.rstrip(" .*_"))
+    if not concluded:
         return None
-    claim = sentence[match.end() :].rstrip(" .*_")
     if _UNSURE.search(claim) or "?" in claim:
         return None
     if "$" in claim and claim.count("$") % 2:
@@ -268,14 +277,15 @@ def _maths_conclusion(text: str) -> str | None:
             piece = unwrapped(parts[-1].strip(" $"))
     elif len(said) == 1:
         return None
+    if counted := re.fullmatch(r"(?:there are )?(-?[0-9][0-9,.]*) [a-z ]+", piece):
+        piece = counted[1]
     return piece if _reads(piece) else None
 
 
 def _last_sentence(tail: str) -> str | None:
     """Return the last sentence that is not a check; None where the text ends in a question or is cut off."""
-    sentences: list[str] = [
-        piece.strip() for piece in _SENTENCES.split(tail[-4_000:]) if piece and re.search(r"\w", piece)
-    ]
+    tail = re.sub(r"\s*(?:\\\[|\\\]|\$\$)\s*", " ", tail[-4_000:]).strip()
+    sentences: list[str] = [piece.strip() for piece in _SENTENCES.split(tail) if piece and re.search(r"\w", piece)]
     if not sentences or sentences[-1].endswith("?"):
         return None
     for sentence in reversed(sentences[-4:]):
@@ -318,28 +328,27 @@ def _number_conclusion(text: str) -> str | None:
     tail = text[-_TAIL:].strip()
     if not tail:
         return None
-    if (
-        len(text) < 60
-        and "\n" not in tail
-        and (bare := rational(tail.strip(_MARKUP + "$. "))) is not None
-        and bare is not None
-    ):
-        return tail.strip(_MARKUP + "$. ")
+    if len(tail) < 60 and "\n" not in tail and rational(tail.strip(_MARKUP + "$. ")) is not None:
+        return _number_in(tail.strip(_MARKUP + "$. "))
     sentence = _last_sentence(tail)
     if sentence is None or _UNSURE.search(sentence) or sentence.endswith((":", ",", "=", "+", "-", "*", "\\")):
         return None
-    concluded = _CONCLUSION.match(sentence)
-    ends = bool(re.search(r"[.!*$\])]$|[0-9]%?$", tail))
-    if not ends:
+    claim, concluded = _claim(sentence.rstrip(" .!*_"))
+    finished = re.search(r"[.!*$\])]$|=[\s$]*-?[0-9.,]+%?(?:\s?[a-z]+){0,6}$", tail) or (
+        concluded and re.search(r"[0-9]%?$", tail)
+    )
+    arithmetic = re.search(r"[0-9]\s*[-+*/×÷]\s*[0-9]", claim) and "=" not in claim
+    if not finished or (arithmetic and not re.search(r"[.!]$", tail)):
         return None
-    claim = sentence[concluded.end() :] if concluded else sentence
-    claim = claim.rstrip(" .!*_")
-    if re.search(r"\b(?:first|next|step|let|need to|given|each|then|if)\b", claim, re.IGNORECASE) and not concluded:
+    if not concluded and _PREMISE.search(claim):
         return None
-    if not concluded and not re.search(
-        r"\b(?:total|altogether|left|remain\w*|in all|has|have|had|is|are|was|were|will|needs?|makes?|made|earns?|"
-        r"earned|costs?|paid|pays?|spends?|spent|saves?|saved|takes?|took|gets?|got|sold|bought|ate|eats?|=)",
-        claim,
-    ):
-        return None
-    return _number_in(claim)
+    return _number_in(claim) if concluded or _STATES.search(claim) or "=" in claim else None
+
+
+def _claim(sentence: str) -> tuple[str, bool]:
+    """Return a sentence without "therefore" and the like, and whether it had one."""
+    claim, concluded = sentence, False
+    while match := _CONCLUSION.match(claim):
+        claim, concluded = claim[match.end() :], True
+    clauses = re.split(r",\s*(?:so|therefore|thus|hence|then)\s", claim)
+    return clauses[-1], concluded or len(clauses) > 1

@@ -31,7 +31,11 @@ _SQUEEZE = re.compile(r"\s+(?![0-9A-Za-z])|(?<![0-9A-Za-z}])\s+")
 _SYNONYMS = re.compile(r"\\[dtc]frac(?![a-z])|\\(?:left|right|displaystyle|!|,|;|:|quad)(?![a-zA-Z])")
 _THOUSANDS_LIST = re.compile(r"[^()\[\]]*(?<![0-9])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])")
 _DOUBTS = re.compile(r"\?|\\approx|≈|~=|\bapprox|\babout\b|\bnot\b", re.IGNORECASE)
-_EMPTY = frozenset(("none", "n/a", "nan", "null", "unknown", "undefined", "?"))
+_LEAD = re.compile(
+    r"^(?:\\text\{)?\s*(?:(?:so|thus|hence|therefore),?\s+)?(?:the\s+)?(?:final\s+)?(?:answer|result|solution)"
+    r"(?:\s+is\s*:?|\s*[:=])\s*\}?\s*",
+    re.IGNORECASE,
+)
 
 
 _TOO_LARGE = "unparsable: too large to compute"
@@ -105,6 +109,11 @@ def normal_form(text: str) -> str:
     return text.rstrip(".") if not text.endswith("..") else text
 
 
+def without_lead(text: str) -> str:
+    """Return the answer without "The answer is" before it."""
+    return _LEAD.sub("", unwrapped(text), count=1)
+
+
 def unwrapped(text: str) -> str:
     """Return the text without surrounding spaces, delimiters, markdown, boxes and a closing full stop."""
     text = text.strip()
@@ -140,7 +149,7 @@ def _unbraced(text: str, start: int) -> str:
 
 
 def _careful(gold: str, answer: str) -> Verdict:
-    gold, answer = unwrapped(gold), unwrapped(answer)
+    gold, answer = unwrapped(gold), unwrapped(without_lead(answer))
     words = _words_verdict(gold, answer)
     if words is not None:
         return words
@@ -193,7 +202,7 @@ def _currency(text: str) -> str:
             text = text.replace("$", "\x00")
         text = text.replace("$", " ").replace("\x00", "\\$")
     text = re.sub(r"-\s*(\\\$|[€£])\s*", r"\1-", text)
-    return re.sub(r"\\([()\[\]])", " ", text) if "\\(" in text or "\\[" in text else text
+    return re.sub(r"(?<!\\)\\([()\[\]])", " ", text) if "\\(" in text or "\\[" in text else text
 
 
 def _words_verdict(gold: str, answer: str) -> Verdict | None:

@@ -108,7 +108,8 @@ _UNICODE = {
     "∪": r"\cup ", "∩": r"\cap ", "∖": r"\setminus ", "∅": r"\emptyset ", "°": r"\degree ", "º": r"\degree ",
     "±": r"\pm ", "∓": r"\mp ", "≈": r"\approx ", "∠": r"\angle ", "⌊": r"\lfloor ", "⌋": r"\rfloor ",
     "⌈": r"\lceil ", "⌉": r"\rceil ", "⟨": r"\langle ", "⟩": r"\rangle ", "〈": r"\langle ", "〉": r"\rangle ",
-    "ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}", "…": r"\ldots ", "⋯": r"\ldots ", "∣": "|", "′": "'", "θ": r"\theta ",
+    "ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}", "…": r"\ldots ", "⋯": r"\ldots ", "¢": r"\text{cents}", "∣": "|", "′": "'",
+    "θ": r"\theta ",
     "α": r"\alpha ", "β": r"\beta ", "γ": r"\gamma ", "δ": r"\delta ", "λ": r"\lambda ", "μ": r"\mu ",
     "φ": r"\phi ", "ω": r"\omega ", "σ": r"\sigma ", "ρ": r"\rho ", "ε": r"\epsilon ", "τ": r"\tau ", "ψ": r"\psi ",
     "\u00a0": " ", "\u2009": " ", "\u202f": " ", "\u200b": "", "\u2061": "", "\u2062": " ", "（": "(", "）": ")",
@@ -118,13 +119,15 @@ _SUPERSCRIPTS = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ⁽⁾", "01234567
 _SUBSCRIPTS = dict(zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=True))
 _SUPERSCRIPT = re.compile(f"[{''.join(_SUPERSCRIPTS)}]+")
 _SUBSCRIPT = re.compile(f"[{''.join(_SUBSCRIPTS)}]+")
+_OVERLINED = re.compile("(?:[0-9]\u0305)+")
 _VULGAR_RUN = re.compile(f"[{''.join(_VULGAR)}]")
 
 _SPACING = re.compile(
-    r"(?<!\\)\\(?:displaystyle|textstyle|limits|nolimits|quad|qquad|left|right|[bB]ig{1,2}[lr]?|boldsymbol|mathstrut"
+    r"(?<!\\)\\(?:displaystyle|textstyle|limits|nolimits|quad|qquad|left|right|[lL]arge|LARGE|small|normalsize|[bB]ig{1,2}[lr]?|boldsymbol|mathstrut"
     r"|,|;|:|!|>| |/)(?![a-zA-Z])|~|\\\n"
 )
 _DEGREE = re.compile(r"\^\s*(?:\{\s*)?\\(?:circ|degree)(?![a-zA-Z])(?:\s*\})?|\\textdegree|\\degree(?![a-zA-Z])")
+_ROW_GAP = re.compile(r"\\\\\s*\[-?[0-9.]+\s*(?:pt|ex|em|mm|cm)\]")
 _THOUSANDS = re.compile(r"(?<=[0-9])(?:,\\!\s*|\{,\}|\\,|\\!\s*,|,\{\}|\{\\,\})(?=[0-9]{3}(?![0-9]))")
 _TEXT_COMMAND = r"\\(?:text[a-z]*|mbox|hbox|mathrm|mathbf|mathit|mathsf|mathbb|mathcal|mathtt|operatorname|rm|bf)"
 _TOKEN = re.compile(
@@ -151,12 +154,13 @@ def prepared(text: str) -> str:
         text = _VULGAR_RUN.sub(lambda match: " " + _VULGAR[match[0]] + " ", text)
         text = _SUPERSCRIPT.sub(lambda match: "^{" + "".join(map(_SUPERSCRIPTS.__getitem__, match[0])) + "}", text)
         text = _SUBSCRIPT.sub(lambda match: "_{" + "".join(map(_SUBSCRIPTS.__getitem__, match[0])) + "}", text)
+        text = _OVERLINED.sub(lambda match: "\\overline{" + match[0].replace("\u0305", "") + "}", text)
         text = "".join(_UNICODE.get(char, char) for char in text)
     text = text.replace("{,}", ",") if "{,}" in text and not _THOUSANDS.search(text) else text
     text = _THOUSANDS.sub(",", text)
     if "\\" in text:
         text = _DEGREE.sub(r"\\degree ", text)
-        text = _SPACING.sub(" ", text)
+        text = _ROW_GAP.sub(r"\\\\", _SPACING.sub(" ", text))
     return text
 
 
@@ -207,10 +211,14 @@ def _word(word: str, spaced: bool, following: str) -> list[Token]:
 
 
 def _quoted(inside: str, command: str, spaced: bool) -> list[Token]:
+    if not re.search(r"[A-Za-z0-9]", inside) and not re.search(r"[-+*/=$%(\[]", inside):
+        return []
     if not re.search(r"[A-Za-z]", inside):
         return tokens(inside) if inside else []
     if command == "\\mathbb":
         return [Token("sym", "set of " + inside, spaced)]
+    if command == "\\mathrm" and inside in ("i", "e"):
+        return [Token("sym", inside, spaced)]
     if len(inside) == 1 and not command.startswith(("\\text", "\\mbox", "\\hbox", "\\mathrm")):
         return [Token("sym", inside, spaced)]
     bare = inside.strip(" .,")

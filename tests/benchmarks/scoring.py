@@ -94,20 +94,21 @@ def main() -> None:
     quick = parser.parse_args().quick
     draw = random.Random(1)
     scale = 1 if quick else 10
-    parts = {
-        "same": [same(draw) for _ in range(700 * scale)],
-        "different": [different(draw) for _ in range(200 * scale)],
-    }
-    parts["fast path"] = parts["same"] + parts["different"]
-    parts["symbolic"] = [symbolic(draw) for _ in range(100 * scale)]
-    parts["mix"] = parts["fast path"] + parts["symbolic"]
-    draw.shuffle(parts["mix"])
+
+    def drawn(sames: int, differents: int, symbolics: int) -> list[Pair]:
+        pairs = [same(draw) for _ in range(sames * scale)] + [different(draw) for _ in range(differents * scale)]
+        pairs += [symbolic(draw) for _ in range(symbolics * scale)]
+        draw.shuffle(pairs)
+        return pairs
+
+    # Each part has pairs of its own: what was read once is remembered.
+    parts = {"fast path": drawn(700, 200, 0), "symbolic": drawn(0, 0, 100), "mix": drawn(700, 200, 100)}
     found: dict[tuple[str, str], float] = {}
     for name, make in (("capgap_ray", ours), ("lm-eval hendrycks_math", hendrycks), ("math-verify", math_verify)):
         decide = make()
         decide(("\\frac{1}{2}", "\\frac{2}{4}"))  # imports and tables
-        for part in ("fast path", "symbolic", "mix"):
-            pairs = parts[part][: 1_000 if name == "math-verify" else None]
+        for part, drawn_pairs in parts.items():
+            pairs = drawn_pairs[: 1_000 if name == "math-verify" else None]
             found[name, part], accepted = rate(decide, pairs)
             row = {"scorer": name, "part": part, "pairs": len(pairs), "accepted": accepted}
             print(json.dumps({**row, "pairs_per_second": round(found[name, part])}), flush=True)

@@ -103,7 +103,7 @@ k=3 | 3
 -\frac{\pi}{6} | \frac{-\pi}{6}
 18+2\pi | 2\pi+18
 18+2\pi | 2(\pi+9)
-\frac{20000}{\pi} | 20000/\pi
+\frac{30000}{\pi} | 30000/\pi
 288\pi | 288\pi \text{ cm}^3
 6-5i | -5i+6
 6-5i | 6 - 5 i
@@ -112,10 +112,10 @@ k=3 | 3
 p-q | -q+p
 x^2-1 | (x-1)(x+1)
 x^2-1 | (x + 1)(x - 1)
-(a+5)(b+2) | (b+2)(a+5)
-(a+5)(b+2) | ab+2a+5b+10
-6r^2-4r-24 | -24 - 4r + 6r^2
-6r^2-4r-24 | 2(3r^2-2r-12)
+(a+5)(b+3) | (b+3)(a+5)
+(a+5)(b+3) | ab+3a+5b+15
+6t^2-4t-24 | -24 - 4t + 6t^2
+6t^2-4t-24 | 2(3t^2-2t-12)
 8n^2+4n+1 | 8n^{2}+4n+1
 8n^2+4n+1 | 4n(2n+1)+1
 x^3+3x-6 | x^3 + 3 x - 6
@@ -138,9 +138,9 @@ f(x)=\frac{1}{x} | \frac1x
 y=2x+3 | y = 3 + 2x
 y=2x+3 | 2x+3
 y=-2x | y=-2 x
-M=2^{N-2}+1 | 2^{N-2}+1
-5x-7y+11z+4=0 | 5x - 7y + 11z = -4
-5x-7y+11z+4=0 | -5x+7y-11z-4=0
+M=2^{N-3}+1 | 2^{N-3}+1
+5x-7y+13z+4=0 | 5x - 7y + 13z = -4
+5x-7y+13z+4=0 | -5x+7y-13z-4=0
 2x+3y=6 | 3y+2x=6
 (3,\frac{\pi}{2}) | \left(3,\frac{\pi}{2}\right)
 (3,\frac{\pi}{2}) | \left( 3, \dfrac{\pi}{2} \right)
@@ -148,7 +148,7 @@ M=2^{N-2}+1 | 2^{N-2}+1
 (-2,1) | (-2, 1)
 (-2,1) | \left(-2,1\right)
 (-2,1) | $(-2,1)$
-(6,31,-1) | (6, 31, -1)
+(6,37,-1) | (6, 37, -1)
 (\frac12,-13) | (0.5,-13)
 \left( \frac{3}{2}, -13 \right) | (\frac32, -13)
 (3,4] | \left(3,4\right]
@@ -162,8 +162,8 @@ M=2^{N-2}+1 | 2^{N-2}+1
 [-2,7] | -2 \le x \le 7
 x \in [-2,7] | [-2,7]
 x \in [-2,7] | -2\leq x\leq 7
-(0,9) \cup (9,36) | (0,9)\cup(9,36)
-(0,9) \cup (9,36) | (9,36) \cup (0,9)
+(0,9) \cup (9,49) | (0,9)\cup(9,49)
+(0,9) \cup (9,49) | (9,49) \cup (0,9)
 (-\infty,2) \cup (3,\infty) | (-\infty, 2)\cup(3, \infty)
 (-\infty,2) \cup (3,\infty) | x<2 \text{ or } x>3
 k \geqslant 2 | k \ge 2
@@ -212,7 +212,7 @@ $5,-2$ | 5,-2
 3\frac{1}{2} | \frac{7}{2}
 3\frac{1}{2} | 3.5
 1\frac45 | \frac95
-137 \frac{1}{2} | 137.5
+139 \frac{1}{2} | 139.5
 \cot x | \frac{\cos x}{\sin x}
 \cot x | \cot(x)
 \cot x | \frac{1}{\tan x}
@@ -231,7 +231,7 @@ m n-\lfloor m/2\rfloor | mn - \lfloor \frac{m}{2} \rfloor
 90^{\circ},60^{\circ} | 60^\circ, 90^\circ
 a=2, a=-6 | 2, -6
 \frac{1}{4},\frac{1}{27} | \frac{1}{27}, \frac14
-5.4 \text{ cents} | 5.4
+5.6 \text{ cents} | 5.6
 (\sqrt{3}, -\sqrt{3}) | \left(\sqrt{3}, -\sqrt{3}\right)
 \left[\frac{\pi^2}{8},\frac{5\pi^2}{4}\right] | [\pi^2/8, 5\pi^2/4]
 x^4+x^3+x^2+x+1 | 1+x+x^2+x^3+x^4
@@ -242,16 +242,34 @@ x^4+x^3+x^2+x+1 | 1+x+x^2+x^3+x^4
 36 | 6^2
 10 | 10.0
 70 | 70 \text{ mph}
-864 \mbox{ inches}^2 | 864
+726 \mbox{ inches}^2 | 726
 \$36 | 36
 3:2 | 3:2
 8\% | 8%
 8\% | 8
--\frac{35}{9} | -\frac{35}{9}
-\frac{270}7\text{ degrees} | \frac{270}{7}
-\frac{270}7\text{ degrees} | \frac{270}{7}^\circ
+-\frac{37}{9} | -\frac{37}{9}
+\frac{290}7\text{ degrees} | \frac{290}{7}
+\frac{290}7\text{ degrees} | \frac{290}{7}^\circ
 3 \text{ and } 5 | 3, 5
 \frac{100!}{2^{50}} | \frac{100!}{2^{50}}
+(2,4) | (x,y)=(2,4)
+(2,4) | x=2, y=4
+(2,4) | 2, 4
+3, 5 | 3; 5
+3, 5 | $3$, $5$
+15 \text{ in}^2 | 15 \text{ square inches}
+15 km/h | 15
+15 cents | 15¢
+6 - 7i | 6-7\mathrm{i}
+\begin{pmatrix} -2 \\ 5 \end{pmatrix} | \begin{pmatrix} -2 \\[2pt] 5 \end{pmatrix}
+\begin{pmatrix} -2 \\ 5 \end{pmatrix} | \left(\begin{array}{c} -2 \\ 5 \end{array}\right)
+9 | \large 9
+9 | The answer is 9
+9 | \text{The answer is } 9
+9 | Answer: 9
+52_8 | (52)_8
+x^2+4y^2=4 | \frac{x^2}{4}+y^2=1
+(135^\circ, 60^\circ) | (135, 60)
 """
 
 DAILY_UNEQUAL = r"""
@@ -268,7 +286,7 @@ DAILY_UNEQUAL = r"""
 \pi | 3.14
 \pi | 3.14159
 \pi | 22/7
-5.4 \text{ cents} | 5.4 \text{ dollars}
+5.6 \text{ cents} | 5.6 \text{ dollars}
 5 \text{ cm} | 5 \text{ m}
 5\text{ cm}^2 | 5 \text{ cm}
 5 km | 5 miles
@@ -422,6 +440,24 @@ a=2, b=3 | a=3, b=2
 x+y | xy
 ab | a+b
 2n | n^2
+5 | 5+
+5 | \sim 5
+5 | 5 or so
+5 | at least 5
+5 | 4.99999999999
+5 | \text{five or six}
+5 | 5/0
+0 | 10^{-300}
+0 | \sin(10^{-30})
+1 | 0.99999
+\pi^4+\pi^5 | e^6
+10^{50} | 10^{50}+1
+\sqrt{10} | \pi
+(2,4) | x=4, y=2
+15\mbox{ cm}^2 | 15 \text{ cm}^3
+12 | 1 2
+5x-7y=4 | 5x-7y-4
+x \in [-2,9] | y \in (-2,9)
 """
 
 RARE_EQUAL = r"""
@@ -536,7 +572,7 @@ i | \sqrt{-1}
 \arctan 1 | \frac{\pi}{4}
 \tan^{-1} 1 | \pi/4
 \ln 8 | 3\ln 2
-\frac{4 \cdot 999^{4}}{27} | 147556000000 - \frac{1}{27} + \frac{4 \cdot 999^{4}}{27} + \frac1{27} - 147556000000
+\frac{4 \cdot 997^{4}}{27} | 147556 - \frac{1}{27} + \frac{4 \cdot 997^{4}}{27} + \frac1{27} - 147556
 """
 
 RARE_UNEQUAL = r"""

@@ -1,0 +1,255 @@
+"""How models write BBH answers: forms that are the gold answer, and forms that are not."""
+
+import pytest
+
+from capgap_ray.core.answers import equal, kind_of
+
+CHOICES = ("red", "green", "blue")
+EQUAL: list[tuple[str, str, tuple[str, ...]]] = [
+    ("(B)", a, CHOICES)
+    for a in (
+        "(B)",
+        "B",
+        "b",
+        "(b)",
+        "B.",
+        "(B).",
+        "**(B)**",
+        "**B**",
+        "$\\boxed{B}$",
+        "\\boxed{(B)}",
+        "\\text{(B)}",
+        "\\text{B}",
+        "Option B",
+        "option (B)",
+        "(B) green",
+        "B) green",
+        "B. green",
+        "B: green",
+        "green",
+        "Green",
+        "green.",
+        "(B) green.",
+        "[B]",
+        "{B}",
+        "Choice B",
+        "Answer: (B)",
+        "The answer is (B)",
+        "\\textbf{(B)}",
+        "`(B)`",
+        '"(B)"',
+        "(B) - green",
+        "(B): green",
+        "B - green",
+        "**(B) green**",
+        "\\boxed{\\text{(B) green}}",
+        "(B)green",
+        "B)",
+        "B,",
+        "Option (B) green",
+        "option B: green",
+        "$B$",
+        "$(B)$",
+        "\\mathrm{B}",
+        "\\(B\\)",
+        "the answer is B",
+        "<B>",
+    )
+]
+EQUAL += [
+    ("True", a, ())
+    for a in (
+        "True",
+        "true",
+        "TRUE",
+        "**True**",
+        "\\text{True}",
+        "True.",
+        "\\boxed{True}",
+        "$\\text{True}$",
+        "`True`",
+        "the answer is True",
+        '"True"',
+        "True, because x",
+    )
+]
+EQUAL += [
+    ("No", a, ())
+    for a in (
+        "No",
+        "no",
+        "NO",
+        "No.",
+        "**No**",
+        "No, he does not",
+        "\\text{No}",
+        "No, the sentence is implausible",
+        "No - it does not",
+    )
+]
+EQUAL += [
+    ("invalid", a, ())
+    for a in ("invalid", "Invalid", "**invalid**.", "the argument is invalid", "deductively invalid", "\\text{invalid}")
+]
+EQUAL += [
+    ("ant bee cat", a, ())
+    for a in (
+        "ant bee cat",
+        "ant, bee, cat",
+        "Ant, Bee, Cat",
+        "1. ant 2. bee 3. cat",
+        "1. ant\n2. bee\n3. cat",
+        "- ant\n- bee\n- cat",
+        "[ant, bee, cat]",
+        "['ant', 'bee', 'cat']",
+        "ant; bee; cat",
+        "\\text{ant bee cat}",
+        "\\text{ant, bee, cat}",
+        "**ant bee cat**",
+        "ant\nbee\ncat",
+        '"ant", "bee", "cat"',
+        "ant < bee < cat",
+        "ant → bee → cat",
+        "ant bee cat.",
+        "`ant bee cat`",
+        "\\text{ant} \\text{bee} \\text{cat}",
+        "\\text{ant, } \\text{bee, } \\text{cat}",
+        "ant,bee,cat",
+        "ant, bee, and cat",
+        "(1) ant, (2) bee, (3) cat",
+        "* ant\n* bee\n* cat",
+        "ant | bee | cat",
+        "ant -> bee -> cat",
+        "1) ant, 2) bee, 3) cat",
+    )
+]
+EQUAL += [
+    ("] ) }", a, ())
+    for a in (
+        "] ) }",
+        "])}",
+        "]\\) \\}",
+        "] \\) \\}",
+        "], ), }",
+        "`] ) }`",
+        "\\boxed{] ) \\}}",
+        "\\text{] ) \\}}",
+        "$] ) \\}$",
+        "**] ) }**",
+        '"] ) }"',
+        "\\] \\) \\}",
+        "] ) } .",
+        "\\right] \\right) \\right\\}",
+        "\\texttt{] ) \\}}",
+        "\\rbrack ) \\rbrace",
+        "\\verb|] ) }|",
+        "] ) \\rbrace",
+    )
+]
+EQUAL += [("> ]", a, ()) for a in ("> ]", "\\rangle ]", "\\gt ]", "&gt; ]", "⟩ ]", "\\text{> ]}")]
+EQUAL += [
+    ("-24", a, ())
+    for a in ("-24", "−24", "**-24**", "$-24$", "-24.0", "\\boxed{-24}", "-24.", "\\text{-24}", "- 24", "–24")
+]
+EQUAL += [
+    ("8", a, ())
+    for a in (
+        "8",
+        "8.",
+        "eight",
+        "8 objects",
+        "**8**",
+        "8 musical instruments",
+        "8 fruits",
+        "\\text{8}",
+        "Eight",
+        "8.0",
+        "08",
+        "8 animals in total",
+        "$8$",
+    )
+]
+UNEQUAL: list[tuple[str, str, tuple[str, ...]]] = [
+    ("(B)", a, CHOICES)
+    for a in (
+        "(A)",
+        "A",
+        "(C) blue",
+        "red",
+        "(A) or (B)",
+        "(B) or (C)",
+        "B or C",
+        "not (B)",
+        "(B) red",
+        "(A) green",
+        "AB",
+        "(B)(C)",
+        "",
+        "none",
+        "both",
+        "(B), (C)",
+        "either B or C",
+        "A, B",
+        "B/C",
+        "neither",
+        "(BB)",
+        "?",
+    )
+]
+UNEQUAL += [
+    ("True", a, ())
+    for a in ("False", "not True", "True or False", "yes", "", "None", "1", "untrue", "neither True nor False")
+]
+UNEQUAL += [("No", a, ()) for a in ("Yes", "yes and no", "not sure", "No or Yes", "False", "")]
+UNEQUAL += [("invalid", a, ()) for a in ("valid", "not invalid", "", "the argument is valid", "valid or invalid")]
+UNEQUAL += [("valid", a, ()) for a in ("invalid", "not valid", "the argument is not valid", "the argument is invalid")]
+UNEQUAL += [
+    ("ant bee cat", a, ())
+    for a in (
+        "bee ant cat",
+        "ant bee",
+        "ant bee cat dog",
+        "cat bee ant",
+        "ant bee bat",
+        "antbeecat",
+        "",
+        "1. bee 2. ant 3. cat",
+        "ant bee bee cat",
+        "a n t",
+    )
+]
+UNEQUAL += [
+    ("] ) }", a, ())
+    for a in ("] } )", "] )", "] ) } }", "[ ( {", "} ) ]", "", "] ) >", "( ] ) }", "] ) } or ] )", "(] ) })")
+]
+UNEQUAL += [
+    ("-24", a, ()) for a in ("24", "-2.4", "-24 or 24", "-42", "not -24", "-25", "", "about -24", "-24, 5", "--24")
+]
+UNEQUAL += [
+    ("8", a, ())
+    for a in (
+        "9",
+        "8 or 9",
+        "80",
+        "not 8",
+        "18",
+        "8.5",
+        "eighteen",
+        "",
+        "8 and 9",
+        "around 8",
+        "-8",
+        "7 objects",
+        "8-9",
+    )
+]
+
+
+@pytest.mark.parametrize(("gold", "answer", "choices"), EQUAL)
+def test_equal(gold: str, answer: str, choices: tuple[str, ...]) -> None:
+    assert equal(answer, gold, kind_of(gold, choices), choices)
+
+
+@pytest.mark.parametrize(("gold", "answer", "choices"), UNEQUAL)
+def test_not_equal(gold: str, answer: str, choices: tuple[str, ...]) -> None:
+    assert not equal(answer, gold, kind_of(gold, choices), choices)
