@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations
+from statistics import fmean
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -49,7 +50,7 @@ def selection(plan: Plan, scores: ReadScores) -> tuple[Selection, ...]:
     def accuracies(names: Iterable[str]) -> dict[str, dict[str, float]]:
         return {
             task: {name: _right_share(scores(plan.measured[name, task].score)) for name in names}
-            for task in plan.experiment.tasks
+            for task in plan.experiment.task_names()
         }
 
     return select_tasks(
@@ -99,7 +100,7 @@ def results(
         checkpoints=tuple(_checkpoint(cell, cards[cell.train.key], summary(cell.train)) for cell in plan.cells),
         comparisons=tuple(compared),
         verdicts=verdicts(compared, list(filters.values()), plan.experiment.students, _by_size(plan)),
-        protocols=tuple(_protocol(plan.experiment, task, chance.get(task)) for task in plan.experiment.tasks),
+        protocols=tuple(_protocol(plan.experiment, task, chance.get(task)) for task in plan.experiment.task_names()),
         judge_audit=judge_audit,
         stage_seconds=dict(seconds),
     )
@@ -110,7 +111,7 @@ def _protocol(experiment: Experiment, task: str, chance: float | None) -> TaskPr
     return TaskProtocol(
         task=task,
         prompt=", ".join(f"{name} {value}" for name, value in settings.items()),
-        stop=experiment.sampling.stop,
+        stop=experiment.stop(task),
         max_tokens=experiment.sampling.max_tokens,
         chance=chance,
     )
@@ -168,9 +169,12 @@ def _right_share(scores: Sequence[Score]) -> float:
 
 
 def _judged(plan: Plan, scores: ReadScores, arm: str | Cell, task: str) -> dict[str, float | None]:
-    """example id -> judged score of its first sample; `arm` is a cell or the name of an untouched model."""
+    """example id -> judged score, the mean over its scored samples; `arm` is a cell or an untouched model's name."""
     scored = plan.predictions[arm.train.key, task] if isinstance(arm, Cell) else plan.baselines[arm, task]
-    return {score.example_id: score.judged for score in scores(scored.last) if score.sample == 0}
+    samples: dict[str, list[float]] = {}
+    for score in scores(scored.last):
+        samples.setdefault(score.example_id, []).extend([] if score.judged is None else [score.judged])
+    return {item: fmean(values) if values else None for item, values in samples.items()}
 
 
 def _per_task_and_pooled(

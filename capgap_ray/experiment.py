@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from capgap_ray.catalog.judges import DEFAULT_JUDGE_PROMPT
 from capgap_ray.catalog.tasks import data_of, expand, find_task
 from capgap_ray.core.splitting import fold_sizes, part_sizes
 
@@ -186,7 +187,7 @@ class Judge(_Part):
     """The language model that decides on answers which the rules reject."""
 
     model: Name
-    prompt: str = "small-model-gap"
+    prompt: str = DEFAULT_JUDGE_PROMPT
     when: Literal["rejected", "unparsable"] = "rejected"
     """`rejected`: every answer that the rules call wrong or cannot read. `unparsable`: only those they cannot read,
     for tasks whose answers have one form, where a judge could only add its own errors."""

@@ -17,10 +17,14 @@ from capgap_ray.analysis import results, selection
 from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store, StoreError
 from capgap_ray.catalog.models import Model
+from capgap_ray.catalog.tasks import data_of, find_task
 from capgap_ray.core.budget import count_updates
+from capgap_ray.core.chance import chance_level
+from capgap_ray.core.task_spec import TaskError
 from capgap_ray.experiment import Experiment, ExperimentError, load
 from capgap_ray.plan import Plan, Scored, plan, resolve_models
-from capgap_ray.records import Results, Score, Selection, from_row, to_row
+from capgap_ray.records import Example, Results, Score, Selection, from_row, to_row
+from capgap_ray.tasks.hub import check_reachable
 
 if TYPE_CHECKING:
     from capgap_ray.stages.session import Session
@@ -67,7 +71,12 @@ def open_run(what: str, argv: Sequence[str] | None = None) -> Run:
         store = Store(arguments.store)
         if not arguments.dry_run:
             store.check_writable()
-    except (ExperimentError, StoreError) as error:
+            check_reachable(
+                spec
+                for spec, data in ((find_task(n), data_of(experiment.data, n)) for n in experiment.task_names())
+                if data is None and not spec.file
+            )
+    except (ExperimentError, StoreError, TaskError) as error:
         _refuse(str(error))
     given = sys.argv[1:] if argv is None else argv
     return Run(
@@ -102,6 +111,8 @@ def build(run: Run, until: Until) -> tuple[Plan, tuple[Selection, ...]]:
     except GridError as error:
         say(str(error))
         raise SystemExit(1) from None
+    except TaskError as error:
+        _refuse(str(getattr(error, "cause", error)))  # Ray's copy of an actor's error holds the trace, too
 
 
 def _build(run: Run, session: Session, until: Until) -> tuple[Plan, tuple[Selection, ...]]:
@@ -189,6 +200,10 @@ def analyse(run: Run, made: Plan, chosen: tuple[Selection, ...]) -> Results:
         command=run.command,
         made_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         experiment_yaml=run.yaml,
+        chance={
+            task: chance_level([from_row(Example, row) for row in run.store.rows(step)])
+            for task, step in made.examples.items()
+        },
     )
 
 
@@ -223,7 +238,15 @@ def finish(run: Run, made: Plan, chosen: tuple[Selection, ...]) -> None:
         _refuse(str(error))
     folder = f"reports/{run.experiment.name}"
     run.store.write_bytes(f"{folder}/results.json", json.dumps(to_row(answer), indent=1).encode())
-    for name, table in (("accuracies", tables.accuracies(answer, "test")), ("comparisons", tables.comparisons(answer))):
+    for name, table in (
+        ("accuracies", tables.accuracies(answer, "test")),
+        ("comparisons", tables.comparisons(answer)),
+        ("protocols", tables.protocols(answer)),
+        ("samples", tables.samples(answer)),
+        ("judge_errors", tables.judge_errors(answer)),
+        ("judge_corrected", tables.judge_corrected(answer)),
+        ("disagreements", tables.disagreements(answer)),
+    ):
         run.store.write_bytes(f"{folder}/{name}.csv", tables.as_csv(table).encode())
     run.store.write_bytes(f"{folder}/index.html", render(answer).encode())
     say("\n" + tables.verdict_text(answer))
@@ -246,7 +269,7 @@ def show_plan(run: Run) -> None:
         members = [step for step in steps if step.stage == stage]
         built = sum(run.store.built(step) for step in members)
         say(f"stage       {stage:<9} {len(members):>5} steps, {built} exist, {len(members) - built} to build")
-    rows = run.experiment.split.train * len(made.tasks)
+    rows = sum(made.sizes(task)[0] for task in made.tasks)
     for cell in made.cells:
         samples = cell.sft.batch.per_device * cell.sft.batch.accumulation * cell.sft.workers
         updates = count_updates(rows, samples, cell.sft.epochs)

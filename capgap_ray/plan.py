@@ -22,7 +22,7 @@ from capgap_ray.core.task_spec import TaskError
 from capgap_ray.experiment import Experiment, ExperimentError, Sft
 from capgap_ray.tasks import Parts, digests, fingerprint, tables
 
-VERSIONS = {"examples": 1, "complete": 1, "score": 1, "mix": 1, "train": 1, "judge": 1}
+VERSIONS = {"examples": 2, "complete": 2, "score": 2, "mix": 1, "train": 1, "judge": 2}
 """Raised when a stage's code changes what it computes; old results then stay, unread."""
 
 
@@ -127,6 +127,12 @@ def resolve_models(experiment: Experiment) -> dict[str, Model]:
                 found[name] = resolve(name, specs[name])
             except ValueError as error:
                 raise ExperimentError(f"{field_name}: {error}") from None
+    judge = found[experiment.judge.model]
+    for name in (*experiment.students, *experiment.teachers.values()):
+        if found[name].identity == judge.identity:
+            raise ExperimentError(
+                f"judge.model: {judge.name!r} has the weights of {name!r}, which is under test; choose another judge"
+            )
     for student in experiment.students:
         for role, teacher in experiment.teachers.items():
             if found[student].parameters >= found[teacher].parameters and not experiment.allow_larger_student:
@@ -258,6 +264,11 @@ def _score(experiment: Experiment, examples: Step, runs: Model | Step, part: str
     task = str(examples.params["task"])
     who, inputs = (runs.label, (examples, runs)) if isinstance(runs, Step) else (runs.name, (examples,))
     label = f"{who}-{task}-{part}-{start}-{stop}"
+    own = {
+        "stop": experiment.stop(task),
+        # `task:k` asks for k samples of what is reported; selection and rationales take one.
+        "samples": experiment.samples(task) if part == "test" else 1,
+    }
     complete = Step(
         stage="complete",
         version=VERSIONS["complete"],
@@ -266,7 +277,7 @@ def _score(experiment: Experiment, examples: Step, runs: Model | Step, part: str
             "part": part,
             "start": start,
             "stop": stop,
-            "sampling": experiment.sampling.model_dump() | {"stop": experiment.stop(task)},
+            "sampling": experiment.sampling.model_dump() | own,
             "engine": experiment.engine.model_dump(),
         },
         inputs=inputs,
@@ -286,6 +297,7 @@ def _judged(experiment: Experiment, scored: Scored, judge: Model) -> Scored:
             "when": experiment.judge.when,
             "system": prompt.system,
             "user_template": prompt.user_template,
+            "max_tokens": prompt.max_tokens,
             "engine": experiment.engine.model_dump(),
         },
         inputs=(scored.score,),

@@ -8,7 +8,7 @@ from capgap_ray.tiny.judge_probes import JUDGE_SYSTEM, JUDGE_USER
 DEFAULT_JUDGE_PROMPT = "capgap"
 
 JUDGE_PROMPTS: dict[str, JudgePrompt] = {
-    "tiny": JudgePrompt(name="tiny", system=JUDGE_SYSTEM, user_template=JUDGE_USER),
+    "tiny": JudgePrompt(name="tiny", system=JUDGE_SYSTEM, user_template=JUDGE_USER, max_tokens=64),
     # For mathematics and BBH alike: what counts as the same, and an answer that cannot leave its fence.
     "capgap": JudgePrompt(
         name="capgap",

@@ -48,6 +48,8 @@ class JudgePrompt:
     user_template: str
     """User message with the placeholders {problem}, {gold} and {answer}, some of which may be absent. The only
     tags that may fence the answer are <answer>, <problem> and <correct>."""
+    max_tokens: int = 20
+    """Budget of a verdict; the ancestor's. A verdict that needs more is none."""
 
 
 def judge_messages(prompt: JudgePrompt, problem: str, gold: str, answer: str) -> tuple[Message, ...]:

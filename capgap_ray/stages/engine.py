@@ -46,6 +46,8 @@ class Decoding:
     """Token budget of the second and last try of what `max_tokens` cut off."""
     samples: int = 1
     """Completions of each prompt."""
+    plain: bool = False
+    """The one message of each prompt is sent as it is, without the chat template."""
 
     @property
     def budget(self) -> int:
@@ -102,7 +104,7 @@ class Engine:
         """
         engine = self._load(source)
         tokenizer = engine.get_tokenizer()
-        prompts = [self._tokenize(tokenizer, ask.chat, decoding.budget, source) for ask in asks]
+        prompts = [self._tokenize(tokenizer, ask.chat, decoding, source) for ask in asks]
         outputs = _generate(engine, prompts, asks, decoding, decoding.max_tokens)
         cut = [index for index, output in enumerate(outputs) if output.finish_reason == "length"]
         if decoding.retry_truncated and cut:
@@ -113,13 +115,17 @@ class Engine:
                 outputs[index] = output
         return outputs
 
-    def _tokenize(self, tokenizer: Any, chat: Sequence[Message], budget: int, source: str) -> list[int]:
-        turns = [{"role": turn.role, "content": turn.content} for turn in chat]
-        text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-        ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
-        if len(ids) + budget > self._max_model_len:
+    def _tokenize(self, tokenizer: Any, chat: Sequence[Message], decoding: Decoding, source: str) -> list[int]:
+        if decoding.plain:
+            (only,) = chat
+            ids: list[int] = tokenizer.encode(only.content)
+        else:
+            turns = [{"role": turn.role, "content": turn.content} for turn in chat]
+            text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+            ids = tokenizer.encode(text, add_special_tokens=False)
+        if len(ids) + decoding.budget > self._max_model_len:
             raise ValueError(
-                f"{source}: a prompt of {len(ids)} tokens and sampling.max_tokens {budget} exceed "
+                f"{source}: a prompt of {len(ids)} tokens and a budget of {decoding.budget} new ones exceed "
                 f"engine.max_model_len {self._max_model_len}; raise it or use fewer shots"
             )
         return ids

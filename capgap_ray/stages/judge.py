@@ -19,8 +19,6 @@ from capgap_ray.stages.inference import Slice
 
 _SHARDS = "rows/shards.json"
 """The files, relative to the store, that hold this step's verdicts."""
-_DECODING = Decoding(temperature=0.0, top_p=1.0, max_tokens=20, stop=(), seed=0)
-"""Twenty tokens, as the ancestor's judge has: a verdict that needs more is none."""
 
 
 def judge_slices(store: Store, steps: Sequence[Step], source: str) -> list[Slice]:
@@ -44,7 +42,9 @@ def judge_slices(store: Store, steps: Sequence[Step], source: str) -> list[Slice
                     requests=requests,
                     start=0,
                     stop=len(new),
-                    decoding=_DECODING,
+                    decoding=Decoding(
+                        temperature=0.0, top_p=1.0, max_tokens=step.params["max_tokens"], stop=(), seed=0
+                    ),
                 )
             )
             asked |= {each.example_id: f"{step.address}/{shard}" for each in new}

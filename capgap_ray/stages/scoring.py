@@ -94,4 +94,6 @@ def _by_rules(completion: Completion, example: Example, strict: float, family: F
         flexible=float(decided == "right"),
         judged=None,
         judge_verdict=None,
+        sample=completion.sample,
+        stop_reason=completion.stop_reason,
     )

@@ -57,7 +57,7 @@ class Session:
     @cached_property
     def _scorer(self) -> Any:
         assert self._ray
-        return Scorer.remote(self._store.root)  # type: ignore[attr-defined]
+        return Scorer.remote(self._store.root, self._experiment.data)  # type: ignore[attr-defined]
 
     def _engines(self) -> EnginePool:
         assert self._ray
@@ -124,7 +124,10 @@ class Session:
                 requests=requests_table(self._store, step.inputs[0], params["part"]),
                 start=start,
                 stop=min(start + UNIT_ROWS, params["stop"]),
-                decoding=Decoding(**{**params["sampling"], "stop": tuple(params["sampling"]["stop"])}),
+                decoding=Decoding(
+                    **{**params["sampling"], "stop": tuple(params["sampling"]["stop"])},
+                    plain=step.inputs[0].params["prompt"]["chat"] == "plain",
+                ),
             )
             for start in range(params["start"], params["stop"], UNIT_ROWS)
         ]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from random import Random
 
 from capgap_ray.tiny.item import Item
-from capgap_ray.tiny.judge_probes import FALSE, JUDGE_SYSTEM, TRUE, Probe, judge_user, one_probe
+from capgap_ray.tiny.judge_probes import JUDGE_SYSTEM, Probe, judge_user, one_probe
 from capgap_ray.tiny.procedural import DESCRIPTIONS, one_item
 from capgap_ray.tiny.scene_puzzles import COLOURS, HOURS, PEOPLE, PLAYERS
 from capgap_ray.tiny.symbol_puzzles import WORDS
@@ -62,9 +62,9 @@ def reasoning_document(
 
 
 def judge_document(probe: Probe) -> Document:
-    """One judged probe; the verdict and the end of turn are supervised."""
+    """One judged probe; the reply and the end of turn are supervised."""
     text = chat(JUDGE_SYSTEM, judge_user(probe.gold, probe.answer))
-    reply = (TRUE if probe.same else FALSE) + IM_END
+    reply = probe.reply + IM_END
     return Document(text + reply + "\n", ((len(text), len(text) + len(reply)),))
 
 
@@ -85,24 +85,16 @@ class Stream:
         style: str,
         held_out: frozenset[str],
         fixed: dict[str, list[Item]],
-        coarse: float = 0.0,
     ) -> None:
-        """`shares`: weight of each task; `style`: short, long or judge; `fixed`: the worked examples of the YAML.
-
-        `coarse` is the judge's: see `one_probe`.
-        """
-        self._shares, self._coarse = shares, coarse
+        """`shares`: weight of each task; `style`: short, long or judge; `fixed`: the worked examples of the YAML."""
+        self._shares = shares
         self._style, self._held_out, self._fixed = style, held_out, fixed
 
     def document(self, rng: Random, most_shots: int, copying: float = 0.0) -> Document:
-        """One chat with 0 to `most_shots` worked examples, or, with chance `copying`, one about copying.
-
-        For the judge `copying` is the chance of a skewed probe.
-        """
-        easy = rng.random() < copying
+        """One chat with 0 to `most_shots` worked examples, or, with chance `copying`, one about copying."""
         if self._style == "judge":
-            return judge_document(one_probe(rng, self._shares, skewed=easy, coarse=self._coarse))
-        if easy:
+            return judge_document(one_probe(rng, self._shares))
+        if rng.random() < copying:
             return copying_document(rng)
         task = rng.choices(list(self._shares), list(self._shares.values()))[0]
         blank_line = rng.random() < 0.3

@@ -7,9 +7,6 @@ from capgap_ray.tiny.procedural import TASKS
 HEAD_DIM = 32
 """vLLM's CPU attention takes 32, 64, 80, 96 or 128."""
 MAX_POSITIONS = 2048
-SHORT_ROW = 384
-LONG_ROW = {"short": 704, "long": 768, "judge": 384}
-"""Tokens of a packed row without worked examples, and with three of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,24 +22,22 @@ class Member:
     updates: int
     """Optimizer updates in all."""
     short_updates: int
-    """Updates on short rows, which come first: copying is learnt faster where there is less to read."""
+    """Updates on chats without worked examples, which come first: copying is learnt faster with less to read."""
     decay_from: int
     """Update at which the learning rates begin their linear fall to zero."""
     copying_updates: int = 150
-    """Updates, from the first, on chats about copying only (the judge: on skewed probes).
+    """Updates, from the first, on chats about copying only.
 
     Without that skill the tasks' losses stay on a plateau.
     """
     starts_from: str | None = None
     """Member, earlier in the list, whose final weights are the initial ones; None: random weights."""
-    tokens_per_update: int = 4224
-    """Tokens of one batch, padding included."""
+    tokens_per_update: int = 4096
+    """Tokens of one batch at the least, padding not counted."""
     matrix_rate: float = 0.01
     """Peak learning rate of Muon (matrices), scaled to AdamW's step size."""
     rate: float = 0.003
     """Peak learning rate of AdamW (embeddings, norms, biases)."""
-    coarse: float = 0.0
-    """The judge's: chance that a wrong sequence differs from the gold in up to three places instead of one."""
     seed: int = 1
     committed: bool = True
     """False: only a stage on the way to others, not exported to `models/`."""
@@ -54,14 +49,29 @@ FAMILY = {
     member.name: member
     for member in (
         Member(
+            name="tiny-trunk",
+            hidden=128,
+            layers=5,
+            intermediate=256,
+            style="short",
+            updates=1300,
+            short_updates=1000,
+            decay_from=900,
+            committed=False,
+        ),
+        Member(
             name="tiny-teacher-small",
             hidden=128,
             layers=5,
             intermediate=256,
             style="short",
-            updates=1200,
-            short_updates=900,
-            decay_from=800,
+            updates=200,
+            short_updates=100,
+            decay_from=50,
+            copying_updates=0,
+            starts_from="tiny-trunk",
+            matrix_rate=0.003,
+            rate=0.001,
         ),
         Member(
             name="tiny-teacher-large",
@@ -70,26 +80,26 @@ FAMILY = {
             intermediate=256,
             style="short",
             updates=1500,
-            short_updates=1050,
-            decay_from=850,
+            short_updates=1000,
+            decay_from=600,
             copying_updates=0,
-            starts_from="tiny-teacher-small",
+            starts_from="tiny-trunk",
             matrix_rate=0.003,
             rate=0.001,
         ),
         Member(
             name="tiny-teacher-long",
             hidden=128,
-            layers=8,
+            layers=5,
             intermediate=256,
             style="long",
-            updates=220,
-            short_updates=110,
-            decay_from=50,
+            updates=700,
+            short_updates=450,
+            decay_from=200,
             copying_updates=0,
-            starts_from="tiny-teacher-large",
-            matrix_rate=0.003,
-            rate=0.001,
+            starts_from="tiny-trunk",
+            matrix_rate=0.005,
+            rate=0.0015,
         ),
         Member(
             name="tiny-student-0.15m",
@@ -97,9 +107,9 @@ FAMILY = {
             layers=2,
             intermediate=160,
             style="short",
-            updates=420,
-            short_updates=280,
-            decay_from=300,
+            updates=520,
+            short_updates=360,
+            decay_from=360,
         ),
         Member(
             name="tiny-student-0.5m",
@@ -107,41 +117,24 @@ FAMILY = {
             layers=2,
             intermediate=256,
             style="short",
-            updates=380,
-            short_updates=260,
-            decay_from=280,
-        ),
-        Member(
-            name="tiny-judge-letters",
-            hidden=64,
-            layers=4,
-            intermediate=160,
-            style="judge",
-            updates=3000,
-            short_updates=600,
-            decay_from=1500,
-            copying_updates=300,
-            tokens_per_update=1920,
-            starts_from="tiny-student-0.15m",
-            matrix_rate=0.005,
-            rate=0.002,
-            committed=False,
+            updates=700,
+            short_updates=450,
+            decay_from=450,
         ),
         Member(
             name="tiny-judge",
-            hidden=64,
-            layers=4,
-            intermediate=160,
+            hidden=128,
+            layers=5,
+            intermediate=256,
             style="judge",
-            updates=1200,
+            updates=700,
             short_updates=0,
-            decay_from=500,
+            decay_from=350,
             copying_updates=0,
-            tokens_per_update=1920,
-            starts_from="tiny-judge-letters",
+            tokens_per_update=3072,
+            starts_from="tiny-trunk",
             matrix_rate=0.005,
-            rate=0.002,
-            coarse=0.4,
+            rate=0.0015,
             shares=dict.fromkeys(TASKS, 1.0) | dict.fromkeys(("dyck_languages", "word_sorting"), 4.0),
         ),
     )

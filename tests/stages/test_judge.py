@@ -18,7 +18,8 @@ EXAMPLES = Step(stage="examples", version=1, params={}, label="items")
 
 def judge_step(label: str, judge: str = "judge@1") -> Step:
     score = Step(stage="score", version=1, params={"arm": label}, inputs=(EXAMPLES,), label=label)
-    params = {"judge": judge, "when": "rejected", "system": "", "user_template": "{gold}|{answer}", "engine": {}}
+    params = {"judge": judge, "when": "rejected", "system": "", "user_template": "{gold}|{answer}", "max_tokens": 20}
+    params["engine"] = {}
     return Step(stage="judge", version=1, params=params, inputs=(score,), label=label)
 
 

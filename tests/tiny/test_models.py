@@ -21,7 +21,11 @@ def test_checkpoint(name: str) -> None:
 
     member, folder = FAMILY[name], MODELS / name
     config = json.loads((folder / "config.json").read_text())
-    assert config["architectures"] == ["LlamaForCausalLM"] and config["tie_word_embeddings"]
+    assert (
+        config["architectures"] == ["Qwen2ForCausalLM"]
+        and config["model_type"] == "qwen2"
+        and config["tie_word_embeddings"]
+    )
     assert config["hidden_size"] // config["num_attention_heads"] == HEAD_DIM
     assert (config["hidden_size"], config["num_hidden_layers"]) == (member.hidden, member.layers)
     assert config["intermediate_size"] == member.intermediate

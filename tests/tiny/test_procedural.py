@@ -105,8 +105,7 @@ def boolean(question: str) -> str:
 
 
 def _hour(text: str) -> int:
-    number, half = int(text[:-2]), text[-2:]
-    return number % 12 + (12 if half == "pm" else 0)
+    return "four five six seven eight nine ten eleven noon one two three".split().index(text)
 
 
 def temporal(question: str) -> str:
@@ -133,12 +132,12 @@ SOLVERS = {
 }
 
 PINNED = {
-    "tracking_shuffled_objects_three_objects": "4353fcb9828dd3c5",
+    "tracking_shuffled_objects_three_objects": "308d7460549ac732",
     "dyck_languages": "67bb46f0ef447f00",
     "word_sorting": "dd2b5a42d8870b3c",
-    "logical_deduction_three_objects": "d6957aac0066d0ea",
+    "logical_deduction_three_objects": "fbf8039f471bc060",
     "boolean_expressions": "5cbf795a6ee7f22e",
-    "temporal_sequences": "d1d584e743b83731",
+    "temporal_sequences": "4d6d0bf38cd07557",
 }
 """sha256 (first 16 hex digits) of ten items made with seed 1: the text every checkpoint was trained on."""
 

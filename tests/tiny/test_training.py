@@ -1,4 +1,4 @@
-"""The training loop: supervision, packing, resumption, and that an export is the trained network."""
+"""The training loop: supervision, batches, Muon, resumption, and that an export is the trained network."""
 
 import dataclasses
 from pathlib import Path
@@ -24,14 +24,6 @@ def tokenizer() -> Any:
     return AutoTokenizer.from_pretrained(MODELS / TINY.name)
 
 
-@pytest.fixture
-def eager(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compiling takes longer than these four updates."""
-    import torch
-
-    monkeypatch.setattr(torch, "compile", lambda model, **_: model)
-
-
 def test_reasoning_is_supervised_and_questions_are_not() -> None:
     task = TASKS[0]
     worked, item = shots(task), generate(task, 1, seed=9)[0]
@@ -50,24 +42,45 @@ def test_stream_never_holds_a_held_out_question() -> None:
         assert not held_out & set(asked)
 
 
-def test_batches_are_packed_whole_and_reproducible(tokenizer: Any) -> None:
+def test_batches_hold_whole_chats_and_are_reproducible(tokenizer: Any) -> None:
     import torch
 
     from capgap_ray.tiny.training import Batches
 
     batches = Batches(TINY, tokenizer)
     for update in (0, 3):
-        batch, again = batches.make(update), batches.make(update)
-        assert torch.equal(batch.ids, again.ids) and torch.equal(batch.supervised, again.supervised)
-        assert batch.ids.shape == batch.chat.shape == batch.supervised.shape
-        assert not (batch.supervised & (batch.chat < 0)).any()
-        for chat in batch.chat.unique().tolist():
-            if chat >= 0:
-                text = tokenizer.decode(batch.ids[batch.chat == chat])
-                assert text.startswith("<|im_start|>system\n") and text.endswith("<|im_end|>\n")
+        groups = batches.make(update)
+        for group, again in zip(groups, batches.make(update), strict=True):
+            assert torch.equal(group.ids, again.ids) and torch.equal(group.supervised, again.supervised)
+            assert group.ids.shape == group.supervised.shape
+            for ids, supervised in zip(group.ids, group.supervised, strict=True):
+                chat, _, padding = tokenizer.decode(ids).partition("<|endoftext|>")
+                assert chat.startswith("<|im_start|>system\n") and chat.endswith("<|im_end|>\n")
+                assert not padding.replace("<|endoftext|>", "") and supervised.any()
+        assert sum(int((group.ids != tokenizer.pad_token_id).sum()) for group in groups) >= TINY.tokens_per_update
 
 
-@pytest.mark.usefixtures("eager")
+def test_muon_is_that_of_torch() -> None:
+    import torch
+
+    from capgap_ray.tiny.muon import MOMENTUM, Muon
+
+    torch.manual_seed(0)
+    for shape in ((8, 16), (16, 8)):
+        theirs = torch.nn.Parameter(torch.randn(*shape))
+        ours = torch.nn.Parameter(theirs.detach().clone())
+        reference = torch.optim.Muon(
+            [theirs], lr=0.01, weight_decay=0.01, momentum=MOMENTUM, adjust_lr_fn="match_rms_adamw"
+        )
+        optimizer = Muon([ours], lr=0.01, weight_decay=0.01)
+        for _ in range(5):
+            theirs.grad = torch.randn(*shape)
+            ours.grad = theirs.grad.clone()
+            reference.step()
+            optimizer.step()
+        assert torch.allclose(ours, theirs, atol=1e-3)  # bfloat16 there
+
+
 def test_a_killed_run_continues_exactly(tokenizer: Any, tmp_path: Path) -> None:
     import torch
 
@@ -81,7 +94,6 @@ def test_a_killed_run_continues_exactly(tokenizer: Any, tmp_path: Path) -> None:
         assert torch.allclose(tensor, resumed.model.state_dict()[name], atol=1e-5), name
 
 
-@pytest.mark.usefixtures("eager")
 def test_export_is_the_trained_network(tokenizer: Any, tmp_path: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM
@@ -93,7 +105,7 @@ def test_export_is_the_trained_network(tokenizer: Any, tmp_path: Path) -> None:
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype=torch.float32)
     ids = torch.randint(3, 700, (1, 20))
     with torch.no_grad():
-        ours = state.model(ids, torch.zeros_like(ids)) @ state.model.embed_tokens.weight.T
+        ours = state.model(ids) @ state.model.embed_tokens.weight.T
         theirs = loaded(ids).logits
     assert torch.allclose(ours, theirs, atol=0.05)
 
