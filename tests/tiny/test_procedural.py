@@ -9,6 +9,7 @@ import pytest
 
 from capgap_ray.tiny.measuring import ANSWER
 from capgap_ray.tiny.procedural import PUZZLES, TASKS, generate, shots, task_items
+from capgap_ray.tiny.scene_puzzles import HOURS
 from capgap_ray.tiny.symbol_puzzles import word_sorting
 
 CLOSERS = {"(": ")", "[": "]", "{": "}", "<": ">"}
@@ -105,7 +106,7 @@ def boolean(question: str) -> str:
 
 
 def _hour(text: str) -> int:
-    return "four five six seven eight nine ten eleven noon one two three".split().index(text)
+    return HOURS.index(text)
 
 
 def temporal(question: str) -> str:
