@@ -15,7 +15,15 @@ from decimal import Decimal
 from typing import Literal
 
 from capgap_ray.core import maths
-from capgap_ray.core.extraction import after_thinking, maths_answer, number_answer
+from capgap_ray.core.extraction import (
+    PREMISE,
+    REASON,
+    after_thinking,
+    maths_answer,
+    number_answer,
+    own_part,
+    unsure_before,
+)
 from capgap_ray.core.maths import Verdict
 from capgap_ray.core.task_spec import Family
 from capgap_ray.records import FinishReason, Outcome
@@ -49,10 +57,27 @@ _UNSURE = re.compile(
     r"\b(?:not|none|cannot|can't|unknown|unable|unsure|unclear|maybe|perhaps|might|could|either|neither|if|whether|\w+n['’]t)\b",
     re.I,
 )
-_UNSURE_BEFORE = re.compile(
-    r"\b(?:if|whether|suppose|assum\w+|not|don'?t|cannot|can'?t|unsure|maybe|perhaps|might|unless)\b[^.!?\n]*$",
+_VERDICT = re.compile(
+    r"\b(?:argument|reasoning|inference|statement|sentence|expression|claim|conclusion|deduction)\b[^.!?]*?"
+    r"\b(?:is|evaluates to|equals|simplifies to|becomes)[ :]+(?:therefore |thus |indeed |also )*(?P<not>not )?"
+    r"(?:(?:therefore|thus|deductively|logically|factually) )*"
+    r"(?P<word>valid|invalid|true|false|plausible|implausible)(?:[,. ].*)?$",
     re.IGNORECASE,
 )
+"""A last sentence that names what is judged: "the argument ... is not deductively valid"."""
+_NEGATED = {"valid": "invalid", "plausible": "no", "implausible": "yes", "invalid": "valid"}
+_CHOSEN = re.compile(
+    r"\b(?:is|corresponds? to|match(?:es)?|choose|select|be)(?: with)?:? (?:the )?"
+    r"(?:option |choice |statement |sentence )?\(([A-Z])\)",
+    re.IGNORECASE,
+)
+_CLOSING = re.compile(
+    r"\b(?:clos\w+|remaining (?:brackets|parentheses|symbols|part)|missing|complet\w+|needed|rest of the \w+)"
+    r"\b[^\n]{0,60}?(?:\b(?:is|are|be|with|by|:)):?"
+    r"[*_`$\"'\s]+([\])}>][\])}>\s,]*)[*_`$\"'.\s]*$",
+    re.IGNORECASE,
+)
+_TAKEN_BACK = re.compile(r"\b(?:wait|actually|however|on second thought|hmm)\b|\?", re.IGNORECASE)
 _BRACKET_NAMES = {
     "\\rangle": ">", "\\langle": "<", "\\gt": ">", "\\lt": "<", "&gt;": ">", "&lt;": "<", "⟩": ">", "⟨": "<",
     "\\rbrack": "]", "\\lbrack": "[", "\\rbrace": "}", "\\lbrace": "{", "\\rparen": ")", "\\lparen": "(",
@@ -129,9 +154,10 @@ def extract(text: str, kind: AnswerKind) -> str | None:
     if kind == "number":
         return number_answer(text)
     rest = after_thinking(text)
-    if rest is None:
-        return None
-    text = rest
+    return None if rest is None else own_part(rest, lambda part: _extract(part, kind))
+
+
+def _extract(text: str, kind: AnswerKind) -> str | None:
     found = [_last_statement(text, kind), _last_box(text, kind)]
     for _, answer in sorted((f for f in found if f is not None), reverse=True):
         if answer:
@@ -152,7 +178,16 @@ def _concluded(text: str, kind: AnswerKind) -> str | None:
         return _listed(text)
     sentences = [part for part in re.split(r"(?<=[.!?])\s+", lines[-1].strip(_MARKUP)) if part]
     last = sentences[-1] if sentences else ""
-    if not last or last.endswith("?") or _UNSURE.search(last):
+    if not last or last.endswith("?"):
+        return None
+    if kind == "brackets":
+        closing = _CLOSING.search(lines[-1][-400:])
+        return closing[1].strip() if closing else None
+    if kind == "boolean" and (verdict := _judged(text, last)):
+        return verdict
+    if kind == "option" and (letter := _chosen(last)):
+        return letter
+    if _UNSURE.search(last):
         return None
     if kind == "boolean":
         alone = last.strip(_MARKUP + ".!")
@@ -172,6 +207,37 @@ def _concluded(text: str, kind: AnswerKind) -> str | None:
     if kind == "text" and re.search(r"[0-9]", last):
         return number_answer(text[-2 * LONGEST_ANSWER :])
     return None
+
+
+def _chosen(last: str) -> str | None:
+    """Return the one option that a clause of the last sentence picks: "..., which corresponds to (C)"."""
+    claim = re.sub(r"[*_`\"]", "", last)
+    found = list(_CHOSEN.finditer(claim))
+    if len(found) != 1 or PREMISE.search(claim) or re.search(r"\b(?:whether|maybe|perhaps|might)\b", claim, re.I):
+        return None
+    clause = claim[: found[0].end()].rpartition(",")[2] + REASON.split(claim[found[0].end() :])[0]
+    return None if _UNSURE.search(clause) or _HEDGE.search(clause) else f"({found[0][1]})"
+
+
+def _judged(text: str, last: str) -> str | None:
+    """Return the boolean that the last sentence, or a short text's first word, gives as the verdict."""
+    plain = re.sub(r"[*_`]", "", last).strip(" .!")
+    for said in (plain, re.sub(r"[*_`]", "", text[:LONGEST_ANSWER]).strip()):
+        first = re.match(r"(yes|no|true|false|valid|invalid)(?=[,.;:]|\s[-–—])", said, re.IGNORECASE)
+        others = {word.casefold() for word in re.findall(r"\b(?:yes|no|true|false)\b", said, re.IGNORECASE)}
+        if first and not _TAKEN_BACK.search(said) and len(others | {first[1].casefold()}) == 1:
+            return first[1]
+    verdict = _VERDICT.search(plain)
+    if verdict is None or re.search(
+        r"\b(?:if|whether|maybe|perhaps|might|could|unless|or|first|second|third|next|step)\b", plain, re.IGNORECASE
+    ):
+        return None
+    word = verdict["word"].lower()
+    if verdict["not"]:
+        return _NEGATED.get(word)
+    if word in ("plausible", "implausible"):
+        return "yes" if word == "plausible" else "no"
+    return verdict["word"]
 
 
 def _listed(text: str) -> str | None:
@@ -298,7 +364,7 @@ def outcome(
 def _last_statement(text: str, kind: AnswerKind) -> tuple[int, str] | None:
     match = None
     for found in reversed(deque(_STATEMENT.finditer(text), maxlen=20)):
-        if not _UNSURE_BEFORE.search(text[max(0, found.start() - 60) : found.start()]):
+        if not unsure_before(text[max(0, found.start() - 60) : found.start()]):
             match = found
             break
     if match is None:
@@ -418,6 +484,8 @@ def _option_letter(answer: str, choices: Sequence[str]) -> str | None:
 def _boolean(answer: str) -> str | None:
     """Return the boolean that the answer starts with, unless what follows hedges or names another."""
     answer = _SUBJECT.sub("", answer.casefold(), count=1)
+    if answer.strip(_MARKUP + ".") in ("not valid", "not deductively valid"):
+        return "invalid"
     head, _, rest = re.sub(r"\s+[-–—]+\s+|;|\s+because\s", ", ", answer, count=1).partition(",")
     word = head.strip(_MARKUP)
     if word not in _ALL_BOOLEANS:

@@ -173,9 +173,11 @@ class Reader:
                 unit = "dollar"
             operands.append(self._union())
         trailing = self._unit()
-        if unit and trailing and unit != trailing:
+        if unit and trailing.startswith("per "):
+            trailing = f"{unit} {trailing}"
+        elif unit and trailing and unit != trailing:
             raise Unreadable("two units")
-        unit = unit or trailing
+        unit = trailing or unit
         if not operators:
             return Item(operands[0], unit)
         return _relation(operators, operands, unit)
@@ -505,6 +507,8 @@ class Reader:
             return item.value
         if opened == closed == "[" or (opened == "[" and closed == "]"):
             rows = [item.value for item in items]
+            if len(rows) == 1 and rows[0][0] == "matrix":
+                return rows[0]  # an array in brackets of its own
             if all(row[0] == "group" and row[1] == "[" and row[2] == "]" for row in rows):
                 return ("matrix", "matrix", tuple(tuple(row[3]) for row in rows))
         if len(items) == 1 and opened != "[":

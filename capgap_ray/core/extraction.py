@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 
 from capgap_ray.core.maths import rational, readings, unwrapped
-from capgap_ray.core.notation import LONGEST_MATHS
+from capgap_ray.core.notation import LONGEST_MATHS, NUMBER_WORDS
 
 _TAIL = 20_000
 """Characters from the end of the text that statements and conclusions are looked for in."""
@@ -46,24 +46,31 @@ _CONCLUSION = re.compile(
     re.IGNORECASE,
 )
 _CHECK = re.compile(
-    r"[*_#\s>(-]*(?:let'?s |let us |to |we can |quick |double[- ]?)*(?:check|verif|sanity|confirm|proof|note)",
+    r"[*_#\s>(-]*(?:(?:let'?s |let us |to |we can |quick |double[- ]?)*(?:check|verif|sanity|confirm|proof|note)"
+    r"|(?:this|which) (?:is (?:achieved|attained)|occurs|happens|completes|matches)|i hope|let me know|feel free"
+    r"|\$?\\(?:blacksquare|square|qed)|q\.?e\.?d)",
     re.IGNORECASE,
 )
+_NEXT_ITEM = re.compile(
+    r"\n[ \t]{0,4}\n[ \t]{0,4}(?:\*\*)?(?:Q|Question|Human|User|<\|im_start\|>user)(?:\*\*)?\s?[:\n]"
+)
+_CLAUSE = re.compile(r"(?:,|;|\band\b)\s*(?:so|therefore|thus|hence|which means)\b")
 _NUMBER = re.compile(
     r"(?<![\w.])[-−+]?\s?(?:\\?[$€£])?\s?-?(?:[0-9]{1,3}(?:(?:,|\{,\})[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?(?:\s?/\s?[0-9]+)?(?![\w])(?:\s?\\?%)?"
 )
 _SENTENCES = re.compile(r"(?<=[.!?])[*_`\"')\]]*\s+|\n+")
 _SENTENCE_STOP = re.compile(r"[.!?;](?=[*_`$\"')\]]{0,4}(?:\s|$))")
-_PREMISE = re.compile(r"\b(?:first|next|step|let|need to|given|each|then|if|than)\b", re.IGNORECASE)
+PREMISE = re.compile(r"\b(?:first|next|step|let|need to|given|each|then|if|than)\b", re.IGNORECASE)
 _STATES = re.compile(
     r"\b(?:total|altogether|left|remain\w*|in all|has|have|had|is|are|was|were|will|needs?|makes?|made|earns?|"
     r"earned|costs?|paid|pays?|spends?|spent|saves?|saved|takes?|took|gets?|got|sold|bought|ate|eats?|travel\w*|collected)\b"
 )
-_REASON = re.compile(
+REASON = re.compile(
     r",?\s+(?:because|since|as|which|where|so|when|for|after|given|meaning|I hope|and (?:we|I|this|that|it)"
     r"|in total)\b",
     re.IGNORECASE,
 )
+_ASIDE = re.compile(r"\s\([^()]*\)")
 _MARKUP = " \t\r\n*_`>:"
 
 
@@ -74,11 +81,25 @@ def after_thinking(text: str) -> str | None:
     return None if "<think>" in text else text
 
 
+def own_part(text: str, read: Callable[[str], str | None]) -> str | None:
+    """Return what `read` finds before the model goes on with a question of its own, else in the whole text."""
+    if (other := _NEXT_ITEM.search(text)) and (answer := read(text[: other.start()])) is not None:
+        return answer
+    return read(text)
+
+
+def unsure_before(before: str) -> bool:
+    """Return whether what stands before a statement, in its sentence, takes it back ("if", "not", "maybe")."""
+    return _UNSURE_BEFORE.search(_CLAUSE.split(before)[-1]) is not None
+
+
 def maths_answer(text: str) -> str | None:
     """Return the answer of a maths solution, without delimiters, or None."""
     rest = after_thinking(text)
-    if rest is None:
-        return None
+    return None if rest is None else own_part(rest, _maths_in)
+
+
+def _maths_in(rest: str) -> str | None:
     boxed = last_box(rest)
     stated = _last_statement(rest, _maths_statement)
     if boxed and (stated is None or stated[0] < boxed[1]):
@@ -91,8 +112,10 @@ def maths_answer(text: str) -> str | None:
 def number_answer(text: str) -> str | None:
     """Return the number that a word problem's solution states as its result, or None."""
     rest = after_thinking(text)
-    if rest is None:
-        return None
+    return None if rest is None else own_part(rest, _number_of)
+
+
+def _number_of(rest: str) -> str | None:
     marked = _last_statement(rest, _number_statement)
     boxed = last_box(rest)
     if boxed and (marked is None or marked[0] < boxed[1]):
@@ -177,7 +200,7 @@ def _last_statement(text: str, read: Callable[[str], str | None]) -> tuple[int, 
     found = list(_STATED.finditer(tail))[-20:]
     for match in reversed(found):
         before = tail[max(0, match.start() - 80) : match.start()]
-        if match[0][0] != "#" and _UNSURE_BEFORE.search(before):
+        if match[0][0] != "#" and unsure_before(before):
             continue
         answer = read(tail[match.end() : match.end() + 2 * LONGEST_MATHS])
         if answer is not None:
@@ -216,7 +239,7 @@ def _maths_statement(after: str) -> str | None:
     if "\\boxed" in sentence:
         box = last_box(sentence)
         return box[2] if box else None
-    for piece in (sentence, _REASON.split(sentence, maxsplit=1)[0]):
+    for piece in (sentence, REASON.split(sentence, maxsplit=1)[0]):
         piece = unwrapped(piece.strip(_MARKUP + ",")).strip()
         if _reads(piece):
             return piece
@@ -266,6 +289,10 @@ def _maths_conclusion(text: str) -> str | None:
         return None
     if _UNSURE.search(claim) or "?" in claim:
         return None
+    marked = re.findall(r"\*\*([^*]+)\*\*", claim)
+    finished = re.search(r"[.!*$\])]$", tail) and not re.search(r"\b(?:cases?|steps?|first|need|must)\b", claim)
+    if finished and len(marked) == 1 and re.search("[0-9]", marked[0]) and _reads(unwrapped(marked[0])):
+        return unwrapped(marked[0])
     if "$" in claim and claim.count("$") % 2:
         return None
     said = re.split(r"\b(?:is|are|equals|be)\b(?=[\s$:\\])", claim)
@@ -275,6 +302,8 @@ def _maths_conclusion(text: str) -> str | None:
         parts = piece.split("=")
         if len(parts) > 2 or len(said) == 1:
             piece = unwrapped(parts[-1].strip(" $"))
+            if "$" in piece:
+                return None  # the sentence goes on after its maths
     elif len(said) == 1:
         return None
     if counted := re.fullmatch(r"(?:there are )?(-?[0-9][0-9,.]*) [a-z ]+", piece):
@@ -314,11 +343,16 @@ def _number_in(claim: str) -> str | None:
     value = rational(claim)
     if value is not None and re.fullmatch(r"[-+]?[\\$\s]*[0-9.,/{}\\frac]+%?", claim.strip("$ ")):
         return claim.strip("$ ").lstrip("\\$").strip().rstrip(".")
+    if claim.rstrip(".").lower() in NUMBER_WORDS:
+        return claim.rstrip(".").lower()
     numbers = [match[0] for match in _NUMBER.finditer(claim)]
+    if len(numbers) > 1 and len(aside := [m[0] for m in _NUMBER.finditer(_ASIDE.sub(" ", claim))]) == 1:
+        numbers = aside
+        claim = _ASIDE.sub(" ", claim)
     if not numbers or re.search(r"[0-9]\s*(?:or|to|and|-|–)\s*\$?[0-9]", claim):
         return None
     if len(numbers) > 1 and not re.match(
-        r"[^0-9]{0,40}[0-9.,]+\s*[a-z ]+\b(?:per|for|in|every|each|at|out of|on|by)\b", claim
+        r"[^0-9]{0,40}[0-9.,]+\s*[A-Za-z ]+(?:\b(?:per|for|in|every|each|at|out of|on|by)|, out of)\b", claim
     ):
         return None
     return re.sub(r"[\\$€£\s]", "", numbers[0]).replace("−", "-").rstrip("%").lstrip("+")
@@ -331,7 +365,7 @@ def _number_conclusion(text: str) -> str | None:
     if len(tail) < 60 and "\n" not in tail and rational(tail.strip(_MARKUP + "$. ")) is not None:
         return _number_in(tail.strip(_MARKUP + "$. "))
     sentence = _last_sentence(tail)
-    if sentence is None or _UNSURE.search(sentence) or sentence.endswith((":", ",", "=", "+", "-", "*", "\\")):
+    if sentence is None or _UNSURE.search(sentence) or sentence.rstrip("*_").endswith((":", ",", "=", "+", "-", "\\")):
         return None
     claim, concluded = _claim(sentence.rstrip(" .!*_"))
     finished = re.search(r"[.!*$\])]$|=[\s$]*-?[0-9.,]+%?(?:\s?[a-z]+){0,6}$", tail) or (
@@ -340,7 +374,7 @@ def _number_conclusion(text: str) -> str | None:
     arithmetic = re.search(r"[0-9]\s*[-+*/×÷]\s*[0-9]", claim) and "=" not in claim
     if not finished or (arithmetic and not re.search(r"[.!]$", tail)):
         return None
-    if not concluded and _PREMISE.search(claim):
+    if not concluded and PREMISE.search(claim):
         return None
     return _number_in(claim) if concluded or _STATES.search(claim) or "=" in claim else None
 
@@ -350,5 +384,7 @@ def _claim(sentence: str) -> tuple[str, bool]:
     claim, concluded = sentence, False
     while match := _CONCLUSION.match(claim):
         claim, concluded = claim[match.end() :], True
+    if inside := re.search(r"\b(?:is|are) (?:therefore|thus|hence|then)\b[\s,:]*", claim):
+        claim, concluded = f"{claim[: inside.start()]}is {claim[inside.end() :]}", True
     clauses = re.split(r",\s*(?:so|therefore|thus|hence|then)\s", claim)
     return clauses[-1], concluded or len(clauses) > 1

@@ -31,6 +31,7 @@ _SQUEEZE = re.compile(r"\s+(?![0-9A-Za-z])|(?<![0-9A-Za-z}])\s+")
 _SYNONYMS = re.compile(r"\\[dtc]frac(?![a-z])|\\(?:left|right|displaystyle|!|,|;|:|quad)(?![a-zA-Z])")
 _THOUSANDS_LIST = re.compile(r"[^()\[\]]*(?<![0-9])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])")
 _DOUBTS = re.compile(r"\?|\\approx|≈|~=|\bapprox|\babout\b|\bnot\b", re.IGNORECASE)
+_ROUNDED_TOO = re.compile(r"(.+?)\$?\s*(?:\\approx|≈)\s*\$?-?[0-9][0-9,]*\.?[0-9]*\$?", re.DOTALL)
 _LEAD = re.compile(
     r"^(?:\\text\{)?\s*(?:(?:so|thus|hence|therefore),?\s+)?(?:the\s+)?(?:final\s+)?(?:answer|result|solution)"
     r"(?:\s+is\s*:?|\s*[:=])\s*\}?\s*",
@@ -154,6 +155,10 @@ def _careful(gold: str, answer: str) -> Verdict:
     if words is not None:
         return words
     if _DOUBTS.search(answer) and not _DOUBTS.search(gold):
+        # `1/3 \approx 0.333` states the exact value first.
+        exact = _ROUNDED_TOO.fullmatch(answer) if len(answer) <= 200 else None
+        if exact and not _DOUBTS.search(exact[1]) and _careful(gold, exact[1]).equal:
+            return Verdict(True, "same value")
         return Verdict(False, "hedged")
     gold_readings = readings(gold)
     answer_readings = readings(answer)

@@ -52,7 +52,7 @@ NUMBER_WORDS = {
     )
 }
 _SHORT_WORDS = frozenset(
-    _split("the not is no yes of for all are odd red one two six ten off non any few men day days")
+    _split("the not is no yes of for per all are odd red one two six ten off non any few men day days")
 )
 _UNITS = {
     "degree": "degree degrees deg degs",
@@ -127,6 +127,7 @@ _SPACING = re.compile(
     r"|,|;|:|!|>| |/)(?![a-zA-Z])|~|\\\n"
 )
 _DEGREE = re.compile(r"\^\s*(?:\{\s*)?\\(?:circ|degree)(?![a-zA-Z])(?:\s*\})?|\\textdegree|\\degree(?![a-zA-Z])")
+_PERIOD = re.compile(r"\s+(?:second|minute|hour|day|week|month|year)\b")
 _ROW_GAP = re.compile(r"\\\\\s*\[-?[0-9.]+\s*(?:pt|ex|em|mm|cm)\]")
 _THOUSANDS = re.compile(r"(?<=[0-9])(?:,\\!\s*|\{,\}|\\,|\\!\s*,|,\{\}|\{\\,\})(?=[0-9]{3}(?![0-9]))")
 _TEXT_COMMAND = r"\\(?:text[a-z]*|mbox|hbox|mathrm|mathbf|mathit|mathsf|mathbb|mathcal|mathtt|operatorname|rm|bf)"
@@ -178,6 +179,8 @@ def tokens(text: str, thousands: bool = True) -> list[Token]:
                 if index:
                     found.append(Token("op", ",", False))
                 found.append(Token("num", part, spaced and not index))
+        elif piece == "a" and spaced and found and _PERIOD.match(text, match.end()):
+            found.append(Token("text", "per", spaced))
         elif kind == "word":
             found += _word(piece, spaced, text[match.end() : match.end() + 1])
         elif kind == "text":

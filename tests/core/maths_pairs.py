@@ -1,6 +1,10 @@
 """Pairs of a gold answer and a model's answer, by hand, in the forms that models write. Not a test by itself."""
 
 DAILY_EQUAL = r"""
+\frac{5}{16} | \dfrac{5}{16} \approx 0.3125
+1200 | $1,200.00 per month
+7500 | \$7,500 a year
+\begin{pmatrix} 1 & 2 \\ 3 & 4 \end{pmatrix} | \left[\begin{array}{cc} 1 & 2 \\ 3 & 4\end{array}\right]
 \frac{7}{12} | \dfrac{7}{12}
 \frac{7}{12} | \tfrac{7}{12}
 \frac{7}{12} | 7/12
@@ -273,6 +277,8 @@ x^2+4y^2=4 | \frac{x^2}{4}+y^2=1
 """
 
 DAILY_UNEQUAL = r"""
+0.31 | \frac{5}{16} \approx 0.31
+\frac{5}{16} | x \approx \frac{5}{16}
 52_8 | 52_9
 52_8 | 52
 52 | 52_8
