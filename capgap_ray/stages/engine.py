@@ -29,6 +29,8 @@ ENVIRONMENT = {
 
 _KV_BYTES_CPU = 128 << 20
 """KV cache per engine on a CPU. Given in bytes, it skips vLLM's demand for 92 % of the node's memory."""
+_BATCH_TOKENS_CPU = 4096
+"""Tokens of one step; a prompt is computed whole."""
 _RESIDENT_CPU, _RESIDENT_GPU = 8, 1
 """Engines kept per process. On a GPU the next architecture replaces the last."""
 
@@ -161,7 +163,15 @@ class Engine:
         from vllm import LLM
 
         on_gpu = torch.cuda.is_available()
-        extra = {} if on_gpu else {"kv_cache_memory_bytes": _KV_BYTES_CPU}
+        extra: dict[str, Any] = {}
+        if not on_gpu:
+            # Whole prefills only: for a part of one vLLM draws a token too, and takes the draw back from the request's
+            # seeded generator, which a CPU generator cannot do ("CPU Generator does not use offset").
+            extra = {
+                "kv_cache_memory_bytes": _KV_BYTES_CPU,
+                "enable_chunked_prefill": False,
+                "max_num_batched_tokens": max(_BATCH_TOKENS_CPU, self._max_model_len),
+            }
         return LLM(
             model=folder,
             dtype=self._dtype,
