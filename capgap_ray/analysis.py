@@ -17,6 +17,8 @@ from capgap_ray.artifacts.step import Step, canonical_json
 from capgap_ray.core.answers import equal, kind_of
 from capgap_ray.core.budget import lr_integral
 from capgap_ray.core.confounds import find_confounds
+from capgap_ray.core.judge_audit import audit
+from capgap_ray.core.judging import parse_verdict
 from capgap_ray.core.passk import Sample, avg_at_k, k_samples
 from capgap_ray.core.recommendation import select_tasks, verdicts
 from capgap_ray.core.statistics import adjust, binomial_standard_error, compare
@@ -28,6 +30,7 @@ from capgap_ray.records import (
     Comparison,
     FilterReport,
     JudgeAudit,
+    JudgeProbe,
     KSamples,
     MixtureReport,
     RecipeCard,
@@ -104,6 +107,20 @@ def results(
         judge_audit=judge_audit,
         stage_seconds=dict(seconds),
     )
+
+
+def judge_audit(plan: Plan, scores: ReadScores, rows: Iterable[Mapping[str, Any]]) -> JudgeAudit:
+    """The judge's errors on the audit step's rows, and every arm's accuracy corrected for them."""
+    verdicts = []
+    for row in rows:
+        probe = from_row(JudgeProbe, {name: value for name, value in row.items() if name != "reply"})
+        verdicts.append((probe, parse_verdict(row["reply"])))
+    arms = {(task, name): scores(scored.last) for (name, task), scored in plan.baselines.items()}
+    for cell in plan.cells:
+        for task in plan.tasks:
+            arms[task, f"{cell.student.name} / {cell.arm}"] = scores(plan.predictions[cell.train.key, task].last)
+    experiment = plan.experiment
+    return audit(experiment.judge.model, experiment.judge.prompt, experiment.sampling.seed, verdicts, arms)
 
 
 def _protocol(experiment: Experiment, task: str, chance: float | None) -> TaskProtocol:

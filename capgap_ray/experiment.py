@@ -191,6 +191,8 @@ class Judge(_Part):
     when: Literal["rejected", "unparsable"] = "rejected"
     """`rejected`: every answer that the rules call wrong or cannot read. `unparsable`: only those they cannot read,
     for tasks whose answers have one form, where a judge could only add its own errors."""
+    audit: int = Field(default=50, ge=0)
+    """Probes of each kind, with verdicts known beforehand, that the judge answers too; 0: its errors stay unknown."""
 
 
 class Arm(_Part):

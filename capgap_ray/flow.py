@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from capgap_ray.analysis import results, selection
+from capgap_ray.analysis import judge_audit, results, selection
 from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store, StoreError
 from capgap_ray.catalog.models import Model
@@ -134,7 +134,8 @@ def _build(run: Run, session: Session, until: Until) -> tuple[Plan, tuple[Select
     if until == "train":
         return made, chosen
     session.predict(list(_distilled(run.store, made)), "evaluate")
-    session.judge([*made.baselines.values(), *made.predictions.values()], models[experiment.judge.model].source)
+    judged = [*made.baselines.values(), *made.predictions.values()]
+    session.judge(judged, made.audit, models[experiment.judge.model].source)
     return made, chosen
 
 
@@ -204,6 +205,7 @@ def analyse(run: Run, made: Plan, chosen: tuple[Selection, ...]) -> Results:
             task: chance_level([from_row(Example, row) for row in run.store.rows(step)])
             for task, step in made.examples.items()
         },
+        judge_audit=judge_audit(made, reader(run.store), run.store.rows(made.audit)) if made.audit else None,
     )
 
 

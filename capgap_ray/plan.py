@@ -3,7 +3,7 @@
     examples -> few-shot accuracy of every model on training items -> task selection
              -> teacher rationales -> own-correct filter -> mixtures -> SFT over the grid
              -> predictions of untouched and distilled students on the test items
-             -> rule score -> judge -> (analysis.py) comparisons -> verdicts -> report
+             -> rule score -> judge, and the judge audited -> (analysis.py) comparisons -> verdicts -> report
 
 Nothing here runs anything: steps are identities. Equal steps are one step, so a grid shares every
 rationale, baseline and mixture, and whatever a store already holds is never built again.
@@ -12,7 +12,8 @@ rationale, baseline and mixture, and whatever a store already holds is never bui
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 from capgap_ray.artifacts.step import Step, unique
 from capgap_ray.catalog.judges import JUDGE_PROMPTS
@@ -22,7 +23,7 @@ from capgap_ray.core.task_spec import TaskError
 from capgap_ray.experiment import Experiment, ExperimentError, Sft
 from capgap_ray.tasks import Parts, digests, fingerprint, tables
 
-VERSIONS = {"examples": 2, "complete": 2, "score": 2, "mix": 1, "train": 1, "judge": 2}
+VERSIONS = {"examples": 2, "complete": 2, "score": 2, "mix": 1, "train": 1, "judge": 2, "audit": 1}
 """Raised when a stage's code changes what it computes; old results then stay, unread."""
 
 
@@ -75,6 +76,8 @@ class Plan:
     """(model, task) -> few-shot on the test items, untouched students and teachers."""
     predictions: dict[tuple[str, str], Scored] = field(default_factory=dict)
     """(train step's key, task) -> the distilled student on the same items with the same prompt."""
+    audit: Step | None = None
+    """The judge's answers to probes with known verdicts; None where no audit is asked for."""
 
     def measuring(self) -> list[Step]:
         """What has to be built before tasks can be selected."""
@@ -87,6 +90,7 @@ class Plan:
             + [scored.score for slices in self.rationales.values() for scored in slices]
             + [cell.train for cell in self.cells]
             + [scored.last for scored in (*self.baselines.values(), *self.predictions.values())]
+            + ([self.audit] if self.audit else [])
         )
 
     def sizes(self, task: str) -> tuple[int, int]:
@@ -219,7 +223,9 @@ def plan(experiment: Experiment, models: Mapping[str, Model], selected: Iterable
         for cell in made.cells:
             scored = _score(experiment, made.examples[task], cell.train, "test", 0, made.sizes(task)[1])
             made.predictions[cell.train.key, task] = _judged(experiment, scored, judge)
-    return made
+
+    # 7. What the judge's word is worth: probes from the golds and from answers that the rules accept.
+    return replace(made, audit=_audit(made, judge)) if experiment.judge.audit else made
 
 
 def _examples(experiment: Experiment, task: str) -> Step:
@@ -288,19 +294,43 @@ def _score(experiment: Experiment, examples: Step, runs: Model | Step, part: str
 
 
 def _judged(experiment: Experiment, scored: Scored, judge: Model) -> Scored:
-    prompt = JUDGE_PROMPTS[experiment.judge.prompt]
     step = Step(
         stage="judge",
         version=VERSIONS["judge"],
-        params={
-            "judge": judge.identity,
-            "when": experiment.judge.when,
-            "system": prompt.system,
-            "user_template": prompt.user_template,
-            "max_tokens": prompt.max_tokens,
-            "engine": experiment.engine.model_dump(),
-        },
+        params={**_judging(experiment, judge), "when": experiment.judge.when},
         inputs=(scored.score,),
         label=scored.score.label,
     )
     return Scored(complete=scored.complete, score=scored.score, judge=step)
+
+
+def _audit(made: Plan, judge: Model) -> Step:
+    """Probes come from the test items and from the untouched models' answers, so a wider grid asks nothing anew."""
+    experiment = made.experiment
+    return Step(
+        stage="audit",
+        version=VERSIONS["audit"],
+        params={
+            **_judging(experiment, judge),
+            "per_kind": experiment.judge.audit,
+            "seed": experiment.sampling.seed,
+            "tasks": len(made.tasks),
+        },
+        inputs=(
+            *(made.examples[task] for task in made.tasks),
+            *(scored.score for scored in made.baselines.values()),
+        ),
+        label=judge.name,
+    )
+
+
+def _judging(experiment: Experiment, judge: Model) -> dict[str, Any]:
+    """What a judge's verdict depends on beside the answer. The prompt's name is a label; its text counts."""
+    prompt = JUDGE_PROMPTS[experiment.judge.prompt]
+    return {
+        "judge": judge.identity,
+        "system": prompt.system,
+        "user_template": prompt.user_template,
+        "max_tokens": prompt.max_tokens,
+        "engine": experiment.engine.model_dump(),
+    }

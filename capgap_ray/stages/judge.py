@@ -2,6 +2,8 @@
 
 A question is its text and the judge that reads it. Equal questions, of whichever sample, student or step,
 are asked once: the first step that needs one asks it, and the others read the verdict there.
+
+The audit asks the same judge with the same prompt about answers whose verdict is known.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from collections.abc import Sequence
 from capgap_ray.artifacts.step import Step, canonical_json
 from capgap_ray.artifacts.store import Store
 from capgap_ray.core.judging import JudgePrompt, judge_messages, parse_verdict
-from capgap_ray.records import Completion, Example, Request, Score, content_id, from_row, to_row
+from capgap_ray.records import Completion, Example, JudgeProbe, Request, Score, content_id, from_row, to_row
 from capgap_ray.stages.engine import Decoding
 from capgap_ray.stages.inference import Slice
 
@@ -33,31 +35,35 @@ def judge_slices(store: Store, steps: Sequence[Step], source: str) -> list[Slice
             name = content_id(*(each.example_id for each in new))
             requests, shard = f"{step.address}/rows/requests-{name}.parquet", f"rows/verdicts-{name}.parquet"
             store.write_rows(requests, [to_row(each) for each in new])
-            slices.append(
-                Slice(
-                    address=step.address,
-                    shard=shard,
-                    source=source,
-                    model=step.params["judge"],
-                    requests=requests,
-                    start=0,
-                    stop=len(new),
-                    decoding=Decoding(
-                        temperature=0.0, top_p=1.0, max_tokens=step.params["max_tokens"], stop=(), seed=0
-                    ),
-                )
-            )
+            slices.append(_slice(step, source, requests, len(new), shard))
             asked |= {each.example_id: f"{step.address}/{shard}" for each in new}
         shards = sorted({asked[question] for question in questions})
         store.write_bytes(f"{step.address}/{_SHARDS}", json.dumps(shards).encode())
     return slices
 
 
+def _slice(step: Step, source: str, requests: str, rows: int, shard: str) -> Slice:
+    return Slice(
+        address=step.address,
+        shard=shard,
+        source=source,
+        model=step.params["judge"],
+        requests=requests,
+        start=0,
+        stop=rows,
+        decoding=Decoding(temperature=0.0, top_p=1.0, max_tokens=step.params["max_tokens"], stop=(), seed=0),
+    )
+
+
+def _prompt(step: Step) -> JudgePrompt:
+    return JudgePrompt(name="", system=step.params["system"], user_template=step.params["user_template"])
+
+
 def _questions(store: Store, step: Step) -> list[tuple[Score, Request | None]]:
     """Every score with what the judge is asked about it, whose `example_id` is the question's; None: nothing."""
     score_step = step.inputs[0]
     examples = {row["id"]: from_row(Example, row) for row in store.rows(score_step.inputs[0])}
-    prompt = JudgePrompt(name="", system=step.params["system"], user_template=step.params["user_template"])
+    prompt = _prompt(step)
     judge = (step.params["judge"], canonical_json(step.params["engine"]))
     made: list[tuple[Score, Request | None]] = []
     for score in (from_row(Score, row) for row in store.rows(score_step)):
@@ -106,3 +112,37 @@ def _with_verdict(score: Score, reply: str | None) -> Score:
         return dataclasses.replace(score, judged=score.flexible)
     value = {"yes": 1.0, "no": 0.0, "unparsable": None}[parse_verdict(reply)]
     return dataclasses.replace(score, judged=value, judge_verdict=reply)
+
+
+# --- the audit ---------------------------------------------------------------------------------------
+
+_PROBES, _PROBE_REQUESTS, _PROBE_VERDICTS = (
+    f"rows/{name}.parquet" for name in ("probes", "probe-requests", "probe-verdicts")
+)
+
+
+def audit_slice(store: Store, step: Step, probes: Sequence[JudgeProbe], source: str) -> Slice:
+    """Write down the probes and what the judge is asked about each, and return the slice that asks it."""
+    requests = [
+        Request(
+            example_id=probe.id,
+            task=probe.task,
+            messages=judge_messages(_prompt(step), probe.question, probe.gold, probe.answer),
+        )
+        for probe in probes
+    ]
+    store.write_rows(f"{step.address}/{_PROBES}", [to_row(probe) for probe in probes])
+    store.write_rows(f"{step.address}/{_PROBE_REQUESTS}", [to_row(request) for request in requests])
+    return _slice(step, source, f"{step.address}/{_PROBE_REQUESTS}", len(probes), _PROBE_VERDICTS)
+
+
+def commit_audit(store: Store, step: Step) -> None:
+    """Join the probes with the judge's replies and make them the step's result: a probe's fields and `reply`."""
+
+    def make() -> tuple[list[dict[str, object]], dict[str, object]]:
+        answered = [from_row(Completion, row) for row in store.read_rows(f"{step.address}/{_PROBE_VERDICTS}")]
+        replies = {each.example_id: each.text for each in answered}
+        probes = store.read_rows(f"{step.address}/{_PROBES}")
+        return [{**probe, "reply": replies[probe["id"]]} for probe in probes], {}
+
+    store.build_rows(step, make)

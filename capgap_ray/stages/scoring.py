@@ -11,10 +11,11 @@ import ray
 from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store
 from capgap_ray.catalog.tasks import data_of, find_task
-from capgap_ray.core.answers import Prover, outcome
+from capgap_ray.core.answers import Prover, compare, kind_of, outcome
+from capgap_ray.core.judge_audit import make_probes, rule_right_probes
 from capgap_ray.core.task_spec import Family
 from capgap_ray.equivalence import MathVerify
-from capgap_ray.records import Completion, Example, Score, from_row, to_row
+from capgap_ray.records import Completion, Example, JudgeProbe, Score, from_row, to_row
 from capgap_ray.tasks import Parts, Task, load
 
 
@@ -57,6 +58,25 @@ class Scorer:
         self._store.write_rows(table, [to_row(each) for each in examples])
         self._store.commit(step, attempt, {"rows": len(examples)}, time.monotonic() - begun, [table])
         return step.address
+
+    def probes(self, step: Step) -> list[JudgeProbe]:
+        """What an `audit` step asks: probes of the test items' golds and of answers that the rules accept."""
+        items, family = {}, {}
+        for examples in step.inputs[: step.params["tasks"]]:
+            rows = [from_row(Example, row) for row in self._store.rows(examples)]
+            items.update({each.id: each for each in rows if each.split == "test"})
+            family[rows[0].task] = find_task(str(examples.params["task"])).family
+
+        def rules_equal(item: Example, answer: str) -> bool:
+            kind = kind_of(item.target, item.choices, family[item.task])
+            return compare(answer, item.target, kind, item.choices, self._prove).equal is True
+
+        scores = [
+            from_row(Score, row) for each in step.inputs[step.params["tasks"] :] for row in self._store.rows(each)
+        ]
+        per_kind, seed = step.params["per_kind"], step.params["seed"]
+        made = make_probes(list(items.values()), per_kind, seed, rules_equal)
+        return [*made, *rule_right_probes(scores, items, per_kind, seed)]
 
     def build_score(self, step: Step) -> str:
         """Score one step's completions by rules: lm-eval's strict metric and our own extraction."""

@@ -21,7 +21,7 @@ from capgap_ray.stages.curate import build_mixture
 from capgap_ray.stages.engine import Decoding
 from capgap_ray.stages.grid import Training, run_grid
 from capgap_ray.stages.inference import UNIT_ROWS, EnginePool, Slice, commit_completions, run_slices
-from capgap_ray.stages.judge import commit_judged, judge_slices
+from capgap_ray.stages.judge import audit_slice, commit_audit, commit_judged, judge_slices
 from capgap_ray.stages.scoring import Scorer, requests_table
 
 Say = Callable[[str], None]
@@ -156,17 +156,22 @@ class Session:
                 lambda label: self._say(f"  trial     {next(count)}/{len(todo)} {label}"),
             )
 
-    def judge(self, wanted: Iterable[Scored], source: str) -> None:
+    def judge(self, wanted: Iterable[Scored], audit: Step | None, source: str) -> None:
         todo = self._missing(scored.judge for scored in wanted if scored.judge)
-        if not todo:
+        audits = self._missing([audit] if audit else [])
+        if not todo and not audits:
             return
         slices = judge_slices(self._store, todo, source)
         asked = sum(each.rows for each in slices)
-        with _timed(self._say, "judge", f"{asked} rejected answers, {len(todo)} steps"):
+        with _timed(self._say, "judge", f"{asked} rejected answers, {len(todo)} steps, {len(audits)} audit"):
+            for step in audits:
+                slices.append(audit_slice(self._store, step, ray.get(self._scorer.probes.remote(step)), source))
             for _ in run_slices(self._store, self._engines(), slices) if slices else ():
                 pass
             for step in todo:
                 commit_judged(self._store, step)
+            for step in audits:
+                commit_audit(self._store, step)
 
     def _missing(self, steps: Iterable[Step]) -> list[Step]:
         return [step for step in dict.fromkeys(steps) if not self._store.built(step)]
