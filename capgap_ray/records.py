@@ -7,6 +7,7 @@ from the plain dictionaries that Parquet and JSON hold. `None` always means "not
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import types
@@ -21,6 +22,13 @@ FinishReason = Literal["stop", "length"]
 Role = Literal["system", "user", "assistant"]
 Outcome = Literal["right", "wrong", "unparsable", "truncated"]
 """Four different things everywhere: an unfinished answer is not a wrong one, nor is an unreadable one."""
+QuarantineReason = Literal[
+    "overlong", "no prompt", "template", "malformed", "engine error", "empty", "refused", "unavailable", "bad answer"
+]
+"""Why a row has no completion. `overlong`: prompt and token budget do not fit the context. `no prompt`: nothing to send.
+`template`: the chat template or the tokenizer refuses the messages. `malformed`: the request itself cannot be read.
+`engine error`: the engine refused it, or died of it. `empty`: a rationale without text. `refused`, `unavailable`,
+`bad answer`: an endpoint would not answer, did not after all retries, or answered what is no completion."""
 ProbeKind = Literal["gold", "paraphrased", "rule-right", "corrupted", "swapped", "injection", "empty"]
 """`gold`: the gold itself. `paraphrased`: the gold in other dress. `rule-right`: a model's answer that the rules
 accept. `corrupted`: a near miss. `swapped`: another item's gold. `injection`: a wrong answer that addresses the
@@ -85,6 +93,19 @@ class Completion:
     """The stop string that ended it; None for the end token and for a text that was cut."""
     prompt_tokens: int
     completion_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantined:
+    """A row that has no completion: neither right nor wrong, and unscored in everything that follows."""
+
+    example_id: str
+    task: str
+    model: str
+    sample: int
+    reason: QuarantineReason
+    detail: str
+    """In words, with the numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -508,18 +529,26 @@ def from_row(kind: type[R], row: Mapping[str, Any]) -> R:
     Raises ValueError that names the record and the field on a missing, unknown or mistyped field;
     nothing is coerced except whole numbers to float and lists to tuples.
     """
-    hints = typing.get_type_hints(kind)
-    names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
-    unknown = sorted(set(row) - set(names))
+    fields = _fields(kind)  # type: ignore[arg-type]
+    unknown = sorted(set(row) - set(fields))
     if unknown:
-        raise ValueError(f"{kind.__name__}: unknown field {unknown[0]!r}; known: {', '.join(names)}")
+        raise ValueError(f"{kind.__name__}: unknown field {unknown[0]!r}; known: {', '.join(fields)}")
     values = {}
-    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
-        if field.name in row:
-            values[field.name] = _decode(hints[field.name], row[field.name], f"{kind.__name__}.{field.name}")
-        elif field.default is dataclasses.MISSING:
-            raise ValueError(f"{kind.__name__}: field {field.name!r} is missing")
+    for name, (hint, required) in fields.items():
+        if name in row:
+            value = row[name]
+            # The plain case first: reports read hundreds of thousands of rows.
+            values[name] = value if type(value) is hint else _decode(hint, value, f"{kind.__name__}.{name}")
+        elif required:
+            raise ValueError(f"{kind.__name__}: field {name!r} is missing")
     return kind(**values)
+
+
+@functools.cache
+def _fields(kind: type) -> dict[str, tuple[Any, bool]]:
+    """Field -> (type, whether it must be given)."""
+    hints = typing.get_type_hints(kind)
+    return {f.name: (hints[f.name], f.default is dataclasses.MISSING) for f in dataclasses.fields(kind)}
 
 
 def _decode(hint: Any, value: Any, where: str) -> Any:
