@@ -290,6 +290,15 @@ class Comparison:
     mde: float | None
     """The smallest true difference that n paired items find with 80 % power at the 5 % level."""
     confounds: tuple[Confound, ...]
+    level: float | None = None
+    """`p` at or below it is significant after the correction, given the other p values of the family."""
+    mde_adjusted: float | None = None
+    """As `mde`, at `level`: the smallest true difference that would have been claimed with 80 % power."""
+    runs: int = 1
+    """Training runs (seeds) per side, the smaller number of the two. 1: other seeds are not covered by the interval."""
+    bound_low: float | None = None
+    """delta if every unscored item went against the right side; with `bound_high`, all that could hide in them."""
+    bound_high: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -323,6 +332,9 @@ class Selection:
     """100 x (teacher_acc - student_acc)."""
     threshold_points: float
     selected: bool
+    ci_low: float | None = None
+    """95 % interval of the gap over items, in points; None where the scores of single items are not known."""
+    ci_high: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -492,6 +504,232 @@ class Accuracy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GainParts:
+    """Where a gain comes from: accuracy = share of answers read x share right among those.
+
+    `format` + `truncation` + `reasoning` = gain, in shares; each change is weighted with the mean over before and
+    after of the other factor. Rates are by the rules. None: no answer was read on one side.
+    """
+
+    unparsable_before: float
+    unparsable_after: float
+    truncated_before: float
+    truncated_after: float
+    right_when_read_before: float | None
+    right_when_read_after: float | None
+    format: float
+    """By fewer answers that cannot be read."""
+    truncation: float
+    """By fewer answers that are cut off."""
+    reasoning: float | None
+    """By more right answers among those that are read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Efficacy:
+    """Whether distillation from one teacher changed one student, against its untouched self."""
+
+    task: str
+    """A task's name, or `all`: the mean over tasks, each of equal weight."""
+    student: str
+    teacher: str
+    recipe: str
+    """Empty where none was given."""
+    status: Literal["improved", "harmed", "undetermined"]
+    comparison: Comparison
+    """Right is the distilled student."""
+    parts: GainParts | None
+    """None where answers that cannot be read are not told apart from wrong ones."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TeacherAdvantage:
+    """The weaker teacher's student minus the stronger one's."""
+
+    task: str
+    student: str
+    """A student's name, or `all`: the mean over students, each of equal weight."""
+    size: float | None
+    """Billions of parameters of the student."""
+    recipe: str
+    weaker: str
+    stronger: str
+    ordered: bool
+    """Whether it is known which of the two is the weaker; if not, they are in alphabetical order."""
+    better: str | None
+    """The teacher that is better; None where they cannot be told apart."""
+    comparison: Comparison
+    """Right is the weaker teacher's student, so delta is the advantage of the weaker teacher."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapacityGap:
+    """Whether the weaker teacher is ahead for the smallest student and its lead shrinks or reverses with size."""
+
+    task: str
+    recipe: str
+    weaker: str
+    stronger: str
+    ordered: bool
+    smallest: str
+    """The smallest student; `largest` the largest one."""
+    largest: str
+    advantages: dict[str, float]
+    """Student -> advantage of the weaker teacher, by size, in shares."""
+    status: Literal["pattern", "none", "undetermined"]
+    """`pattern`: interval at the small end and interval of the contrast both above zero, and p adjusted below 0.05.
+    `none`: an advantage of 5 points at the small end is excluded."""
+    small_low: float
+    """95 % interval of the advantage at the small end, in shares."""
+    small_high: float
+    contrast: float
+    """Advantage for the smallest student minus advantage for the largest one, on the items of all four arms."""
+    contrast_low: float
+    contrast_high: float
+    p: float
+    """The larger p of small end and contrast."""
+    p_adjusted: float | None
+    mde: float
+    """Smallest true advantage at the small end, gone at the large end, that both parts find with 80 % power at the
+    5 % level each (the larger of the two detectable sizes)."""
+    mde_adjusted: float | None
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChancePatterns:
+    """How many tasks show a capacity-gap pattern by a rule, and how many would if the teachers were equal."""
+
+    rule: str
+    """G1 to G7, or `intervals`: small end and contrast both above zero at 95 %, not corrected for several looks."""
+    weaker: str
+    stronger: str
+    recipe: str
+    tasks: int
+    observed: int
+    expected: float
+    """Mean over random exchanges of the two teachers' results."""
+    low: int
+    """5th and 95th percentile of the number of patterns by chance."""
+    high: int
+    p: float
+    """Share of exchanges with at least the observed number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RandomEffects:
+    """A difference pooled over tasks as a random effect: what to expect on another task like these."""
+
+    kind: Literal["gain", "teacher", "contrast"]
+    student: str
+    left: str
+    right: str
+    tasks: int
+    mean: float
+    """Plain mean over tasks of right minus left, in shares."""
+    standard_error: float
+    """Between tasks, of the plain mean."""
+    estimate: float
+    """Random-effects mean: Paule-Mandel variance between tasks (statsmodels)."""
+    ci_low: float
+    """95 %, Hartung-Knapp-Sidik-Jonkman with t quantiles, never narrower than without."""
+    ci_high: float
+    between_tasks: float
+    """Standard deviation of the true differences between tasks, estimated."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThresholdPoint:
+    """How many tasks a threshold of the in-context gap selects."""
+
+    threshold_points: float
+    selected: int
+    surely_selected: int
+    """95 % interval of the gap above the threshold."""
+    surely_dropped: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxyQuality:
+    """How well a number known before training foretold the measured gains."""
+
+    proxy: str
+    prefers: Literal["higher", "lower"]
+    cells: int
+    """Distilled students with both a gain and a value of the proxy."""
+    rank_correlation: float | None
+    """Spearman's, of the proxy (sign turned where lower is preferred) with the gain; None below 3 cells or without
+    variation."""
+    p: float | None
+    """Two-sided, by permutation; not corrected: proxies make no claims here."""
+    choices: int
+    """Students and tasks with at least two teachers to choose from."""
+    regret: float | None
+    """Mean gain lost by choosing the teacher by the proxy instead of the best one afterwards, in shares."""
+    regret_of_chance: float | None
+    """The same for a teacher drawn at random."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleReading:
+    """What a named plain-reading rule (`core/protocol_rules.py`) says of one task; it ignores noise."""
+
+    rule: str
+    formula: str
+    task: str
+    weaker: str
+    stronger: str
+    recipe: str
+    holds: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recommendation:
+    """What to do with one student, in words."""
+
+    student: str
+    distil: Literal["yes", "no", "undetermined"]
+    teacher: str | None
+    """None where the teachers cannot be told apart or distillation is not advised."""
+    recipe: str | None
+    """Of the best arm; None where only one was tried or none is known."""
+    sentence: str
+    reasons: tuple[str, ...]
+    surer: tuple[str, ...]
+    """What would make it surer: items or training seeds more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """All verdicts on one set of results. `core/findings.py` describes it as a JSON document."""
+
+    schema: str
+    version: int
+    level: Literal["items", "aggregated"]
+    """`aggregated`: accuracies only, so nothing is paired."""
+    rows: int
+    tasks: tuple[str, ...]
+    students: dict[str, float | None]
+    """Student -> billions of parameters, ascending; None where not known."""
+    teachers: tuple[str, ...]
+    recipes: tuple[str, ...]
+    recommendations: tuple[Recommendation, ...]
+    efficacy: tuple[Efficacy, ...]
+    """Degradations first."""
+    advantages: tuple[TeacherAdvantage, ...]
+    capacity_gap: tuple[CapacityGap, ...]
+    chance_patterns: tuple[ChancePatterns, ...]
+    random_effects: tuple[RandomEffects, ...]
+    selection: tuple[Selection, ...]
+    thresholds: tuple[ThresholdPoint, ...]
+    proxies: tuple[ProxyQuality, ...]
+    rules: tuple[RuleReading, ...]
+    refused: tuple[str, ...]
+    """Comparisons that were not made, each with its reason and the mend."""
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Results:
     """All that the report shows, as one JSON document."""
 
@@ -513,6 +751,8 @@ class Results:
     """None where the judge was not audited."""
     stage_seconds: dict[str, float]
     """Work time of every stage, summed over steps (overlapping steps count each)."""
+    findings: Findings | None = None
+    """What follows from all scores together; None in results made before it existed."""
 
 
 R = TypeVar("R")
