@@ -349,6 +349,7 @@ def _accuracy(scores: Sequence[Score], **who: Any) -> Accuracy:
     for score in scores:
         by_item.setdefault(score.example_id, []).append(score)
     several = len(by_item) < n
+    repeated = len({(score.example_id, score.sample) for score in scores}) < n  # by another split's student
     return Accuracy(
         **who,
         **counts,
@@ -360,7 +361,7 @@ def _accuracy(scores: Sequence[Score], **who: Any) -> Accuracy:
         standard_error=_clustered(by_item) if several else binomial_standard_error(counts["right"], n),
         mean_tokens=sum(score.completion_tokens for score in scores) / n,
         stop_hits=dict(sorted(hits.items())),
-        at_k=_at_k(by_item, judged=who["part"] == "test") if several else None,
+        at_k=_at_k(by_item, judged=who["part"] == "test") if several and not repeated else None,
     )
 
 

@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from capgap_ray.analysis import judge_audit, results, selection
-from capgap_ray.artifacts.step import Step
+from capgap_ray.artifacts.step import Step, unique
 from capgap_ray.artifacts.store import Store, StoreError
 from capgap_ray.catalog.models import Model
 from capgap_ray.catalog.tasks import data_of, find_task
@@ -23,6 +23,7 @@ from capgap_ray.core.chance import chance_level
 from capgap_ray.core.task_spec import TaskError
 from capgap_ray.experiment import Experiment, ExperimentError, load
 from capgap_ray.plan import Plan, Scored, plan, resolve_models
+from capgap_ray.pooling import pool, pooled_selection
 from capgap_ray.records import Example, Results, Score, Selection, from_row, to_row
 from capgap_ray.tasks.hub import check_reachable
 
@@ -67,7 +68,8 @@ def open_run(what: str, argv: Sequence[str] | None = None) -> Run:
     try:
         experiment, text = load(arguments.experiment, arguments.set)
         models = resolve_models(experiment)
-        plan(experiment, models)
+        for single in experiment.over_splits():
+            plan(single, models)
         store = Store(arguments.store)
         if not arguments.dry_run:
             store.check_writable()
@@ -97,8 +99,17 @@ def _refuse(message: str) -> NoReturn:
 # --- building ----------------------------------------------------------------------------------------
 
 
-def build(run: Run, until: Until) -> tuple[Plan, tuple[Selection, ...]]:
-    """Build what the store lacks, stage by stage, and return the plan and the selection of tasks."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """What a run is made of, one entry per split (one only, without `split.repeats` and `split.crossfit`)."""
+
+    plans: tuple[Plan, ...]
+    """With the tasks that were selected."""
+    chosen: tuple[tuple[Selection, ...], ...]
+
+
+def build(run: Run, until: Until) -> Built:
+    """Build what the store lacks, stage by stage."""
     from capgap_ray.stages.grid import GridError
     from capgap_ray.stages.session import Session  # imports Ray, which a dry run and a refusal do without
 
@@ -115,28 +126,32 @@ def build(run: Run, until: Until) -> tuple[Plan, tuple[Selection, ...]]:
         _refuse(str(getattr(error, "cause", error)))  # Ray's copy of an actor's error holds the trace, too
 
 
-def _build(run: Run, session: Session, until: Until) -> tuple[Plan, tuple[Selection, ...]]:
-    experiment, models = run.experiment, run.models
-    made = plan(experiment, models)
-    session.examples(made.examples.values())
-    session.predict(_by_model(made.measured, models), "measure")
-    chosen = _select(run, made)
-    made = plan(experiment, models, [each.task for each in chosen if each.selected])
-    teachers = {role: model.source for role, model in made.teachers().items()}
-    rationales = [(scored, teachers[role]) for (role, _), slices in made.rationales.items() for scored in slices]
-    # Untouched models answer the test items in the same pass: their weights are loaded already.
-    untouched = _by_model(made.baselines, models) if until == "evaluate" else []
-    session.predict(sorted(rationales + untouched, key=lambda pair: pair[1]), "generate")
+def _build(run: Run, session: Session, until: Until) -> Built:
+    models = run.models
+    plans = [plan(single, models) for single in run.experiment.over_splits()]
+    session.examples(step for made in plans for step in made.examples.values())
+    session.predict([pair for made in plans for pair in _by_model(made.measured, models)], "measure")
+    built = _selected(run, plans)
+    wanted = []
+    for made in built.plans:
+        teachers = {role: model.source for role, model in made.teachers().items()}
+        wanted += [(scored, teachers[role]) for (role, _), slices in made.rationales.items() for scored in slices]
+        # Untouched models answer the test items in the same pass: their weights are loaded already.
+        wanted += _by_model(made.baselines, models) if until == "evaluate" else []
+    session.predict(sorted(wanted, key=lambda pair: pair[1]), "generate")
     if until == "generate":
-        return made, chosen
-    session.mixtures(made.mixtures.values())
-    session.train(made.cells)
+        return built
+    session.mixtures(step for made in built.plans for step in made.mixtures.values())
+    session.train([cell for made in built.plans for cell in made.cells])
     if until == "train":
-        return made, chosen
-    session.predict(list(_distilled(run.store, made)), "evaluate")
-    judged = [*made.baselines.values(), *made.predictions.values()]
-    session.judge(judged, made.audit, models[experiment.judge.model].source)
-    return made, chosen
+        return built
+    session.predict([pair for made in built.plans for pair in _distilled(run.store, made)], "evaluate")
+    session.judge(
+        [scored for made in built.plans for scored in (*made.baselines.values(), *made.predictions.values())],
+        [made.audit for made in built.plans if made.audit],
+        models[run.experiment.judge.model].source,
+    )
+    return built
 
 
 def _by_model(scored: Mapping[tuple[str, str], Scored], models: Mapping[str, Model]) -> list[tuple[Scored, str]]:
@@ -151,15 +166,21 @@ def _distilled(store: Store, made: Plan) -> Iterable[tuple[Scored, str]]:
             yield made.predictions[cell.train.key, task], source
 
 
-def _select(run: Run, made: Plan) -> tuple[Selection, ...]:
-    chosen = selection(made, reader(run.store))
-    for each in chosen:
+def _selected(run: Run, plans: Sequence[Plan]) -> Built:
+    """Every split's tasks, selected on its own training items. Ends the run, exit status 1, if none is left."""
+    chosen = tuple(selection(made, reader(run.store)) for made in plans)
+    for each in pooled_selection(chosen):
         verb = "keeps" if each.selected else "drops"
         say(f"  selection {verb} {each.task}: gap {each.gap_points:.1f} points, threshold {each.threshold_points:g}")
-    if not any(each.selected for each in chosen):
+    if not any(each.selected for split in chosen for each in split):
         say("no task passes the gap rule: nothing to distil. Lower selection.gap_points or choose other tasks.")
         raise SystemExit(1)
-    return chosen
+    tasks = [[each.task for each in split if each.selected] for split in chosen]
+    kept = [(made, names, split) for made, names, split in zip(plans, tasks, chosen, strict=True) if names]
+    return Built(
+        plans=tuple(plan(made.experiment, run.models, names) for made, names, _ in kept),
+        chosen=tuple(split for _, _, split in kept),
+    )
 
 
 def reader(store: Store) -> Callable[[Step], list[Score]]:
@@ -177,10 +198,10 @@ def reader(store: Store) -> Callable[[Step], list[Score]]:
 # --- the answer ----------------------------------------------------------------------------------------
 
 
-def analyse(run: Run, made: Plan, chosen: tuple[Selection, ...]) -> Results:
+def analyse(run: Run, built: Built) -> Results:
     """Everything the report shows. Raises StoreError if a step is not built."""
     seconds: defaultdict[str, float] = defaultdict(float)
-    for step in made.steps():
+    for step in unique(step for made in built.plans for step in made.steps()):
         record = run.store.record(step)
         if record is None:
             raise StoreError(f"{step.address} is not built yet; run jobs/grid.py")
@@ -191,21 +212,24 @@ def analyse(run: Run, made: Plan, chosen: tuple[Selection, ...]) -> Results:
         assert record is not None
         return {**record.summary, "seconds": record.seconds}
 
+    pooled = pool(run.experiment, built.plans)
+    made = pooled.view
+    scores = pooled.rows(reader(run.store))
+    rows = pooled.rows(run.store.rows)
     return results(
         made,
-        reader(run.store),
-        summary,
-        chosen=chosen,
+        scores,
+        pooled.first(summary),
+        chosen=pooled_selection(built.chosen),
         seconds={stage: round(value, 1) for stage, value in seconds.items()},
         versions=_versions(),
         command=run.command,
         made_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         experiment_yaml=run.yaml,
         chance={
-            task: chance_level([from_row(Example, row) for row in run.store.rows(step)])
-            for task, step in made.examples.items()
+            task: chance_level([from_row(Example, row) for row in rows(made.examples[task])]) for task in made.examples
         },
-        judge_audit=judge_audit(made, reader(run.store), run.store.rows(made.audit)) if made.audit else None,
+        judge_audit=judge_audit(made, scores, rows(made.audit)) if made.audit else None,
     )
 
 
@@ -219,23 +243,22 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def stored(run: Run) -> tuple[Plan, tuple[Selection, ...]]:
-    """The plan and the selection from what the store holds. Refuses, exit status 2, if selection is not built."""
-    made = plan(run.experiment, run.models)
-    missing = [step for step in made.measuring() if not run.store.built(step)]
+def stored(run: Run) -> Built:
+    """The plans and the selection from what the store holds. Refuses, exit status 2, if selection is not built."""
+    plans = [plan(single, run.models) for single in run.experiment.over_splits()]
+    missing = [step for made in plans for step in made.measuring() if not run.store.built(step)]
     if missing:
         _refuse(f"{missing[0].address} is not built yet ({len(missing)} such steps); run jobs/grid.py first")
-    chosen = _select(run, made)
-    return plan(run.experiment, run.models, [each.task for each in chosen if each.selected]), chosen
+    return _selected(run, plans)
 
 
-def finish(run: Run, made: Plan, chosen: tuple[Selection, ...]) -> None:
+def finish(run: Run, built: Built) -> None:
     """Write the report and its data into the store and print the verdicts and the page's place."""
     from capgap_ray.report import tables
     from capgap_ray.report.page import render
 
     try:
-        answer = analyse(run, made, chosen)
+        answer = analyse(run, built)
     except StoreError as error:
         _refuse(str(error))
     folder = f"reports/{run.experiment.name}"
@@ -257,20 +280,22 @@ def finish(run: Run, made: Plan, chosen: tuple[Selection, ...]) -> None:
 
 def show_plan(run: Run) -> None:
     """The whole plan: what exists, what would be built. Before selection is known, all tasks count."""
-    made = plan(run.experiment, run.models)
-    missing = [step for step in made.measuring() if not run.store.built(step)]
-    if not missing:
-        chosen = selection(made, reader(run.store))
-        made = plan(run.experiment, run.models, [each.task for each in chosen if each.selected])
-    steps = made.steps()
-    say(f"experiment  {run.experiment.name}: {len(made.cells)} cells, {len(steps)} unique steps")
-    say(f"tasks       {', '.join(made.tasks)}{' (selection not measured yet: all counted)' if missing else ''}")
+    plans = [plan(single, run.models) for single in run.experiment.over_splits()]
+    measured = all(run.store.built(step) for made in plans for step in made.measuring())
+    if measured:
+        plans = list(_selected(run, plans).plans)
+    steps = unique(step for made in plans for step in made.steps())
+    made, cells = plans[0], sum(len(each.cells) for each in plans)
+    tasks = [task for task in run.experiment.task_names() if any(task in each.tasks for each in plans)]
+    splits = f" over {len(plans)} splits" if len(plans) > 1 else ""
+    say(f"experiment  {run.experiment.name}: {cells} cells{splits}, {len(steps)} unique steps")
+    say(f"tasks       {', '.join(tasks)}{'' if measured else ' (selection not measured yet: all counted)'}")
     for name, model in run.models.items():
         say(f"model       {name}: {model.parameters:,} parameters, {model.source}")
     for stage in dict.fromkeys(step.stage for step in steps):
         members = [step for step in steps if step.stage == stage]
-        built = sum(run.store.built(step) for step in members)
-        say(f"stage       {stage:<9} {len(members):>5} steps, {built} exist, {len(members) - built} to build")
+        exist = sum(run.store.built(step) for step in members)
+        say(f"stage       {stage:<9} {len(members):>5} steps, {exist} exist, {len(members) - exist} to build")
     rows = sum(made.sizes(task)[0] for task in made.tasks)
     for cell in made.cells:
         samples = cell.sft.batch.per_device * cell.sft.batch.accumulation * cell.sft.workers

@@ -11,8 +11,7 @@ def main() -> None:
     if run.dry_run:
         show_plan(run)
         return
-    plan, chosen = build(run, until="evaluate")
-    for row in analyse(run, plan, chosen).accuracies:
+    for row in analyse(run, build(run, until="evaluate")).accuracies:
         if row.part == "test":
             judged = "—" if row.judged is None else f"{100 * row.judged:.1f} %"
             say(f"accuracy    {row.arm} on {row.task}: {100 * row.flexible:.1f} % of {row.n}, judged {judged}")

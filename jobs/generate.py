@@ -11,8 +11,8 @@ def main() -> None:
     if run.dry_run:
         show_plan(run)
         return
-    plan, _ = build(run, until="generate")
-    for (role, task), slices in plan.rationales.items():
+    plans = build(run, until="generate").plans
+    for (role, task), slices in ((who, slices) for plan in plans for who, slices in plan.rationales.items()):
         records = [run.store.record(scored.score) for scored in slices]
         rows = sum(record.summary["rows"] for record in records if record)
         right = sum(record.summary["right"] for record in records if record)

@@ -13,7 +13,7 @@ def main() -> None:
     if run.dry_run:
         show_plan(run)
         return
-    finish(run, *build(run, until="evaluate"))
+    finish(run, build(run, until="evaluate"))
 
 
 if __name__ == "__main__":

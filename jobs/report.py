@@ -8,7 +8,7 @@ from capgap_ray.flow import finish, open_run, stored
 
 def main() -> None:
     run = open_run("Make the report from what the store holds.")
-    finish(run, *stored(run))
+    finish(run, stored(run))
 
 
 if __name__ == "__main__":

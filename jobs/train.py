@@ -11,8 +11,7 @@ def main() -> None:
     if run.dry_run:
         show_plan(run)
         return
-    plan, _ = build(run, until="train")
-    for cell in plan.cells:
+    for cell in (cell for plan in build(run, until="train").plans for cell in plan.cells):
         say(f"checkpoint  {cell.student.name} / {cell.arm}: {run.store.local_path(run.store.folder(cell.train))}")
 
 

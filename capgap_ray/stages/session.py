@@ -156,21 +156,21 @@ class Session:
                 lambda label: self._say(f"  trial     {next(count)}/{len(todo)} {label}"),
             )
 
-    def judge(self, wanted: Iterable[Scored], audit: Step | None, source: str) -> None:
+    def judge(self, wanted: Iterable[Scored], audits: Iterable[Step], source: str) -> None:
         todo = self._missing(scored.judge for scored in wanted if scored.judge)
-        audits = self._missing([audit] if audit else [])
-        if not todo and not audits:
+        auditing = self._missing(audits)
+        if not todo and not auditing:
             return
         slices = judge_slices(self._store, todo, source)
         asked = sum(each.rows for each in slices)
-        with _timed(self._say, "judge", f"{asked} rejected answers, {len(todo)} steps, {len(audits)} audit"):
-            for step in audits:
+        with _timed(self._say, "judge", f"{asked} rejected answers, {len(todo)} steps, {len(auditing)} audits"):
+            for step in auditing:
                 slices.append(audit_slice(self._store, step, ray.get(self._scorer.probes.remote(step)), source))
             for _ in run_slices(self._store, self._engines(), slices) if slices else ():
                 pass
             for step in todo:
                 commit_judged(self._store, step)
-            for step in audits:
+            for step in auditing:
                 commit_audit(self._store, step)
 
     def _missing(self, steps: Iterable[Step]) -> list[Step]:
