@@ -26,7 +26,7 @@ def test_none_survives() -> None:
     fields: dict[str, Any] = {field.name: None for field in dataclasses.fields(Comparison)}
     confound = Confound(field="updates", left="10", right="1", note="10.0x fewer updates")
     fields |= {"name": "n", "kind": "gain", "task": "t", "student": "s", "left": "l", "right": "r"}
-    fields |= {"n": 0, "unscored": 3, "test": "exact McNemar", "confounds": (confound,)}
+    fields |= {"n": 0, "unscored": 3, "test": "exact McNemar", "confounds": (confound,), "runs": 1}
     comparison = Comparison(**fields)
     assert from_row(Comparison, to_row(comparison)) == comparison
 
