@@ -16,7 +16,7 @@ from typing import Any, Literal
 from capgap_ray.artifacts.step import Step, canonical_json
 from capgap_ray.core.answers import equal, kind_of
 from capgap_ray.core.budget import lr_integral
-from capgap_ray.core.confounds import find_confounds
+from capgap_ray.core.confounds import find_confounds, treated_fields
 from capgap_ray.core.judge_audit import audit
 from capgap_ray.core.judging import parse_verdict
 from capgap_ray.core.passk import Sample, avg_at_k, k_samples
@@ -203,10 +203,11 @@ def _per_task_and_pooled(
     left: tuple[str, str | Cell],
     right: tuple[str, str | Cell],
     cards: Mapping[str, RecipeCard],
+    treatment: frozenset[str] = frozenset(),
 ) -> list[Comparison]:
     """One comparison per task and one over all items; arms are (label, cell or untouched model)."""
     cells = [arm for _, arm in (left, right) if isinstance(arm, Cell)]
-    confounds = find_confounds(cards[cells[0].train.key], cards[cells[1].train.key]) if len(cells) == 2 else ()
+    confounds = find_confounds(*(cards[cell.train.key] for cell in cells), treatment) if len(cells) == 2 else ()
     by_task = {
         task: (_judged(plan, scores, left[1], task), _judged(plan, scores, right[1], task)) for task in plan.tasks
     }
@@ -238,29 +239,27 @@ def _gains(plan: Plan, scores: ReadScores) -> list[Comparison]:
 
 
 def _teachers(plan: Plan, scores: ReadScores, cards: Mapping[str, RecipeCard]) -> list[Comparison]:
-    """Every two mixtures of one student under one recipe."""
+    """Every two mixtures of one student under one recipe and filter; control arms have comparisons of their own."""
+    alike: dict[str, list[Cell]] = {}
+    for cell in plan.cells:
+        if cell.matched is None:
+            alike.setdefault(repr((cell.student.name, cell.sft, cell.filter)), []).append(cell)
     return [
         comparison
-        for left, right in combinations(plan.cells, 2)
-        if left.student == right.student and left.sft == right.sft
+        for cells in alike.values()
+        for left, right in combinations(cells, 2)
         for comparison in _of_cells(plan, scores, "teacher", f"{right.arm} against {left.arm}", left, right, cards)
     ]
 
 
 def _declared(plan: Plan, scores: ReadScores, cards: Mapping[str, RecipeCard]) -> list[Comparison]:
-    made = []
-    for each in plan.experiment.comparisons:
-        for student in plan.experiment.students:
-            left, right = (
-                next(
-                    cell
-                    for cell in plan.cells
-                    if (cell.student.name, cell.mixture, cell.sft.batch) == (student, arm.mixture, arm.batch)
-                )
-                for arm in (each.left, each.right)
-            )
-            made += _of_cells(plan, scores, "declared", each.name, left, right, cards)
-    return made
+    return [
+        comparison
+        for pair in plan.pairs
+        for comparison in _of_cells(
+            plan, scores, "declared", pair.name, pair.left, pair.right, cards, treated_fields(pair.treatment)
+        )
+    ]
 
 
 def _of_cells(
@@ -271,9 +270,11 @@ def _of_cells(
     left: Cell,
     right: Cell,
     cards: Mapping[str, RecipeCard],
+    treatment: frozenset[str] = frozenset({"mixture"}),
 ) -> list[Comparison]:
     student = left.student.name
-    return _per_task_and_pooled(plan, scores, kind, name, student, (left.arm, left), (right.arm, right), cards)
+    arms = (left.arm, left), (right.arm, right)
+    return _per_task_and_pooled(plan, scores, kind, name, student, *arms, cards, treatment)
 
 
 def _by_size(plan: Plan) -> tuple[str, str] | None:

@@ -10,14 +10,17 @@ import difflib
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from capgap_ray.catalog.judges import DEFAULT_JUDGE_PROMPT
-from capgap_ray.catalog.tasks import data_of, expand, find_task
+from capgap_ray.catalog.tasks import data_of, find_task
+from capgap_ray.catalog.tasks import expand as expand_task
+from capgap_ray.core.axes import WHOLE, check_axis, expand, refuse_duplicates
 from capgap_ray.core.splitting import fold_sizes, part_sizes
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
@@ -33,12 +36,42 @@ class _Part(BaseModel):
 
 
 class ModelEntry(_Part):
-    """A model that is not in the catalogue."""
+    """A model that is not in the catalogue: weights (`source`), or an OpenAI-compatible API (`endpoint`)."""
 
-    source: str
+    source: str | None = None
     """Local folder in Hugging Face layout, or Hub id."""
     revision: str | None = None
+    """Hub commit. Of an endpoint: any name for the weights behind it; change it when they change."""
     parameters: int | None = Field(default=None, gt=0)
+    endpoint: str | None = Field(default=None, pattern=r"^https?://[^@\s]+$")
+    """Base URL, such as https://host/v1. Teachers and judges only; no part of any identity."""
+    model: str | None = None
+    """The model's name at the endpoint."""
+    key_env: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    """Environment variable that holds the key; the key itself is never written anywhere. None: no key."""
+    requests_per_minute: int | None = Field(default=None, gt=0)
+    concurrency: int = Field(default=16, gt=0)
+    """Requests in flight at once."""
+    timeout_s: float = Field(default=600, gt=0)
+    """Of one request."""
+    retries: int = Field(default=6, ge=0)
+    """Of one request on 408, 409, 429, 5xx and lost connections, with exponential back-off."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> ModelEntry:
+        if (self.source is None) == (self.endpoint is None):
+            raise ValueError("give either source (weights) or endpoint (URL of an OpenAI-compatible API)")
+        if self.endpoint is None:
+            own = ("model", "key_env", "requests_per_minute", "concurrency", "timeout_s", "retries")
+            if odd := [name for name in own if name in self.model_fields_set]:
+                raise ValueError(f"{odd[0]}: belongs to an endpoint; remove it or give endpoint in place of source")
+        else:
+            for name in ("model", "parameters"):
+                if getattr(self, name) is None:
+                    raise ValueError(
+                        f"{name}: is missing; an endpoint does not tell it (for parameters a guess will do)"
+                    )
+        return self
 
 
 class Prompt(_Part):
@@ -130,6 +163,33 @@ class Sampling(_Part):
     seed: int = 0
 
 
+class TeacherSampling(_Part):
+    """How a teacher generates rationales. None: as in `sampling`."""
+
+    samples: int = Field(default=1, ge=1)
+    """Rationales per training item; more than one needs a temperature above 0."""
+    temperature: float | None = Field(default=None, ge=0.0)
+    top_p: float | None = Field(default=None, gt=0.0, le=1.0)
+    max_tokens: int | None = Field(default=None, gt=0)
+    retry_truncated: int | None = Field(default=None, gt=0)
+    stop: tuple[str, ...] | None = None
+
+    def applied(self) -> dict[str, Any]:
+        """What differs from `sampling`."""
+        return {name: value for name, value in self.model_dump().items() if value is not None and name != "samples"}
+
+
+class Rationales(TeacherSampling):
+    """How the teachers generate rationales; without anything, once per item and as they are measured."""
+
+    per_teacher: dict[Name, TeacherSampling] = {}
+    """Role -> settings in place of these."""
+
+    def of(self, role: str) -> TeacherSampling:
+        """The settings of one teacher."""
+        return self.per_teacher.get(role, TeacherSampling(**self.model_dump(exclude={"per_teacher"})))
+
+
 class Engine(_Part):
     """Settings of the inference engine that can move scores, hence part of every result's identity."""
 
@@ -137,11 +197,63 @@ class Engine(_Part):
     max_model_len: int = Field(default=4096, gt=0)
 
 
+class Decontamination(_Part):
+    """Training items that hold a test item's words."""
+
+    ngram: int = Field(default=13, ge=1)
+    """Words in a row that count as a match; a shorter question counts whole."""
+    overlap: float = Field(default=0.5, gt=0, le=1)
+    """Share of a test question's n-grams from which on the training item is dropped. Templates are shared by all items
+    of a task, so any single match would drop most of them."""
+
+
 class Filter(_Part):
     """Which rationales train. The default keeps each teacher's own correct ones."""
 
-    across_teachers: bool = False
-    """Keep an item only if every teacher solved it. Off: it costs data and hides differences (pitfall 2)."""
+    keep: Literal["own", "intersection", "union", "majority", "finished"] = "own"
+    """`own`: what the teacher itself got right. `intersection`: that, on items that every teacher solved; it costs data
+    and hides differences (pitfall 2). `union`: that, and on items it did not solve another teacher's right rationale.
+    `majority`: what agrees with most of the teacher's own samples of the item, right or wrong. `finished`: whatever
+    was not cut off."""
+    tokens: tuple[int, int] | None = None
+    """Shortest and longest rationale, in tokens as its teacher counted them."""
+    pass_rate: tuple[float, float] | None = None
+    """Lowest and highest share of the teacher's samples of an item that are right: its difficulty."""
+    samples: int | None = Field(default=None, ge=1)
+    """At most so many rationales of one item, drawn by `seed`; smaller draws are within larger ones."""
+    duplicates: Literal["keep", "exact", "near"] = "keep"
+    """Drop what repeats an earlier rationale to the same question: `exact` but for case and space, `near` at a Jaccard
+    similarity of at least `near` of its 5-word shingles."""
+    near: float = Field(default=0.8, gt=0, le=1)
+    decontaminate: Decontamination | None = None
+    size: int | Literal["smallest", "intersection"] | None = None
+    """Rationales per teacher and task, drawn by `seed`: a number; as many as the teacher with fewest keeps; or as many
+    as are right on items that every teacher solved."""
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Filter:
+        for name in ("tokens", "pass_rate"):
+            bounds = getattr(self, name)
+            if bounds is not None and not 0 <= bounds[0] <= bounds[1]:
+                raise ValueError(f"{name}: write [lowest, highest], not {list(bounds)}")
+        if isinstance(self.size, int) and self.size < 1:
+            raise ValueError(f"size: must be at least 1, not {self.size}")
+        return self
+
+    @property
+    def all_teachers(self) -> bool:
+        """Whether what one teacher keeps depends on the others."""
+        return self.keep in ("intersection", "union") or isinstance(self.size, str)
+
+
+class Mixing(_Part):
+    """How shares are counted."""
+
+    by: Literal["rows", "tokens"] = "rows"
+    """`tokens`: of the rationales, as their teachers counted them."""
+    total: int | None = Field(default=None, gt=0)
+    """Rows, or tokens, of every mixture. None: the most that its shares allow."""
 
 
 class Batch(_Part):
@@ -164,9 +276,87 @@ class Batch(_Part):
         return f"{self.per_device}x{self.accumulation}"
 
 
-class Sft(_Part):
-    """Supervised fine-tuning of one student on one mixture."""
+class Lora(_Part):
+    """Low-rank adapters on every linear layer but the output layer; LLaMA-Factory's defaults."""
 
+    rank: int = Field(default=8, gt=0)
+    alpha: float = Field(default=16, gt=0)
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+
+
+class Validation(_Part):
+    """Rows held out of training, whose loss is measured on the way."""
+
+    share: float = Field(gt=0.0, lt=1.0)
+    """Of the rows (of the packs, with packing); rounded up."""
+    every: int = Field(gt=0)
+    """Updates between two measurements; the last update is always measured."""
+
+
+class Checkpoints(_Part):
+    """Exports beside the final one, at chosen updates: every k, or a list."""
+
+    every: int | None = Field(default=None, gt=0)
+    at: tuple[Annotated[int, Field(gt=0)], ...] = ()
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Checkpoints:
+        if (self.every is None) == (not self.at):
+            raise ValueError("checkpoints: give either every (a number) or at (a list of updates)")
+        return self
+
+    def wanted(self, update: int) -> bool:
+        """Whether an export is made after the 1-based update."""
+        return update in self.at if self.every is None else update % self.every == 0
+
+
+SFT_PRESETS: dict[str, dict[str, Any]] = {
+    # The paper's Table 1: students up to 7B, on four GPUs.
+    "table1": {
+        "learning_rate": 1e-5,
+        "epochs": 2,
+        "batch": "2x1",
+        "workers": 4,
+        "cutoff_tokens": 8192,
+        "gradient_checkpointing": True,
+    },
+    # The paper's Table 2: 14B and 32B students with LoRA.
+    "table2": {
+        "method": "lora",
+        "learning_rate": 1e-4,
+        "warmup_ratio": 0.03,
+        "epochs": 2,
+        "batch": "1x1",
+        "workers": 4,
+        "cutoff_tokens": 8192,
+        "gradient_checkpointing": True,
+    },
+    # What the ancestor's MATH_mix.yaml really did, beside single-teacher arms with table1: ten times larger updates,
+    # packs of 4,096 tokens, another cut-off.
+    "ancestor_mix": {
+        "learning_rate": 1e-5,
+        "epochs": 2,
+        "batch": "5x4",
+        "workers": 4,
+        "cutoff_tokens": 4096,
+        "packing": "neat",
+        "loss": "reference",
+        "system": "ancestor",
+        "loss_on_final_newline": True,
+        "gradient_checkpointing": True,
+    },
+}
+
+
+class Sft(_Part):
+    """Supervised fine-tuning of one student on one mixture.
+
+    `sft: table1` takes a preset whole, `sft: {preset: table1, epochs: 3}` with changes; see `SFT_PRESETS`.
+    """
+
+    method: Literal["full", "lora"] = "full"
+    lora: Lora = Lora()
+    """Used with `method: lora`. The adapter is stored beside merged weights, and the merged ones are evaluated."""
     learning_rate: float = Field(default=1e-5, gt=0)
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     warmup_ratio: float = Field(default=0.0, ge=0.0, lt=1.0)
@@ -179,8 +369,36 @@ class Sft(_Part):
     """Data-parallel workers; samples per update = batch x accumulation x workers."""
     cutoff_tokens: int = Field(default=8192, gt=0)
     overlength: Literal["drop", "raise", "cut"] = "drop"
+    packing: Literal["none", "neat", "joined"] = "none"
+    """What one place of a batch holds. `none`: one example. `neat`: examples up to the cut-off, attention inside each,
+    positions running on, as LLaMA-Factory's neat_packing, which the ancestor's mix arm used. `joined`: the same with
+    attention across examples. Nothing is ever padded, so `none` costs no padding either."""
+    system: Literal["evaluation", "ancestor"] = "evaluation"
+    """System message of training: the one that the task has in evaluation, or always LLaMA-Factory's, as the
+    ancestor's was, whatever evaluation says."""
+    loss_on_final_newline: bool = False
+    """Whether the line end that the chat template writes after the end token carries loss, as in the ancestor."""
+    loss: Literal["tokens", "reference"] = "tokens"
+    """`tokens`: mean over all supervised tokens of the update, on whatever worker and micro-step. `reference`: mean
+    over those of one worker, then over workers, as the ancestor's trainer (transformers 4.46) did."""
+    gradient_checkpointing: bool = False
     precision: Literal["bfloat16", "float32"] = "bfloat16"
+    """Of the weights that compute; masters and AdamW's moments are fp32 either way."""
+    validation: Validation | None = None
+    checkpoints: Checkpoints | None = None
     seed: int = 42
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            value = {"preset": value}
+        if isinstance(value, Mapping) and "preset" in value:
+            name = value["preset"]
+            if name not in SFT_PRESETS:
+                raise ValueError(f"preset: {name!r} is unknown; known: {', '.join(SFT_PRESETS)}")
+            return {**SFT_PRESETS[name], **{key: each for key, each in value.items() if key != "preset"}}
+        return value
 
 
 class Judge(_Part):
@@ -195,19 +413,93 @@ class Judge(_Part):
     """Probes of each kind, with verdicts known beforehand, that the judge answers too; 0: its errors stay unknown."""
 
 
-class Arm(_Part):
-    """One side of a declared comparison."""
-
-    mixture: Name
-    batch: Batch
+Match = Literal["updates", "tokens", "examples", "epochs"]
 
 
 class DeclaredComparison(_Part):
-    """Two arms of every student to be set side by side, right minus left."""
+    """Two arms of every student to be set side by side, right minus left.
 
-    name: str
-    left: Arm
-    right: Arm
+    An arm is written as axis -> value, as many axes as it takes to tell one cell per student from the others; cells
+    that differ in axes which neither arm names are compared one by one. `batch` is short for `sft.batch`.
+    """
+
+    name: str = Field(min_length=1)
+    left: dict[str, Any]
+    right: dict[str, Any]
+    treatment: tuple[str, ...] = Field(default=("mixture",), min_length=1)
+    """Axes in which the arms are meant to differ. Any other difference is a confound, and no verdict rests on it."""
+    match: tuple[Match, ...] = ()
+    """Control arms to add and to compare with the right arm: its own recipe with the left arm's treatment, and
+
+    - `epochs`: as many epochs, whatever updates follow from the rows (for mixtures of batch 5x4: the single
+      teacher's data at the mixture's batch, the "10 BS" curves of the paper's appendix B);
+    - `updates`: exactly as many optimizer updates;
+    - `tokens`: as many supervised tokens, to the nearest update;
+    - `examples`: the number of training rows that both can give, for the control and the right arm alike.
+    """
+
+    @field_validator("left", "right", mode="before")
+    @classmethod
+    def _by_axis(cls, arm: Any) -> Any:
+        if not isinstance(arm, Mapping) or not arm:
+            raise ValueError("name the arm's cell by its axes, such as {mixture: large, batch: 2x1}")
+        named = {"sft.batch" if axis == "batch" else str(axis): value for axis, value in arm.items()}
+        return _teacher_as_mixture(_comparable(named, "arm"))
+
+    @field_validator("match", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("treatment")
+    @classmethod
+    def _axes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_teacher_as_mixture(_comparable(dict.fromkeys(value), "treatment")))
+
+
+def _comparable(axes: dict[str, Any], where: str) -> dict[str, Any]:
+    for axis in axes:
+        check_axis(axis, where)
+        if axis == "split.seed":
+            raise ValueError(f"{where}: cells of different splits have other items and are never compared")
+    return axes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """One cell of the grid: a student, its data, its recipe."""
+
+    student: str
+    mixture: str
+    filter: Filter
+    sft: Sft
+
+    def value(self, axis: str) -> Any:
+        """What the cell has at the axis. Raises ValueError, naming the axis, if there is no such field."""
+        if axis in WHOLE:
+            return self.student if axis == "student" else self.mixture
+        head, *path = axis.split(".")
+        found: Any = {"sft": self.sft, "filter": self.filter}[head]
+        for part in path:
+            if part not in type(found).model_fields if isinstance(found, BaseModel) else True:
+                known = type(found).model_fields if isinstance(found, BaseModel) else ()
+                raise ValueError(f"{axis!r} names no field{_did_you_mean(part, list(known))}")
+            found = getattr(found, part)
+        return found
+
+    def replaced(self, values: Mapping[str, Any]) -> Point:
+        """The cell with other values at some axes. Raises ValueError or ExperimentError on a bad one."""
+        trees = {"sft": self.sft.model_dump(), "filter": self.filter.model_dump()}
+        named = {"student": self.student, "mixture": self.mixture}
+        for axis, value in values.items():
+            if axis in WHOLE:
+                named["student" if axis == "student" else "mixture"] = str(value)
+            else:
+                head, *path = axis.split(".")
+                plain = value.model_dump() if isinstance(value, BaseModel) else value
+                trees[head] = _with_field(trees[head], axis, path, plain)
+        sft = _validated(Sft, trees["sft"], "axes") if trees["sft"] != self.sft.model_dump() else self.sft
+        return Point(**named, filter=_validated(Filter, trees["filter"], "axes.filter"), sft=sft)
 
 
 class Resources(_Part):
@@ -217,10 +509,14 @@ class Resources(_Part):
     """Engine replicas."""
     engine_cpus: float = Field(default=1, gt=0)
     engine_gpus: float = Field(default=0, ge=0)
+    engine_timeout_s: float = Field(default=1800, gt=0)
+    """An engine that has generated nothing for so long, loading included, has stopped answering: the run ends."""
     worker_cpus: float = Field(default=1, gt=0)
     worker_gpus: float = Field(default=0, ge=0)
     trials: int = Field(default=1, gt=0)
     """Training trials at once."""
+    save_every: int = Field(default=200, gt=0)
+    """Updates between two saves of the training state, from which an interrupted training goes on."""
 
 
 class Experiment(_Part):
@@ -247,21 +543,40 @@ class Experiment(_Part):
     selection: TaskSelection = TaskSelection()
     sampling: Sampling = Sampling()
     engine: Engine = Engine()
+    rationales: Rationales = Rationales()
     filter: Filter = Filter()
+    mixing: Mixing = Mixing()
     sft: Sft = Sft()
     axes: dict[str, tuple[Any, ...]] = {}
-    """Dotted field of `sft` -> values; the grid is the full product with students and mixtures."""
+    """Axis -> values; the grid is their full product. Axes are dotted fields of `sft` and `filter`, `split.seed`,
+    `student` (default: all of them), `mixture` (default: all) and `teacher` (a role whose data trains alone)."""
+    points: tuple[dict[str, Any], ...] = ()
+    """Listed cells, each axis -> value, in place of a product; axes that are not in a point multiply it."""
+    max_cells: int = Field(default=10_000, gt=0)
+    """A larger grid is refused: most are typing errors."""
     comparisons: tuple[DeclaredComparison, ...] = ()
     judge: Judge
     resources: Resources = Resources()
     allow_larger_student: bool = False
+    max_error_share: float = Field(default=0.05, ge=0, lt=1)
+    """Share of a step's rows that may be quarantined before the run fails. No part of any identity."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Experiment:
-        _no_duplicates("students", self.students)
+        refuse_duplicates("students", self.students)
         for task in self.task_names():
             if self.samples(task) > 1 and self.sampling.temperature == 0:
                 raise ValueError(f"tasks: {task}:{self.samples(task)} needs sampling.temperature above 0")
+        for role in (*self.rationales.per_teacher, *self.teachers):
+            if role not in self.teachers:
+                known = _did_you_mean(role, self.teachers)
+                raise ValueError(f"rationales.per_teacher: unknown teacher {role!r}{known}")
+            own = self.rationales.of(role)
+            warm = self.sampling.temperature if own.temperature is None else own.temperature
+            if own.samples > 1 and warm == 0:
+                raise ValueError(f"rationales.samples: {own.samples} of teacher {role} need a temperature above 0")
+        if self.filter.keep == "majority" and any(self.rationales.of(role).samples < 3 for role in self.teachers):
+            raise ValueError("filter.keep: majority needs rationales.samples of at least 3")
         for name in self.data:
             if not any(data_of({name: ""}, task) is not None for task in self.task_names()):
                 raise ValueError(
@@ -269,7 +584,7 @@ class Experiment(_Part):
                 )
         if self.parity == "lm-eval" and "stop" in self.sampling.model_fields_set:
             raise ValueError("sampling.stop: parity: lm-eval uses each task's own stop strings; remove one of them")
-        _no_duplicates("comparisons", [each.name for each in self.comparisons])
+        refuse_duplicates("comparisons", [each.name for each in self.comparisons])
         for name, shares in self.mixtures.items():
             for role in shares:
                 if role not in self.teachers:
@@ -280,14 +595,10 @@ class Experiment(_Part):
             raise ValueError(f"selection.items: {self.selection.items} is more than split.train ({self.split.train})")
         if self.judge.model in self.students or self.judge.model in self.teachers.values():
             raise ValueError(f"judge.model: {self.judge.model!r} is also under test; choose another judge")
-        arms = {(mixture, str(sft.batch)) for mixture in self.mixtures for sft in self.grid()}
+        grid = self.grid()
         for each in self.comparisons:
-            for side, arm in (("left", each.left), ("right", each.right)):
-                if (arm.mixture, str(arm.batch)) not in arms:
-                    known = ", ".join(sorted(f"{mixture} at {batch}" for mixture, batch in arms))
-                    raise ValueError(
-                        f"comparisons.{each.name}.{side}: {arm.mixture} at {arm.batch} is not in the grid ({known})"
-                    )
+            self.pairs(each, grid)
+        self.over_splits()
         return self
 
     def _requested(self) -> dict[str, int]:
@@ -298,8 +609,8 @@ class Experiment(_Part):
             name, samples = (match[1], int(match[2])) if match else (entry, 1)
             if samples < 1:
                 raise ValueError(f"tasks: {entry!r}: samples per item must be at least 1")
-            found += [(task, samples) for task in expand(name)]
-        _no_duplicates("tasks", [task for task, _ in found])
+            found += [(task, samples) for task in expand_task(name)]
+        refuse_duplicates("tasks", [task for task, _ in found])
         return dict(found)
 
     def task_names(self) -> tuple[str, ...]:
@@ -319,22 +630,107 @@ class Experiment(_Part):
         return find_task(task).shots if self.prompt.shots is None else self.prompt.shots
 
     def over_splits(self) -> list[Experiment]:
-        """This experiment once per split of `repeats` or `crossfit`; itself alone if there is only one."""
-        return [self.model_copy(update={"split": split}) for split in self.split.singles()]
+        """This experiment once per split of `repeats`, `crossfit` or the axis `split.seed`; itself if there is one."""
+        axes = _without_split(self.axes)
+        seeds = self.axes.get("split.seed", (self.split.seed,))
+        whole = [_validated(Split, {**self.split.model_dump(), "seed": seed}, "axes.split") for seed in seeds]
+        splits = [split for each in whole for split in each.singles()]
+        return [self.model_copy(update={"split": split, "axes": axes}) for split in splits]
 
-    def grid(self) -> list[Sft]:
-        """Every point of the axes' full product as a whole, validated `Sft`, in the order written."""
-        points: list[dict[str, Any]] = [self.sft.model_dump()]
-        for axis, values in self.axes.items():
-            if not axis.startswith("sft."):
-                raise ValueError(f"axes: {axis!r} is not a field of sft; students and mixtures are axes by themselves")
-            if not values:
-                raise ValueError(f"axes: {axis!r} has no values")
-            _no_duplicates(f"axes.{axis}", [str(value) for value in values])
-            points = [_with_field(point, axis, axis.split(".")[1:], value) for point in points for value in values]
-        grid = [_validated(Sft, point, "axes") for point in points]
-        _no_duplicates("axes", [repr(sft) for sft in grid])
+    def shares(self) -> dict[str, dict[str, float]]:
+        """Mixture -> share per teacher role: those written, and each teacher alone that an axis names."""
+        named = [*self.axes.get("teacher", ()), *(point["teacher"] for point in self.points if "teacher" in point)]
+        for role in named:
+            if role not in self.teachers:
+                raise ValueError(f"axes.teacher: unknown teacher {role!r}{_did_you_mean(str(role), self.teachers)}")
+            if self.mixtures.get(role, {role: 1.0}) != {role: 1.0}:
+                raise ValueError(f"mixtures.{role}: has other shares than the teacher {role} alone; rename it")
+        return {**self.mixtures, **{role: {role: 1.0} for role in named}}
+
+    def grid(self) -> list[Point]:
+        """Every cell of one split, validated, in the order written. Raises ValueError that names the axis."""
+        for axis in (*self.axes, *(axis for point in self.points for axis in point)):
+            check_axis(axis)
+        if any("split.seed" in point for point in self.points):
+            raise ValueError("points: split.seed is an axis of its own; write it under axes")
+        if "split.seed" in self.axes and self.split.repeats > 1:
+            raise ValueError("axes: split.seed and split.repeats both make splits; use one")
+        points = [_teacher_as_mixture(point) for point in self.points]
+        axes = _teacher_as_mixture(_without_split(self.axes))
+        names = {"student": self.students, "mixture": tuple(self.shares())}
+        implied = {"student": self.students, "mixture": tuple(self.mixtures)}
+        first = Point(student=names["student"][0], mixture=names["mixture"][0], filter=self.filter, sft=self.sft)
+        recipes: dict[str, Point] = {}
+        grid = []
+        for cell in expand(points, axes, implied, self.max_cells):
+            who = {axis: str(cell[axis]) for axis in names}
+            for axis, name in who.items():
+                if name not in names[axis]:
+                    raise ValueError(f"axes.{axis}: unknown {axis} {name!r}{_did_you_mean(name, names[axis])}")
+            recipe = {axis: value for axis, value in cell.items() if axis not in who}
+            key = repr(recipe)
+            if key not in recipes:
+                recipes[key] = first.replaced(recipe)
+            grid.append(Point(**who, filter=recipes[key].filter, sft=recipes[key].sft))
+        refuse_duplicates("axes: cell", (" / ".join(map(str, _identity(point))) for point in grid))
         return grid
+
+    def varied(self) -> tuple[str, ...]:
+        """The axes, in the order written, that cells are told apart by beside student and mixture."""
+        written = dict.fromkeys([*self.axes, *(axis for point in self.points for axis in point)])
+        return tuple(axis for axis in written if axis not in WHOLE and axis != "split.seed")
+
+    def pairs(self, comparison: DeclaredComparison, grid: Sequence[Point]) -> list[tuple[int, int]]:
+        """The comparison's pairs of cells, left and right, as indexes into the grid.
+
+        Raises ValueError, naming comparison, side and axis, if an arm is no cell of the grid or several.
+        """
+        where = f"comparisons.{comparison.name}"
+        addressed = {*comparison.left, *comparison.right}
+        free = [axis for axis in ("student", "mixture", *self.varied()) if axis not in addressed]
+        sides: list[dict[str, int]] = []
+        for side, arm in (("left", comparison.left), ("right", comparison.right)):
+            shown = ", ".join(f"{axis} {value}" for axis, value in arm.items())
+            try:
+                wanted = grid[0].replaced(arm)
+                same = {axis: wanted.value(axis) for axis in arm}
+            except ValueError as error:
+                raise ValueError(f"{where}.{side}: {error}") from None
+            found: dict[str, int] = {}
+            for index, point in enumerate(grid):
+                if all(point.value(axis) == value for axis, value in same.items()):
+                    key = repr([point.value(axis) for axis in free])
+                    if key in found:
+                        other = next(a for a in self.varied() if point.value(a) != grid[found[key]].value(a))
+                        raise ValueError(f"{where}.{side}: {shown} is several cells; name {other} too")
+                    found[key] = index
+            if not found:
+                raise ValueError(f"{where}.{side}: {shown} is not in the grid")
+            sides.append(found)
+        both = [key for key in sides[0] if key in sides[1]]
+        if not both:
+            raise ValueError(f"{where}: no student has both arms with all else equal ({', '.join(free)})")
+        if any(sides[0][key] == sides[1][key] for key in both):
+            raise ValueError(f"{where}: both arms are the same cell")
+        return [(sides[0][key], sides[1][key]) for key in both]
+
+
+def _without_split(axes: Mapping[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+    """The axes of one split. Raises ValueError on an axis of splits that is empty or names one twice."""
+    if "split.seed" in axes:
+        expand((), {"split.seed": axes["split.seed"]}, {}, len(axes["split.seed"]) or 1)
+    return {axis: values for axis, values in axes.items() if axis != "split.seed"}
+
+
+def _teacher_as_mixture(cell: Mapping[str, Any]) -> dict[str, Any]:
+    """The axis `teacher` under the name of what it is: a mixture of that teacher alone."""
+    if "teacher" in cell and "mixture" in cell:
+        raise ValueError("axes: teacher is a mixture of that teacher alone; name teacher or mixture, not both")
+    return {"mixture" if axis == "teacher" else axis: value for axis, value in cell.items()}
+
+
+def _identity(point: Point) -> tuple[str, ...]:
+    return (point.student, point.mixture, point.filter.model_dump_json(), point.sft.model_dump_json())
 
 
 def _with_field(tree: Mapping[str, Any], axis: str, path: Sequence[str], value: Any) -> dict[str, Any]:
@@ -345,12 +741,6 @@ def _with_field(tree: Mapping[str, Any], axis: str, path: Sequence[str], value: 
     if rest and not isinstance(tree[head], Mapping):
         raise ValueError(f"axes: {axis!r} names no field; {head!r} has none below it")
     return {**tree, head: _with_field(tree[head], axis, rest, value) if rest else value}
-
-
-def _no_duplicates(field: str, values: Sequence[str]) -> None:
-    for value in values:
-        if values.count(value) > 1:
-            raise ValueError(f"{field}: {value!r} occurs twice")
 
 
 def _did_you_mean(word: str, known: Mapping[str, Any] | Sequence[str]) -> str:
@@ -424,6 +814,8 @@ def _override(tree: dict[str, Any], override: str) -> None:
         raise ExperimentError(f"--set {override!r}: write FIELD=VALUE, such as sft.epochs=3")
     *parents, last = field.split(".")
     for parent in parents:
+        if parent == "sft" and isinstance(tree.get(parent), str):
+            tree[parent] = {"preset": tree[parent]}
         tree = tree.setdefault(parent, {})
         if not isinstance(tree, dict):
             raise ExperimentError(f"--set {override!r}: {parent!r} has no fields")

@@ -20,7 +20,7 @@ from capgap_ray.catalog.judges import JUDGE_PROMPTS
 from capgap_ray.catalog.models import MODELS, Model, ModelSpec, resolve
 from capgap_ray.catalog.tasks import data_of, find_task, read_yaml
 from capgap_ray.core.task_spec import TaskError
-from capgap_ray.experiment import Experiment, ExperimentError, Sft
+from capgap_ray.experiment import DeclaredComparison, Experiment, ExperimentError, Filter, Match, Point, Sft
 from capgap_ray.tasks import Parts, digests, fingerprint, tables
 
 VERSIONS = {"examples": 2, "complete": 2, "score": 2, "mix": 1, "train": 1, "judge": 2, "audit": 1}
@@ -43,17 +43,34 @@ class Scored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One point of the grid: a student, a mixture, a recipe."""
+    """One point of the grid, or a control arm: a student, a mixture, a recipe."""
 
     student: Model
     mixture: str
+    """A key of `Plan.mixtures`."""
     sft: Sft
     train: Step
+    filter: Filter
+    notes: tuple[str, ...] = ()
+    """What tells it from cells of the same student, mixture and batch, e.g. `seed 2`."""
+    matched: tuple[Match, Cell] | None = None
+    """Of a control arm: in what it equals which cell."""
 
     @property
     def arm(self) -> str:
         """What differs from other cells of the student, e.g. `mix / 5x4`."""
-        return f"{self.mixture} / {self.sft.batch}"
+        return " / ".join([self.mixture, str(self.sft.batch), *self.notes])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """Two cells of one student that the experiment sets side by side."""
+
+    name: str
+    left: Cell
+    right: Cell
+    treatment: tuple[str, ...]
+    """Axes that are meant to differ."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +89,9 @@ class Plan:
     """(teacher role, task) -> all training items; the first slice is the measured one."""
     mixtures: dict[str, Step] = field(default_factory=dict)
     cells: list[Cell] = field(default_factory=list)
+    """The grid, then the control arms that comparisons ask for."""
+    pairs: list[Pair] = field(default_factory=list)
+    """The declared comparisons, each followed by those with its control arms."""
     baselines: dict[tuple[str, str], Scored] = field(default_factory=dict)
     """(model, task) -> few-shot on the test items, untouched students and teachers."""
     predictions: dict[tuple[str, str], Scored] = field(default_factory=dict)
@@ -180,38 +200,16 @@ def plan(experiment: Experiment, models: Mapping[str, Model], selected: Iterable
             made.rationales[role, task] = tuple(slices)
 
     # 4. Filter and mix. A mixture reads its own teachers' rationales, or all of them if the filter does.
-    for name, shares in experiment.mixtures.items():
-        roles = list(experiment.teachers) if experiment.filter.across_teachers else sorted(shares)
-        made.mixtures[name] = Step(
-            stage="mix",
-            version=VERSIONS["mix"],
-            params={
-                "mixture": dict(shares),
-                "slices": [[role, task, len(made.rationales[role, task])] for role in roles for task in tasks],
-                "across_teachers": experiment.filter.across_teachers,
-                "seed": experiment.sft.seed,
-            },
-            inputs=tuple(
-                step
-                for role in roles
-                for task in tasks
-                for step in (made.examples[task], *(scored.score for scored in made.rationales[role, task]))
-            ),
-            label=name,
-        )
+    grid = experiment.grid()
+    for point in grid:
+        if _mixture_name(experiment, point) not in made.mixtures:
+            made.mixtures[_mixture_name(experiment, point)] = _mix(made, point)
 
-    # 5. The grid: students x mixtures x the axes' product.
-    for student in made.students():
-        for name, mixture in made.mixtures.items():
-            for sft in experiment.grid():
-                train = Step(
-                    stage="train",
-                    version=VERSIONS["train"],
-                    params={"student": student.identity, "sft": sft.model_dump(mode="json")},
-                    inputs=(mixture,),
-                    label=f"{student.name}-{name}-{sft.batch}",
-                )
-                made.cells.append(Cell(student=student, mixture=name, sft=sft, train=train))
+    # 5. The grid: students x mixtures x the axes' product, or the listed points; then the control arms.
+    made.cells.extend(_cell(made, point) for point in grid)
+    for comparison in experiment.comparisons:
+        for left, right in experiment.pairs(comparison, grid):
+            _compare(made, comparison, grid[left], made.cells[left], grid[right], made.cells[right])
 
     # 6. Test items, opened here and nowhere else: every untouched model, then every distilled student,
     #    with the same prompt, budget and engine (pitfall 1), scored by rules and by the judge.
@@ -220,19 +218,121 @@ def plan(experiment: Experiment, models: Mapping[str, Model], selected: Iterable
         for model in candidates:
             scored = _score(experiment, made.examples[task], model, "test", 0, made.sizes(task)[1])
             made.baselines[model.name, task] = _judged(experiment, scored, judge)
+        first = _score(experiment, made.examples[task], made.cells[0].train, "test", 0, made.sizes(task)[1])
+        distilled = _judged(experiment, first, judge)
         for cell in made.cells:
-            scored = _score(experiment, made.examples[task], cell.train, "test", 0, made.sizes(task)[1])
-            made.predictions[cell.train.key, task] = _judged(experiment, scored, judge)
+            made.predictions[cell.train.key, task] = _of_student(distilled, cell.train)
 
     # 7. What the judge's word is worth: probes from the golds and from answers that the rules accept.
     return replace(made, audit=_audit(made, judge)) if experiment.judge.audit else made
 
 
+def _mixture_name(experiment: Experiment, point: Point) -> str:
+    """The mixture's name, with the filter's arm where that is an axis and not the experiment's own."""
+    if point.filter == experiment.filter:
+        return point.mixture
+    return " ".join([point.mixture, *(str(point.value(a)) for a in experiment.varied() if a.startswith("filter."))])
+
+
+def _mix(made: Plan, point: Point, least: Step | None = None) -> Step:
+    """The point's training rows; with `least` no more of them than that mixture has."""
+    shares = made.experiment.shares()[point.mixture]
+    roles = list(made.experiment.teachers) if point.filter.all_teachers else sorted(shares)
+    return Step(
+        stage="mix",
+        version=VERSIONS["mix"],
+        params={
+            "mixture": dict(shares),
+            "slices": [[role, task, len(made.rationales[role, task])] for role in roles for task in made.tasks],
+            "across_teachers": point.filter.keep == "intersection",
+            "seed": made.experiment.sft.seed,
+            **({"rows": "least"} if least else {}),
+        },
+        inputs=(
+            *(
+                step
+                for role in roles
+                for task in made.tasks
+                for step in (made.examples[task], *(scored.score for scored in made.rationales[role, task]))
+            ),
+            *([least] if least else ()),
+        ),
+        label=_mixture_name(made.experiment, point),
+    )
+
+
+def _cell(made: Plan, point: Point, matched: tuple[Match, Cell] | None = None, mixture: Step | None = None) -> Cell:
+    """The grid's cell at the point; a control arm's if it is `matched`, on the rows of `mixture` if given."""
+    student, name = made.models[point.student], _mixture_name(made.experiment, point)
+    notes = [
+        f"{axis.rpartition('.')[2].replace('_', ' ')} {value}"
+        for axis in made.experiment.varied()
+        if not axis.startswith(("sft.batch", "filter."))
+        for value in [point.value(axis)]
+    ]
+    params: dict[str, Any] = {"student": student.identity, "sft": point.sft.model_dump(mode="json")}
+    inputs = [mixture or made.mixtures[name]]
+    if matched:
+        kind, other = matched
+        notes.append(f"equal {kind}")
+        if kind in ("updates", "tokens"):
+            params["match"] = kind
+            inputs.append(other.train)
+    label = "-".join([student.name, name, str(point.sft.batch), *notes])
+    train = Step(stage="train", version=VERSIONS["train"], params=params, inputs=tuple(inputs), label=label)
+    return Cell(
+        student=student,
+        mixture=name,
+        sft=point.sft,
+        train=train,
+        filter=point.filter,
+        notes=tuple(notes),
+        matched=matched,
+    )
+
+
+def _compare(
+    made: Plan, comparison: DeclaredComparison, left_at: Point, left: Cell, right_at: Point, right: Cell
+) -> None:
+    """Add the declared pair, and for each kind of `match` the control arm and its pair with the right arm."""
+
+    def pair(name: str, control: Cell, against: Cell) -> None:
+        made.pairs.append(Pair(name=name, left=control, right=against, treatment=comparison.treatment))
+
+    pair(comparison.name, left, right)
+    control_at = right_at.replaced({axis: left_at.value(axis) for axis in comparison.treatment})
+    for kind in comparison.match:
+        against, rows = right, None
+        if kind == "examples":
+            natural = made.mixtures[_mixture_name(made.experiment, control_at)], right.train.inputs[0]
+            rows = _mix(made, control_at, least=natural[1])
+            against = _control(made, _cell(made, right_at, (kind, left), _mix(made, right_at, least=natural[0])))
+        control = _control(made, _cell(made, control_at, (kind, right), rows))
+        pair(f"{comparison.name}, equal {kind}", control, against)
+
+
+def _control(made: Plan, cell: Cell) -> Cell:
+    """The cell that is trained the same way if there is one, else this one, added."""
+    same = next((each for each in made.cells if each.train == cell.train), None)
+    if same is None:
+        made.cells.append(cell)
+    return same or cell
+
+
+def _of_student(first: Scored, train: Step) -> Scored:
+    """What `first` is for one checkpoint, for another one."""
+    assert first.judge
+    label = first.score.label.replace(first.complete.inputs[1].label, train.label, 1)
+    complete = first.complete.on((first.complete.inputs[0], train), label)
+    score = first.score.on((first.score.inputs[0], complete), label)
+    return Scored(complete=complete, score=score, judge=first.judge.on((score,), label))
+
+
 def _examples(experiment: Experiment, task: str) -> Step:
     """The task's items and prompts. Files are read and checked here; the Hub is asked when the step is built."""
     split = experiment.split
-    if len(split.singles()) > 1:
-        raise ExperimentError(f"split: stands for {len(split.singles())} splits, and a plan is of one")
+    if len(splits := experiment.over_splits()) > 1:
+        raise ExperimentError(f"split: stands for {len(splits)} splits, and a plan is of one")
     own = split.train_from == "train"
     try:
         spec = find_task(task)

@@ -59,14 +59,21 @@ class Step:
 
     @cached_property
     def key(self) -> str:
-        """16 hex digits: sha256 of the canonical JSON of the identity."""
-        identity = {
-            "stage": self.stage,
-            "version": self.version,
-            "params": self.params,
-            "inputs": [step.key for step in self.inputs],
-        }
-        return hashlib.sha256(canonical_json(identity).encode()).hexdigest()[:16]
+        """16 hex digits: sha256 of the canonical JSON of stage, version, params and the inputs' keys."""
+        inputs = ",".join(f'"{step.key}"' for step in self.inputs)
+        stage = canonical_json(self.stage)
+        identity = f'{{"inputs":[{inputs}],"params":{self._params_text},"stage":{stage},"version":{self.version}}}'
+        return hashlib.sha256(identity.encode()).hexdigest()[:16]
+
+    @cached_property
+    def _params_text(self) -> str:
+        return canonical_json(self.params)
+
+    def on(self, inputs: tuple[Step, ...], label: str) -> Step:
+        """The same work on other inputs. Cheap: a grid of thousands writes its parameters as text only once."""
+        other = Step(self.stage, self.version, self.params, inputs, label)
+        other.__dict__["_params_text"] = self._params_text
+        return other
 
     @property
     def address(self) -> str:

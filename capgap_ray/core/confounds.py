@@ -45,6 +45,32 @@ _WORDS = {
 }
 
 
+_FIELDS_OF_AXIS = {
+    "student": ("student",),
+    "mixture": ("mixture",),
+    "filter": ("filter",),
+    "sft.batch": ("samples_per_update",),
+    "sft.workers": ("samples_per_update", "workers"),
+    "sft.epochs": ("epochs", "updates"),
+    "sft.warmup_ratio": ("warmup_updates",),
+    "sft.cutoff_tokens": ("cutoff_tokens", "rows_dropped", "rows_cut"),
+    "sft.overlength": ("overlength", "rows_dropped", "rows_cut"),
+    "sft.lora": ("method",),
+}
+"""Axis or its first parts -> the card's fields that the axis itself sets. Any other axis of `sft` sets the field of
+its own name."""
+
+
+def treated_fields(axes: Collection[str]) -> frozenset[str]:
+    """Return the fields of RecipeCard that differ by declaration where the arms differ in these axes."""
+    found: set[str] = set()
+    for axis in axes:
+        parts = axis.split(".")
+        known = next((head for n in (2, 1) if (head := ".".join(parts[:n])) in _FIELDS_OF_AXIS), None)
+        found.update(_FIELDS_OF_AXIS[known] if known else parts[1:2])
+    return frozenset(found)
+
+
 def find_confounds(
     left: RecipeCard, right: RecipeCard, treatment: Collection[str] = ("mixture",)
 ) -> tuple[Confound, ...]:

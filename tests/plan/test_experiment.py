@@ -31,7 +31,26 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"judge": {"model": "tiny-teacher-small"}}, r"judge\.model: 'tiny-teacher-small' is also under test"),
     ({"axes": {"sft.lerning_rate": [1]}}, r"axes: 'sft\.lerning_rate' names no field; did you mean 'learning_rate'\?"),
     ({"axes": {"sft.batch.size": [1]}}, r"axes: 'sft\.batch\.size' names no field"),
-    ({"axes": {"judge.model": ["x"]}}, r"axes: 'judge\.model' is not a field of sft"),
+    ({"axes": {"judge.model": ["x"]}}, r"axes: 'judge\.model' would change what is measured"),
+    ({"axes": {"prompt.shots": [0, 3]}}, r"axes: 'prompt\.shots' would change what is measured"),
+    ({"axes": {"sampling.max_tokens": [1]}}, r"axes: 'sampling\.max_tokens' would change what is measured"),
+    ({"axes": {"resources.trials": [1]}}, r"axes: 'resources\.trials' says where things run"),
+    ({"axes": {"sft": [1]}}, r"axes: 'sft' is no axis"),
+    ({"axes": {"split.seed": []}}, r"axes: 'split\.seed' has no values"),
+    ({"axes": {"split.seed": [0, 1]}, "split": {"train": 60, "test": 20, "repeats": 2}}, r"split\.seed and split\.rep"),
+    ({"axes": {"mixture": ["mx"]}}, r"axes\.mixture: unknown mixture 'mx'; did you mean 'mix'\?"),
+    ({"axes": {"student": ["nobody"]}}, r"axes\.student: unknown student 'nobody'"),
+    ({"axes": {"teacher": ["smal"]}}, r"axes\.teacher: unknown teacher 'smal'; did you mean 'small'\?"),
+    ({"axes": {"teacher": ["small"], "mixture": ["mix"]}}, r"name teacher or mixture, not both"),
+    ({"axes": {"sft.seed": list(range(2000))}}, r"axes: 12,000 cells are more than max_cells \(10,000\)"),
+    ({"axes": {}, "max_cells": 5}, r"axes: 6 cells are more than max_cells \(5\)"),
+    ({"axes": {"sft.epochs": [1, "1"]}}, r"axes\.sft\.epochs: '1' occurs twice"),
+    ({"axes": {"sft.learning_rate": ["1e-3", 0.001]}}, r"axes: cell: '.*' occurs twice"),
+    ({"axes": {}, "points": [{}]}, r"points: number 1 is empty"),
+    ({"axes": {}, "points": [{"sft.batch": "2x1"}, {"sft.batch": "2x1"}]}, r"points: .* occurs twice"),
+    ({"points": [{"sft.batch": "2x1"}]}, r"points: 'sft\.batch' of number 1 is also in axes"),
+    ({"axes": {}, "points": [{"sft.bath": "2x1"}]}, r"'sft\.bath' names no field; did you mean 'batch'\?"),
+    ({"axes": {}, "points": [{"split.seed": 1}]}, r"points: split\.seed is an axis of its own"),
     ({"axes": {"sft.batch": []}}, r"axes: 'sft\.batch' has no values"),
     ({"axes": {"sft.epochs": [0]}}, r"axes\.epochs"),
     ({"axes": {"sft.batch": ["2x1", "2x1"]}}, r"axes\.sft\.batch: '2x1' occurs twice"),
@@ -41,7 +60,46 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
                 {"name": "c", "left": {"mixture": "mix", "batch": "9x9"}, "right": {"mixture": "mix", "batch": "2x1"}}
             ]
         },
-        r"comparisons\.c\.left: mix at 9x9 is not in the grid",
+        r"comparisons\.c\.left: .*mixture mix.* is not in the grid",
+    ),
+    (
+        {"comparisons": [{"name": "c", "left": {"mixture": "mix"}, "right": {"mixture": "mix", "batch": "2x1"}}]},
+        r"comparisons\.c\.left: mixture mix is several cells; name sft\.batch too",
+    ),
+    (
+        {
+            "comparisons": [
+                {"name": "c", "left": {"mixture": "mix", "batch": "2x1"}, "right": {"mixture": "mix", "batch": "2x1"}}
+            ]
+        },
+        r"comparisons\.c: both arms are the same cell",
+    ),
+    (
+        {"comparisons": [{"name": "c", "left": {}, "right": {"mixture": "mix"}}]},
+        r"comparisons\.0\.left: name the arm's cell",
+    ),
+    ({"comparisons": [{"name": "c", "left": {"mixtur": "mix"}, "right": {"mixture": "mix"}}]}, r"'mixtur' is no axis"),
+    ({"comparisons": [{"name": "c", "left": {"split.seed": 1}, "right": {"mixture": "mix"}}]}, r"different splits"),
+    (
+        {"comparisons": [{"name": "c", "left": {"mixture": "small"}, "right": {"mixture": "mix"}, "match": "rows"}]},
+        r"match",
+    ),
+    (
+        {
+            "comparisons": [
+                {"name": "c", "left": {"mixture": "mix"}, "right": {"mixture": "small"}, "treatment": ["judge.model"]}
+            ]
+        },
+        r"treatment: 'judge\.model' would change what is measured",
+    ),
+    (
+        {
+            "comparisons": [
+                {"name": "c", "left": {"mixture": "small", "batch": "2x1"}, "right": {"mixture": "mix", "batch": "2x1"}}
+            ]
+            * 2
+        },
+        r"comparisons: 'c' occurs twice",
     ),
     ({"name": "../x"}, "name"),
 ]
@@ -61,13 +119,68 @@ def test_every_mistake_is_told_at_once(make: Make) -> None:
 
 def test_the_grid_is_the_full_product(make: Make) -> None:
     grid = make(axes={"sft.batch": ["2x1", "5x4"], "sft.seed": [1, 2, 3]}).grid()
-    assert [(str(sft.batch), sft.seed) for sft in grid] == [(b, s) for b in ("2x1", "5x4") for s in (1, 2, 3)]
-    assert {sft.workers for sft in grid} == {2}
+    assert [(p.student, p.mixture, str(p.sft.batch), p.sft.seed) for p in grid] == [
+        (student, mixture, batch, seed)
+        for student in ("tiny-student-0.15m", "tiny-student-0.5m")
+        for mixture in ("large", "mix", "small")  # as the fixture writes them
+        for batch in ("2x1", "5x4")
+        for seed in (1, 2, 3)
+    ]
+    assert {point.sft.workers for point in grid} == {2}
 
 
 def test_parts_of_the_batch_are_axes_too(make: Make) -> None:
     grid = make(axes={"sft.batch.per_device": [1, 2], "sft.batch.accumulation": [4]}).grid()
-    assert [str(sft.batch) for sft in grid] == ["1x4", "2x4"]
+    assert [str(point.sft.batch) for point in grid[:2]] == ["1x4", "2x4"]
+
+
+def test_listed_points_replace_the_product(make: Make) -> None:
+    points = [
+        {"mixture": "small", "sft.batch": "2x1"},
+        {"mixture": "mix", "sft.batch": "5x4", "sft.cutoff_tokens": 4096},
+        {"student": "tiny-student-0.5m", "teacher": "large"},
+    ]
+    grid = make(axes={"sft.seed": [1, 2]}, points=points).grid()
+    assert len(grid) == 2 * 2 + 2 * 2 + 2
+    assert {(p.mixture, str(p.sft.batch), p.sft.cutoff_tokens) for p in grid} == {
+        ("small", "2x1", 8192),
+        ("mix", "5x4", 4096),
+        ("large", "2x1", 8192),
+    }
+
+
+def test_data_students_and_filters_are_axes(make: Make) -> None:
+    axes = {"student": ["tiny-student-0.5m"], "teacher": ["small", "large"], "filter.keep": ["own", "intersection"]}
+    grid = make(axes=axes, mixtures={"mix": {"small": 0.8, "large": 0.2}}).grid()
+    assert [(p.student, p.mixture, p.filter.keep) for p in grid] == [
+        ("tiny-student-0.5m", mixture, keep) for mixture in ("small", "large") for keep in ("own", "intersection")
+    ]
+
+
+def test_splits_are_an_axis_of_whole_experiments(make: Make) -> None:
+    experiment = make(axes={"split.seed": [3, 5], "sft.batch": ["2x1"]})
+    assert [each.split.seed for each in experiment.over_splits()] == [3, 5]
+    assert all(each.grid() == experiment.grid() and "split.seed" not in each.axes for each in experiment.over_splits())
+
+
+def test_a_comparison_pairs_cells_that_agree_in_all_else(make: Make) -> None:
+    experiment = make(
+        axes={"sft.batch": ["2x1", "5x4"], "sft.learning_rate": [1e-5, 1e-4]},
+        comparisons=[
+            {"name": "c", "left": {"mixture": "small", "batch": "2x1"}, "right": {"mixture": "mix", "batch": "5x4"}}
+        ],
+    )
+    grid = experiment.grid()
+    pairs = [(grid[left], grid[right]) for left, right in experiment.pairs(experiment.comparisons[0], grid)]
+    assert len(pairs) == 2 * 2
+    for left, right in pairs:
+        assert (left.student, left.sft.learning_rate) == (right.student, right.sft.learning_rate)
+        assert (left.mixture, str(left.sft.batch), right.mixture, str(right.sft.batch)) == (
+            "small",
+            "2x1",
+            "mix",
+            "5x4",
+        )
 
 
 def test_overrides_are_yaml_and_reach_nested_fields(tmp_path: Path, make: Make) -> None:
