@@ -79,7 +79,7 @@ def open_run(what: str, argv: Sequence[str] | None = None) -> Run:
                 if data is None and not spec.file
             )
     except (ExperimentError, StoreError, TaskError) as error:
-        _refuse(str(error))
+        refuse(str(error))
     given = sys.argv[1:] if argv is None else argv
     return Run(
         experiment=experiment,
@@ -91,7 +91,8 @@ def open_run(what: str, argv: Sequence[str] | None = None) -> Run:
     )
 
 
-def _refuse(message: str) -> NoReturn:
+def refuse(message: str) -> NoReturn:
+    """End with one line on standard error and exit status 2."""
     print("error: " + " ".join(message.split()), file=sys.stderr)
     raise SystemExit(2)
 
@@ -123,7 +124,7 @@ def build(run: Run, until: Until) -> Built:
         say(str(error))
         raise SystemExit(1) from None
     except TaskError as error:
-        _refuse(str(getattr(error, "cause", error)))  # Ray's copy of an actor's error holds the trace, too
+        refuse(str(getattr(error, "cause", error)))  # Ray's copy of an actor's error holds the trace, too
 
 
 def _build(run: Run, session: Session, until: Until) -> Built:
@@ -248,7 +249,7 @@ def stored(run: Run) -> Built:
     plans = [plan(single, run.models) for single in run.experiment.over_splits()]
     missing = [step for made in plans for step in made.measuring() if not run.store.built(step)]
     if missing:
-        _refuse(f"{missing[0].address} is not built yet ({len(missing)} such steps); run jobs/grid.py first")
+        refuse(f"{missing[0].address} is not built yet ({len(missing)} such steps); run jobs/grid.py first")
     return _selected(run, plans)
 
 
@@ -260,7 +261,7 @@ def finish(run: Run, built: Built) -> None:
     try:
         answer = analyse(run, built)
     except StoreError as error:
-        _refuse(str(error))
+        refuse(str(error))
     folder = f"reports/{run.experiment.name}"
     run.store.write_bytes(f"{folder}/results.json", json.dumps(to_row(answer), indent=1).encode())
     for name, table in (
