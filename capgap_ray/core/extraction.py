@@ -23,6 +23,7 @@ _STATED = re.compile(
     r"(?:\b(?:final|correct|right|exact|numerical|overall)?[ *_]{0,4}(?:answers?|results?|solutions?)[ *_]{0,3}"
     r"(?:to (?:the|this|our) (?:\w+ )?(?:problem|question|equation|puzzle)|in (?:\w+ ){0,3}form)?[ *_]{0,3}"
     r"(?:is\b|are\b|=|:|equals\b|will be\b|would be\b|comes (?:out )?to\b)|####"
+    r"|\b(?:correct|right|best)[ *_]{1,4}(?:option|choice)[ *_]{0,3}is\b"
     r"|(?:^|\n)[#*_ ]{1,6}(?:final )?answer[*_ ]*(?=\n))[ *_:]*",
     re.IGNORECASE,
 )
@@ -46,25 +47,41 @@ _CONCLUSION = re.compile(
     re.IGNORECASE,
 )
 _CHECK = re.compile(
-    r"[*_#\s>(-]*(?:(?:let'?s |let us |to |we can |quick |double[- ]?)*(?:check|verif|sanity|confirm|proof|note)"
-    r"|(?:this|which) (?:is (?:achieved|attained)|occurs|happens|completes|matches)|i hope|let me know|feel free"
+    r"[*_#\s>(-]*(?:(?:let'?s |let us |let me |i(?:'ll| will) |to |we can |quick |double[- ]?)*"
+    r"(?:check|verif|sanity|confirm|proof|note)"
+    r"|(?:this|which) (?:is (?:achieved|attained)|occurs|happens|completes|matches)|(?:i )?hope|let me know|feel free"
+    r"|if you (?:have|need|would)|please (?:let|feel)|✓|✅"
     r"|\$?\\(?:blacksquare|square|qed)|q\.?e\.?d)",
     re.IGNORECASE,
 )
 _NEXT_ITEM = re.compile(
-    r"\n[ \t]{0,4}\n[ \t]{0,4}(?:\*\*)?(?:Q|Question|Human|User|<\|im_start\|>user)(?:\*\*)?\s?[:\n]"
+    r"\n[ \t]{0,4}\n[ \t]{0,4}(?:\*\*)?(?:Q|Question|Problem|Human|User|<\|im_start\|>user)(?:\*\*)?\s?[:\n]"
+    r"|<\|(?:im_end|endoftext|eot_id|end_of_text)\|>|</s>|<end_of_turn>|<eos>|<｜end▁of▁sentence｜>"
 )
 _CLAUSE = re.compile(r"(?:,|;|\band\b)\s*(?:so|therefore|thus|hence|which means)\b")
 _NUMBER = re.compile(
     r"(?<![\w.])[-−+]?\s?(?:\\?[$€£])?\s?-?(?:[0-9]{1,3}(?:(?:,|\{,\})[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?(?:\s?/\s?[0-9]+)?(?![\w])(?:\s?\\?%)?"
 )
-_SENTENCES = re.compile(r"(?<=[.!?])[*_`\"')\]]*\s+|\n+")
+_SENTENCES = re.compile(
+    r"(?<=[.!?])(?<!\bMr\.)(?<!\bMs\.)(?<!\bDr\.)(?<!\bSt\.)(?<!\bMrs\.)(?<!\bvs\.)[*_`\"')\]]*\s+|\n+"
+)
+_DISPLAY_END = re.compile(r"(?:\\\]|\$\$)[ \t.]*\n\s*(?=[*#]|[A-Z][a-z])")
+"""A display that a sentence of its own follows; any other display belongs to the sentence around it."""
 _SENTENCE_STOP = re.compile(r"[.!?;](?=[*_`$\"')\]]{0,4}(?:\s|$))")
 PREMISE = re.compile(r"\b(?:first|next|step|let|need to|given|each|then|if|than)\b", re.IGNORECASE)
 _STATES = re.compile(
     r"\b(?:total|altogether|left|remain\w*|in all|has|have|had|is|are|was|were|will|needs?|makes?|made|earns?|"
-    r"earned|costs?|paid|pays?|spends?|spent|saves?|saved|takes?|took|gets?|got|sold|bought|ate|eats?|travel\w*|collected)\b"
+    r"earned|costs?|paid|pays?|spends?|spent|saves?|saved|takes?|took|gets?|got|sold|bought|ate|eats?|travel\w*|collected)\b",
+    re.IGNORECASE,
 )
+_GIVEN = re.compile(
+    r"^(?:now|next|similarly|meanwhile|also|for|in order)\b"
+    r"|\b(?:know|known|recall|remember|note|suppose|assum\w+|denote|consider|say|where|since|because|formula|"
+    r"so far|initial\w*|original\w*|case|when|example|instance|candidates?|second|third|intermediate)\b",
+    re.IGNORECASE,
+)
+"""Words of a sentence that is on the way to the answer, beyond `PREMISE`."""
+_ARITHMETIC = re.compile(r"[0-9)]\s*[-+*/×÷=]\s*[$(]?[0-9]")
 REASON = re.compile(
     r",?\s+(?:because|since|as|which|where|so|when|for|after|given|meaning|I hope|and (?:we|I|this|that|it)"
     r"|in total)\b",
@@ -76,7 +93,9 @@ _MARKUP = " \t\r\n*_`>:"
 
 def after_thinking(text: str) -> str | None:
     """Return what follows the last finished thinking; None while a `<think>` is still open."""
-    _, closed, rest = text.rpartition("</think>")
+    before, closed, rest = text.rpartition("</think>")
+    if closed and not rest.strip() and "</think>" in before:
+        rest = before.rpartition("</think>")[2]  # thinking that is closed once more after the answer
     text = rest if closed else text
     return None if "<think>" in text else text
 
@@ -281,18 +300,22 @@ def _maths_conclusion(text: str) -> str | None:
             and _reads(bare)
         ):
             return bare
-    sentence = _last_sentence(tail)
-    if sentence is None:
+    found = _last_sentence(tail)
+    if found is None:
         return None
-    claim, concluded = _claim(sentence.rstrip(" .*_"))
-    if not concluded:
-        return None
+    sentence, followed = found
+    claim, concluded = _claim(sentence.rstrip(" .!*_"))
     if _UNSURE.search(claim) or "?" in claim:
         return None
-    marked = re.findall(r"\*\*([^*]+)\*\*", claim)
-    finished = re.search(r"[.!*$\])]$", tail) and not re.search(r"\b(?:cases?|steps?|first|need|must)\b", claim)
-    if finished and len(marked) == 1 and re.search("[0-9]", marked[0]) and _reads(unwrapped(marked[0])):
-        return unwrapped(marked[0])
+    finished = followed or re.search(r"[.!*$\])]$", tail) is not None
+    if not concluded and (not finished or PREMISE.search(claim) or _GIVEN.search(claim)):
+        return None
+    marked = re.findall(r"\*\*([^*]+)\*\*", sentence)
+    aim = re.search(r"\b(?:cases?|steps?|first|need|must)\b", claim)
+    if finished and not aim and len(marked) == 1 and re.search(r"\w", marked[0]):
+        bold = unwrapped(marked[0].rstrip("."))
+        if re.search(r"[0-9]|\\[a-z]|√|π", bold) and _reads(bold):
+            return bold
     if "$" in claim and claim.count("$") % 2:
         return None
     said = re.split(r"\b(?:is|are|equals|be)\b(?=[\s$:\\])", claim)
@@ -306,20 +329,25 @@ def _maths_conclusion(text: str) -> str | None:
                 return None  # the sentence goes on after its maths
     elif len(said) == 1:
         return None
+    if not concluded and not re.search(r"[0-9]|\\[a-z]|√|π", piece):
+        return None
     if counted := re.fullmatch(r"(?:there are )?(-?[0-9][0-9,.]*) [a-z ]+", piece):
         piece = counted[1]
     return piece if _reads(piece) else None
 
 
-def _last_sentence(tail: str) -> str | None:
-    """Return the last sentence that is not a check; None where the text ends in a question or is cut off."""
-    tail = re.sub(r"\s*(?:\\\[|\\\]|\$\$)\s*", " ", tail[-4_000:]).strip()
+def _last_sentence(tail: str) -> tuple[str, bool] | None:
+    """Return the last sentence that is not a check, and whether a check follows it.
+
+    None where the text ends in a question or is cut off.
+    """
+    tail = re.sub(r"\s*(?:\\\[|\\\]|\$\$)\s*", " ", _DISPLAY_END.sub("\n", tail[-4_000:])).strip()
     sentences: list[str] = [piece.strip() for piece in _SENTENCES.split(tail) if piece and re.search(r"\w", piece)]
     if not sentences or sentences[-1].endswith("?"):
         return None
-    for sentence in reversed(sentences[-4:]):
+    for skipped, sentence in enumerate(reversed(sentences[-4:])):
         if not _CHECK.match(sentence):
-            return str(sentence).lstrip(" *_#>-")
+            return sentence.lstrip(" *_#>-") if "**" not in sentence[2:] else sentence.lstrip(" #>-"), skipped > 0
     return None
 
 
@@ -364,19 +392,30 @@ def _number_conclusion(text: str) -> str | None:
         return None
     if len(tail) < 60 and "\n" not in tail and rational(tail.strip(_MARKUP + "$. ")) is not None:
         return _number_in(tail.strip(_MARKUP + "$. "))
-    sentence = _last_sentence(tail)
-    if sentence is None or _UNSURE.search(sentence) or sentence.rstrip("*_").endswith((":", ",", "=", "+", "-", "\\")):
+    found = _last_sentence(tail)
+    if found is None:
         return None
-    claim, concluded = _claim(sentence.rstrip(" .!*_"))
-    finished = re.search(r"[.!*$\])]$|=[\s$]*-?[0-9.,]+%?(?:\s?[a-z]+){0,6}$", tail) or (
-        concluded and re.search(r"[0-9]%?$", tail)
+    sentence, followed = found
+    if _UNSURE.search(sentence) or sentence.rstrip("*_").endswith((":", ",", "=", "+", "-", "\\")):
+        return None
+    claim, concluded = _claim(sentence.strip(" .!*_"))
+    finished = (
+        followed
+        or re.search(r"[.!*$\])]$|=[\s$]*-?[0-9.,]+%?(?:\s?[a-z]+){0,6}$", tail)
+        or (concluded and re.search(r"[0-9]%?$", tail))
     )
     arithmetic = re.search(r"[0-9]\s*[-+*/×÷]\s*[0-9]", claim) and "=" not in claim
     if not finished or (arithmetic and not re.search(r"[.!]$", tail)):
         return None
     if not concluded and PREMISE.search(claim):
         return None
-    return _number_in(claim) if concluded or _STATES.search(claim) or "=" in claim else None
+    marked = re.findall(r"\*\*([^*]+)\*\*", sentence)
+    if len(marked) == 1 and (bold := _number_in(marked[0].rstrip("."))) is not None:
+        return bold
+    if concluded or _STATES.search(claim) or "=" in claim:
+        return _number_in(claim)
+    derived = _ARITHMETIC.search(tail[: -len(sentence)])
+    return _number_in(claim) if derived and not _GIVEN.search(claim) else None
 
 
 def _claim(sentence: str) -> tuple[str, bool]:
