@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import json
 import shlex
 import sys
 from collections import defaultdict
@@ -24,10 +23,11 @@ from capgap_ray.core.task_spec import TaskError
 from capgap_ray.experiment import Experiment, ExperimentError, load
 from capgap_ray.plan import Plan, Scored, plan, resolve_models
 from capgap_ray.pooling import pool, pooled_selection
-from capgap_ray.records import Example, Results, Score, Selection, from_row, to_row
+from capgap_ray.records import Example, Results, Score, Selection, from_row
 from capgap_ray.tasks.hub import check_reachable
 
 if TYPE_CHECKING:
+    from capgap_ray.report.items import TaskSource
     from capgap_ray.stages.session import Session
 
 Until = Literal["generate", "train", "evaluate"]
@@ -256,27 +256,46 @@ def stored(run: Run) -> Built:
 def finish(run: Run, built: Built) -> None:
     """Write the report and its data into the store and print the verdicts and the page's place."""
     from capgap_ray.report import tables
-    from capgap_ray.report.page import render
+    from capgap_ray.report.bundle import report_files
 
     try:
         answer = analyse(run, built)
     except StoreError as error:
         refuse(str(error))
     folder = f"reports/{run.experiment.name}"
-    run.store.write_bytes(f"{folder}/results.json", json.dumps(to_row(answer), indent=1).encode())
-    for name, table in (
-        ("accuracies", tables.accuracies(answer, "test")),
-        ("comparisons", tables.comparisons(answer)),
-        ("protocols", tables.protocols(answer)),
-        ("samples", tables.samples(answer)),
-        ("judge_errors", tables.judge_errors(answer)),
-        ("judge_corrected", tables.judge_corrected(answer)),
-        ("disagreements", tables.disagreements(answer)),
-    ):
-        run.store.write_bytes(f"{folder}/{name}.csv", tables.as_csv(table).encode())
-    run.store.write_bytes(f"{folder}/index.html", render(answer).encode())
+    for name, contents in report_files(answer, item_sources(run, built)):
+        run.store.write_bytes(f"{folder}/{name}", contents)
     say("\n" + tables.verdict_text(answer))
     say(f"report: {run.store.local_path(f'{folder}/index.html')}")
+
+
+def item_sources(run: Run, built: Built) -> tuple[TaskSource, ...]:
+    """Where the report reads every task's test items and predictions. Each call of a reader reads the store anew."""
+    from capgap_ray.report.items import Arm, TaskSource
+
+    pooled = pool(run.experiment, built.plans)
+    made, rows, students = pooled.view, pooled.rows(run.store.rows), set(run.experiment.students)
+
+    def examples(step: Step) -> Callable[[], Iterable[Example]]:
+        return lambda: (from_row(Example, row) for row in rows(step))
+
+    def scores(step: Step) -> Callable[[], Iterable[Score]]:
+        return lambda: (from_row(Score, row) for row in rows(step))
+
+    sources = []
+    for task in made.tasks:
+        teachers, untouched, distilled = [], [], []
+        for (name, of_task), scored in made.baselines.items():
+            if of_task == task and name in students:
+                untouched.append((Arm(name, "baseline", name, None, None), scores(scored.last)))
+            elif of_task == task:
+                teachers.append((Arm(name, "teacher", None, None, None), scores(scored.last)))
+        for cell in made.cells:
+            name, setting = cell.student.name, cell.arm.removeprefix(f"{cell.mixture} / ")
+            arm = Arm(f"{name} / {cell.arm}", "distilled", name, cell.mixture, setting)
+            distilled.append((arm, scores(made.predictions[cell.train.key, task].last)))
+        sources.append(TaskSource(task, examples(made.examples[task]), [*teachers, *untouched, *distilled]))
+    return tuple(sources)
 
 
 def show_plan(run: Run) -> None:

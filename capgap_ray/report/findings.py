@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from capgap_ray.core import chance
-from capgap_ray.records import Accuracy, Comparison, Confound, Results, Verdict
+from capgap_ray.records import Accuracy, Checkpoint, Comparison, Confound, FilterReport, Results, Verdict
 from capgap_ray.report import formats
 
 POOLED = "all"
@@ -31,11 +31,18 @@ class PooledAccuracy:
     low: float
     """95 % Wilson interval over items, in shares."""
     high: float
+    tokens: float
+    """Mean length of an answer in tokens."""
 
     @property
     def accuracy(self) -> float:
         """Share of right answers."""
         return self.right / self.n
+
+    @property
+    def flops(self) -> float:
+        """Operations to write one answer: two per parameter and token (Kaplan et al. 2020), the prompt left out."""
+        return 2 * self.parameters * self.tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,9 +129,44 @@ def pooled_accuracies(results: Results) -> tuple[tuple[PooledAccuracy, ...], tup
                 right=right,
                 low=low,
                 high=high,
+                tokens=sum(a.mean_tokens * a.n for a in parts) / n,
             )
         )
     return tuple(pooled), tuple(missing)
+
+
+def batch_of(checkpoint: Checkpoint) -> str:
+    """Return `<per-device batch>x<accumulation>`."""
+    recipe = checkpoint.recipe
+    return f"{recipe.per_device_batch_size}x{recipe.gradient_accumulation_steps}"
+
+
+def trained_arms(results: Results) -> tuple[tuple[PooledAccuracy, Checkpoint], ...]:
+    """Return every distilled arm with its checkpoint, in order of updates.
+
+    Where several arms share student, mixture and batch, nothing tells which checkpoint is whose: they are left out.
+    """
+    names = {a.arm: (a.student, a.mixture, a.batch) for a in results.accuracies if a.role == "distilled"}
+    arms: dict[tuple[str | None, str | None, str | None], list[PooledAccuracy]] = {}
+    for arm in pooled_accuracies(results)[0]:
+        if arm.role == "distilled":
+            arms.setdefault(names[arm.arm], []).append(arm)
+    found: dict[tuple[str | None, str | None, str | None], list[Checkpoint]] = {}
+    for checkpoint in results.checkpoints:
+        found.setdefault((checkpoint.student, checkpoint.mixture, batch_of(checkpoint)), []).append(checkpoint)
+    pairs = [(mine[0], found[key][0]) for key, mine in arms.items() if len(mine) == 1 and len(found.get(key, ())) == 1]
+    return tuple(sorted(pairs, key=lambda pair: pair[1].recipe.updates))
+
+
+def fates(report: FilterReport) -> tuple[int, int, int, int, int]:
+    """Return what became of rationales: kept, wrong, unparsable, truncated, failed by another teacher."""
+    return (
+        report.kept,
+        report.dropped_wrong,
+        report.dropped_unparsable,
+        report.dropped_truncated,
+        report.dropped_by_other_teacher,
+    )
 
 
 def parsed(accuracy: Accuracy) -> tuple[float | None, float | None]:
@@ -180,6 +222,21 @@ def pairs(comparisons: Iterable[Comparison], *, confounded: bool) -> tuple[ArmPa
 def pooled_first(verdicts: Iterable[Verdict]) -> tuple[Verdict, ...]:
     """Return the pooled verdicts and then the others, each in their order."""
     return tuple(sorted(verdicts, key=lambda v: v.task != POOLED))
+
+
+def headline(results: Results) -> str:
+    """Return the answer over all students in a few words."""
+    verdicts = [v for v in results.verdicts if v.task == POOLED]
+    if not verdicts:
+        return "No answer yet"
+    count = {word: sum(v.helps == word for v in verdicts) for word in ("improved", "harmed", "undetermined")}
+    of = formats.count(len(verdicts), "student")
+    if count["improved"]:
+        harm = f", and harms {count['harmed']}" if count["harmed"] else ""
+        return f"Distillation helps {count['improved']} of {of}{harm}"
+    if count["harmed"]:
+        return f"Distillation harms {count['harmed']} of {of} and is not shown to help any"
+    return "Distillation is not shown to help"
 
 
 def answer(results: Results) -> tuple[str, ...]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
+from typing import Any
 
 DASH = "—"
 
@@ -20,6 +22,12 @@ def plain(text: str, limit: int = 0) -> str:
         return line
     tail = (limit - 1) // 2
     return line[: limit - 1 - tail] + "…" + (line[-tail:] if tail else "")
+
+
+def inert_json(value: Any) -> str:
+    """Return JSON that may stand in a script element: no character of it opens or closes markup or ends a line."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return re.sub("[<>&\u2028\u2029\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def number(value: float | None, digits: int = 1) -> str:
@@ -78,6 +86,23 @@ def size(parameters: float) -> str:
         if parameters >= unit / 2:
             return f"{parameters / unit:.3g}{name}"
     return f"{parameters:.3g}"
+
+
+def flops(operations: float) -> str:
+    """Return a number of floating-point operations: `39 MFLOP`, `1.2 TFLOP`."""
+    for unit, name in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if operations >= unit:
+            return (
+                f"{operations / unit:.2g} {name}FLOP"
+                if operations < 100 * unit
+                else f"{operations / unit:.0f} {name}FLOP"
+            )
+    return f"{operations:.3g} FLOP"
+
+
+def bytes_of(n: int) -> str:
+    """Return a file's size: `812 kB`, `14.2 MB`."""
+    return f"{n / 1e6:.1f} MB" if n >= 1e6 else f"{max(1, round(n / 1e3))} kB"
 
 
 def duration(seconds: float) -> str:

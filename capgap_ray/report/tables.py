@@ -13,6 +13,7 @@ from typing import NamedTuple
 from capgap_ray.records import Accuracy, Checkpoint, Comparison, Results
 from capgap_ray.report import findings, formats
 from capgap_ray.report.formats import number, p_value, plain, points, signed, significant
+from capgap_ray.report.items import CHANGES, Items
 
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?")
 _LONGEST = 200
@@ -106,6 +107,74 @@ def gains(results: Results) -> Table:
         if c.kind == "gain"
     ]
     return _table("student | task | mixture | batch | n | gain | 95 % low | 95 % high | confounded", rows)
+
+
+def advantages(results: Results) -> Table:
+    """How far one mixture is ahead of another per student, in points: the table behind the advantage figure."""
+    rows = [
+        (
+            c.student,
+            c.task,
+            findings.short(c.right, c.student),
+            findings.short(c.left, c.student),
+            str(c.n),
+            *map(signed, (c.delta, c.ci_low, c.ci_high)),
+            p_value(c.p_adjusted),
+            points(c.mde),
+            formats.yes_no(bool(c.confounds)),
+        )
+        for c in results.comparisons
+        if c.kind == "teacher"
+    ]
+    return _table(
+        "student | task | arm | against | n | advantage | 95 % low | 95 % high | adjusted p | MDE | confounded", rows
+    )
+
+
+def updates(results: Results) -> Table:
+    """Pooled accuracy of each distilled arm and the training it had: the table behind accuracy against updates."""
+    rows = [
+        (
+            *(str(arm.student), str(arm.mixture), arm.setting),
+            *map(str, (c.recipe.updates, c.recipe.supervised_tokens)),
+            significant(c.recipe.lr_integral),
+            *map(points, (arm.accuracy, arm.low, arm.high)),
+        )
+        for arm, c in findings.trained_arms(results)
+    ]
+    return _table(
+        "student | mixture | batch | updates | supervised tokens | lr integral | accuracy | 95 % low | 95 % high", rows
+    )
+
+
+def costs(results: Results) -> Table:
+    """What an answer of each arm takes to write, and its pooled accuracy: the table behind cost against accuracy."""
+    rows = [
+        (
+            a.arm,
+            a.role,
+            str(a.parameters),
+            number(a.tokens),
+            formats.flops(a.flops),
+            f"{a.flops:.4g}",
+            points(a.accuracy),
+        )
+        for a in findings.pooled_accuracies(results)[0]
+    ]
+    return _table("arm | role | parameters | tokens per answer | compute per answer | FLOP | accuracy", rows)
+
+
+def flips(items: Items) -> Table:
+    """What became of the items of every distilled arm, per task and over all tasks."""
+    rows = []
+    for arm in dict.fromkeys(f.arm for f in items.flips):
+        mine = [(f.task, f.counts) for f in items.flips if f.arm == arm]
+        if len(mine) > 1:
+            mine.insert(0, ("all", {name: sum(counts[name] for _, counts in mine) for name in CHANGES}))
+        for task, counts in mine:
+            row = (formats.optional(arm.student), formats.optional(arm.mixture), formats.optional(arm.setting), task)
+            rows.append((*row, str(sum(counts.values())), *(str(counts[name]) for name in CHANGES)))
+    return _table(f"student | mixture | batch | task | items | {' | '.join(CHANGES)}", rows)
 
 
 def losses(results: Results) -> Table:
@@ -267,7 +336,7 @@ def _recipe(checkpoint: Checkpoint) -> tuple[str, ...]:
     return (
         checkpoint.student,
         checkpoint.mixture,
-        _batch(checkpoint),
+        findings.batch_of(checkpoint),
         *map(str, (r.updates, r.samples_per_update, r.supervised_tokens)),
         number(r.supervised_tokens_per_update),
         *map(significant, (r.lr_integral, r.learning_rate)),
@@ -281,13 +350,8 @@ def _recipe(checkpoint: Checkpoint) -> tuple[str, ...]:
     )
 
 
-def _batch(checkpoint: Checkpoint) -> str:
-    recipe = checkpoint.recipe
-    return f"{recipe.per_device_batch_size}x{recipe.gradient_accumulation_steps}"
-
-
 def _arm(checkpoint: Checkpoint) -> str:
-    return f"{checkpoint.student} / {checkpoint.mixture} / {_batch(checkpoint)}"
+    return f"{checkpoint.student} / {checkpoint.mixture} / {findings.batch_of(checkpoint)}"
 
 
 def split_constant(table: Table, keep: int) -> tuple[Table, Table]:
@@ -326,6 +390,35 @@ def clean(results: Results) -> Table:
         for p in findings.pairs(results.comparisons, confounded=False)
     ]
     return _table("student | kind | arm | against | tasks", rows)
+
+
+def everything(results: Results) -> dict[str, Table]:
+    """Return every table that depends on the results alone, by the name of its file."""
+    return {
+        "verdicts": verdicts(results),
+        "fair": clean(results),
+        "pooled": pooled(results),
+        "gains": gains(results),
+        "advantages": advantages(results),
+        "updates": updates(results),
+        "losses": losses(results),
+        "yields": yields(results),
+        "costs": costs(results),
+        "selection": selection(results),
+        "accuracies_train": accuracies(results, "train"),
+        "accuracies": accuracies(results, "test"),
+        "samples": samples(results),
+        "protocols": protocols(results),
+        "judge_errors": judge_errors(results),
+        "judge_corrected": judge_corrected(results),
+        "disagreements": disagreements(results),
+        "mixtures": mixtures(results),
+        "mixture_tasks": mixture_tasks(results),
+        "recipes": recipes(results),
+        "comparisons": comparisons(results),
+        "stages": stages(results),
+        "versions": versions(results),
+    }
 
 
 def stages(results: Results) -> Table:
