@@ -140,21 +140,23 @@ def recipe_card(experiment: Experiment, cell: Cell, trained: Mapping[str, Any]) 
     return RecipeCard(
         student=cell.student.name,
         mixture=cell.mixture,
-        method="full",
+        method=sft.method_name(),
         rows=trained["rows"],
-        epochs=float(sft.epochs),
+        epochs=trained["epochs"],
         workers=sft.workers,
         per_device_batch_size=sft.batch.per_device,
         gradient_accumulation_steps=sft.batch.accumulation,
         updates=trained["updates"],
-        samples_per_update=sft.batch.per_device * sft.batch.accumulation * sft.workers,
+        samples_per_update=round(
+            sft.batch.per_device * sft.batch.accumulation * sft.workers * trained["rows"] / trained["slots"]
+        ),
         supervised_tokens=trained["supervised_tokens"],
         supervised_tokens_per_update=trained["supervised_tokens"] / trained["updates"],
         learning_rate=sft.learning_rate,
         lr_integral=lr_integral(trained["updates"], sft.learning_rate, trained["warmup_updates"], sft.schedule),
         schedule=sft.schedule,
         warmup_updates=trained["warmup_updates"],
-        packing=False,
+        packing=sft.packing != "none",
         overlength=sft.overlength,
         cutoff_tokens=sft.cutoff_tokens,
         rows_dropped=trained["rows_dropped"],
@@ -164,6 +166,12 @@ def recipe_card(experiment: Experiment, cell: Cell, trained: Mapping[str, Any]) 
         token_budget=experiment.sampling.max_tokens,
         engine=f"vllm/{experiment.engine.dtype}/{experiment.engine.max_model_len}",
         seed=sft.seed,
+        attention="pack" if sft.packing == "joined" else "example",
+        loss=sft.loss,
+        weight_decay=sft.weight_decay,
+        clip=sft.clip,
+        precision=sft.precision,
+        rows_held_out=trained["rows_held_out"],
     )
 
 

@@ -388,6 +388,12 @@ class Sft(_Part):
     checkpoints: Checkpoints | None = None
     seed: int = 42
 
+    def method_name(self) -> str:
+        """The method with all that makes it another one."""
+        if self.method == "full":
+            return "full"
+        return f"lora, rank {self.lora.rank}, alpha {self.lora.alpha:g}, dropout {self.lora.dropout:g}"
+
     @model_validator(mode="before")
     @classmethod
     def _preset(cls, value: Any) -> Any:
@@ -515,6 +521,8 @@ class Resources(_Part):
     worker_gpus: float = Field(default=0, ge=0)
     trials: int = Field(default=1, gt=0)
     """Training trials at once."""
+    min_workers: int | None = Field(default=None, gt=0)
+    """Train with as few workers where `sft.workers` cannot be had, with the same updates. None: wait for all."""
     save_every: int = Field(default=200, gt=0)
     """Updates between two saves of the training state, from which an interrupted training goes on."""
 

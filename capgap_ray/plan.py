@@ -23,7 +23,7 @@ from capgap_ray.core.task_spec import TaskError
 from capgap_ray.experiment import DeclaredComparison, Experiment, ExperimentError, Filter, Match, Point, Sft
 from capgap_ray.tasks import Parts, digests, fingerprint, tables
 
-VERSIONS = {"examples": 2, "complete": 2, "score": 2, "mix": 1, "train": 1, "judge": 2, "audit": 1}
+VERSIONS = {"examples": 2, "complete": 2, "score": 2, "mix": 1, "train": 2, "judge": 2, "audit": 1}
 """Raised when a stage's code changes what it computes; old results then stay, unread."""
 
 

@@ -171,7 +171,7 @@ class RecipeCard:
     student: str
     mixture: str
     method: str
-    """`full` or `lora`."""
+    """`full`, or `lora` with rank, alpha and dropout."""
     rows: int
     epochs: float
     workers: int
@@ -180,7 +180,7 @@ class RecipeCard:
     updates: int
     """Optimizer updates in all."""
     samples_per_update: int
-    """per-device batch x accumulation x workers."""
+    """per-device batch x accumulation x workers; with packing the rows that these packs hold, on average."""
     supervised_tokens: int
     """Tokens that carry loss, over all epochs."""
     supervised_tokens_per_update: float
@@ -203,6 +203,17 @@ class RecipeCard:
     engine: str
     """Fingerprint of the engine that evaluates."""
     seed: int
+    attention: str = "example"
+    """`example`: inside each example. `pack`: across all examples of a pack."""
+    loss: str = "tokens"
+    """`tokens`: mean over the update's supervised tokens. `reference`: over each worker's, then over workers."""
+    weight_decay: float = 0.0
+    clip: float = 1.0
+    """Gradient norm above which gradients are scaled down."""
+    precision: str = "bfloat16"
+    """Of the weights that compute."""
+    rows_held_out: int = 0
+    """For validation; not among `rows`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

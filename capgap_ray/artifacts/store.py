@@ -29,6 +29,8 @@ import pyarrow.parquet as pq
 from capgap_ray.artifacts.step import Step
 
 RECORD = "record.json"
+_GROUP_ROWS = 512
+"""Rows that are read together where only some are wanted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,10 +102,14 @@ class Store:
             return
         os.makedirs(os.path.dirname(path), exist_ok=True)
         temporary = f"{path}.{secrets.token_hex(4)}.tmp"
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with open(temporary, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            os.unlink(temporary)  # on a full disk, the half of it is in the way of everybody
+            raise
         os.replace(temporary, path)
 
     def read_bytes(self, relative: str) -> bytes:
@@ -113,21 +119,39 @@ class Store:
     def exists(self, relative: str) -> bool:
         return bool(self._fs.get_file_info(self._path(relative)).type == pafs.FileType.File)
 
+    def remove(self, relative: str) -> None:
+        """Remove a folder with all in it; nothing happens where there is none."""
+        if self._fs.get_file_info(self._path(relative)).type == pafs.FileType.Directory:
+            self._fs.delete_dir(self._path(relative))
+
     # --- rows ------------------------------------------------------------------------------------
 
     def write_rows(self, relative: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write one table as Parquet, a column per field; all rows have the same fields."""
         sink = pa.BufferOutputStream()
-        pq.write_table(pa.Table.from_pylist(list(rows)), sink, compression="zstd")
+        pq.write_table(pa.Table.from_pylist(list(rows)), sink, compression="zstd", row_group_size=_GROUP_ROWS)
         self.write_bytes(relative, sink.getvalue().to_pybytes())
 
-    def read_rows(self, relative: str) -> list[dict[str, Any]]:
-        """Read a table whole. Raises StoreError that names the file if it is absent or damaged."""
+    def read_rows(self, relative: str, start: int = 0, stop: int | None = None) -> list[dict[str, Any]]:
+        """Read a table, or its rows from `start` up to `stop` without the others.
+
+        Raises StoreError that names the file if it is absent or damaged.
+        """
         try:
-            table = pq.read_table(pa.BufferReader(self.read_bytes(relative)))
+            with pq.ParquetFile(self._fs.open_input_file(self._path(relative))) as file:
+                groups, first, skipped = [], 0, 0
+                for group in range(file.metadata.num_row_groups):
+                    end = first + file.metadata.row_group(group).num_rows
+                    if end <= start:
+                        skipped = end
+                    elif stop is None or first < stop:
+                        groups.append(group)
+                    first = end
+                table = file.read_row_groups(groups)
         except (pa.ArrowInvalid, FileNotFoundError) as error:
             raise StoreError(f"{relative}: not a readable table ({error}); delete it and run again") from error
-        return list(table.to_pylist())
+        length = None if stop is None else max(0, stop - start)
+        return list(table.slice(start - skipped, length).to_pylist())
 
     # --- artifacts -------------------------------------------------------------------------------
 

@@ -6,8 +6,11 @@ makes ten times fewer updates, which can look like a worse data mixture.
 
 from __future__ import annotations
 
+import bisect
 import math
 import random
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 Schedule = Literal["cosine", "linear", "constant"]
@@ -60,7 +63,7 @@ def batches(rows: int, samples_per_update: int, epochs: int, seed: int) -> list[
 
 
 def split_update(update: list[int], workers: int, per_device: int) -> list[list[list[int]]]:
-    """Return [worker][micro-step] -> row indexes, at most `per_device` each.
+    """Return [worker][micro-step] -> row indexes, at most `per_device` each: the usual round-robin split.
 
     All workers have the same number of micro-steps, because ZeRO-3 gathers parameters collectively; in
     the last one rows are spread evenly, so that lists may differ by one row and may be empty. The trainer
@@ -71,6 +74,104 @@ def split_update(update: list[int], workers: int, per_device: int) -> list[list[
     width = workers * per_device
     steps = [update[start : start + width] for start in range(0, len(update), width)]
     return [[step[worker::workers] for step in steps] for worker in range(workers)]
+
+
+def balance_update(
+    update: list[int], lengths: Sequence[int], workers: int, per_device: int, cutoff: int
+) -> list[list[list[int]]]:
+    """Return [worker][micro-step] -> row indexes, so that all workers have about as many tokens to compute.
+
+    For a loss that weights all tokens of an update alike, which worker and micro-step a row is in changes nothing
+    but the time. Rows go, longest first, to the worker with the fewest tokens that still has room; then each worker's
+    rows are laid into as few micro-steps as hold no more than `per_device` rows of `cutoff` tokens would: the memory
+    that the batch size asks for anyway. `lengths`: tokens of every row, none above `cutoff`. All workers have
+    the same number of micro-steps, some possibly empty. Raises ValueError for counts below 1.
+    """
+    _require(workers=workers, per_device=per_device, cutoff=cutoff)
+    room = math.ceil(len(update) / workers)
+    shares: list[list[int]] = [[] for _ in range(workers)]
+    loads = [0] * workers
+    for row in sorted(update, key=lambda row: -lengths[row]):
+        worker = min((w for w in range(workers) if len(shares[w]) < room), key=loads.__getitem__)
+        shares[worker].append(row)
+        loads[worker] += lengths[row]
+    split = [_micro_steps(share, lengths, per_device * cutoff) for share in shares]
+    most = max(map(len, split))
+    return [[*steps, *([] for _ in range(most - len(steps)))] for steps in split]
+
+
+def _micro_steps(rows: list[int], lengths: Sequence[int], limit: int) -> list[list[int]]:
+    steps: list[list[int]] = []
+    held = limit
+    for row in rows:
+        if held + lengths[row] > limit:
+            steps.append([])
+            held = 0
+        steps[-1].append(row)
+        held += lengths[row]
+    return steps
+
+
+def hold_out(rows: int, share: float, seed: int) -> tuple[list[int], list[int]]:
+    """Return (training, validation) row indexes: ceil(share x rows) seeded ones are held out, none for a share of 0.
+
+    Raises ValueError if nothing is left to train on.
+    """
+    held = math.ceil(share * rows)
+    if held >= rows:
+        raise ValueError(f"validation.share: {share:g} holds out {held} of {rows} rows and leaves none to train on")
+    chosen = set(random.Random(seed).sample(range(rows), held))
+    return [row for row in range(rows) if row not in chosen], sorted(chosen)
+
+
+def pack(lengths: Sequence[int], cutoff: int) -> list[list[int]]:
+    """Return packs of row indexes with at most `cutoff` tokens each, as LLaMA-Factory's greedy knapsack makes them.
+
+    Again and again a pack takes the longest row that still fits (`data/processor/processor_utils.py`). Theirs works
+    within map batches of at most 1,000 rows, this on all rows at once. Raises ValueError if a row is longer than the
+    cut-off.
+    """
+    order = sorted(range(len(lengths)), key=lambda row: lengths[row])  # shortest first, equal ones in order
+    keys = [lengths[row] for row in order]
+    if keys and keys[-1] > cutoff:
+        raise ValueError(f"row {order[-1]} has {keys[-1]} tokens and fits in no pack of {cutoff}")
+    packs = []
+    while order:
+        left, members = cutoff, []
+        while at := bisect.bisect_right(keys, left):
+            members.append(order.pop(at - 1))
+            left -= keys.pop(at - 1)
+        packs.append(members)
+    return packs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateBytes:
+    """What ZeRO-3 keeps on every worker between micro-steps, in bytes; activations and gathered layers come on top."""
+
+    parameters: int
+    gradients: int
+    optimizer: int
+    """fp32 master weights and AdamW's two moments."""
+
+    @property
+    def total(self) -> int:
+        return self.parameters + self.gradients + self.optimizer
+
+
+def zero3_bytes(parameters: int, trainable: int, workers: int, bits: Literal[16, 32]) -> StateBytes:
+    """Bytes per worker of a model's partitioned state; `bits` is the width of the weights that compute.
+
+    Gradients are kept in the width of the weights, masters and moments (of trainable weights only) in fp32; DeepSpeed
+    keeps masters beside fp32 weights, too. Padding of each tensor to a multiple of `workers` is not counted.
+    """
+    _require(parameters=parameters, workers=workers)
+    width = bits // 8
+    return StateBytes(
+        parameters=width * parameters // workers,
+        gradients=width * trainable // workers,
+        optimizer=12 * trainable // workers,
+    )
 
 
 def _require(**counts: int) -> None:

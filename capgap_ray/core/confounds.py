@@ -30,6 +30,8 @@ _COUNTS = {
     "cutoff_tokens": "cut-off",
     "rows_dropped": "rows dropped",
     "rows_cut": "rows cut",
+    "weight_decay": "weight decay",
+    "clip": "gradient clipping",
     "token_budget": "tokens to answer",
 }
 _WORDS = {
@@ -38,6 +40,9 @@ _WORDS = {
     "method": "method",
     "schedule": "learning-rate schedule",
     "packing": "packing",
+    "attention": "reach of attention",
+    "loss": "averaging of the loss",
+    "precision": "precision",
     "overlength": "over-length policy",
     "template_hash": "chat template of training",
     "prompt_hash": "prompt of evaluation",

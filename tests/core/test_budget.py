@@ -11,11 +11,15 @@ from hypothesis import strategies as st
 
 from capgap_ray.core.budget import (
     Schedule,
+    balance_update,
     batches,
     count_updates,
+    hold_out,
     learning_rate_at,
     lr_integral,
+    pack,
     split_update,
+    zero3_bytes,
 )
 
 # get_{cosine,linear}_schedule_with_warmup(optimizer, 2, 10) at base rate 10, scheduler.get_last_lr().
@@ -110,3 +114,61 @@ def test_counts_below_one_are_refused(rows: int, samples: int, epochs: int) -> N
 def test_split_needs_workers() -> None:
     with pytest.raises(ValueError, match="workers must be at least 1, got 0"):
         split_update([1], workers=0, per_device=1)
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=40), st.integers(1, 5), st.integers(1, 6))
+def test_balancing_places_every_row_once_within_the_memory_of_a_batch(
+    lengths: list[int], workers: int, per_device: int
+) -> None:
+    update = list(range(len(lengths)))
+    parts = balance_update(update, lengths, workers, per_device, cutoff=50)
+    assert len(parts) == workers
+    assert len({len(steps) for steps in parts}) == 1, "ZeRO-3 gathers collectively"
+    assert sorted(row for steps in parts for step in steps for row in step) == update
+    assert max(sum(len(step) for step in steps) for steps in parts) <= -(-len(update) // workers)
+    assert all(sum(lengths[row] for row in step) <= per_device * 50 for steps in parts for step in steps)
+    usual = split_update(update, workers, per_device)
+    assert len(parts[0]) <= len(usual[0]), "never more micro-steps than the batch setting says"
+
+
+def test_balancing_evens_out_uneven_rows_and_merges_short_micro_steps() -> None:
+    lengths = [400, 390, 20, 10]
+    assert balance_update([0, 1, 2, 3], lengths, workers=2, per_device=2, cutoff=400) == [[[0, 3]], [[1, 2]]]
+    # 5x4 on one worker: four micro-steps of five rows, but all twenty hold no more than five full ones.
+    assert len(balance_update(list(range(20)), [100] * 20, 1, 5, cutoff=400)[0]) == 1
+    assert len(balance_update(list(range(20)), [400] * 20, 1, 5, cutoff=400)[0]) == 4
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.integers(1, 30), max_size=40))
+def test_packs_hold_every_row_once_up_to_the_cutoff(lengths: list[int]) -> None:
+    packs = pack(lengths, 30)
+    assert sorted(row for members in packs for row in members) == list(range(len(lengths)))
+    assert all(members and sum(lengths[row] for row in members) <= 30 for members in packs)
+
+
+def test_packs_are_the_greedy_knapsacks_of_llama_factory() -> None:
+    # greedy_knapsack([7, 5, 6, 3, 2, 4], 10) of LLaMA-Factory 0.9.5 gives [[7, 3], [6, 4], [5, 2]].
+    lengths = [7, 5, 6, 3, 2, 4]
+    assert [[lengths[row] for row in members] for members in pack(lengths, 10)] == [[7, 3], [6, 4], [5, 2]]
+    with pytest.raises(ValueError, match="row 1 has 11 tokens and fits in no pack of 10"):
+        pack([3, 11], 10)
+
+
+def test_held_out_rows_are_seeded_and_rounded_up() -> None:
+    training, held = hold_out(5383, 0.01, seed=42)
+    assert (len(training), len(held)) == (5329, 54), "the ancestor's numbers"
+    assert sorted(training + held) == list(range(5383))
+    assert hold_out(100, 0.1, seed=1) != hold_out(100, 0.1, seed=2)
+    assert hold_out(5, 0.0, seed=0) == ([0, 1, 2, 3, 4], [])
+    with pytest.raises(ValueError, match=r"validation.share: 0.9 holds out 1 of 1 rows"):
+        hold_out(1, 0.9, seed=0)
+
+
+def test_state_falls_with_the_workers() -> None:
+    one = zero3_bytes(parameters=1000, trainable=1000, workers=1, bits=16)
+    assert (one.parameters, one.gradients, one.optimizer, one.total) == (2000, 2000, 12000, 16000)
+    assert zero3_bytes(parameters=1000, trainable=1000, workers=4, bits=16).total == 4000
+    lora = zero3_bytes(parameters=1010, trainable=10, workers=1, bits=16)
+    assert (lora.parameters, lora.gradients, lora.optimizer) == (2020, 20, 120)

@@ -10,11 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capgap_ray.core.masking import (
+    ANCESTOR_SYSTEM,
+    Rendering,
     TokenizedExample,
     Tokenizer,
     apply_overlength,
+    prepare,
     template_hash,
     tokenize_example,
+    with_system,
 )
 from capgap_ray.records import Message, TrainingExample
 
@@ -130,7 +134,7 @@ def test_drop_and_cut_count_their_rows() -> None:
     ("cutoff", "policy", "message"),
     [
         (8, "raise", "example long has 12 tokens, the cutoff is 8"),
-        (3, "cut", "example short: the prompt alone has 3 tokens"),
+        (1, "cut", "example short: the prompt has 3 tokens, so that cutting to 1 leaves nothing"),
         (0, "drop", "at least 1 token, got 0"),
         (8, "pack", "drop, raise or cut, got 'pack'"),
     ],
@@ -140,8 +144,77 @@ def test_overlength_errors(cutoff: int, policy: str, message: str) -> None:
         apply_overlength(ROWS, cutoff, policy)  # type: ignore[arg-type]
 
 
-def test_template_hash_sees_the_template_and_the_eos() -> None:
+@pytest.mark.parametrize(
+    ("prompt", "completion", "cutoff", "kept"),
+    [
+        # (prompt, completion) after LLaMA-Factory 0.9.5's infer_seqlen
+        (3, 9, 8, (3, 5)),  # a short prompt stays, the completion loses its end
+        (30, 3, 8, (5, 3)),  # a short completion stays, the prompt loses its end
+        (20, 30, 10, (4, 6)),  # both in proportion
+        (10, 10, 7, (4, 3)),
+    ],
+)
+def test_cut_is_llama_factorys(prompt: int, completion: int, cutoff: int, kept: tuple[int, int]) -> None:
+    row = tokens("r", prompt, completion)
+    (fitting,), dropped, cut = apply_overlength([row], cutoff, "cut")
+    assert (fitting.supervised_from, fitting.supervised) == kept
+    assert fitting.input_ids == (*row.input_ids[: kept[0]], *row.input_ids[prompt : prompt + kept[1]])
+    assert (dropped, cut) == (0, 1)
+
+
+def test_the_ancestors_system_message_takes_the_place_of_the_tasks() -> None:
+    before = example("a b")
+    assert with_system(before, "evaluation") is before
+    after = with_system(before, "ancestor")
+    assert [each.role for each in after.messages] == ["system", "user"]
+    assert after.messages[0].content == ANCESTOR_SYSTEM == "You are a helpful assistant."
+    assert after.messages[1] == before.messages[1]
+
+
+def test_the_newline_after_the_end_token_carries_loss_on_request() -> None:
+    tokenizer = ToyTokenizer()
+    without = tokenize_example(example("a b"), tokenizer, Rendering(cutoff=9))
+    within = tokenize_example(example("a b"), tokenizer, Rendering(cutoff=9, loss_on_final_newline=True))
+    assert within.input_ids == (*without.input_ids, ord("\n"))
+    assert within.supervised == without.supervised + 1 == 5
+
+
+def test_prepare_reads_every_row_back_and_keeps_think_tags() -> None:
+    rows = [example("<think>\nhm\n</think>\na b"), example("x" * 200)]
+    made = prepare(rows, ToyTokenizer(), Rendering(cutoff=200))
+    assert (len(made.rows), made.dropped, made.cut) == (1, 1, 0)
+    ids = made.rows[0].input_ids[made.rows[0].supervised_from :]
+    assert ToyTokenizer().decode(list(ids)) == f"<think>\nhm\n</think>\na b{EOS}"
+    cut = prepare(rows, ToyTokenizer(), Rendering(cutoff=200, overlength="cut"))
+    assert (len(cut.rows), cut.cut) == (2, 1), "a row that was cut on request may lose its end token"
+
+
+class SwallowingTokenizer(ToyTokenizer):
+    """Loses what stands after a think block once the whole turn is encoded: nothing of the kind may train."""
+
+    def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
+        return super().encode(text.replace("</think>", ""), add_special_tokens=add_special_tokens)
+
+
+def test_prepare_names_what_cannot_be_trained_on() -> None:
+    with pytest.raises(ValueError, match="item-7: the tokenizer cannot represent"):
+        prepare([example("<think>hm</think>a")], SwallowingTokenizer(), Rendering(cutoff=200))
+    with pytest.raises(ValueError, match="the mixture has no rows"):
+        prepare([], ToyTokenizer(), Rendering(cutoff=200))
+    with pytest.raises(ValueError, match="1 of 1 are longer than 20 tokens"):
+        prepare([example("a" * 20)], ToyTokenizer(), Rendering(cutoff=20))
+
+
+def test_template_hash_sees_all_that_renders() -> None:
+    how = Rendering(cutoff=9)
     one, other, ended = ToyTokenizer(), ToyTokenizer(), ToyTokenizer()
     other.chat_template, ended.eos_token = "llama", "</s>"
-    assert template_hash(one) == template_hash(ToyTokenizer())
-    assert len({template_hash(one), template_hash(other), template_hash(ended)}) == 3
+    assert template_hash(one, how) == template_hash(ToyTokenizer(), Rendering(cutoff=8, overlength="cut"))
+    forms = [
+        template_hash(one, how),
+        template_hash(other, how),
+        template_hash(ended, how),
+        template_hash(one, Rendering(cutoff=9, system="ancestor")),
+        template_hash(one, Rendering(cutoff=9, loss_on_final_newline=True)),
+    ]
+    assert len(set(forms)) == 5

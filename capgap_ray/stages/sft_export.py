@@ -1,0 +1,138 @@
+"""A trained student as files in Hugging Face layout, and the proof that they hold what was trained."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from capgap_ray.experiment import Sft
+
+CANARY = (
+    "Q: What is 7 times 8?\nA: Let's think step by step.\n7 times 8 is 56. So the answer is 56.",
+    "Q: Sort the following words alphabetically: List: pear apple fig\nA: So the answer is apple fig pear.",
+    "The quick brown fox jumps over the lazy dog.",
+)
+"""Fixed texts whose log-probabilities tell whether two sets of weights are the same model."""
+
+TOLERANCE = 0.05
+"""Largest difference, in nats per token, between training and its export: exports are rounded to bfloat16."""
+
+ADAPTER = "adapter"
+"""Folder of the adapter beside merged weights, in PEFT's layout."""
+
+
+def export_full(model: Any, state: Mapping[str, Any], source: str, tokenizer: Any, folder: str) -> None:
+    """Write all weights as bfloat16 safetensors. Raises ValueError if they equal those of the student."""
+    _write(model, _rounded(model, state), source, tokenizer, folder)
+
+
+def export_lora(model: Any, state: Mapping[str, Any], source: str, tokenizer: Any, folder: str) -> None:
+    """Write merged weights as `export_full` does, and the adapter beside them.
+
+    Raises ValueError if the adapter changes nothing: its second factors start as zeros and have stayed so.
+    """
+    if not any(tensor.any() for name, tensor in state.items() if ".lora_B." in name):
+        raise ValueError(f"the adapter changes nothing of {source}: nothing was learnt or nothing was gathered")
+    base = model.get_base_model()
+    merged = _merged(state, model.peft_config["default"])
+    model.peft_config["default"].base_model_name_or_path = source
+    model.save_pretrained(os.path.join(folder, ADAPTER), state_dict=dict(state), save_embedding_layers=False)
+    _write(base, _rounded(base, merged), source, tokenizer, folder)
+
+
+def _merged(state: Mapping[str, Any], config: Any) -> dict[str, Any]:
+    """`base_model.model.<name>.base_layer.weight` + scaling x B A -> `<name>.weight`, computed in fp32."""
+    scaling = config.lora_alpha / config.r
+    merged = {}
+    for name, tensor in state.items():
+        plain = name.removeprefix("base_model.model.")
+        if ".base_layer." in plain:
+            stem = name.partition(".base_layer.")[0]
+            whole = tensor.float()
+            if name.endswith(".weight"):
+                left, right = (state[f"{stem}.lora_{side}.default.weight"].float() for side in "BA")
+                whole = whole + scaling * (left @ right)
+            merged[plain.replace(".base_layer.", ".")] = whole
+        elif ".lora_" not in plain:
+            merged[plain] = tensor
+    return merged
+
+
+def _rounded(model: Any, state: Mapping[str, Any]) -> dict[str, Any]:
+    import torch
+
+    tied = set(getattr(model, "all_tied_weights_keys", {}))  # a tied head is written once
+    return {name: tensor.to(torch.bfloat16) for name, tensor in state.items() if name not in tied}
+
+
+def _write(model: Any, state: dict[str, Any], source: str, tokenizer: Any, folder: str) -> None:
+    if _equals_source(state, source):
+        raise ValueError(f"the trained weights equal those of {source}: nothing was learnt or nothing was gathered")
+    from huggingface_hub import save_torch_state_dict
+
+    save_torch_state_dict(state, folder, max_shard_size="2GB", safe_serialization=True)
+    model.config.save_pretrained(folder)
+    if model.can_generate():
+        model.generation_config.save_pretrained(folder)
+    config = Path(folder) / "config.json"  # says the dtype of training, not that of the weights just written
+    config.write_text(json.dumps({**json.loads(config.read_text()), "dtype": "bfloat16"}, indent=2))
+    tokenizer.save_pretrained(folder)
+
+
+def _equals_source(state: Mapping[str, Any], source: str) -> bool:
+    """Whether every tensor equals the student's own, as stored."""
+    import torch
+    from safetensors import safe_open
+
+    names = [name for name in sorted(os.listdir(source)) if name.endswith(".safetensors")]
+    for name in names:
+        with safe_open(os.path.join(source, name), framework="pt") as file:
+            for key in file.keys():  # noqa: SIM118 (a safetensors handle is no mapping)
+                if key in state and not torch.equal(file.get_tensor(key).to(torch.bfloat16), state[key].cpu()):
+                    return False
+    return bool(names)
+
+
+def check_canary(
+    trained: Sequence[float], canary_ids: Sequence[Sequence[int]], folder: str, source: str, sft: Sft
+) -> None:
+    """Load the export as anybody would, the adapter too, and compare with training.
+
+    Raises ValueError if the log-probabilities differ by more than `TOLERANCE`.
+    """
+    from transformers import AutoModelForCausalLM
+
+    # As wide as in training: what is compared is the weights, not the arithmetic.
+    options = {"dtype": sft.precision, "use_safetensors": True, "trust_remote_code": False}
+    models: dict[str, Any] = {"export": lambda: AutoModelForCausalLM.from_pretrained(folder, **options)}
+    if sft.method == "lora":
+        from peft import PeftModel
+
+        models["adapter on the student"] = lambda: PeftModel.from_pretrained(
+            AutoModelForCausalLM.from_pretrained(source, **options), os.path.join(folder, ADAPTER)
+        )
+    for name, load in models.items():
+        loaded = log_probabilities(load(), canary_ids)
+        worst = max(abs(a - b) for a, b in zip(trained, loaded, strict=True))
+        if not worst <= TOLERANCE:
+            raise ValueError(
+                f"the {name} is not the model that was trained: log-probabilities of the canary differ by {worst:.3g} "
+                f"per token (at most {TOLERANCE:g}); nothing was stored"
+            )
+
+
+def log_probabilities(model: Any, texts: Sequence[Sequence[int]]) -> tuple[float, ...]:
+    """Mean log-probability per token of each text, given as ids, under a transformers model."""
+    import torch
+
+    model.eval()
+    found = []
+    with torch.no_grad():
+        for ids in texts:
+            tokens = torch.tensor([list(ids)], device=next(model.parameters()).device)
+            logits = model(input_ids=tokens, use_cache=False).logits[0, :-1].float()
+            found.append(-float(torch.nn.functional.cross_entropy(logits, tokens[0, 1:])))
+    return tuple(found)

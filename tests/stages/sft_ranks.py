@@ -1,0 +1,138 @@
+"""Runs trainings on real ranks: processes joined by Gloo, DeepSpeed ZeRO-3 in each. No Ray."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import random
+import socket
+import subprocess
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from capgap_ray.records import Message, TrainingExample
+from capgap_ray.tiny.procedural import DESCRIPTIONS, TASKS, one_item
+
+ROOT = Path(__file__).parents[2]
+STUDENT = str(ROOT / "capgap_ray/tiny/models/tiny-student-0.15m")
+
+
+def examples(rows: int, long_share: float = 0.2, seed: int = 0) -> list[TrainingExample]:
+    """Rationales of the embedded tasks, short and long ones mixed."""
+    rng = random.Random(seed)
+    made = []
+    for number in range(rows):
+        task = TASKS[number % len(TASKS)]
+        item = one_item(task, rng)
+        made.append(
+            TrainingExample(
+                example_id=f"row-{number}",
+                task=task,
+                teacher="made",
+                messages=(
+                    Message(role="system", content=DESCRIPTIONS[task]),
+                    Message(role="user", content=f"Q: {item.question}\nA: Let's think step by step.\n"),
+                ),
+                completion=item.long_cot if rng.random() < long_share else item.short_cot,
+            )
+        )
+    return made
+
+
+def train(workers: int, jobs: Sequence[dict[str, Any]], timeout: float = 300) -> list[dict[str, Any]]:
+    """Run the jobs one after the other on `workers` ranks; returns rank 0's results.
+
+    A job has `store`, `sft` (its fields) and optionally `source`, `rows`, `save_every`, `updates` and
+    `die_at` (update at whose beginning the last rank kills itself, which ends everything). A result is `Trained` as a
+    dictionary, or {"error": text}.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    started = [
+        subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "tests.stages.sft_ranks",
+                str(rank),
+                str(workers),
+                str(port),
+                json.dumps(list(jobs)),
+            ],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(workers)
+    ]
+    try:
+        outputs = [each.communicate(timeout=timeout) for each in started]
+    finally:
+        for each in started:
+            each.kill()
+    results = [json.loads(line[7:]) for line in outputs[0][0].splitlines() if line.startswith("RESULT ")]
+    if len(results) < len(jobs) and not any("die_at" in job for job in jobs):
+        raise AssertionError("\n".join(error[-3000:] for _, error in outputs))
+    return results
+
+
+def main() -> None:
+    rank, world, port = map(int, sys.argv[1:4])
+    jobs = json.loads(sys.argv[4])
+    from capgap_ray.stages.sft_worker import ENVIRONMENT_CPU
+
+    os.environ.update(ENVIRONMENT_CPU)
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world))
+    import torch.distributed as dist
+
+    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=world)
+    for job in jobs:
+        try:
+            result = one(job, rank == world - 1)
+        except (ValueError, ArithmeticError) as error:
+            traceback.print_exc()
+            result = {"error": f"{type(error).__name__}: {error}"}
+        if rank == 0:
+            print("RESULT " + json.dumps(result), flush=True)
+
+
+def one(job: dict[str, Any], is_last: bool) -> dict[str, Any]:
+    from capgap_ray.artifacts.store import Store
+    from capgap_ray.experiment import Sft
+    from capgap_ray.stages import sft_worker
+
+    place = sft_worker.Place(
+        store=Store(job["store"]),
+        address="train/cell",
+        attempt=f"train/cell/attempts/{job.get('attempt', 'one')}",
+        save_every=job.get("save_every", 1000),
+    )
+    true_update = sft_worker._Trainer.update
+
+    def deadly(self: Any, update: list[int], number: int, rate: float) -> float | None:
+        if is_last and number == job.get("die_at"):
+            os.kill(os.getpid(), 9)
+        return true_update(self, update, number, rate)
+
+    sft_worker._Trainer.update = deadly  # type: ignore[method-assign]
+    try:
+        trained = sft_worker.run(
+            job.get("source", STUDENT),
+            examples(**job.get("rows", {"rows": 48})),
+            Sft.model_validate(job["sft"]),
+            place,
+            sft_worker.Length(updates=job.get("updates")),
+        )
+    finally:
+        sft_worker._Trainer.update = true_update  # type: ignore[method-assign]
+    return dataclasses.asdict(trained)
+
+
+if __name__ == "__main__":
+    main()
