@@ -215,7 +215,8 @@ def _per_task_and_pooled(
 ) -> list[Comparison]:
     """One comparison per task and one over all items; arms are (label, cell or untouched model)."""
     cells = [arm for _, arm in (left, right) if isinstance(arm, Cell)]
-    confounds = find_confounds(*(cards[cell.train.key] for cell in cells), treatment) if len(cells) == 2 else ()
+    both = [cards[cell.train.key] for cell in cells]
+    confounds = find_confounds(both[0], both[1], treatment) if len(both) == 2 else ()
     by_task = {
         task: (_judged(plan, scores, left[1], task), _judged(plan, scores, right[1], task)) for task in plan.tasks
     }

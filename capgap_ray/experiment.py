@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from capgap_ray.catalog.accelerators import ACCELERATORS
 from capgap_ray.catalog.judges import DEFAULT_JUDGE_PROMPT
 from capgap_ray.catalog.tasks import data_of, find_task
 from capgap_ray.catalog.tasks import expand as expand_task
@@ -519,12 +520,28 @@ class Resources(_Part):
     """An engine that has generated nothing for so long, loading included, has stopped answering: the run ends."""
     worker_cpus: float = Field(default=1, gt=0)
     worker_gpus: float = Field(default=0, ge=0)
+    accelerator: str | None = None
+    """Name of the GPU in `catalog/accelerators.py`, for the plan: memory, hours. None: a CPU, or not known."""
     trials: int = Field(default=1, gt=0)
     """Training trials at once."""
     min_workers: int | None = Field(default=None, gt=0)
     """Train with as few workers where `sft.workers` cannot be had, with the same updates. None: wait for all."""
     save_every: int = Field(default=200, gt=0)
     """Updates between two saves of the training state, from which an interrupted training goes on."""
+
+    @field_validator("accelerator")
+    @classmethod
+    def _known(cls, value: str | None) -> str | None:
+        if value is not None and value not in ACCELERATORS:
+            raise ValueError(f"{value!r} is unknown{_did_you_mean(value, ACCELERATORS)}")
+        return value
+
+
+class Budget(_Part):
+    """What a run may use up. It then stops at the next whole piece of work and says what was skipped."""
+
+    gpu_hours: float = Field(gt=0)
+    """Hours of accelerators held, engines and training workers alike; of CPUs where the experiment uses no GPU."""
 
 
 class Experiment(_Part):
@@ -565,6 +582,8 @@ class Experiment(_Part):
     comparisons: tuple[DeclaredComparison, ...] = ()
     judge: Judge
     resources: Resources = Resources()
+    budget: Budget | None = None
+    """What one run may spend; no part of any identity."""
     allow_larger_student: bool = False
     max_error_share: float = Field(default=0.05, ge=0, lt=1)
     """Share of a step's rows that may be quarantined before the run fails. No part of any identity."""

@@ -13,17 +13,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 from capgap_ray.artifacts.step import Step, unique
 from capgap_ray.catalog.judges import JUDGE_PROMPTS
-from capgap_ray.catalog.models import MODELS, Model, ModelSpec, resolve
+from capgap_ray.catalog.models import MODELS, Endpoint, Model, ModelSpec, resolve
 from capgap_ray.catalog.tasks import data_of, find_task, read_yaml
 from capgap_ray.core.task_spec import TaskError
-from capgap_ray.experiment import DeclaredComparison, Experiment, ExperimentError, Filter, Match, Point, Sft
+from capgap_ray.experiment import DeclaredComparison, Experiment, ExperimentError, Filter, Match, ModelEntry, Point, Sft
 from capgap_ray.tasks import Parts, digests, fingerprint, tables
 
-VERSIONS = {"examples": 2, "complete": 2, "score": 2, "mix": 1, "train": 2, "judge": 2, "audit": 1}
+VERSIONS = {"examples": 2, "complete": 3, "score": 2, "mix": 2, "train": 2, "judge": 2, "audit": 1}
 """Raised when a stage's code changes what it computes; old results then stay, unread."""
 
 
@@ -52,7 +53,7 @@ class Cell:
     train: Step
     filter: Filter
     notes: tuple[str, ...] = ()
-    """What tells it from cells of the same student, mixture and batch, e.g. `seed 2`."""
+    """Beside the batch, in what it is not as the experiment's `sft` says, e.g. `seed 2`."""
     matched: tuple[Match, Cell] | None = None
     """Of a control arm: in what it equals which cell."""
 
@@ -131,7 +132,7 @@ def resolve_models(experiment: Experiment) -> dict[str, Model]:
     specs = {
         **MODELS,
         **{
-            name: ModelSpec(source=each.source, revision=each.revision, parameters=each.parameters)
+            name: ModelSpec(source=_source(each), revision=each.revision, parameters=each.parameters)
             for name, each in experiment.models.items()
         },
     }
@@ -158,6 +159,10 @@ def resolve_models(experiment: Experiment) -> dict[str, Model]:
                 f"judge.model: {judge.name!r} has the weights of {name!r}, which is under test; choose another judge"
             )
     for student in experiment.students:
+        if not found[student].has_weights:
+            raise ExperimentError(
+                f"students: {student!r} is an endpoint, whose weights cannot be trained; give `source`"
+            )
         for role, teacher in experiment.teachers.items():
             if found[student].parameters >= found[teacher].parameters and not experiment.allow_larger_student:
                 raise ExperimentError(
@@ -165,6 +170,22 @@ def resolve_models(experiment: Experiment) -> dict[str, Model]:
                     f"{role}, {teacher} ({found[teacher].parameters:,}); remove it or set allow_larger_student: true"
                 )
     return found
+
+
+def _source(entry: ModelEntry) -> str | Endpoint:
+    if entry.endpoint is None:
+        assert entry.source is not None, "a model has weights or an endpoint"
+        return entry.source
+    assert entry.model is not None
+    return Endpoint(
+        url=entry.endpoint,
+        model=entry.model,
+        key_env=entry.key_env,
+        requests_per_minute=entry.requests_per_minute,
+        concurrency=entry.concurrency,
+        timeout_s=entry.timeout_s,
+        retries=entry.retries,
+    )
 
 
 def plan(experiment: Experiment, models: Mapping[str, Model], selected: Iterable[str] | None = None) -> Plan:
@@ -190,13 +211,16 @@ def plan(experiment: Experiment, models: Mapping[str, Model], selected: Iterable
             stop = min(first, made.sizes(task)[0])
             made.measured[model.name, task] = _score(experiment, made.examples[task], model, "train", 0, stop)
 
-    # 3. Teacher rationales: the rest of the training items, and the measured ones again for free.
+    # 3. Teacher rationales: the rest of the training items, and the measured ones again for free. A teacher with
+    #    settings of its own (k samples, another temperature) generates them all.
     for task in tasks:
+        items = made.sizes(task)[0]
         for role, model in made.teachers().items():
-            slices = [made.measured[model.name, task]]
-            if made.sizes(task)[0] > first:
-                rest = _score(experiment, made.examples[task], model, "train", first, made.sizes(task)[0])
-                slices.append(rest)
+            own = _own_sampling(experiment, role)
+            slices = [] if own else [made.measured[model.name, task]]
+            begin = 0 if own else first
+            if items > begin:
+                slices.append(_score(experiment, made.examples[task], model, "train", begin, items, own))
             made.rationales[role, task] = tuple(slices)
 
     # 4. Filter and mix. A mixture reads its own teachers' rationales, or all of them if the filter does.
@@ -244,7 +268,8 @@ def _mix(made: Plan, point: Point, least: Step | None = None) -> Step:
         params={
             "mixture": dict(shares),
             "slices": [[role, task, len(made.rationales[role, task])] for role in roles for task in made.tasks],
-            "across_teachers": point.filter.keep == "intersection",
+            "filter": point.filter.model_dump(mode="json"),
+            "mixing": made.experiment.mixing.model_dump(mode="json"),
             "seed": made.experiment.sft.seed,
             **({"rows": "least"} if least else {}),
         },
@@ -264,11 +289,13 @@ def _mix(made: Plan, point: Point, least: Step | None = None) -> Step:
 def _cell(made: Plan, point: Point, matched: tuple[Match, Cell] | None = None, mixture: Step | None = None) -> Cell:
     """The grid's cell at the point; a control arm's if it is `matched`, on the rows of `mixture` if given."""
     student, name = made.models[point.student], _mixture_name(made.experiment, point)
+    own = replace(point, sft=made.experiment.sft, filter=made.experiment.filter)
     notes = [
         f"{axis.rpartition('.')[2].replace('_', ' ')} {value}"
         for axis in made.experiment.varied()
         if not axis.startswith(("sft.batch", "filter."))
         for value in [point.value(axis)]
+        if value != own.value(axis)
     ]
     params: dict[str, Any] = {"student": student.identity, "sft": point.sft.model_dump(mode="json")}
     inputs = [mixture or made.mixtures[name]]
@@ -365,15 +392,36 @@ def _examples(experiment: Experiment, task: str) -> Step:
     )
 
 
-def _score(experiment: Experiment, examples: Step, runs: Model | Step, part: str, start: int, stop: int) -> Scored:
-    """Completions of one slice by a model, or by the checkpoint that a train step makes, and their rule scores."""
+def _own_sampling(experiment: Experiment, role: str) -> dict[str, Any]:
+    """In what a teacher's rationales are generated otherwise than it is measured."""
+    settings = experiment.rationales.of(role)
+    changed = {k: v for k, v in settings.applied().items() if v != getattr(experiment.sampling, k)}
+    return {**changed, "samples": settings.samples} if changed or settings.samples > 1 else {}
+
+
+def _score(
+    experiment: Experiment,
+    examples: Step,
+    runs: Model | Step,
+    part: str,
+    start: int,
+    stop: int,
+    sampling: Mapping[str, Any] = MappingProxyType({}),
+) -> Scored:
+    """Completions of one slice by a model, or by the checkpoint that a train step makes, and their rule scores.
+
+    `sampling` goes before the experiment's.
+    """
     task = str(examples.params["task"])
     who, inputs = (runs.label, (examples, runs)) if isinstance(runs, Step) else (runs.name, (examples,))
     label = f"{who}-{task}-{part}-{start}-{stop}"
     own = {
         "stop": experiment.stop(task),
-        # `task:k` asks for k samples of what is reported; selection and rationales take one.
+        # `task:k` asks for k samples of what is reported; selection takes one.
         "samples": experiment.samples(task) if part == "test" else 1,
+        # A rationale without text teaches nothing and is quarantined; anywhere else it is an answer, and unreadable.
+        "text_needed": part == "train" and isinstance(runs, Model) and runs.name in experiment.teachers.values(),
+        **sampling,
     }
     complete = Step(
         stage="complete",

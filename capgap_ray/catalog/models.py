@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import struct
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import ClassVar
 
 EMBEDDED = Path(__file__).parent.parent / "tiny" / "models"
 _HASH_LIMIT = 1 << 30
@@ -14,13 +16,38 @@ _HASH_LIMIT = 1 << 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """An OpenAI-compatible API that answers for a model. Holds the name of its key's variable, never the key."""
+
+    PREFIX: ClassVar[str] = "endpoint:"
+
+    url: str
+    model: str
+    key_env: str | None = None
+    requests_per_minute: int | None = None
+    concurrency: int = 16
+    timeout_s: float = 600.0
+    retries: int = 6
+
+    @property
+    def source(self) -> str:
+        """As `Model.source`: how to reach it, in one text that is part of no identity."""
+        return self.PREFIX + json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_source(cls, source: str) -> Endpoint:
+        return cls(**json.loads(source.removeprefix(cls.PREFIX)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSpec:
     """Where a model comes from."""
 
-    source: str
-    """A local folder in Hugging Face layout, or a Hub id."""
+    source: str | Endpoint
+    """A local folder in Hugging Face layout, a Hub id, or an API."""
     revision: str | None = None
-    """Hub commit, or a name for a large local folder's content; small folders are identified by content."""
+    """Hub commit, or a name for a large local folder's content; small folders are identified by content. Of an
+    endpoint: any name for the weights behind it."""
     parameters: int | None = None
     """Number of weights; None for a local folder, whose files say it."""
 
@@ -48,6 +75,9 @@ MODELS: dict[str, ModelSpec] = {
     "qwen2.5-14b": ModelSpec(source="Qwen/Qwen2.5-14B-Instruct", parameters=14_770_033_664),
     "qwen2.5-32b": ModelSpec(source="Qwen/Qwen2.5-32B-Instruct", parameters=32_763_876_352),
     "qwen2.5-72b": ModelSpec(source="Qwen/Qwen2.5-72B-Instruct", parameters=72_706_203_648),
+    "qwq-32b-preview": ModelSpec(source="Qwen/QwQ-32B-Preview", parameters=32_763_876_352),
+    "gemma-2-9b": ModelSpec(source="google/gemma-2-9b-it", parameters=9_241_705_984),
+    "gemma-2-27b": ModelSpec(source="google/gemma-2-27b-it", parameters=27_227_128_320),
 }
 
 
@@ -57,14 +87,28 @@ class Model:
 
     name: str
     source: str
-    """A local folder, or `<Hub id>@<revision>`."""
+    """A local folder, or `<Hub id>@<revision>`, or `Endpoint.source`."""
     identity: str
-    """What enters the key of every step that runs it: content hash, or Hub id and revision."""
+    """What enters the key of every step that runs it: content hash, or Hub id and revision; of an endpoint its name
+    here, its model's name there and its revision, so that the same model elsewhere is the same."""
     parameters: int
+
+    @property
+    def has_weights(self) -> bool:
+        """False for an endpoint, which can be asked and not trained."""
+        return not self.source.startswith(Endpoint.PREFIX)
 
 
 def resolve(name: str, spec: ModelSpec) -> Model:
     """Look at a model without loading it. Raises ValueError that names the model and the mend."""
+    if isinstance(spec.source, Endpoint):
+        if spec.parameters is None:
+            raise ValueError(f"model {name!r}: give `parameters`; an endpoint does not tell it (a guess will do)")
+        key = spec.source.key_env
+        if key is not None and not os.environ.get(key, "").strip():
+            raise ValueError(f"model {name!r}: environment variable {key} (key_env) is not set")
+        identity = f"endpoint/{name}/{spec.source.model}@{spec.revision or 'undeclared'}"
+        return Model(name=name, source=spec.source.source, identity=identity, parameters=spec.parameters)
     folder = Path(spec.source)
     if not folder.is_dir():
         if spec.source.startswith((".", "/")) or spec.source.count("/") != 1:
