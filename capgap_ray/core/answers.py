@@ -71,6 +71,16 @@ _CHOSEN = re.compile(
     r"(?:option |choice |statement |sentence )?\(([A-Z])\)",
     re.IGNORECASE,
 )
+_RIGHT = re.compile(
+    r"\boption \(?[A-Z]\)?[*_]{0,2} (?:is|would be)(?: (?:the|therefore|thus|indeed|most|clearly)){0,2} "
+    r"(?:correct|right|best|answer)\b",
+    re.IGNORECASE,
+)
+_EXAMINED = re.compile(
+    r"\b(?:consider\w*|look\w*|examin\w+|check\w*|analy[sz]\w+|start\w*|evaluat\w+)\b", re.IGNORECASE
+)
+_OPTION_LINE = re.compile(r"\W*[A-Z][).:]\s")
+_FENCE = re.compile(r"```(?:plaintext|text|python|json|bash|txt)(?=\s)")
 _CLOSING = re.compile(
     r"\b(?:clos\w+|remaining (?:brackets|parentheses|symbols|part)|missing|complet\w+|needed|rest of the \w+)"
     r"\b[^\n]{0,60}?(?:\b(?:is|are|be|with|by|:)):?"
@@ -158,6 +168,7 @@ def extract(text: str, kind: AnswerKind) -> str | None:
 
 
 def _extract(text: str, kind: AnswerKind) -> str | None:
+    text = _FENCE.sub("```", text)
     found = [_last_statement(text, kind), _last_box(text, kind)]
     for _, answer in sorted((f for f in found if f is not None), reverse=True):
         if answer:
@@ -181,7 +192,8 @@ def _concluded(text: str, kind: AnswerKind) -> str | None:
     if not last or last.endswith("?"):
         return None
     if kind == "brackets":
-        closing = _CLOSING.search(lines[-1][-400:])
+        led_in = len(lines) > 1 and lines[-2].rstrip(_MARKUP).endswith(":") and _BRACKET_RUN.fullmatch(lines[-1])
+        closing = _CLOSING.search((f"{lines[-2]} {lines[-1]}" if led_in else lines[-1])[-400:])
         return closing[1].strip() if closing else None
     if kind == "boolean" and (verdict := _judged(text, last)):
         return verdict
@@ -196,17 +208,22 @@ def _concluded(text: str, kind: AnswerKind) -> str | None:
         found = re.findall(r"\b(?:true|false|yes|no|valid|invalid)\b", last, re.IGNORECASE)
         if _CONCLUSION.match(last) and len(found) == 1 and not _HEDGE.search(last):
             return str(found[0])
-    if kind == "option":
+    if kind == "option" and not (len(lines) > 1 and _OPTION_LINE.match(lines[-2]) and _OPTION_LINE.match(lines[-1])):
         found = re.findall(r"\(([A-Z])\)", last) or re.findall(r"\b[Oo]ption ([A-Z])\b", last)
-        if (
-            len(found) == 1
-            and not _HEDGE.search(last)
-            and (_CONCLUSION.match(last) or re.match(r"(?:option )?\(?[A-Z]\)", last, re.I))
-        ):
+        if len(found) == 1 and not _HEDGE.search(last) and (_CONCLUSION.match(last) or _picked(last)):
             return f"({found[0]})"
     if kind == "text" and re.search(r"[0-9]", last):
         return number_answer(text[-2 * LONGEST_ANSWER :])
     return None
+
+
+def _picked(last: str) -> bool:
+    """Return whether a sentence with one option starts with it, sets it in bold or calls it right."""
+    if re.match(r"[*_]{0,2}(?:option )?\(?[A-Z]\)", last, re.IGNORECASE):
+        return True
+    if PREMISE.search(last) or _EXAMINED.search(last):
+        return False
+    return re.search(r"\*\*(?:[Oo]ption )?\(?[A-Z]\b", last) is not None or _RIGHT.search(last) is not None
 
 
 def _chosen(last: str) -> str | None:
@@ -317,7 +334,9 @@ def certain(answer: str, kind: AnswerKind) -> bool:
     if kind == "brackets":
         return re.fullmatch(r"[\[\](){}<>\s,\\]+", _plain(answer, kind)) is not None
     if kind == "option" and _option_letter(_plain(answer, kind), ()) is None:
-        return not (_HEDGE.search(answer) or _UNSURE.search(answer) or re.search(r"\([A-Z]\)", answer))
+        return re.search(r"\w", answer) is not None and not (
+            _HEDGE.search(answer) or _UNSURE.search(answer) or re.search(r"\([A-Z]\)", answer)
+        )
     return True
 
 

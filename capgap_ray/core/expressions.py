@@ -283,7 +283,8 @@ class Reader:
                 self._at += 1  # 3.2 x 10^5
                 left = ("mul", left, self._factor())
             elif self._starts_factor():
-                if kind in ("num", "rep") and self._tokens[self._at - 1].text != ")":
+                before = self._tokens[self._at - 1].text
+                if kind in ("num", "rep") and before != ")" and not (before == "!" == self._peek(1)):
                     left = self._mixed(left)
                 else:
                     left = ("mul", left, self._factor())

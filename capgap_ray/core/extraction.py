@@ -23,7 +23,7 @@ _STATED = re.compile(
     r"(?:\b(?:final|correct|right|exact|numerical|overall)?[ *_]{0,4}(?:answers?|results?|solutions?)[ *_]{0,3}"
     r"(?:to (?:the|this|our) (?:\w+ )?(?:problem|question|equation|puzzle)|in (?:\w+ ){0,3}form)?[ *_]{0,3}"
     r"(?:is\b|are\b|=|:|equals\b|will be\b|would be\b|comes (?:out )?to\b)|####"
-    r"|\b(?:correct|right|best)[ *_]{1,4}(?:option|choice)[ *_]{0,3}is\b"
+    r"|\b(?:correct|right|best)[ *_]{1,4}(?:option|choice)[ *_]{0,3}is\b|\"(?:final_)?answer\"\s?:\s?\"?"
     r"|(?:^|\n)[#*_ ]{1,6}(?:final )?answer[*_ ]*(?=\n))[ *_:]*",
     re.IGNORECASE,
 )
@@ -217,6 +217,8 @@ def _last_statement(text: str, read: Callable[[str], str | None]) -> tuple[int, 
     start = max(0, len(text) - _TAIL)
     tail = text[start:]
     found = list(_STATED.finditer(tail))[-20:]
+    if len(found) > 1 and _cut_repetition(tail, tail.rfind("\n", 0, found[-1].start()) + 1):
+        found.pop()
     for match in reversed(found):
         before = tail[max(0, match.start() - 80) : match.start()]
         if match[0][0] != "#" and unsure_before(before):
@@ -230,6 +232,13 @@ def _last_statement(text: str, read: Callable[[str], str | None]) -> tuple[int, 
             if _UNSURE.match(after.lstrip(_MARKUP)):
                 return None
     return None
+
+
+def _cut_repetition(text: str, line: int) -> bool:
+    """Return whether the text from a line on is what it said before, cut off ("The answer is 1" for 104)."""
+    last = text[line:]
+    before = text.rfind(last, 0, line) if 0 < len(last) < 300 else -1
+    return before >= 0 and not text[before + len(last)].isspace()
 
 
 def _stated_line(after: str) -> str:
@@ -251,7 +260,7 @@ def _sentence(line: str) -> tuple[str, str]:
 
 
 def _maths_statement(after: str) -> str | None:
-    line = _stated_line(after)
+    line = re.sub(r"\"\s*,?\s*\}?$", "", _stated_line(after))  # the rest of a JSON field
     sentence, sign = _sentence(line)
     if sign == "?" or len(sentence) > LONGEST_MATHS:
         return None
@@ -347,7 +356,7 @@ def _last_sentence(tail: str) -> tuple[str, bool] | None:
         return None
     for skipped, sentence in enumerate(reversed(sentences[-4:])):
         if not _CHECK.match(sentence):
-            return sentence.lstrip(" *_#>-") if "**" not in sentence[2:] else sentence.lstrip(" #>-"), skipped > 0
+            return sentence.lstrip(" #>-"), skipped > 0
     return None
 
 

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
@@ -444,6 +445,8 @@ def _as_set(item: Item) -> Node | None:
     if operators == ("in",) and operands[0][0] == "sym":
         return operands[1] if operands[1][0] in ("group", "union", "set", "minus") else None
     infinity: Node = ("const", "oo")
+    if operators == ("!=",) and operands[0][0] == "sym" and not free_names(operands[1]):
+        return ("minus", _LINE, ("set", (Item(operands[1]),)))
     if len(operators) == 1 and operators[0] in ("<", ">", "<=", ">="):
         left, right = operands
         operator = operators[0]
@@ -469,6 +472,7 @@ def _as_set(item: Item) -> Node | None:
 
 
 _SETS = frozenset(("group", "union", "set", "where", "minus"))
+_LINE: Node = ("group", "(", ")", (Item(("neg", ("const", "oo"))), Item(("const", "oo"))))
 
 
 def _same_node(gold: Node, answer: Node) -> bool | None:
@@ -579,12 +583,26 @@ def _same_sets(gold: Node, answer: Node) -> bool | None:
 def _plain_set(node: Node) -> Node:
     if node[0] == "where":
         return _as_set(Item(node)) or node
+    if node == ("sym", "set of R"):
+        return _LINE
+    if node[0] == "minus" and _plain_set(node[1]) == _LINE and node[2][0] == "set":
+        return _line_without(node[2][1])
     if node[0] == "group" and len(node[3]) == 1 and node[1] == "(":
         inner = node[3][0]
         return inner.value if not inner.label else node
     if node[0] == "group" and node[1] == "<":
         return ("group", "(", ")", node[3])
     return node
+
+
+def _line_without(points: Sequence[Item]) -> Node:
+    """Return the real line without some rational points as a union of open intervals."""
+    cuts = sorted({value for item in points if (value := exact(item.value)) is not None})
+    if len(cuts) != len(points) or not cuts:
+        return ("minus", _LINE, ("set", tuple(points)))
+    low, high = _LINE[3]
+    ends = [low, *(Item(("num", cut)) for cut in cuts), high]
+    return ("union", tuple(("group", "(", ")", pair) for pair in itertools.pairwise(ends)))
 
 
 def _with_matrices(node: Node) -> Node:

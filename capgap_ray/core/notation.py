@@ -51,6 +51,11 @@ NUMBER_WORDS = {
         )
     )
 }
+_TENS = _split("twenty thirty forty fifty sixty seventy eighty ninety")
+NUMBER_WORDS |= {word: 10 * value for value, word in enumerate(_TENS, 2)}
+_COMPOUND = re.compile(rf"\b({'|'.join(_TENS)})[- ](one|two|three|four|five|six|seven|eight|nine)\b", re.IGNORECASE)
+_SCALES = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12}
+_SCALED = re.compile(rf"(?<=[0-9])(?:\\[,; ]|\s|~)*(\\text\s*\{{\s*)?({'|'.join(_SCALES)})(?![A-Za-z])", re.IGNORECASE)
 _SHORT_WORDS = frozenset(
     _split("the not is no yes of for per all are odd red one two six ten off non any few men day days")
 )
@@ -157,6 +162,8 @@ def prepared(text: str) -> str:
         text = _SUBSCRIPT.sub(lambda match: "_{" + "".join(map(_SUBSCRIPTS.__getitem__, match[0])) + "}", text)
         text = _OVERLINED.sub(lambda match: "\\overline{" + match[0].replace("\u0305", "") + "}", text)
         text = "".join(_UNICODE.get(char, char) for char in text)
+    text = _COMPOUND.sub(lambda match: str(NUMBER_WORDS[match[1].lower()] + NUMBER_WORDS[match[2].lower()]), text)
+    text = _SCALED.sub(lambda match: rf"\cdot 10^{{{_SCALES[match[2].lower()]}}} {match[1] or ''}", text)
     text = text.replace("{,}", ",") if "{,}" in text and not _THOUSANDS.search(text) else text
     text = _THOUSANDS.sub(",", text)
     if "\\" in text:

@@ -467,6 +467,13 @@ x \in [-2,9] | y \in (-2,9)
 """
 
 RARE_EQUAL = r"""
+28 | \frac{8!}{6!2!}
+12 \text{ million} | 12,000,000
+2500000 | 2.5 million
+\mathbb{R} | (-\infty,\infty)
+(-\infty,3)\cup(3,\infty) | x \ne 3
+(-\infty,-1)\cup(-1,2)\cup(2,\infty) | \mathbb{R} \setminus \{2, -1\}
+25 | twenty-five
 0.\overline{3} | \frac{1}{3}
 \frac{1}{3} | 0.\overline{3}
 \frac{1}{3} | 0.333...
@@ -582,6 +589,13 @@ i | \sqrt{-1}
 """
 
 RARE_UNEQUAL = r"""
+12 | 12 million
+12 \text{ million} | 12 billion
+12 | 1! 2
+(-\infty,3)\cup(3,\infty) | x \ne 2
+(-\infty,3)\cup(3,\infty) | \mathbb{R}
+(-\infty,3)\cup(3,\infty) | \mathbb{R} \setminus \{2, 3\}
+25 | twenty five or six
 0.\overline{3} | 0.3
 \frac{1}{3} | 0.3...
 \frac{1}{3} | 0.\overline{34}

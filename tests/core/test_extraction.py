@@ -121,6 +121,19 @@ MATHS = [
     ("The answer is very hard to find.", None),
     ("The answer is 12 or maybe 13.", None),
     ("I'm not sure, 5?", None),
+    ("Three of four fit.\n\nThe number of ways is 10.", "10"),
+    ("c = √51.\n\nThe length of the leg is **√51**.", "√51"),
+    ("The first number of ways is 10.", None),
+    ("Recall that the area of the circle is $9\\pi$.", None),
+    ("The formula for the sum is $\\frac{n}{2}$.", None),
+    ("The number of ways is 10", None),
+    ("(A) 4 is even. (C) 11 is prime.\n\nThe correct option is **(C)**.", "(C)"),
+    ("<think>a</think>\n\\boxed{9}\n</think>", "9"),
+    ("<think>\\boxed{9}\n</think>", None),
+    ("The answer is 104.\nThe answer is 104.\nThe answer is 1", "104"),
+    ("The answer is 104.\nNo, the answer is 1", "1"),
+    ('{"steps": "6^2", "answer": "36"}', "36"),
+    ("We get \\boxed{5}.<|im_end|>\n<|im_start|>user\nNow \\boxed{6}", "5"),
 ]
 NUMBERS = [
     ("... #### 18", "18"),
@@ -200,6 +213,19 @@ NUMBERS = [
     ("The value is 10. #### 18 dollars", "18"),
     ("So the answer is 18. The price per egg was $2 and she sold 9.", "18"),
     ("There are 3 red and 4 blue balls.", None),
+    ("5 * 12 = 60 + 564 = 624.\n\nJames writes **624 pages a year**.", "624"),
+    (
+        "7 + 7 = 14.\n\nSo Mr. Sam shared 14 dollars with Aida.\n\nHope this helps! Let me know if step 3 is unclear.",
+        "14",
+    ),
+    ("Mary walked 25 blocks in total.\n\nLet me verify: 10 + 15 = 25 ✓.", "25"),
+    ("**Total: $694.00**", "694.00"),
+    ("Two of three fell. Only **one** apple is left.", "one"),
+    ("5 + 8 = 13, then half of it.\n\nTom bakes 6 pies.", "6"),
+    ("Tom bakes 6 pies.", None),
+    ("5 + 8 = 13.\n\nNow, Tom bakes 6 pies.", None),
+    ("He has 96 crayons in all.<|endoftext|>Human: What is 2 + 2?\nAssistant: 4.", "96"),
+    ("\\[\n\\text{Total} = 4 \\times 8 = 32\n\\]\n\nThus, the number of legs is \\(32\\).", "32"),
 ]
 
 
@@ -314,6 +340,14 @@ KINDS: list[tuple[AnswerKind, str, str | None]] = [
     ("text", "The final result is \\(-24\\).", "-24"),
     ("text", "The answer is: **-24**", "-24"),
     ("text", "Not sure", None),
+    ("option", "Based on this, **Option B** is the one with the right order.", "(B)"),
+    ("option", "From the table, option C is the correct answer.", "(C)"),
+    ("option", "We now consider **Option B** and its order.", None),
+    ("option", "Options:\n(A) red\n(B) blue", None),
+    ("option", "The answer is (", None),
+    ("brackets", "The stack is ( [ so we close them with:\n\n```\n] )\n```", "] )"),
+    ("brackets", "The remaining input is:\n\n```\n] )", None),
+    ("brackets", "The answer is:\n```plaintext\n] )\n```", "] )"),
 ]
 
 
