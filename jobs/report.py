@@ -1,14 +1,50 @@
 """Make the report again from what the store holds; nothing is built, and Ray is not started.
 
-python jobs/report.py [EXPERIMENT.yaml] [--store PLACE] [--set FIELD=VALUE]
+    python jobs/report.py [EXPERIMENT.yaml] [--store PLACE] [--set FIELD=VALUE]
+
+Or say what results made elsewhere mean:
+
+    python jobs/report.py --results FILE [--json] [--rule NAME] [--weaker TEACHER]
+
+FILE is Parquet, CSV or JSONL with task, student, teacher (empty: before distillation), item, correct, and optionally
+seed, sample, size, recipe, outcome, tokens, prompt, engine; or task, student, teacher, accuracy, n. `--json` prints
+the verdicts in the form that `capgap_ray/core/findings.py` documents. `--rule` adds what one of the paper's plain
+readings (E0 to E9, G1 to G7) says. Exit status 2: nothing can be said, and why.
 """
 
-from capgap_ray.flow import finish, open_run, stored
+import argparse
+import json
+import sys
 
 
 def main() -> None:
+    if any(argument.split("=")[0] == "--results" for argument in sys.argv[1:]):
+        _results()
+        return
+    from capgap_ray.flow import finish, open_run, stored
+
     run = open_run("Make the report from what the store holds.")
     finish(run, stored(run))
+
+
+def _results() -> None:
+    from capgap_ray.core.findings import find
+    from capgap_ray.records import to_row
+    from capgap_ray.report.findings_text import findings_text
+    from capgap_ray.results_file import read
+
+    parser = argparse.ArgumentParser(description="Say what results made elsewhere mean.")
+    parser.add_argument("--results", required=True, metavar="FILE", help="Parquet, CSV or JSONL")
+    parser.add_argument("--json", action="store_true", help="print the verdicts as JSON")
+    parser.add_argument("--rule", metavar="NAME", help="a plain reading of the paper: E0 to E9, G1 to G7")
+    parser.add_argument("--weaker", metavar="TEACHER", help="the weaker teacher, where sizes and names do not tell")
+    arguments = parser.parse_args()
+    try:
+        found = find(read(arguments.results), rule=arguments.rule, weaker=arguments.weaker)
+    except ValueError as error:
+        print("error: " + " ".join(str(error).split()), file=sys.stderr)
+        raise SystemExit(2) from None
+    print(json.dumps(to_row(found), indent=1, allow_nan=False) if arguments.json else findings_text(found))
 
 
 if __name__ == "__main__":

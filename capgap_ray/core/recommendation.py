@@ -8,10 +8,22 @@ the reason says how large a difference could have gone unseen.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from capgap_ray.records import Comparison, FilterReport, Selection, Verdict
+from capgap_ray.records import (
+    CapacityGap,
+    Comparison,
+    Efficacy,
+    FilterReport,
+    ProxyQuality,
+    Recommendation,
+    Selection,
+    TeacherAdvantage,
+    ThresholdPoint,
+    Verdict,
+)
 
 SIGNIFICANCE = 0.05
 DATA_RATIO_GUIDELINE = 1.3
@@ -192,3 +204,193 @@ def _mixture(arm: str) -> str:
 
 def _arm(arm: str) -> str:
     return "the untouched student" if arm == "untouched" else arm
+
+
+# --- in plain words --------------------------------------------------------------------------------
+
+
+def thresholds(selection: Sequence[Selection]) -> tuple[ThresholdPoint, ...]:
+    """Return how many tasks each threshold of the gap selects: every 5 points, and the one in use."""
+    if not selection:
+        return ()
+    points = sorted({*range(0, 65, 5), *(each.threshold_points for each in selection)})
+    return tuple(
+        ThresholdPoint(
+            threshold_points=float(point),
+            selected=sum(each.gap_points > point for each in selection),
+            surely_selected=sum(each.ci_low is not None and each.ci_low > point for each in selection),
+            surely_dropped=sum(each.ci_high is not None and each.ci_high < point for each in selection),
+        )
+        for point in points
+    )
+
+
+def recommend(
+    students: Sequence[str],
+    efficacy: Sequence[Efficacy],
+    advantages: Sequence[TeacherAdvantage],
+    gaps: Sequence[CapacityGap],
+    tokens: Mapping[tuple[str, str, str], float],
+    selection: Sequence[Selection],
+    proxies: Sequence[ProxyQuality],
+) -> tuple[Recommendation, ...]:
+    """Return, per student, whether to distil, from whom and how, with reasons and what would make it surer.
+
+    It rests on what is pooled over tasks, or on the one task there is. `tokens` maps (student, teacher, recipe), the
+    teacher empty for the untouched student, to the mean length of an answer.
+    """
+    several = any(each.task == "all" for each in efficacy)
+    made = []
+    for student in students:
+        gains = [e for e in efficacy if e.student == student and (e.task == "all" or not several)]
+        duels = [a for a in advantages if a.student == student]
+        duels = [a for a in duels if a.task == "all"] or (duels if len({a.task for a in duels}) == 1 else [])
+        made.append(_recommendation(student, gains, duels, efficacy, gaps, tokens, selection, proxies))
+    return tuple(made)
+
+
+def _recommendation(
+    student: str,
+    gains: Sequence[Efficacy],
+    duels: Sequence[TeacherAdvantage],
+    efficacy: Sequence[Efficacy],
+    gaps: Sequence[CapacityGap],
+    tokens: Mapping[tuple[str, str, str], float],
+    selection: Sequence[Selection],
+    proxies: Sequence[ProxyQuality],
+) -> Recommendation:
+    fair = [e for e in gains if not e.comparison.confounds]
+    if not fair:
+        return _untried(student, duels, selection, proxies)
+    best = max(fair, key=lambda e: e.comparison.delta or 0.0)
+    distil: Literal["yes", "no", "undetermined"] = (
+        "yes" if best.status == "improved" else "no" if best.status == "harmed" else "undetermined"
+    )
+    teacher, choice = _teacher(best, fair, duels) if distil != "no" else (None, [])
+    recipes = {e.recipe for e in fair}
+    recipe = best.recipe if distil == "yes" and len(recipes) > 1 else None
+    reasons = [_in_words(best.comparison), *choice]
+    reasons += [
+        f"{e.task}: {e.teacher or 'distillation'} harms this student ({_points(e.comparison.delta or 0.0)} points)"
+        for e in efficacy
+        if e.student == student and e.status == "harmed" and e is not best
+    ]
+    if best.parts is not None and best.parts.reasoning is not None:
+        reasons.append(
+            f"of the change, {_points(best.parts.format)} points are answers that can be read, "
+            f"{_points(best.parts.truncation)} answers no longer cut off, "
+            f"{_points(best.parts.reasoning)} better reasoning"
+        )
+    reasons += [
+        f"capacity gap ({g.task}): {g.weaker} is ahead of {g.stronger} for {g.smallest}, and its lead shrinks with size"
+        for g in gaps
+        if g.status == "pattern" and g.smallest == student
+    ]
+    reasons += _serving(student, best, tokens)
+    if distil == "yes":
+        how = teacher or "any of the teachers compared" if len({e.teacher for e in fair}) > 1 else best.teacher
+        sentence = f"Distil {student} from {how}" + (f", with recipe {recipe}" if recipe else "")
+    elif distil == "no":
+        sentence = f"Do not distil {student}: even the best arm is worse than the untouched student"
+    else:
+        sentence = (
+            f"Whether to distil {student} is open: no arm is shown to be better or worse than the untouched student"
+        )
+    return Recommendation(
+        student=student,
+        distil=distil,
+        teacher=teacher,
+        recipe=recipe,
+        sentence=sentence + ".",
+        reasons=tuple(reasons),
+        surer=tuple(_surer(best, duels, distil, teacher)),
+    )
+
+
+def _untried(
+    student: str,
+    duels: Sequence[TeacherAdvantage],
+    selection: Sequence[Selection],
+    proxies: Sequence[ProxyQuality],
+) -> Recommendation:
+    """Before training, or without a baseline: what the few-shot accuracies suggest, with its uncertainty."""
+    reasons = ["no fair comparison with the untouched student exists, so whether distillation helps is not known"]
+    wide = [each for each in selection if each.selected]
+    if selection:
+        sure = sum(each.ci_low is not None and each.ci_low > each.threshold_points for each in selection)
+        reasons.append(
+            f"the teachers' few-shot lead exceeds {selection[0].threshold_points:g} points on {len(wide)} of "
+            f"{len(selection)} tasks ({sure} with the whole interval above): a cheap hint, not a promise, of a gain"
+        )
+    reasons += [
+        f"so far, {each.proxy} has rank correlation {each.rank_correlation:+.2f} with the gains of {each.cells} cells"
+        for each in proxies
+        if each.rank_correlation is not None
+    ]
+    reasons += [_in_words(each.comparison) for each in duels]
+    hint = "; the few-shot gap suggests to try" if wide else ""
+    return Recommendation(
+        student=student,
+        distil="undetermined",
+        teacher=None,
+        recipe=None,
+        sentence=f"Whether to distil {student} is not known{hint}.",
+        reasons=tuple(reasons),
+        surer=("measure the untouched student on the same items, and one distilled student per teacher",),
+    )
+
+
+def _teacher(
+    best: Efficacy, fair: Sequence[Efficacy], duels: Sequence[TeacherAdvantage]
+) -> tuple[str | None, list[str]]:
+    if len({e.teacher for e in fair}) == 1:
+        return best.teacher, ["only one teacher was tried"]
+    reasons = [_in_words(each.comparison) for each in duels]
+    better = {each.better for each in duels if each.better is not None}
+    beaten = {each.stronger if each.better == each.weaker else each.weaker for each in duels if each.better is not None}
+    unbeaten = sorted(better - beaten)
+    if len(unbeaten) == 1:
+        return unbeaten[0], reasons
+    return None, [*reasons, "the teachers cannot be told apart: take the one that is cheaper to run and to serve"]
+
+
+def _serving(student: str, best: Efficacy, tokens: Mapping[tuple[str, str, str], float]) -> list[str]:
+    after = tokens.get((student, best.teacher, best.recipe))
+    before = next((value for (who, teacher, _), value in tokens.items() if (who, teacher) == (student, "")), None)
+    if after is None:
+        return []
+    against = f" against {before:.0f} of the untouched student" if before is not None else ""
+    others = [
+        f"{teacher or 'untouched'}{f' / {recipe}' if recipe else ''} {value:.0f}"
+        for (who, teacher, recipe), value in tokens.items()
+        if who == student and teacher and (teacher, recipe) != (best.teacher, best.recipe)
+    ]
+    others_text = f"; other arms: {', '.join(others)}" if others else ""
+    return [f"serving: {after:.0f} tokens per answer{against}{others_text}"]
+
+
+def _surer(best: Efficacy, duels: Sequence[TeacherAdvantage], distil: str, teacher: str | None) -> list[str]:
+    made = []
+    if distil == "undetermined":
+        made.append(_items_needed(best.comparison))
+    if teacher is None and distil != "no":
+        made += [_items_needed(each.comparison) for each in duels]
+    if best.comparison.runs < 3:
+        made.append(
+            f"{best.comparison.runs} training run(s) per arm: 3 seeds or more would show how training itself varies"
+        )
+    return made
+
+
+def _items_needed(c: Comparison) -> str:
+    """How many items would have shown the measured difference, if it is the true one."""
+    pair = f"{_arm(c.right)} against {_arm(c.left)}"
+    if c.delta is None or c.mde_adjusted is None:
+        return f"{pair}: {c.n} items are too few to show any difference"
+    needed = math.inf if c.delta == 0 else c.n * (c.mde_adjusted / abs(c.delta)) ** 2
+    if needed > 100 * c.n:
+        return (
+            f"{pair}: no number of items that is worth its cost would show a difference as small as {_points(c.delta)}"
+        )
+    seeds = "" if c.runs == 1 else f" (or more than {c.runs} training seeds)"
+    return f"{pair}: about {needed:,.0f} items in place of {c.n} would show {_points(c.delta)} points, if true{seeds}"

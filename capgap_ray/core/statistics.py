@@ -9,6 +9,7 @@ over its family, and the smallest difference that its items could have shown.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -21,13 +22,11 @@ def mcnemar_exact(gained: int, lost: int) -> float:
     """Return the two-sided exact p value of McNemar's test; 1.0 where no item is discordant.
 
     `gained` items are wrong on the left and right on the right, `lost` the other way round. It is the
-    exact binomial test that half of the discordant items are gained (McNemar 1947), from scipy.
+    exact binomial test that half of the discordant items are gained (McNemar 1947), twice scipy's lower tail.
     """
-    from scipy.stats import binomtest
+    from scipy.special import bdtr
 
-    if gained + lost == 0:
-        return 1.0
-    return float(binomtest(gained, gained + lost, 0.5).pvalue)
+    return min(1.0, 2 * float(bdtr(min(gained, lost), gained + lost, 0.5)))
 
 
 def paired_permutation(differences: Sequence[float], weights: Sequence[float] | None = None) -> float:
@@ -146,17 +145,29 @@ def detectable_mean_difference(differences: Sequence[float], power: float = 0.8,
 def _power(n: int, discordant: float, difference: float, alpha: float) -> float:
     """Return the power of the two-sided exact test, given true shares of n items."""
     import numpy as np
-    from scipy.stats import binom
+    from scipy.special import bdtr
 
     spread = 9 * math.sqrt(n * discordant * (1 - discordant)) + 1  # the rest has probability below 1e-16
     low, high = max(0, int(n * discordant - spread)), min(n, int(n * discordant + spread) + 1)
     m = np.arange(low, high + 1)
-    # The largest k for which k or fewer of m is rejected: P(X <= k) <= alpha / 2 under a fair coin.
-    k = binom.ppf(alpha / 2, m, 0.5)
-    k = np.where(binom.cdf(k, m, 0.5) > alpha / 2, k - 1, k)
+    k = _rejected_up_to(n, alpha)[low : high + 1]
     gained = (discordant + difference) / (2 * discordant)
-    rejected = binom.cdf(k, m, gained) + binom.sf(m - k - 1, m, gained)
-    return float(np.sum(binom.pmf(m, n, discordant) * np.where(k < 0, 0.0, rejected)))
+    # The outer tails of both sides, by the binomial distribution function; a k of -1 rejects nothing.
+    inner = np.maximum(k, 0)
+    rejected = bdtr(inner, m, gained) + bdtr(inner, m, 1 - gained)
+    chance = np.diff(bdtr(m, n, discordant), prepend=bdtr(low - 1, n, discordant) if low else 0.0)
+    return float(np.sum(chance * np.where(k < 0, 0.0, rejected)))
+
+
+@functools.lru_cache(maxsize=64)
+def _rejected_up_to(n: int, alpha: float) -> Any:
+    """For 0 to n discordant items m, the largest k with P(X <= k) <= alpha / 2 for a fair coin; -1 where none."""
+    import numpy as np
+    from scipy.stats import binom
+
+    m = np.arange(n + 1)
+    k = binom.ppf(alpha / 2, m, 0.5)
+    return np.where(binom.cdf(k, m, 0.5) > alpha / 2, k - 1, k)
 
 
 def binomial_standard_error(k: int, n: int) -> float:

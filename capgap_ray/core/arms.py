@@ -1,0 +1,419 @@
+"""Arms: what one student, untouched or distilled, scored on one task; and differences between arms.
+
+Every difference is a weighted sum of arms that answered the same items. Items are drawn from a task, so all that an
+item yields (samples, training runs, other arms) is one cluster. Training runs (seeds) are drawn, too: where some
+student has several, the variance between runs is added to every interval, estimated over all arms of like kind,
+since two or three runs of one arm say little. Tasks are fixed here; `random_effects` treats them as drawn.
+
+Variance of a sum over arms a with weights w: items, sum of squares of per-item sums over n (n - 1); runs,
+sum of w^2 s^2 / runs with s^2 = variance between run means minus what the items alone explain of it. Degrees of
+freedom by Satterthwaite.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from capgap_ray.core.statistics import (
+    mcnemar_exact,
+    mean_interval,
+    minimum_detectable_difference,
+    paired_permutation,
+)
+
+Array = Any
+UNTOUCHED = ""
+"""The teacher of a student before distillation."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Arm:
+    """One student's scores on one task: of single items, or only their mean."""
+
+    task: str
+    student: str
+    teacher: str
+    """UNTOUCHED for the student before distillation."""
+    recipe: str
+    scores: Array
+    """(items, runs), shares; NaN is unscored. Without items (1, runs): accuracies."""
+    runs: tuple[str, ...]
+    """Labels of the training seeds."""
+    items: Array | None
+    """Codes of the items, ascending; None where only accuracies are known."""
+    n: int
+    """Items, scored or not."""
+    grain: float = 1.0
+    """Smallest step of a run's item score: 1 / samples."""
+    shares: Mapping[str, float] | None = None
+    """right, wrong, unparsable, truncated: shares of all outputs by the rules; None where not known."""
+    tokens: float | None = None
+    """Mean length of an output."""
+    protocol: Mapping[str, Any] | None = None
+    """What has to be equal before scores are compared: column -> codes per item, in the order of `items`."""
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What is trained: student, teacher, recipe."""
+        return self.student, self.teacher, self.recipe
+
+    @property
+    def accuracy(self) -> float | None:
+        """Mean over scored items; None where there is none."""
+        means = item_means(self)
+        known = means[~np.isnan(means)]
+        return float(known.mean()) if len(known) else None
+
+    @property
+    def unscored(self) -> int:
+        """Items without any score."""
+        return int(np.isnan(item_means(self)).sum()) if self.items is not None else 0
+
+
+Part = Sequence[tuple[Arm, float]]
+"""The arms of one task with their weights."""
+
+
+class Contrast(NamedTuple):
+    """A weighted sum of arms, estimated."""
+
+    value: float
+    low: float
+    high: float
+    p: float
+    n: int
+    unscored: int
+    test: str
+    error: float
+    """Standard error."""
+    df: float
+    discordant: float | None
+    """Share of discordant items where the test is McNemar's; else None."""
+    runs: int
+    bounds: tuple[float, float]
+    """The value if every unscored item went one way or the other."""
+
+    def detectable(self, alpha: float = 0.05, power: float = 0.8) -> float | None:
+        """Return the smallest true value found with `power` by a test at level `alpha`."""
+        if self.discordant is not None:
+            return minimum_detectable_difference(self.n, self.discordant, power, alpha)
+        from scipy.stats import t
+
+        return float(t.isf(alpha / 2, self.df) + t.ppf(power, self.df)) * self.error
+
+
+class Refusal(ValueError):
+    """Arms that cannot be compared, in words."""
+
+
+def check_comparable(arms: Sequence[Arm]) -> None:
+    """Raise Refusal, naming the arms and the mend, unless all answered the same items in the same way."""
+    first = arms[0]
+    for other in arms[1:]:
+        if (first.items is None) != (other.items is None):
+            raise Refusal(f"{name(first)} and {name(other)}: one has items, the other only an accuracy")
+        if first.items is None or other.items is None:
+            if first.n != other.n:
+                raise Refusal(
+                    f"{name(first)} has {first.n} items and {name(other)} {other.n}, so they are not the same items; "
+                    "score both on the same ones"
+                )
+            continue
+        if not np.array_equal(first.items, other.items):
+            common = len(np.intersect1d(first.items, other.items))
+            if not common:
+                raise Refusal(f"{name(first)} and {name(other)} have no common item; score both on the same items")
+            raise Refusal(
+                f"{name(first)} has {len(first.items)} items and {name(other)} {len(other.items)}, of which {common} "
+                "are common; score both on the same items, and leave `correct` empty where a score is missing"
+            )
+        for column in {*(first.protocol or ()), *(other.protocol or ())}:
+            left, right = (arm.protocol.get(column) if arm.protocol else None for arm in (first, other))
+            if left is None or right is None or not np.array_equal(left, right):
+                raise Refusal(f"{name(first)} and {name(other)} were measured with another {column}; use one for both")
+
+
+def name(arm: Arm) -> str:
+    """Return the arm in words: `dyck: 0.5B from large (mix)`."""
+    recipe = f" ({arm.recipe})" if arm.recipe else ""
+    return f"{arm.task}: {arm.student} {f'from {arm.teacher}' if arm.teacher else 'untouched'}{recipe}"
+
+
+def item_means(arm: Arm) -> Array:
+    """Return each item's mean over the runs that have a score, (items,); NaN where none has."""
+    if arm.scores.shape[1] == 1:
+        return arm.scores[:, 0]
+    known = ~np.isnan(arm.scores)
+    count = known.sum(axis=1)
+    return np.where(count > 0, np.where(known, arm.scores, 0).sum(axis=1) / np.maximum(count, 1), np.nan)
+
+
+# --- training runs ---------------------------------------------------------------------------------
+
+
+class Spread(NamedTuple):
+    """Variance between the run means of one arm."""
+
+    variance: float
+    """Beyond what items explain; 0 or above."""
+    raw: float
+    """As observed."""
+    df: float
+
+
+class Runs:
+    """How much training runs differ, from all arms that have several."""
+
+    def __init__(self, arms: Sequence[Arm]) -> None:
+        self._several = [arm for arm in arms if len(arm.runs) > 1]
+        self._means = {id(arm): _run_means(arm) for arm in self._several}
+        self._pooled: dict[tuple[bool, frozenset[str]], Spread | None] = {}
+        self._single: dict[tuple[str, bool], Spread | None] = {}
+
+    def of_task(self, arm: Arm) -> Spread | None:
+        """Of one task's scores: pooled over the tasks, teachers and recipes of the student. None: no arm has runs."""
+        key = (arm.student, arm.teacher == UNTOUCHED)
+        if key not in self._single:
+            like = [a for a in self._several if (a.student, a.teacher == UNTOUCHED) == key]
+            self._single[key] = _pool([_spread(*self._means[id(a)]) for a in like])
+        return self._single[key]
+
+    def of_mean(self, arm: Arm, tasks: frozenset[str]) -> Spread | None:
+        """Of means over tasks, which one run may move together: pooled over students."""
+        untouched = arm.teacher == UNTOUCHED
+        key = (untouched, tasks)
+        if key not in self._pooled:
+            by_key: dict[tuple[str, str, str], list[Arm]] = {}
+            for a in self._several:
+                if a.task in tasks and (a.teacher == UNTOUCHED) == untouched:
+                    by_key.setdefault(a.key, []).append(a)
+            spreads = []
+            for group in by_key.values():
+                if len({a.runs for a in group}) == 1:
+                    means = np.mean([self._means[id(a)][0] for a in group], axis=0)
+                    noise = sum(self._means[id(a)][1] for a in group) / len(group) ** 2
+                    spreads.append(_spread(means, noise))
+                else:  # other seeds in every task: other runs
+                    each = _pool([_spread(*self._means[id(a)]) for a in group])
+                    assert each is not None
+                    spreads.append(Spread(*(v / len(group) for v in each[:2]), each.df))
+            self._pooled[key] = _pool(spreads)
+        return self._pooled[key]
+
+
+def _run_means(arm: Arm) -> tuple[Array, float]:
+    """Each run's mean over items, and how much of their variance the items' own noise explains."""
+    if arm.items is None:
+        p = float(np.nanmean(arm.scores))
+        return arm.scores[0], 0.0 * p
+    complete = arm.scores[~np.isnan(arm.scores).any(axis=1)]
+    if len(complete) < 2:
+        return np.nanmean(arm.scores, axis=0), 0.0
+    means = complete.mean(axis=0)
+    residual = complete - means - complete.mean(axis=1, keepdims=True) + complete.mean()
+    items, runs = complete.shape
+    return means, float((residual**2).sum() / ((items - 1) * (runs - 1)) / items)
+
+
+def _spread(means: Array, noise: float) -> Spread:
+    raw = float(np.var(means, ddof=1))
+    return Spread(raw - noise, raw, len(means) - 1)
+
+
+def _pool(spreads: Sequence[Spread]) -> Spread | None:
+    """Mean, weighted by degrees of freedom; negative estimates count before the mean is cut at 0."""
+    df = sum(each.df for each in spreads)
+    if not df:
+        return None
+    variance, raw = (sum(each[i] * each.df for each in spreads) / df for i in (0, 1))
+    return Spread(max(0.0, variance), raw, df)
+
+
+# --- estimation ------------------------------------------------------------------------------------
+
+
+def estimate(parts: Sequence[Part], runs: Runs, level: float = 0.95) -> Contrast | None:
+    """Return the mean over tasks of weighted sums of arms; None where no item has a score in every arm.
+
+    One task, one run, one 0/1 score and two arms: exact McNemar and Bonett-Price interval. Several runs: t test on
+    items and runs. Else: paired permutation of items. Accuracies without items: normal, unpaired, with Agresti and
+    Caffo's added successes. Raises Refusal where the arms of a task differ in their items or protocol.
+    """
+    for part in parts:
+        check_comparable([arm for arm, _ in part])
+    if any(arm.items is None for part in parts for arm, _ in part):
+        return _of_accuracies(parts, runs, level)
+    sums = [sum(weight * item_means(arm) for arm, weight in part) for part in parts]
+    known = [each[~np.isnan(each)] for each in sums]
+    if any(not len(each) for each in known):
+        return None
+    count = len(parts)
+    n, value = sum(map(len, known)), float(np.mean([each.mean() for each in known]))
+    shared = {
+        "n": n,
+        "unscored": sum(map(len, sums)) - n,
+        "runs": min(len(arm.runs) for part in parts for arm, _ in part),
+        "bounds": _bounds(parts),
+    }
+    between = _between_runs(parts, runs)
+    grain = min(arm.grain / len(arm.runs) for part in parts for arm, _ in part)
+    if count == 1 and between is None and len(parts[0]) == 2 and grain == 1 and {*np.unique(known[0])} <= {-1, 0, 1}:
+        return _mcnemar(known[0], value, level, shared)
+    variance = sum(_variance(each) for each in known) / count**2 + 2 * (grain / (n + 2)) ** 2
+    df: float = max(1.0, n - count)
+    test = "paired permutation"
+    if between is not None:
+        extra, penalty = between
+        df = (variance + extra) ** 2 / (variance**2 / df + penalty) if variance + extra > 0 else df
+        variance += extra
+        test = "t over items and training runs"
+    elif len(parts[0]) > 2:
+        test = "t over items"
+    error = math.sqrt(variance)
+    if test == "paired permutation":
+        weights = np.concatenate([np.full(len(each), 1 / (count * len(each))) for each in known])
+        p = paired_permutation(np.concatenate(known), weights)
+    else:
+        p = _t_test(value, error, df)
+    half = _t_quantile(level, df) * error
+    return Contrast(
+        value=value,
+        low=max(-2.0, value - half),
+        high=min(2.0, value + half),
+        p=p,
+        test=test,
+        error=error,
+        df=df,
+        discordant=None,
+        **shared,
+    )
+
+
+def _mcnemar(z: Array, value: float, level: float, shared: Mapping[str, Any]) -> Contrast:
+    gained, lost, n = int((z > 0).sum()), int((z < 0).sum()), len(z)
+    low, high = mean_interval([1.0] * gained + [-1.0] * lost + [0.0] * (n - gained - lost), level)
+    return Contrast(
+        value=value,
+        low=low,
+        high=high,
+        p=mcnemar_exact(gained, lost),
+        test="exact McNemar",
+        error=math.sqrt(_variance(z) + 2 / (n + 2) ** 2),
+        df=max(1, n - 1),
+        discordant=(gained + lost) / n,
+        **shared,
+    )
+
+
+def _of_accuracies(parts: Sequence[Part], runs: Runs, level: float) -> Contrast:
+    """Unpaired: which items are right is not known. All runs of an arm are taken to share their items."""
+    value = variance = 0.0
+    count, n = len(parts), 0
+    for part in parts:
+        for arm, weight in part:
+            accuracy = float(arm.scores.mean())
+            value += weight * accuracy / count
+            share = (accuracy * arm.n + 1) / (arm.n + 2)
+            variance += (weight / count) ** 2 * share * (1 - share) / (arm.n + 2)
+        n += part[0][0].n
+    df = math.inf
+    if (between := _between_runs(parts, runs)) is not None:
+        df = (variance + between[0]) ** 2 / between[1] if between[1] > 0 else df
+        variance += between[0]
+    error = math.sqrt(variance)
+    half = _t_quantile(level, df) * error
+    return Contrast(
+        value=value,
+        low=value - half,
+        high=value + half,
+        p=_t_test(value, error, df),
+        n=n,
+        unscored=0,
+        test="unpaired, from accuracies",
+        error=error,
+        df=df,
+        discordant=None,
+        runs=min(len(arm.runs) for part in parts for arm, _ in part),
+        bounds=(value, value),
+    )
+
+
+def _between_runs(parts: Sequence[Part], runs: Runs) -> tuple[float, float] | None:
+    """Variance by training runs, and the sum of squared shares of it over their degrees of freedom; None: not known."""
+    pooled = len(parts) > 1
+    tasks = frozenset(arm.task for part in parts for arm, _ in part)
+    weights: dict[tuple[str, str, str], float] = {}
+    first: dict[tuple[str, str, str], Arm] = {}
+    for part in parts:
+        for arm, weight in part:
+            weights[arm.key] = weights.get(arm.key, 0.0) + weight / len(parts)
+            first.setdefault(arm.key, arm)
+    total, by_source = 0.0, dict[int, tuple[float, Spread]]()
+    for key, weight in weights.items():
+        arm = first[key]
+        spread = runs.of_mean(arm, tasks) if pooled else runs.of_task(arm)
+        if spread is None:
+            continue
+        share = weight**2 / len(arm.runs)
+        total += share * spread.variance
+        before = by_source.get(id(spread), (0.0, spread))[0]
+        by_source[id(spread)] = (before + share, spread)
+    if not by_source:
+        return None
+    return total, sum((share * spread.raw) ** 2 / spread.df for share, spread in by_source.values())
+
+
+def _bounds(parts: Sequence[Part]) -> tuple[float, float]:
+    low = high = 0.0
+    for part in parts:
+        for arm, weight in part:
+            means = item_means(arm)
+            worst, best = (np.where(np.isnan(means), fill, means).mean() for fill in (0.0, 1.0))
+            low += min(weight * worst, weight * best) / len(parts)
+            high += max(weight * worst, weight * best) / len(parts)
+    return float(low), float(high)
+
+
+def _variance(z: Array) -> float:
+    """Of the mean of item values; unbiased, 0 for one item."""
+    return float(z.var(ddof=1) / len(z)) if len(z) > 1 else 0.0
+
+
+def _t_test(value: float, error: float, df: float) -> float:
+    from scipy.stats import t
+
+    return float(2 * t.sf(abs(value) / error, df)) if error > 0 else float(value == 0)
+
+
+def _t_quantile(level: float, df: float) -> float:
+    from scipy.stats import t
+
+    return float(t.ppf(0.5 + level / 2, df))
+
+
+def random_effects(values: Sequence[float], errors: Sequence[float]) -> dict[str, float]:
+    """Return plain mean and error, random-effects estimate, its interval and spread, over at least two tasks.
+
+    Between-task variance by Paule and Mandel, interval by Hartung, Knapp, Sidik and Jonkman with t quantiles, both
+    from statsmodels; not narrower than the interval without that correction, which few like tasks would fake.
+    """
+    from scipy.stats import t
+    from statsmodels.stats.meta_analysis import combine_effects
+
+    effect, error = np.asarray(values, float), np.asarray(errors, float)
+    found = combine_effects(effect, error**2, method_re="iterated", use_t=True)
+    spread = max(float(found.var_hksj_re), float(found.var_eff_w_re))
+    half = float(t.ppf(0.975, len(effect) - 1)) * math.sqrt(spread)
+    return {
+        "mean": float(effect.mean()),
+        "standard_error": float(effect.std(ddof=1) / math.sqrt(len(effect))),
+        "estimate": float(found.mean_effect_re),
+        "ci_low": float(found.mean_effect_re) - half,
+        "ci_high": float(found.mean_effect_re) + half,
+        "between_tasks": math.sqrt(max(0.0, float(found.tau2))),
+    }

@@ -1,0 +1,732 @@
+"""All verdicts on one set of results, as one JSON document: `records.Findings`.
+
+The schema is `capgap-ray/findings`, version 1: the fields of `records.Findings` and of the records it holds, whose
+docstrings give meaning and unit. Differences, intervals and accuracies are shares (0.05 = 5 points); a p value is
+two-sided; null is "not known". The version rises when a field is renamed, removed or given another meaning; new
+fields do not raise it. Where to look:
+
+    efficacy[]        task, student, teacher, recipe, status improved | harmed | undetermined, comparison
+    advantages[]      task, student, weaker, stronger, better (a teacher or null), comparison of weaker minus stronger;
+                      task "all": mean over tasks; student "all": mean over students as well
+    capacity_gap[]    task, status pattern | none | undetermined, intervals of small end and contrast
+    chance_patterns[] rule, observed, expected
+    random_effects[]  the same differences with tasks as drawn
+    comparison        n, delta, ci_low, ci_high (95 %), p, p_adjusted, level, mde (at 5 %), mde_adjusted (at `level`)
+
+The family. Every claim of the document (a gain or harm, a better teacher, a pattern) belongs to one family, whose
+chance of holding any false claim is at most 5 %: weighted Holm, half of the error rate on what is pooled over tasks,
+half on single tasks, where both exist. A claim also needs a 95 % interval without zero. Exempt are the parts that
+claim nothing: rules by name, patterns by chance, proxies, selection, random effects.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from statistics import fmean
+from typing import Literal
+
+import numpy as np
+
+from capgap_ray.core import capacity_gap
+from capgap_ray.core.arms import (
+    UNTOUCHED,
+    Arm,
+    Contrast,
+    Part,
+    Refusal,
+    Runs,
+    check_comparable,
+    estimate,
+    item_means,
+    name,
+    random_effects,
+)
+from capgap_ray.core.protocol_rules import CAPACITY_GAP, EFFICACY, Distilled, effective, has_pattern
+from capgap_ray.core.proxies import Cell, judge_proxies
+from capgap_ray.core.recommendation import recommend, select_tasks, shows_difference, thresholds
+from capgap_ray.core.statistics import rejection_levels, weighted_holm
+from capgap_ray.records import (
+    Comparison,
+    Confound,
+    Efficacy,
+    Findings,
+    GainParts,
+    RandomEffects,
+    RuleReading,
+    Selection,
+    TeacherAdvantage,
+)
+
+SCHEMA, VERSION = "capgap-ray/findings", 1
+ALL = "all"
+"""The task of what is pooled over tasks, and the student of what is pooled over students."""
+Confounded = Callable[[Arm, Arm], tuple[Confound, ...]]
+
+_RANKS = ({"small": 0, "large": 1}, {"weak": 0, "strong": 1}, {"weaker": 0, "stronger": 1}, {"short": 0, "long": 1})
+"""Words of teacher names that say which is the weaker; short CoT counts as the weaker, as in the paper."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """Results, whatever they came from."""
+
+    arms: tuple[Arm, ...]
+    rows: int
+    sizes: Mapping[str, float | None]
+    """Model -> billions of parameters."""
+    notes: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+
+
+@dataclass(slots=True, kw_only=True)
+class _Look:
+    """One member of the family."""
+
+    p: float
+    pooled: bool
+    p_adjusted: float = 1.0
+    level: float = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """A comparison and who it is about."""
+
+    look: _Look
+    task: str
+    student: str
+    teachers: tuple[str, str]
+    """(teacher, empty) of a gain, (weaker, stronger) of a comparison of teachers."""
+    recipe: str
+    found: Contrast
+    parts: tuple[Part, ...]
+    confounds: tuple[Confound, ...]
+
+
+def size_in(model: str) -> float | None:
+    """Return the size that a model's name states, in billions: 0.5 of `Qwen2.5-0.5B-Instruct`; None without one."""
+    found = re.findall(r"(?<![\d.])(\d+(?:\.\d+)?)\s*([bm])(?![a-z0-9])", model.lower())
+    if len(found) != 1:
+        return None
+    number, unit = found[0]
+    return float(number) / (1 if unit == "b" else 1000)
+
+
+def find(
+    table: Table,
+    *,
+    rule: str | None = None,
+    weaker: str | None = None,
+    teacher_sizes: Mapping[str, float] | None = None,
+    selection: Sequence[Selection] = (),
+    threshold_points: float = 30.0,
+    proxies: Mapping[str, Mapping[Cell, float]] | None = None,
+    confounded: Confounded = lambda left, right: (),
+) -> Findings:
+    """Return all that the results say, and what they cannot say.
+
+    `weaker` names the weaker teacher where neither sizes nor names tell; `teacher_sizes` gives sizes of teachers that
+    are not measured. `confounded` returns differences beyond the teacher, with which no verdict is drawn. Raises
+    ValueError where nothing can be said at all, or for an unknown `rule` or `weaker`.
+    """
+    return _Finder(table, weaker, teacher_sizes or {}, confounded).find(
+        rule, selection, threshold_points, dict(proxies or {})
+    )
+
+
+class _Finder:
+    """Collects the family; lives for one call of `find`."""
+
+    def __init__(
+        self, table: Table, weaker: str | None, teacher_sizes: Mapping[str, float], confounded: Confounded
+    ) -> None:
+        self.arms = {(a.task, *a.key): a for a in table.arms}
+        self.tasks = tuple(dict.fromkeys(a.task for a in table.arms))
+        self.teachers = tuple(dict.fromkeys(a.teacher for a in table.arms if a.teacher != UNTOUCHED))
+        self.recipes = tuple(dict.fromkeys(a.recipe for a in table.arms if a.teacher != UNTOUCHED))
+        distilled = {a.student for a in table.arms if a.teacher != UNTOUCHED}
+        names = [s for s in dict.fromkeys(a.student for a in table.arms) if s in distilled or s not in self.teachers]
+        sizes = {s: table.sizes.get(s) for s in names}
+        self.students = dict(sorted(sizes.items(), key=lambda pair: (pair[1] is None, pair[1] or 0.0)))
+        if not self.students:
+            raise ValueError("the results hold no student: every row is of a teacher")
+        if weaker is not None and weaker not in self.teachers:
+            raise ValueError(f"weaker: {weaker!r} is no teacher of these results; they are {', '.join(self.teachers)}")
+        self.weaker = weaker
+        self.teacher_sizes = {
+            t: size for t in self.teachers if (size := teacher_sizes.get(t, table.sizes.get(t))) is not None
+        }
+        self.confounded = confounded
+        self.runs = Runs(table.arms)
+        self.family: list[_Look] = []
+        self.refused, self.notes = list(table.refused), list(table.notes)
+        self.table = table
+
+    def find(
+        self,
+        rule: str | None,
+        selection: Sequence[Selection],
+        threshold_points: float,
+        proxies: dict[str, Mapping[Cell, float]],
+    ) -> Findings:
+        readings = self._readings(rule) if rule else ()
+        gains = self._gains()
+        duels = self._duels()
+        advantages = self._advantages()
+        gaps = [(gap, self._look(gap.p, gap.task == ALL)) for gap in self._gaps(duels)]
+        self._correct()
+        efficacy = tuple(sorted(map(self._efficacy, gains), key=_degradations_first))
+        told = tuple(map(self._advantage, advantages))
+        verdicts = tuple(capacity_gap.verdict(gap, look.p_adjusted, look.level) for gap, look in gaps)
+        chosen = tuple(selection) or self._selection(threshold_points)
+        measured = self._proxies() | proxies
+        judged = judge_proxies(measured, {(e.task, e.student, e.teacher): e.comparison.delta or 0.0 for e in efficacy})
+        self._say(gains, advantages, verdicts)
+        return Findings(
+            schema=SCHEMA,
+            version=VERSION,
+            level="items" if any(a.items is not None for a in self.arms.values()) else "aggregated",
+            rows=self.table.rows,
+            tasks=self.tasks,
+            students=self.students,
+            teachers=self.teachers,
+            recipes=self.recipes,
+            recommendations=recommend(tuple(self.students), efficacy, told, verdicts, self._tokens(), chosen, judged),
+            efficacy=efficacy,
+            advantages=told,
+            capacity_gap=verdicts,
+            chance_patterns=tuple(
+                row for group in _by_pair(duels).values() for row in capacity_gap.by_chance(group, self.runs)
+            ),
+            random_effects=tuple(self._random_effects(gains, advantages)),
+            selection=chosen,
+            thresholds=thresholds(chosen),
+            proxies=judged,
+            rules=readings,
+            refused=tuple(dict.fromkeys(self.refused)),
+            notes=tuple(dict.fromkeys(self.notes)),
+        )
+
+    # --- what is asked -----------------------------------------------------------------------------
+
+    def _gains(self) -> list[_Asked]:
+        asked = []
+        for student, teacher, recipe in self._trained():
+            parts = []
+            for task in self.tasks:
+                arm = self.arms.get((task, student, teacher, recipe))
+                if arm is None:
+                    continue
+                base = self._untouched(task, student, recipe)
+                if base is None:
+                    self.refused.append(
+                        f"efficacy of {name(arm)}: there is no untouched {student} on {task}; measure it on the same "
+                        "items (rows with an empty teacher)"
+                    )
+                    continue
+                parts += self._fair("efficacy", [(arm, 1.0), (base, -1.0)])
+            asked += self._ask(parts, student, (teacher, UNTOUCHED), recipe)
+        return asked
+
+    def _advantages(self) -> list[_Asked]:
+        asked = []
+        for recipe in self.recipes:
+            for pair in combinations(self.teachers, 2):
+                weak, strong = self._order(*pair)[:2]
+                for student in self.students:
+                    parts = []
+                    for task in self.tasks:
+                        both = self._both(task, student, weak, strong, recipe)
+                        if both is not None:
+                            parts += self._fair("comparison of teachers", [(both[0], 1.0), (both[1], -1.0)])
+                    asked += self._ask(parts, student, (weak, strong), recipe)
+                asked += self._over_students(weak, strong, recipe)
+        return asked
+
+    def _over_students(self, weak: str, strong: str, recipe: str) -> list[_Asked]:
+        """The advantage over all students together, each of equal weight, pooled over tasks."""
+        trained = [
+            s
+            for s in self.students
+            if any((task, s, t, recipe) in self.arms for task in self.tasks for t in (weak, strong))
+        ]
+        parts: list[Part] = []
+        for task in self.tasks:
+            pairs = [both for s in trained if (both := self._both(task, s, weak, strong, recipe)) is not None]
+            if len(trained) < 2 or len(pairs) < len(trained):
+                continue
+            weight = 1 / len(pairs)
+            part = [(arm, sign * weight) for both in pairs for arm, sign in zip(both, (1, -1), strict=True)]
+            parts += self._fair("comparison of teachers", part)
+        found = estimate(parts, self.runs) if parts else None
+        return [] if found is None else [self._asked(ALL, ALL, (weak, strong), recipe, found, parts)]
+
+    def _ask(self, parts: list[Part], student: str, teachers: tuple[str, str], recipe: str) -> list[_Asked]:
+        """Each task, and all of them together where there are several."""
+        asked = []
+        known = []
+        for part in parts:
+            found = estimate([part], self.runs)
+            if found is None:
+                arm = part[0][0]
+                self.refused.append(
+                    f"{name(arm)}: no item has a score on both sides, and nothing is averaged over nothing"
+                )
+                continue
+            known.append(part)
+            asked.append(self._asked(part[0][0].task, student, teachers, recipe, found, [part]))
+        if len(known) > 1 and (found := estimate(known, self.runs)) is not None:
+            asked.append(self._asked(ALL, student, teachers, recipe, found, known))
+        return asked
+
+    def _asked(
+        self,
+        task: str,
+        student: str,
+        teachers: tuple[str, str],
+        recipe: str,
+        found: Contrast,
+        parts: Sequence[Part],
+    ) -> _Asked:
+        arms = [arm for arm, _ in parts[0]]
+        return _Asked(
+            look=self._look(found.p, task == ALL),
+            task=task,
+            student=student,
+            teachers=teachers,
+            recipe=recipe,
+            found=found,
+            parts=tuple(parts),
+            confounds=self.confounded(arms[1], arms[0]),
+        )
+
+    def _duels(self) -> list[capacity_gap.Duel]:
+        sized = capacity_gap.sizes_of(self.students)
+        made = []
+        for recipe in self.recipes:
+            for pair in combinations(self.teachers, 2):
+                weak, strong, ordered = self._order(*pair)
+                students = [s for s in sized if any(self._both(t, s, weak, strong, recipe) for t in self.tasks)]
+                if len({sized[s] for s in students}) < 2:
+                    continue
+                for task in self.tasks:
+                    arms = [self._both(task, s, weak, strong, recipe) for s in students]
+                    if any(both is None for both in arms):
+                        missing = students[arms.index(None)]
+                        self.refused.append(
+                            f"capacity gap on {task}: {missing} was not distilled from both {weak} and {strong} there"
+                        )
+                        continue
+                    try:
+                        check_comparable([arm for both in arms if both for arm in both])
+                    except Refusal as refusal:
+                        self.refused.append(f"capacity gap on {task}: {refusal}")
+                        continue
+                    if any(arm.accuracy is None for both in arms if both for arm in both):
+                        continue
+                    made.append(
+                        capacity_gap.Duel(
+                            task=task,
+                            recipe=recipe,
+                            weaker=weak,
+                            stronger=strong,
+                            ordered=ordered,
+                            sizes=tuple(sized[s] for s in students),
+                            students=tuple(students),
+                            arms=tuple(both for both in arms if both),
+                        )
+                    )
+        return made
+
+    def _gaps(self, duels: Sequence[capacity_gap.Duel]) -> list[capacity_gap.Gap]:
+        made = []
+        for group in _by_pair(duels).values():
+            confounded = [d for d in group if any(self.confounded(s, w) for w, s in d.arms)]
+            fair = [d for d in group if d not in confounded]
+            for duel in confounded:
+                self.refused.append(
+                    f"capacity gap on {duel.task}: {duel.weaker} and {duel.stronger} differ in more than the teacher"
+                )
+            pooled = [(ALL, fair)] if len(fair) > 1 else []
+            for task, each in [*((duel.task, [duel]) for duel in fair), *pooled]:
+                gap = capacity_gap.measure(task, each, self.runs)
+                if gap is None:
+                    self.refused.append(f"capacity gap on {task}: no item has a score in all four arms")
+                else:
+                    made.append(gap)
+        return made
+
+    def _look(self, p: float, pooled: bool) -> _Look:
+        look = _Look(p=p, pooled=pooled)
+        self.family.append(look)
+        return look
+
+    def _correct(self) -> None:
+        count = {pooled: sum(look.pooled is pooled for look in self.family) for pooled in (True, False)}
+        halves = 2 if all(count.values()) else 1
+        weights = [1 / halves / count[look.pooled] for look in self.family]
+        ps = [look.p for look in self.family]
+        levels = rejection_levels(ps, weights)
+        for look, p, level in zip(self.family, weighted_holm(ps, weights), levels, strict=True):
+            look.p_adjusted, look.level = p, level
+
+    # --- arms --------------------------------------------------------------------------------------
+
+    def _trained(self) -> list[tuple[str, str, str]]:
+        order = {s: i for i, s in enumerate(self.students)}
+        keys = dict.fromkeys(a.key for a in self.arms.values() if a.teacher != UNTOUCHED)
+        return sorted(keys, key=lambda key: order[key[0]])
+
+    def _untouched(self, task: str, student: str, recipe: str) -> Arm | None:
+        """The student before distillation: measured under the same recipe's name, or the only one there is."""
+        if (same := self.arms.get((task, student, UNTOUCHED, recipe))) is not None:
+            return same
+        every = [a for a in self.arms.values() if (a.task, a.student, a.teacher) == (task, student, UNTOUCHED)]
+        return every[0] if len(every) == 1 else None
+
+    def _both(self, task: str, student: str, weak: str, strong: str, recipe: str) -> tuple[Arm, Arm] | None:
+        first, second = (self.arms.get((task, student, teacher, recipe)) for teacher in (weak, strong))
+        return None if first is None or second is None else (first, second)
+
+    def _fair(self, what: str, part: Part) -> list[Part]:
+        """The part in a list, or none and a refusal."""
+        try:
+            check_comparable([arm for arm, _ in part])
+        except Refusal as refusal:
+            self.refused.append(f"{what}: {refusal}")
+            return []
+        return [part]
+
+    def _order(self, first: str, second: str) -> tuple[str, str, bool]:
+        """(weaker, stronger, whether that is known): as told, by size, by words of their names."""
+        if self.weaker in (first, second):
+            return (first, second, True) if self.weaker == first else (second, first, True)
+        sizes = [self.teacher_sizes.get(t) for t in (first, second)]
+        if None not in sizes and sizes[0] != sizes[1]:
+            return (first, second, True) if (sizes[0] or 0) < (sizes[1] or 0) else (second, first, True)
+        for ranks in _RANKS:
+            found = [[ranks[w] for w in re.findall(r"[a-z]+", t.lower()) if w in ranks] for t in (first, second)]
+            if all(len(each) == 1 for each in found) and found[0] != found[1]:
+                return (first, second, True) if found[0] < found[1] else (second, first, True)
+        low, high = sorted((first, second))
+        return low, high, False
+
+    # --- records -----------------------------------------------------------------------------------
+
+    def _comparison(self, asked: _Asked, kind: Literal["gain", "teacher"]) -> Comparison:
+        right, left = (_label(teacher, asked.recipe) for teacher in asked.teachers)
+        found = asked.found
+        accuracies = _sides(asked.parts)
+        return Comparison(
+            name=f"{asked.student} / {right} against {left}",
+            kind=kind,
+            task=asked.task,
+            student=asked.student,
+            left=left,
+            right=right,
+            n=found.n,
+            unscored=found.unscored,
+            left_acc=accuracies[0],
+            right_acc=accuracies[1],
+            delta=found.value,
+            ci_low=found.low,
+            ci_high=found.high,
+            p=found.p,
+            p_adjusted=asked.look.p_adjusted,
+            test=found.test,
+            mde=found.detectable(),
+            confounds=asked.confounds,
+            level=asked.look.level,
+            mde_adjusted=found.detectable(asked.look.level),
+            runs=found.runs,
+            bound_low=found.bounds[0],
+            bound_high=found.bounds[1],
+        )
+
+    def _efficacy(self, asked: _Asked) -> Efficacy:
+        comparison = self._comparison(asked, "gain")
+        shown = shows_difference(comparison)
+        status: Literal["improved", "harmed", "undetermined"] = "undetermined"
+        if shown:
+            status = "improved" if asked.found.value > 0 else "harmed"
+        return Efficacy(
+            task=asked.task,
+            student=asked.student,
+            teacher=asked.teachers[0],
+            recipe=asked.recipe,
+            status=status,
+            comparison=comparison,
+            parts=_mean_parts([gain_parts(part[1][0], part[0][0]) for part in asked.parts]),
+        )
+
+    def _advantage(self, asked: _Asked) -> TeacherAdvantage:
+        comparison = self._comparison(asked, "teacher")
+        weak, strong = asked.teachers
+        better = None
+        if shows_difference(comparison):
+            better = weak if asked.found.value > 0 else strong
+        return TeacherAdvantage(
+            task=asked.task,
+            student=asked.student,
+            size=self.students.get(asked.student),
+            recipe=asked.recipe,
+            weaker=weak,
+            stronger=strong,
+            ordered=self._order(weak, strong)[2],
+            better=better,
+            comparison=comparison,
+        )
+
+    def _random_effects(self, gains: Iterable[_Asked], advantages: Iterable[_Asked]) -> Iterable[RandomEffects]:
+        for kind, group in (("gain", gains), ("teacher", advantages)):
+            single: dict[tuple[str, tuple[str, str], str], list[_Asked]] = {}
+            for asked in group:
+                if asked.task != ALL:
+                    single.setdefault((asked.student, asked.teachers, asked.recipe), []).append(asked)
+            for (student, (right, left), recipe), each in single.items():
+                if len(each) > 1:
+                    values, errors = [a.found.value for a in each], [a.found.error for a in each]
+                    yield RandomEffects(
+                        kind=kind,  # type: ignore[arg-type]
+                        student=student,
+                        left=_label(left, recipe),
+                        right=_label(right, recipe),
+                        tasks=len(each),
+                        **random_effects(values, errors),
+                    )
+
+    # --- selection, proxies, rules -----------------------------------------------------------------
+
+    def _few_shot(self, task: str) -> tuple[list[Arm], list[Arm]]:
+        """(teachers, students), untouched, on one task."""
+        untouched = [a for a in self.arms.values() if a.task == task and a.teacher == UNTOUCHED]
+        return (
+            [a for a in untouched if a.student in self.teachers],
+            [a for a in untouched if a.student in self.students],
+        )
+
+    def _selection(self, threshold_points: float) -> tuple[Selection, ...]:
+        made = []
+        for task in self.tasks:
+            of_teachers, of_students = self._few_shot(task)
+            if of_teachers and of_students and None not in (a.accuracy for a in of_teachers + of_students):
+                made.append(gap_selection(task, of_teachers, of_students, self.runs, threshold_points))
+        if made:
+            self.notes.append(
+                "task selection: measured on the items of these results; to choose tasks, measure it on training items"
+            )
+        return tuple(made)
+
+    def _proxies(self) -> dict[str, Mapping[Cell, float]]:
+        gaps: dict[Cell, float] = {}
+        for task in self.tasks:
+            of_teachers, of_students = ({a.student: a.accuracy for a in each} for each in self._few_shot(task))
+            for student, before in of_students.items():
+                for teacher, theirs in of_teachers.items():
+                    if before is not None and theirs is not None:
+                        gaps[task, student, teacher] = theirs - before
+        return {"few-shot gap": gaps} if gaps else {}
+
+    def _readings(self, rule: str) -> tuple[RuleReading, ...]:
+        if rule not in EFFICACY and rule not in CAPACITY_GAP:
+            raise ValueError(f"rule {rule!r} is unknown; known: {', '.join([*EFFICACY, *CAPACITY_GAP])}")
+        formula = (EFFICACY.get(rule) or CAPACITY_GAP[rule]).formula
+        sized = capacity_gap.sizes_of(self.students)
+        made = []
+        for recipe in self.recipes:
+            for pair in combinations(self.teachers, 2):
+                weak, strong, _ = self._order(*pair)
+                for task in self.tasks:
+                    arms = {s: both for s in sized if (both := self._both(task, s, weak, strong, recipe))}
+                    holds = self._reading(rule, task, arms, sized, recipe)
+                    if holds is not None:
+                        made.append(
+                            RuleReading(
+                                rule=rule,
+                                formula=formula,
+                                task=task,
+                                weaker=weak,
+                                stronger=strong,
+                                recipe=recipe,
+                                holds=holds,
+                            )
+                        )
+        return tuple(made)
+
+    def _reading(
+        self, rule: str, task: str, arms: Mapping[str, tuple[Arm, Arm]], sized: Mapping[str, float], recipe: str
+    ) -> bool | None:
+        """None, and a refusal, where the rule cannot be read."""
+        points = {s: tuple(100 * (arm.accuracy or 0.0) for arm in both) for s, both in arms.items()}
+        try:
+            if not arms or any(arm.accuracy is None for both in arms.values() for arm in both):
+                raise ValueError("no student was distilled from both teachers")
+            if rule in CAPACITY_GAP:
+                return bool(has_pattern(rule, [w - s for w, s in points.values()], [sized[s] for s in arms]))
+            before = {s: self._untouched(task, s, recipe) for s in arms}
+            bases = [b for b in before.values() if b is not None and b.accuracy is not None]
+            if len(bases) < len(arms):
+                raise ValueError("an untouched student is missing")
+            of_teachers, of_students = ([a.accuracy for a in each] for each in self._few_shot(task))
+            gap = None
+            if of_teachers and of_students and None not in of_teachers + of_students:
+                gap = 100 * (fmean(of_teachers) - fmean(of_students))  # type: ignore[arg-type,type-var]
+            return effective(
+                rule,
+                Distilled(
+                    baseline=[100 * (base.accuracy or 0.0) for base in bases],
+                    distilled=list(points.values()),
+                    gap=gap,
+                    baseline_items=bases[0].n,
+                    distilled_items=next(iter(arms.values()))[0].n,
+                ),
+            )
+        except ValueError as error:
+            self.refused.append(f"rule {rule} on {task}: {error}")
+            return None
+
+    def _tokens(self) -> dict[tuple[str, str, str], float]:
+        """(student, teacher, recipe) -> mean tokens of an answer, over tasks."""
+        by_key: dict[tuple[str, str, str], list[float]] = {}
+        for arm in self.arms.values():
+            if arm.tokens is not None:
+                by_key.setdefault(arm.key, []).append(arm.tokens)
+        return {key: fmean(values) for key, values in by_key.items()}
+
+    def _say(self, gains: Sequence[_Asked], advantages: Sequence[_Asked], verdicts: Sequence[object]) -> None:
+        """What cannot be said, and under which assumptions the rest is."""
+        if self.family:
+            self.notes.append(
+                f"{len(self.family)} claims form one family: the chance of any false one among them is at most 5 %"
+            )
+        if not self.teachers:
+            self.notes.append("no distilled student: efficacy, teachers and capacity gap cannot be judged")
+        elif len(self.teachers) == 1:
+            self.notes.append("one teacher only: teachers cannot be compared, and there is no capacity gap to look for")
+        elif not advantages:
+            self.notes.append("no two teachers taught one student under one recipe on the same items")
+        if len(self.teachers) > 1 and not verdicts:
+            sizes = {size for size in self.students.values() if size is not None}
+            unknown = [s for s, size in self.students.items() if size is None]
+            if unknown and len(sizes) < 2:
+                self.notes.append(
+                    f"capacity gap: the size of {', '.join(unknown)} is not known; add a column `size` (billions of "
+                    "parameters)"
+                )
+            elif len(sizes) < 2:
+                self.notes.append("capacity gap: students of one size only; it needs at least two")
+        trained = [a for a in self.arms.values() if a.teacher != UNTOUCHED]
+        if trained and all(len(a.runs) == 1 for a in trained):
+            self.notes.append(
+                "one training run per arm: the intervals are about these trained models; how much another training "
+                "seed would change them is not known"
+            )
+        if any(a.items is None for a in trained):
+            self.notes.append(
+                "accuracies without items: nothing is paired, so differences are tested as if the items were different "
+                "ones (intervals too wide rather than too narrow), and unscored items cannot be told from wrong ones"
+            )
+        unscored = sum(a.unscored for a in self.arms.values())
+        if unscored:
+            self.notes.append(
+                f"{unscored} items of an arm have no score; they are left out, not counted as wrong, and bound_low and "
+                "bound_high say what could hide in them"
+            )
+        del gains
+
+
+# --- pieces ----------------------------------------------------------------------------------------
+
+
+def gain_parts(before: Arm, after: Arm) -> GainParts | None:
+    """Return where the change of accuracy by the rules comes from; None where outcomes are not known."""
+    if before.shares is None or after.shares is None:
+        return None
+    read = [1 - arm["unparsable"] - arm["truncated"] for arm in (before.shares, after.shares)]
+    right = [
+        arm["right"] / share if share > 1e-12 else None
+        for arm, share in zip((before.shares, after.shares), read, strict=True)
+    ]
+    known = [each for each in right if each is not None]
+    factor = fmean(known) if known else 0.0
+    return GainParts(
+        unparsable_before=before.shares["unparsable"],
+        unparsable_after=after.shares["unparsable"],
+        truncated_before=before.shares["truncated"],
+        truncated_after=after.shares["truncated"],
+        right_when_read_before=right[0],
+        right_when_read_after=right[1],
+        format=(before.shares["unparsable"] - after.shares["unparsable"]) * factor,
+        truncation=(before.shares["truncated"] - after.shares["truncated"]) * factor,
+        reasoning=None if right[0] is None or right[1] is None else (right[1] - right[0]) * fmean(read),
+    )
+
+
+def _mean_parts(parts: Sequence[GainParts | None]) -> GainParts | None:
+    """The mean over tasks; None where a task's is not known, and per field likewise."""
+    known = [part for part in parts if part is not None]
+    if not known or len(known) < len(parts):
+        return None
+    values = {}
+    for field in GainParts.__dataclass_fields__:
+        each = [getattr(part, field) for part in known]
+        values[field] = None if None in each else fmean(each)
+    return GainParts(**values)
+
+
+def gap_selection(
+    task: str, teachers: Sequence[Arm], students: Sequence[Arm], runs: Runs, threshold_points: float
+) -> Selection:
+    """Return whether a task passes the in-context gap rule, with an interval of the gap over the same items."""
+    shares: list[dict[str, float]] = [{a.student: a.accuracy or 0.0 for a in each} for each in (teachers, students)]
+    (chosen,) = select_tasks({task: shares[0]}, {task: shares[1]}, teachers[0].n, threshold_points)
+    part = [(a, 1 / len(teachers)) for a in teachers] + [(a, -1 / len(students)) for a in students]
+    try:
+        found = estimate([part], runs)
+    except Refusal:  # measured on other items: the gap stands without an interval
+        return chosen
+    if found is None:
+        return chosen
+    return with_interval(chosen, found)
+
+
+def with_interval(chosen: Selection, found: Contrast) -> Selection:
+    """Return the selection with the interval of its gap, in points."""
+    import dataclasses
+
+    return dataclasses.replace(chosen, ci_low=100 * found.low, ci_high=100 * found.high)
+
+
+def _sides(parts: Sequence[Part]) -> tuple[float, float]:
+    """Accuracies of the left (negative weights) and the right side, on the items that every arm has a score for."""
+    left = right = 0.0
+    for part in parts:
+        known = ~np.isnan(sum(weight * item_means(arm) for arm, weight in part))
+        for arm, weight in part:
+            share = float(item_means(arm)[known].mean()) if arm.items is not None else float(arm.scores.mean())
+            if weight > 0:
+                right += weight * share / len(parts)
+            else:
+                left -= weight * share / len(parts)
+    return left, right
+
+
+def _label(teacher: str, recipe: str) -> str:
+    if teacher == UNTOUCHED:
+        return "untouched"
+    return f"{teacher} / {recipe}" if recipe else teacher
+
+
+def _by_pair(duels: Iterable[capacity_gap.Duel]) -> dict[tuple[str, str, str], list[capacity_gap.Duel]]:
+    groups: dict[tuple[str, str, str], list[capacity_gap.Duel]] = {}
+    for duel in duels:
+        groups.setdefault((duel.weaker, duel.stronger, duel.recipe), []).append(duel)
+    return groups
+
+
+def _degradations_first(each: Efficacy) -> tuple[int, float]:
+    order = {"harmed": 0, "undetermined": 1, "improved": 2}
+    return order[each.status], each.comparison.delta or 0.0
