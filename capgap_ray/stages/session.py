@@ -20,7 +20,7 @@ from capgap_ray.stages.cluster import cluster, fits_both
 from capgap_ray.stages.curate import build_mixture
 from capgap_ray.stages.engine import Decoding
 from capgap_ray.stages.grid import Training, run_grid
-from capgap_ray.stages.inference import UNIT_ROWS, EnginePool, Slice, commit_completions, run_slices
+from capgap_ray.stages.inference import UNIT_ROWS, EnginePool, Receipt, Slice, commit_completions, run_slices
 from capgap_ray.stages.judge import audit_slice, commit_audit, commit_judged, judge_slices
 from capgap_ray.stages.scoring import Scorer, requests_table
 
@@ -97,39 +97,50 @@ class Session:
                 for scored in unscored
                 if self._store.built(scored.complete)
             ]
-            waiting: dict[Step, set[Slice]] = {}
+            wanted_of: defaultdict[Step, list[Slice]] = defaultdict(list)
             for each, scored in owners.items():
-                waiting.setdefault(scored.complete, set()).add(each)
+                wanted_of[scored.complete].append(each)
+            receipts: dict[Slice, Receipt] = {}
             spent: defaultdict[Step, float] = defaultdict(float)
-            for landed, seconds in run_slices(self._store, self._engines(), slices) if slices else ():
-                unit_rows = sum(each.rows for each in landed)
-                for each in landed:
+            for landed in run_slices(self._store, self._engines(), slices) if slices else ():
+                unit_rows = sum(each.rows for each in landed.slices)
+                receipts |= dict(zip(landed.slices, landed.receipts, strict=True))
+                for each in landed.slices:
                     scored = owners[each]
-                    spent[scored.complete] += seconds * each.rows / unit_rows
-                    waiting[scored.complete].remove(each)
-                    if not waiting[scored.complete]:
-                        shards = [other.shard for other in self._slices(scored.complete, each.source)]
-                        commit_completions(self._store, scored.complete, shards, spent[scored.complete])
+                    spent[scored.complete] += landed.seconds * each.rows / unit_rows
+                whole = dict.fromkeys(owners[each] for each in landed.slices)
+                for scored in whole:
+                    mine = wanted_of[scored.complete]
+                    if all(each in receipts for each in mine):
+                        commit_completions(
+                            self._store,
+                            scored.complete,
+                            [(each, receipts[each]) for each in mine],
+                            spent[scored.complete],
+                            self._experiment.max_error_share,
+                        )
                         scoring.append(self._scorer.build_score.remote(scored.score))
             ray.get(scoring)
 
     def _slices(self, step: Step, source: str) -> list[Slice]:
         params = step.params
+        size = max(1, UNIT_ROWS // params["sampling"]["samples"])
         return [
             Slice(
                 address=step.address,
-                shard=f"rows/{start:09d}-{min(start + UNIT_ROWS, params['stop']):09d}.parquet",
+                shard=f"rows/{start:09d}-{min(start + size, params['stop']):09d}.parquet",
                 source=source,
                 model=step.label,
                 requests=requests_table(self._store, step.inputs[0], params["part"]),
                 start=start,
-                stop=min(start + UNIT_ROWS, params["stop"]),
+                stop=min(start + size, params["stop"]),
                 decoding=Decoding(
                     **{**params["sampling"], "stop": tuple(params["sampling"]["stop"])},
                     plain=step.inputs[0].params["prompt"]["chat"] == "plain",
                 ),
+                trained_by=step.inputs[1].address if len(step.inputs) > 1 else None,
             )
-            for start in range(params["start"], params["stop"], UNIT_ROWS)
+            for start in range(params["start"], params["stop"], size)
         ]
 
     def mixtures(self, steps: Iterable[Step]) -> None:

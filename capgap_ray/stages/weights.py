@@ -2,10 +2,60 @@
 
 from __future__ import annotations
 
+import json
+import struct
 from pathlib import Path
+from typing import Any
 
+ON = "::"
+"""Between a base model's source and the folder of an adapter on it."""
 _FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
 """Configuration, tokenizer and safetensors: pickled weights and code are never fetched."""
+
+
+class AdapterError(ValueError):
+    """An adapter that cannot be put on its base; the message is one line for people."""
+
+
+def split_source(source: str) -> tuple[str, str | None]:
+    """The base model's source and the adapter's folder, if there is one."""
+    base, _, adapter = source.partition(ON)
+    return base, adapter or None
+
+
+def check_adapter(adapter: str, base: str) -> int:
+    """The rank of a LoRA adapter (a PEFT folder). Raises AdapterError unless its tensors fit those of folder `base`."""
+    file = Path(adapter) / "adapter_config.json"
+    weights = Path(adapter) / "adapter_model.safetensors"
+    if not file.is_file() or not weights.is_file():
+        raise AdapterError(f"adapter {adapter}: needs adapter_config.json and adapter_model.safetensors")
+    config = json.loads(file.read_text())
+    if config.get("peft_type") != "LORA" or config.get("use_dora") or config.get("modules_to_save"):
+        raise AdapterError(f"adapter {adapter}: only plain LoRA is served; merge it into its base first")
+    shapes: dict[str, list[int]] = {}
+    for each in sorted(Path(base).glob("*.safetensors")):
+        shapes |= _shapes(each)
+    for name, shape in _shapes(weights).items():
+        module, _, rest = name.removeprefix("base_model.model.").partition(".lora_")
+        of_base = shapes.get(f"{module}.weight")
+        fits = (
+            of_base is not None and shape[1 if rest.startswith("A") else 0] == of_base[1 if rest.startswith("A") else 0]
+        )
+        if not fits:
+            made_for = config.get("base_model_name_or_path")
+            raise AdapterError(
+                f"adapter {adapter}: {module} of shape {shape} does not fit base {base} ({of_base or 'has none'}); "
+                f"it was made for {made_for}"
+            )
+    return max([int(config["r"]), *map(int, (config.get("rank_pattern") or {}).values())])
+
+
+def _shapes(file: Path) -> dict[str, list[int]]:
+    """Tensor name -> shape, from the safetensors header (8-byte length, then JSON)."""
+    with file.open("rb") as stream:
+        (length,) = struct.unpack("<Q", stream.read(8))
+        header: dict[str, Any] = json.loads(stream.read(length))
+    return {name: tensor["shape"] for name, tensor in header.items() if name != "__metadata__"}
 
 
 def local_folder(source: str) -> str:

@@ -98,3 +98,10 @@ def test_the_record_says_how_it_came_to_be(store: Store, tmp_path: Path) -> None
     record = json.loads(next((tmp_path / "store").rglob("record.json")).read_text())
     assert record["identity"] == {"stage": "score", "version": 1, "params": {"a": 1}, "inputs": []}
     assert str(tmp_path) not in json.dumps(record)  # the store can be moved
+
+
+def test_a_part_of_a_table_is_read_alone(store: Store) -> None:
+    rows = [{"n": number} for number in range(1300)]  # several row groups
+    store.write_rows("t/rows.parquet", rows)
+    for start, stop in ((0, 10), (500, 530), (511, 1025), (1290, None), (0, None), (1200, 5000), (7, 7), (2000, 2001)):
+        assert store.read_rows("t/rows.parquet", start, stop) == rows[start:stop], (start, stop)

@@ -62,13 +62,48 @@ def test_swapped_weights_answer_as_a_fresh_engine_does(other: Path) -> None:
     assert elsewhere != before
 
 
-def test_a_prompt_that_cannot_fit_is_named() -> None:
-    code = SCRIPT.replace("max_model_len=2048", "max_model_len=256")
+BROKEN_SCRIPT = """
+import dataclasses, json, os, sys
+from capgap_ray.stages.engine import ENVIRONMENT, Ask, Decoding, Engine, EngineError, Output
+os.environ.update(ENVIRONMENT, OMP_NUM_THREADS="1")
+from capgap_ray.records import Message
+user = lambda text: (Message(role="user", content=text),)
+chats = [
+    user("Sort: b a"), user("word " * 400), (), user(""), user("a lone surrogate: \\ud800"),
+    user("Q: True and False is"),
+]
+decoding = Decoding(temperature=0.0, top_p=1.0, max_tokens=24, stop=(), seed=0)
+engine = Engine(dtype="float32", max_model_len=256)
+def run(chats):
+    outputs = engine.complete(sys.argv[1], [Ask(chat=chat, seed=None) for chat in chats], decoding)
+    return [each.text if isinstance(each, Output) else [each.reason, each.detail] for each in outputs]
+print("OUT", json.dumps(run(chats)))
+print("OUT", json.dumps(run([chats[0], chats[-1]])))
+try:
+    engine.complete(sys.argv[2], [Ask(chat=chats[0], seed=None)], decoding)
+except EngineError as error:
+    print("OUT", json.dumps(str(error)))
+"""
+
+
+def test_broken_prompts_are_named_and_leave_the_others_as_they_are(tmp_path: Path) -> None:
+    bare = tmp_path / "bare"
+    shutil.copytree(MODELS / "tiny-student-0.15m", bare)
+    (bare / "chat_template.jinja").unlink()
     done = subprocess.run(
-        [sys.executable, "-c", code, str(MODELS / "tiny-student-0.15m")], capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", BROKEN_SCRIPT, str(MODELS / "tiny-student-0.15m"), str(bare)],
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
-    assert done.returncode != 0
-    assert "exceed engine.max_model_len 256" in done.stderr
+    assert done.returncode == 0, done.stderr[-2000:]
+    lines = [line.removeprefix("OUT ") for line in done.stdout.splitlines() if line.startswith("OUT ")]
+    (good, overlong, nothing, blank, surrogate, last), alone, no_template = map(json.loads, lines)
+    assert [good, last] == alone
+    assert overlong[0] == "overlong"
+    assert "exceed engine.max_model_len 256" in overlong[1]
+    assert (nothing[0], blank[0], surrogate[0]) == ("no prompt", "no prompt", "template")
+    assert "has no chat template; set prompt.chat: plain" in no_template
 
 
 SAMPLING_SCRIPT = """

@@ -1,0 +1,47 @@
+"""An engine that answers by rule, for tests and benchmarks of what is around engines; no number rests on it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import ray
+
+from capgap_ray.stages.engine import Ask, Decoding, Output, Refusal
+from capgap_ray.stages.inference import Pulse
+
+FINGERPRINT = "scripted"
+
+
+@ray.remote
+class ScriptedEngine:
+    """Answers with the prompt's last word in capitals; obeys `ABORT`, `DIE`, `HANG`, `RAISE`, `EMPTY`, `SLOW` in it."""
+
+    def __init__(self, desk: str, index: int, dtype: str, max_model_len: int) -> None:
+        self._pulse = Pulse(desk, index)
+        print(f"scripted engine {index} is ready", flush=True)
+
+    def complete(
+        self, source: str, asks: Sequence[Ask], decoding: Decoding, canary: Any
+    ) -> tuple[list[Output | Refusal], str]:
+        if "ABORT" in asks[0].chat[-1].content:
+            os._exit(1)
+        self._pulse()
+        return [self._one(ask.chat[-1].content, decoding) for ask in asks], FINGERPRINT
+
+    def _one(self, prompt: str, decoding: Decoding) -> Output | Refusal:
+        if "DIE" in prompt:
+            os._exit(1)
+        if "HANG" in prompt:
+            print("about to hang", flush=True)
+            time.sleep(3600)
+        if "RAISE" in prompt:
+            raise RuntimeError("device-side assert")
+        if "SLOW" in prompt:
+            time.sleep(0.05)
+        if "EMPTY" in prompt and decoding.text_needed:
+            return Refusal(reason="empty", detail="1 tokens, no text")
+        text = prompt.split()[-1].upper()
+        return Output(text=text, finish_reason="stop", stop_reason=None, prompt_tokens=3, completion_tokens=2)

@@ -1,0 +1,249 @@
+"""Inference survives bad rows, dying and hanging engines, and its own interruption."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import random
+import shutil
+import signal
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+
+from capgap_ray.artifacts.step import Step
+from capgap_ray.artifacts.store import Store
+from capgap_ray.records import Message
+from capgap_ray.stages import inference
+from capgap_ray.stages.engine import Ask, Canary
+from capgap_ray.stages.inference import InferenceError, Landed, Slice, commit_completions, run_slices
+from tests.ray.conftest import DECODING, MakePool, request, slices
+from tests.ray.scripted import ScriptedEngine
+
+MODELS = Path(__file__).parents[2] / "capgap_ray" / "tiny" / "models"
+KILLS = int(os.environ.get("CAPGAP_KILLS", "4"))
+"""Engine processes killed in the test of it; the full run of twenty takes minutes."""
+
+
+def landed(run: list[Landed]) -> list[tuple[Slice, inference.Receipt]]:
+    return [pair for each in run for pair in zip(each.slices, each.receipts, strict=True)]
+
+
+def table(store: Store, wanted: list[Slice]) -> list[dict[str, Any]]:
+    return [row for each in wanted for row in store.read_rows(f"{each.address}/{each.shard}")]
+
+
+def quarantined(store: Store, wanted: list[Slice]) -> dict[str, str]:
+    """example id -> reason"""
+    paths = [each.beside(".quarantine.parquet") for each in wanted]
+    return {row["example_id"]: row["reason"] for path in paths if store.exists(path) for row in store.read_rows(path)}
+
+
+# --- scripted engines: the machinery alone -----------------------------------------------------------------
+
+
+def test_a_row_that_kills_its_engine_is_found_and_the_others_are_done(store: Store, make_pool: MakePool) -> None:
+    rows = [request(f"i{n}", f"say word{n}") for n in range(40)]
+    rows[17] = request("i17", "DIE now")
+    rows[18] = request("i18", "RAISE now")
+    rows[30] = request("i30", "EMPTY")
+    wanted = slices(store, rows, "m", 10, dataclasses.replace(DECODING, text_needed=True))
+    list(run_slices(store, make_pool(actor=ScriptedEngine), wanted))
+    assert [row["text"] for row in table(store, wanted)] == [f"WORD{n}" for n in range(40) if n not in (17, 18, 30)]
+    assert quarantined(store, wanted) == {"i17": "engine error", "i18": "engine error", "i30": "empty"}
+
+
+def test_what_an_engine_failed_on_is_tried_again_by_the_next_run(store: Store, make_pool: MakePool) -> None:
+    rows = [request("a", "DIE now"), request("b", "say b"), request("c", "EMPTY")]
+    wanted = slices(store, rows, "m", 1, dataclasses.replace(DECODING, text_needed=True))
+    pool = make_pool(actor=ScriptedEngine)
+    first = landed(list(run_slices(store, pool, wanted)))
+    assert sum(receipt.rows for _, receipt in first) == 1
+    store.write_rows("requests.parquet", [request("a", "say a"), *rows[1:]])
+    before = (Path(store.root) / "complete/step/rows/000000001.parquet").stat().st_mtime_ns
+    again = landed(list(run_slices(store, pool, wanted)))
+    assert [row["text"] for row in table(store, wanted)] == ["A", "B"]
+    assert sum(receipt.rows for _, receipt in again) == 2
+    assert (Path(store.root) / "complete/step/rows/000000001.parquet").stat().st_mtime_ns == before
+
+
+def test_an_engine_that_hangs_ends_the_run_with_its_last_lines(store: Store, make_pool: MakePool) -> None:
+    wanted = slices(store, [request("a", "HANG")], "m", 1, DECODING)
+    begun = time.monotonic()
+    with pytest.raises(InferenceError, match=r"has not answered for 6 s[\s\S]*about to hang"):
+        list(run_slices(store, make_pool(actor=ScriptedEngine, timeout_s=6), wanted))
+    assert time.monotonic() - begun < 60
+
+
+def test_an_engine_that_dies_at_its_start_ends_the_run(store: Store, make_pool: MakePool) -> None:
+    wanted = slices(store, [request("a", "ABORT")] * 4, "m", 1, DECODING)
+    with pytest.raises(InferenceError, match=r"dies before it generates[\s\S]*is ready"):
+        list(run_slices(store, make_pool(actor=ScriptedEngine), wanted))
+
+
+def test_a_caller_that_dies_leaves_no_engine_taken(store: Store, make_pool: MakePool) -> None:
+    pool = make_pool(actor=ScriptedEngine)
+
+    @ray.remote(num_cpus=0, max_retries=0)
+    def caller() -> None:
+        threading.Timer(1.0, os._exit, (1,)).start()
+        asks = [Ask(chat=(Message(role="user", content="SLOW"),), seed=None)]
+        ray.get(pool.desk.complete.remote("m", [ray.put(asks * 400)], DECODING, None))
+
+    with pytest.raises(ray.exceptions.WorkerCrashedError):
+        ray.get(caller.remote())
+    wanted = slices(store, [request("a", "say a")], "m", 1, DECODING)
+    list(run_slices(store, pool, wanted))
+    assert [row["text"] for row in table(store, wanted)] == ["A"]
+
+
+def test_the_share_of_quarantined_rows_decides(store: Store, make_pool: MakePool) -> None:
+    rows = [request(f"i{n}", "EMPTY" if n < 3 else "say it") for n in range(20)]
+    wanted = slices(store, rows, "m", 7, dataclasses.replace(DECODING, text_needed=True))
+    done = landed(list(run_slices(store, make_pool(actor=ScriptedEngine), wanted)))
+    step = Step(stage="complete", version=0, params={}, label="step")
+    with pytest.raises(InferenceError, match=r"3 of 20 rows are quarantined \(3 empty\), more than max_error_share"):
+        commit_completions(store, step, done, 1.0, 0.1)
+    assert not store.built(step)
+    commit_completions(store, step, done, 1.0, 0.15)
+    record = store.record(step)
+    assert record is not None
+    assert (record.summary["rows"], record.summary["quarantined"]) == (17, {"empty": 3})
+    assert record.summary["engines"] == ["scripted"]
+
+
+# --- real engines ------------------------------------------------------------------------------------------
+
+
+def strict_model(folder: Path) -> str:
+    """The tiny student with a template that refuses what some families' refuse."""
+    shutil.copytree(MODELS / "tiny-student-0.15m", folder)
+    template = folder / "chat_template.jinja"
+    refusal = "{%- if messages[-1]['role'] != 'user' -%}{{ raise_exception('the last turn is no user') }}{%- endif -%}"
+    template.write_text(refusal + template.read_text())
+    return str(folder)
+
+
+def almost_full() -> str:
+    """A prompt of at least 250 tokens and not many more, for a context of 256."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(MODELS / "tiny-student-0.15m")
+
+    def tokens(text: str) -> int:
+        chat = [{"role": "user", "content": text}]
+        return len(tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=True)["input_ids"])
+
+    text = "a"
+    while tokens(text) < 250:
+        text += " a"
+    assert tokens(text) <= 256
+    return text
+
+
+def test_fifty_broken_rows_in_a_thousand(store: Store, make_pool: MakePool, tmp_path: Path) -> None:
+    def turns(*turns: tuple[str, str | None]) -> list[dict[str, str | None]]:
+        return [{"role": role, "content": content} for role, content in turns]
+
+    broken: list[tuple[str, Any]] = [
+        ("overlong", turns(("user", "word " * 400))),  # longer than the context
+        ("overlong", turns(("user", almost_full()))),  # fits, but not with its token budget
+        ("overlong", turns(*[("system", "s"), ("user", "u")] * 60)),  # by its number of turns
+        ("no prompt", []),
+        ("no prompt", turns(("user", ""))),
+        ("malformed", turns(("user", None))),
+        ("malformed", turns(("tool", "x"))),
+        ("malformed", None),
+        ("template", turns(("user", "Q"), ("assistant", "A"))),
+        ("template", turns(("system", "only instructions"))),
+    ]
+    rows, reasons = [], {}
+    for number in range(1000):
+        row = request(f"i{number}", f"Sort: b{number} a{number}")
+        if number % 20 == 7:
+            reasons[f"i{number}"], row["messages"] = broken[number // 20 % 10]
+        rows.append(row)
+    wanted = slices(store, rows, strict_model(tmp_path / "strict"), 500, dataclasses.replace(DECODING, max_tokens=8))
+    done = landed(list(run_slices(store, make_pool(engines=2), wanted)))
+    made = table(store, wanted)
+    assert [row["example_id"] for row in made] == [f"i{n}" for n in range(1000) if n % 20 != 7]
+    assert quarantined(store, wanted) == reasons
+    assert Counter(reasons.values()) == {"overlong": 15, "no prompt": 10, "malformed": 15, "template": 10}
+    commit_completions(store, Step(stage="complete", version=0, params={}, label="step"), done, 1.0, 0.05)
+
+
+def test_killed_engines_change_nothing(store: Store, make_pool: MakePool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference, "UNIT_ROWS", 32)
+    rows = [request(f"i{n}", f"Q: sort these words: w{n % 7} v{n % 5} u{n}\nA:") for n in range(32 * (KILLS + 8))]
+    source = str(MODELS / "tiny-student-0.15m")
+    decoding = dataclasses.replace(DECODING, max_tokens=64)
+    undisturbed = slices(store, rows, source, 32, decoding)
+    pool = make_pool(engines=2)
+    list(run_slices(store, pool, undisturbed))
+
+    wanted = [dataclasses.replace(each, address="complete/killed") for each in undisturbed]
+    rng, killed, over = random.Random(0), [], threading.Event()
+
+    def kill() -> None:
+        while len(killed) < KILLS and not over.wait(rng.uniform(0.05, 1.0)):
+            pids = [pid for pid in ray.get(pool.desk.pids.remote()) if pid not in killed and _alive(pid)]
+            if pids:
+                killed.append(rng.choice(pids))
+                os.kill(killed[-1], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    done = []
+    for each in run_slices(store, pool, wanted):
+        done += landed([each])
+    over.set()
+    killer.join()
+    assert len(killed) == KILLS, "the run was over before all kills"
+    assert quarantined(store, wanted) == {}
+    assert Counter(each for each, _ in done) == Counter(wanted)
+    assert table(store, wanted) == table(store, undisturbed)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_a_canary_that_does_not_fit_ends_the_run(store: Store, make_pool: MakePool) -> None:
+    student = MODELS / "tiny-student-0.15m"
+    prompts = ((40, 41, 42, 43, 44, 45),)
+    wanted = slices(store, [request("a", "Sort: b a")], str(student), 1, DECODING)
+    wanted = [dataclasses.replace(each, trained_by="train/cell") for each in wanted]
+
+    def stored(values: list[float]) -> None:
+        canary = {"prompt_ids": [list(prompts[0])], "logprobs": [values]}
+        store.write_bytes("train/cell/record.json", json.dumps({"summary": {"canary": canary}}).encode())
+
+    pool = make_pool()
+    stored([0.0, 0.0])
+    with pytest.raises(InferenceError, match="nats per token from those that training stored"):
+        list(run_slices(store, pool, wanted))
+    stored(_logprobs(student, prompts[0])[-2:])
+    pool = make_pool()
+    assert len(list(run_slices(store, pool, wanted))) == 1
+    assert Canary.of({}) is None
+
+
+def _logprobs(folder: Path, ids: tuple[int, ...]) -> list[float]:
+    """Of each token but the first, by transformers."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    with torch.no_grad():
+        logits = model(torch.tensor([ids])).logits[0, :-1].log_softmax(-1)
+    return [float(logits[i, token]) for i, token in enumerate(ids[1:])]
