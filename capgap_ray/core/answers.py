@@ -44,7 +44,7 @@ _ALL_BOOLEANS = set().union(*_BOOLEANS)
 _STATEMENT = re.compile(
     r"\b(?:the|my|our|final|correct|right|best)[ *_]{1,3}(?:final |correct |right |best )?(?:answer|option|choice)"
     r"(?: (?:to (?:the|this) (?:question|problem)|here))?[*_]{0,3} is\b"
-    r"|^[*_#> ]{0,6}(?:the )?(?:final |correct )?(?:answer|result)[*_ ]{0,3}:",
+    r"|(?:^|(?<=[.!?] ))[*_#> ]{0,6}(?:the )?(?:final |correct )?(?:answer|result)[*_ ]{0,3}:",
     re.IGNORECASE | re.MULTILINE,
 )
 _SORTED = re.compile(
@@ -78,6 +78,9 @@ _RIGHT = re.compile(
 )
 _EXAMINED = re.compile(
     r"\b(?:consider\w*|look\w*|examin\w+|check\w*|analy[sz]\w+|start\w*|evaluat\w+)\b", re.IGNORECASE
+)
+_SEVERAL = re.compile(
+    r"\b(?:or|not|nor|either|neither|maybe|perhaps|possibly|both)\b|\b(?:and|but) (?:option )?\(?[A-Z]\b", re.IGNORECASE
 )
 _OPTION_LINE = re.compile(r"\W*[A-Z][).:]\s")
 _FENCE = re.compile(r"```(?:plaintext|text|python|json|bash|txt)(?=\s)")
@@ -210,7 +213,7 @@ def _concluded(text: str, kind: AnswerKind) -> str | None:
             return str(found[0])
     if kind == "option" and not (len(lines) > 1 and _OPTION_LINE.match(lines[-2]) and _OPTION_LINE.match(lines[-1])):
         found = re.findall(r"\(([A-Z])\)", last) or re.findall(r"\b[Oo]ption ([A-Z])\b", last)
-        if len(found) == 1 and not _HEDGE.search(last) and (_CONCLUSION.match(last) or _picked(last)):
+        if len(found) == 1 and not _SEVERAL.search(last) and (_CONCLUSION.match(last) or _picked(last)):
             return f"({found[0]})"
     if kind == "text" and re.search(r"[0-9]", last):
         return number_answer(text[-2 * LONGEST_ANSWER :])
@@ -272,12 +275,12 @@ def _word_lines(after: str) -> str:
         return _bare(first, "words")
     words: list[str] = []
     for line in rest.splitlines():
-        if not line.strip():
+        if not line.strip(_MARKUP):
             if words:
                 break
             continue
-        if entry := re.fullmatch(r"\s*(?:[0-9]{1,3}[.)]|[-*•])\s+([^\s].{0,60}?)\s*", line):
-            words.append(_bare(entry[1], "words"))
+        if entry := re.fullmatch(r"\s*(?:(?:[0-9]{1,3}[.)]|[-*•])\s+([^\s].{0,60}?)|([\w'-]{1,60}))\s*", line):
+            words.append(_bare(entry[1] or entry[2], "words"))
         else:
             if not words:
                 return _bare(line, "words") if len(line) <= LONGEST_ANSWER else ""

@@ -24,7 +24,7 @@ _STATED = re.compile(
     r"(?:to (?:the|this|our) (?:\w+ )?(?:problem|question|equation|puzzle)|in (?:\w+ ){0,3}form)?[ *_]{0,3}"
     r"(?:is\b|are\b|=|:|equals\b|will be\b|would be\b|comes (?:out )?to\b)|####"
     r"|\b(?:correct|right|best)[ *_]{1,4}(?:option|choice)[ *_]{0,3}is\b|\"(?:final_)?answer\"\s?:\s?\"?"
-    r"|(?:^|\n)[#*_ ]{1,6}(?:final )?answer[*_ ]*(?=\n))[ *_:]*",
+    r"|(?:^|\n)[#*_ ]{0,6}(?:final )?answer[*_ ]*(?=\n))[ *_:]*",
     re.IGNORECASE,
 )
 _JOINED = re.compile(
@@ -37,7 +37,8 @@ _UNSURE_BEFORE = re.compile(
 )
 _UNSURE = re.compile(
     r"\b(?:maybe|perhaps|might|could|probably|possibly|unsure|not|cannot|\w+n['’]t|unable|unknown|unclear|either|"
-    r"neither|guess|roughly|about|approximately|around|nearly|almost|between|impossible|undetermined|insufficient|depends)\b",
+    r"neither|guess|roughly|approximately|impossible|undetermined|insufficient|depends)\b"
+    r"|\b(?:about|around|nearly|almost|between)(?=[\s$\\(*]*-?[0-9])",
     re.IGNORECASE,
 )
 _CONCLUSION = re.compile(
@@ -50,7 +51,7 @@ _CHECK = re.compile(
     r"[*_#\s>(-]*(?:(?:let'?s |let us |let me |i(?:'ll| will) |to |we can |quick |double[- ]?)*"
     r"(?:check|verif|sanity|confirm|proof|note)"
     r"|(?:this|which) (?:is (?:achieved|attained)|occurs|happens|completes|matches)|(?:i )?hope|let me know|feel free"
-    r"|if you (?:have|need|would)|please (?:let|feel)|✓|✅"
+    r"|if you (?:have|need|would)|please (?:let|feel)"
     r"|\$?\\(?:blacksquare|square|qed)|q\.?e\.?d)",
     re.IGNORECASE,
 )
@@ -69,6 +70,8 @@ _DISPLAY_END = re.compile(r"(?:\\\]|\$\$)[ \t.]*\n\s*(?=[*#]|[A-Z][a-z])")
 """A display that a sentence of its own follows; any other display belongs to the sentence around it."""
 _SENTENCE_STOP = re.compile(r"[.!?;](?=[*_`$\"')\]]{0,4}(?:\s|$))")
 PREMISE = re.compile(r"\b(?:first|next|step|let|need to|given|each|then|if|than)\b", re.IGNORECASE)
+_ON_THE_WAY = re.compile(r"\b(?:first|next|step|let|need to)\b", re.IGNORECASE)
+"""The words of `PREMISE` that also make a computed result ("each costs 9 / 12 = 0.75") a step."""
 _STATES = re.compile(
     r"\b(?:total|altogether|left|remain\w*|in all|has|have|had|is|are|was|were|will|needs?|makes?|made|earns?|"
     r"earned|costs?|paid|pays?|spends?|spent|saves?|saved|takes?|took|gets?|got|sold|bought|ate|eats?|travel\w*|collected)\b",
@@ -87,6 +90,7 @@ REASON = re.compile(
     r"|in total)\b",
     re.IGNORECASE,
 )
+_EMOJI = re.compile("[\U0001f300-\U0001faff\u2600-\u27bf\ufe0f\u200d]+")
 _ASIDE = re.compile(r"\s\([^()]*\)")
 _MARKUP = " \t\r\n*_`>:"
 
@@ -298,7 +302,7 @@ def _reads(piece: str) -> bool:
 
 def _maths_conclusion(text: str) -> str | None:
     """Return what the last sentence concludes ("Therefore, x = 5."), or a text that is nothing but an answer."""
-    tail = text[-_TAIL:].strip()
+    tail = _EMOJI.sub("", text[-_TAIL:]).strip()
     if not tail:
         return None
     if "\n" not in tail and len(tail) < 100 and len(text) < 120:
@@ -345,6 +349,14 @@ def _maths_conclusion(text: str) -> str | None:
     return piece if _reads(piece) else None
 
 
+def _line_alone(tail: str) -> str | None:
+    """Return the last line, fenced or not, where it is all that a line ending in a colon leads to."""
+    lines = [line.strip(_MARKUP) for line in tail.rstrip("` \n").splitlines()[-6:]]
+    led = [line for line in lines if line and not re.fullmatch(r"output|text|plaintext", line)]
+    ends = tail[: tail.rfind(led[-1])].rstrip(_MARKUP.replace(":", "")) if led else ""
+    return led[-1] if ends.endswith(":") else None
+
+
 def _last_sentence(tail: str) -> tuple[str, bool] | None:
     """Return the last sentence that is not a check, and whether a check follows it.
 
@@ -355,7 +367,8 @@ def _last_sentence(tail: str) -> tuple[str, bool] | None:
     if not sentences or sentences[-1].endswith("?"):
         return None
     for skipped, sentence in enumerate(reversed(sentences[-4:])):
-        if not _CHECK.match(sentence):
+        aside = sentence[0] == "(" and sentence.rstrip(".*_")[-1:] == ")" and re.search(r"[a-z]{2} [a-z]", sentence)
+        if not aside and not _CHECK.match(sentence):
             return sentence.lstrip(" #>-"), skipped > 0
     return None
 
@@ -396,11 +409,13 @@ def _number_in(claim: str) -> str | None:
 
 
 def _number_conclusion(text: str) -> str | None:
-    tail = text[-_TAIL:].strip()
+    tail = _EMOJI.sub("", text[-_TAIL:]).strip()
     if not tail:
         return None
     if len(tail) < 60 and "\n" not in tail and rational(tail.strip(_MARKUP + "$. ")) is not None:
         return _number_in(tail.strip(_MARKUP + "$. "))
+    if (line := _line_alone(tail)) and rational(line.strip("$.")) is not None:
+        return _number_in(line)
     found = _last_sentence(tail)
     if found is None:
         return None
@@ -416,7 +431,7 @@ def _number_conclusion(text: str) -> str | None:
     arithmetic = re.search(r"[0-9]\s*[-+*/×÷]\s*[0-9]", claim) and "=" not in claim
     if not finished or (arithmetic and not re.search(r"[.!]$", tail)):
         return None
-    if not concluded and PREMISE.search(claim):
+    if not concluded and (_ON_THE_WAY if _ARITHMETIC.search(claim) and "=" in claim else PREMISE).search(claim):
         return None
     marked = re.findall(r"\*\*([^*]+)\*\*", sentence)
     if len(marked) == 1 and (bold := _number_in(marked[0].rstrip("."))) is not None:
