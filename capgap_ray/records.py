@@ -203,6 +203,11 @@ class RecipeCard:
     engine: str
     """Fingerprint of the engine that evaluates."""
     seed: int
+    filter: str | None = None
+    """Which rationales trained, where it is not each teacher's own correct ones."""
+    judge: str | None = None
+    rendering: str | None = None
+    """Of the training text beside the chat template: which system message, whether the final newline carries loss."""
     attention: str = "example"
     """`example`: inside each example. `pack`: across all examples of a pack."""
     loss: str = "tokens"
@@ -738,6 +743,8 @@ class Findings:
     refused: tuple[str, ...]
     """Comparisons that were not made, each with its reason and the mend."""
     notes: tuple[str, ...]
+    declared: tuple[Comparison, ...] = ()
+    """Pairs of arms that the experiment names, in the same family."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

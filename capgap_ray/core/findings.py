@@ -21,6 +21,7 @@ claim nothing: rules by name, patterns by chance, proxies, selection, random eff
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -81,6 +82,16 @@ class Table:
     refused: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """A comparison of two distilled arms by name, right minus left; keys are (student, teacher, recipe)."""
+
+    name: str
+    left: tuple[str, str, str]
+    right: tuple[str, str, str]
+    confounds: tuple[Confound, ...] = ()
+
+
 @dataclass(slots=True, kw_only=True)
 class _Look:
     """One member of the family."""
@@ -125,15 +136,16 @@ def find(
     threshold_points: float = 30.0,
     proxies: Mapping[str, Mapping[Cell, float]] | None = None,
     confounded: Confounded = lambda left, right: (),
+    declared: Sequence[Declared] = (),
 ) -> Findings:
     """Return all that the results say, and what they cannot say.
 
     `weaker` names the weaker teacher where neither sizes nor names tell; `teacher_sizes` gives sizes of teachers that
-    are not measured. `confounded` returns differences beyond the teacher, with which no verdict is drawn. Raises
-    ValueError where nothing can be said at all, or for an unknown `rule` or `weaker`.
+    are not measured. `confounded` returns differences beyond the teacher, with which no verdict is drawn; `declared`
+    are further comparisons of the family. Raises ValueError where nothing can be said at all, or for an unknown `rule` or `weaker`.
     """
     return _Finder(table, weaker, teacher_sizes or {}, confounded).find(
-        rule, selection, threshold_points, dict(proxies or {})
+        rule, selection, threshold_points, dict(proxies or {}), declared
     )
 
 
@@ -171,11 +183,13 @@ class _Finder:
         selection: Sequence[Selection],
         threshold_points: float,
         proxies: dict[str, Mapping[Cell, float]],
+        declared: Sequence[Declared],
     ) -> Findings:
         readings = self._readings(rule) if rule else ()
         gains = self._gains()
         duels = self._duels()
         advantages = self._advantages()
+        others = [(each, asked) for each in declared for asked in self._declared(each)]
         gaps = [(gap, self._look(gap.p, gap.task == ALL)) for gap in self._gaps(duels)]
         self._correct()
         efficacy = tuple(sorted(map(self._efficacy, gains), key=_degradations_first))
@@ -183,8 +197,8 @@ class _Finder:
         verdicts = tuple(capacity_gap.verdict(gap, look.p_adjusted, look.level) for gap, look in gaps)
         chosen = tuple(selection) or self._selection(threshold_points)
         measured = self._proxies() | proxies
-        judged = judge_proxies(measured, {(e.task, e.student, e.teacher): e.comparison.delta or 0.0 for e in efficacy})
-        self._say(gains, advantages, verdicts)
+        judged = judge_proxies(measured, _mean_gains(efficacy))
+        self._say(advantages, verdicts)
         return Findings(
             schema=SCHEMA,
             version=VERSION,
@@ -208,6 +222,7 @@ class _Finder:
             rules=readings,
             refused=tuple(dict.fromkeys(self.refused)),
             notes=tuple(dict.fromkeys(self.notes)),
+            declared=tuple(self._comparison(asked, "declared", each) for each, asked in others),
         )
 
     # --- what is asked -----------------------------------------------------------------------------
@@ -373,6 +388,16 @@ class _Finder:
         for look, p, level in zip(self.family, weighted_holm(ps, weights), levels, strict=True):
             look.p_adjusted, look.level = p, level
 
+    def _declared(self, each: Declared) -> list[_Asked]:
+        parts = []
+        for task in self.tasks:
+            left, right = (self.arms.get((task, *key)) for key in (each.left, each.right))
+            if left is not None and right is not None:
+                parts += self._fair(each.name, [(right, 1.0), (left, -1.0)])
+        student, teacher, recipe = each.right
+        asked = self._ask(parts, student, (teacher, each.left[1]), recipe)
+        return [dataclasses.replace(one, confounds=tuple(each.confounds)) for one in asked]
+
     # --- arms --------------------------------------------------------------------------------------
 
     def _trained(self) -> list[tuple[str, str, str]]:
@@ -416,12 +441,16 @@ class _Finder:
 
     # --- records -----------------------------------------------------------------------------------
 
-    def _comparison(self, asked: _Asked, kind: Literal["gain", "teacher"]) -> Comparison:
+    def _comparison(
+        self, asked: _Asked, kind: Literal["gain", "teacher", "declared"], declared: Declared | None = None
+    ) -> Comparison:
         right, left = (_label(teacher, asked.recipe) for teacher in asked.teachers)
+        if declared is not None:
+            right, left = (_label(*key[1:]) for key in (declared.right, declared.left))
         found = asked.found
         accuracies = _sides(asked.parts)
         return Comparison(
-            name=f"{asked.student} / {right} against {left}",
+            name=declared.name if declared else f"{asked.student} / {right} against {left}",
             kind=kind,
             task=asked.task,
             student=asked.student,
@@ -596,7 +625,7 @@ class _Finder:
                 by_key.setdefault(arm.key, []).append(arm.tokens)
         return {key: fmean(values) for key, values in by_key.items()}
 
-    def _say(self, gains: Sequence[_Asked], advantages: Sequence[_Asked], verdicts: Sequence[object]) -> None:
+    def _say(self, advantages: Sequence[_Asked], verdicts: Sequence[object]) -> None:
         """What cannot be said, and under which assumptions the rest is."""
         if self.family:
             self.notes.append(
@@ -635,7 +664,6 @@ class _Finder:
                 f"{unscored} items of an arm have no score; they are left out, not counted as wrong, and bound_low and "
                 "bound_high say what could hide in them"
             )
-        del gains
 
 
 # --- pieces ----------------------------------------------------------------------------------------
@@ -690,14 +718,16 @@ def gap_selection(
         return chosen
     if found is None:
         return chosen
-    return with_interval(chosen, found)
-
-
-def with_interval(chosen: Selection, found: Contrast) -> Selection:
-    """Return the selection with the interval of its gap, in points."""
-    import dataclasses
-
     return dataclasses.replace(chosen, ci_low=100 * found.low, ci_high=100 * found.high)
+
+
+def _mean_gains(efficacy: Sequence[Efficacy]) -> dict[Cell, float]:
+    """Gain per task, student and teacher, the mean over recipes."""
+    by_cell: dict[Cell, list[float]] = {}
+    for each in efficacy:
+        if each.task != ALL and each.comparison.delta is not None:
+            by_cell.setdefault((each.task, each.student, each.teacher), []).append(each.comparison.delta)
+    return {cell: fmean(values) for cell, values in by_cell.items()}
 
 
 def _sides(parts: Sequence[Part]) -> tuple[float, float]:

@@ -46,6 +46,8 @@ def paired_permutation(differences: Sequence[float], weights: Sequence[float] | 
         found = permutation_test((values,), np.sum, permutation_type="samples", vectorized=True, rng=0)
         return float(found.pvalue)
     sizes, counts = np.unique(np.round(np.abs(values), 12), return_counts=True)
+    if len(sizes) == 1:
+        return mcnemar_exact(int((values > 0).sum()), int((values < 0).sum()))
     if len(sizes) > 400:  # all different, as with unequal weights: a normal sum
         from scipy.stats import norm
 
