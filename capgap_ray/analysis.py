@@ -172,6 +172,9 @@ def recipe_card(experiment: Experiment, cell: Cell, trained: Mapping[str, Any]) 
         clip=sft.clip,
         precision=sft.precision,
         rows_held_out=trained["rows_held_out"],
+        filter=", ".join(f"{k} {v}" for k, v in cell.filter.model_dump(exclude_defaults=True).items()) or None,
+        judge=f"{experiment.judge.model}, prompt {experiment.judge.prompt}, when {experiment.judge.when}",
+        rendering=f"system {sft.system}, final newline {'in' if sft.loss_on_final_newline else 'out'}",
     )
 
 
@@ -215,8 +218,8 @@ def _per_task_and_pooled(
 ) -> list[Comparison]:
     """One comparison per task and one over all items; arms are (label, cell or untouched model)."""
     cells = [arm for _, arm in (left, right) if isinstance(arm, Cell)]
-    both = [cards[cell.train.key] for cell in cells]
-    confounds = find_confounds(both[0], both[1], treatment) if len(both) == 2 else ()
+    both = [cards[cell.train.key] for cell in cells] if len(cells) == 2 else []
+    confounds = find_confounds(both[0], both[1], treatment) if both else ()
     by_task = {
         task: (_judged(plan, scores, left[1], task), _judged(plan, scores, right[1], task)) for task in plan.tasks
     }

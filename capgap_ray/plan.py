@@ -242,8 +242,8 @@ def plan(experiment: Experiment, models: Mapping[str, Model], selected: Iterable
         for model in candidates:
             scored = _score(experiment, made.examples[task], model, "test", 0, made.sizes(task)[1])
             made.baselines[model.name, task] = _judged(experiment, scored, judge)
-        first = _score(experiment, made.examples[task], made.cells[0].train, "test", 0, made.sizes(task)[1])
-        distilled = _judged(experiment, first, judge)
+        scored = _score(experiment, made.examples[task], made.cells[0].train, "test", 0, made.sizes(task)[1])
+        distilled = _judged(experiment, scored, judge)
         for cell in made.cells:
             made.predictions[cell.train.key, task] = _of_student(distilled, cell.train)
 

@@ -30,16 +30,20 @@ _COUNTS = {
     "cutoff_tokens": "cut-off",
     "rows_dropped": "rows dropped",
     "rows_cut": "rows cut",
+    "rows_held_out": "rows held out",
     "weight_decay": "weight decay",
     "clip": "gradient clipping",
     "token_budget": "tokens to answer",
 }
+_NOT_COUNTED = ("learning_rate", "cutoff_tokens", "weight_decay", "clip")
 _WORDS = {
     "student": "student",
     "mixture": "mixture",
     "method": "method",
     "schedule": "learning-rate schedule",
     "packing": "packing",
+    "filter": "filter of rationales",
+    "rendering": "system message or final newline of training",
     "attention": "reach of attention",
     "loss": "averaging of the loss",
     "precision": "precision",
@@ -47,6 +51,7 @@ _WORDS = {
     "template_hash": "chat template of training",
     "prompt_hash": "prompt of evaluation",
     "engine": "engine of evaluation",
+    "judge": "judge",
 }
 
 
@@ -92,12 +97,21 @@ def find_confounds(
         if field not in treatment:
             found.append(Confound(field=field, left=_shown(left, field), right=_shown(right, field), note=text))
 
-    natural = "mixture" in treatment and _differ_by_yield(left, right)
+    data = "mixture" in treatment or "filter" in treatment
+    natural = data and _differ_by_yield(left, right)
     if left.updates != right.updates and not natural:
         note("updates", _ratio(left.updates, right.updates, "updates", many=True))
     for field, name in _COUNTS.items():
-        if not _same(before := getattr(left, field), after := getattr(right, field)):
-            note(field, _ratio(before, after, name, many=field != "learning_rate" and field != "cutoff_tokens"))
+        if field == "epochs" and data and _matched(left, right) and _explained(left) and _explained(right):
+            continue  # other epochs are what equal updates or tokens cost with another number of rows
+        if field == "samples_per_update" and data and left.packing and _places(left) == _places(right):
+            continue
+        before, after = getattr(left, field), getattr(right, field)
+        if before is None or after is None:
+            if before is not after:
+                note(field, f"other {name} ({_shown(left, field)} against {_shown(right, field)})")
+        elif not _same(before, after):
+            note(field, _ratio(before, after, name, many=field not in _NOT_COUNTED))
     if left.workers != right.workers and any(c.field == "samples_per_update" for c in found):
         note("workers", _ratio(left.workers, right.workers, "workers", many=True))
     if left.warmup_updates != right.warmup_updates and not (natural and _same_warmup_share(left, right)):
@@ -130,15 +144,35 @@ def yield_note(left: RecipeCard, right: RecipeCard) -> str | None:
 
 def _differ_by_yield(left: RecipeCard, right: RecipeCard) -> bool:
     """Whether the updates differ by no more than the rows explain, and within the tolerance."""
-    if left.samples_per_update != right.samples_per_update or left.epochs != right.epochs:
+    if _places(left) != _places(right):
         return False
-    if not min(left.updates, right.updates, left.samples_per_update):
+    if not _same(left.epochs, right.epochs) and not _matched(left, right):
         return False
-    for card in (left, right):
-        expected = card.epochs * math.ceil(card.rows / card.samples_per_update)
-        if abs(card.updates - expected) > max(1.0, card.epochs):  # one update per epoch for rounding
-            return False
+    if not _explained(left) or not _explained(right):
+        return False
     return max(left.updates, right.updates) / min(left.updates, right.updates) < YIELD_TOLERANCE
+
+
+def _explained(card: RecipeCard) -> bool:
+    """Whether rows, epochs and batch give the updates, but for one per epoch for rounding."""
+    if not min(card.updates, card.samples_per_update):
+        return False
+    expected = card.epochs * math.ceil(card.rows / card.samples_per_update)
+    return abs(card.updates - expected) <= max(1.0, card.epochs)
+
+
+def _places(card: RecipeCard) -> tuple[bool, int]:
+    """Examples per update, or packs: how many examples a pack holds is in the nature of the data."""
+    return card.packing, card.per_device_batch_size * card.gradient_accumulation_steps * card.workers
+
+
+def _matched(left: RecipeCard, right: RecipeCard) -> bool:
+    """Whether two arms of one batch size were trained for equally long: the same updates, or the same supervised
+    tokens to the nearest update."""
+    if _places(left) != _places(right):
+        return False
+    one = max(left.supervised_tokens_per_update, right.supervised_tokens_per_update)
+    return left.updates == right.updates or abs(left.supervised_tokens - right.supervised_tokens) <= one
 
 
 def _integral_is_declared(left: RecipeCard, right: RecipeCard, treatment: Collection[str], natural: bool) -> bool:

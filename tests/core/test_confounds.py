@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from capgap_ray.core.budget import lr_integral
-from capgap_ray.core.confounds import YIELD_TOLERANCE, find_confounds, yield_note
+from capgap_ray.core.confounds import YIELD_TOLERANCE, find_confounds, treated_fields, yield_note
 from capgap_ray.records import RecipeCard
 
 
@@ -96,6 +96,10 @@ def test_the_ancestors_mixture_against_its_single_teacher() -> None:
         ({"updates": 1000}, "1.3x fewer updates"),
         ({"lr_integral": 1.0}, None),
         ({"student": "qwen-7b"}, "other student (qwen-3b against qwen-7b)"),
+        ({"filter": "keep intersection"}, "other filter of rationales (None against keep intersection)"),
+        ({"judge": "b"}, "other judge (None against b)"),
+        ({"rendering": "r"}, "other system message or final newline of training (None against r)"),
+        ({"rows_held_out": 54}, "54 more rows held out"),
     ],
 )
 def test_every_field_is_found_alone(change: dict[str, Any], note: str | None) -> None:
@@ -177,3 +181,62 @@ def test_yield_note_tells_rows_updates_and_tokens() -> None:
 
 def test_longer_rationales_are_the_treatments_nature() -> None:
     assert find_confounds(card(), card(supervised_tokens=9, supervised_tokens_per_update=9.0)) == ()
+
+
+def test_equal_updates_on_other_numbers_of_rows_is_no_confound() -> None:
+    small, large = card(rows=1000, mixture="small"), card(rows=3000)
+    assert {"updates"} <= set(fields(small, large))
+    epochs = large.updates * small.samples_per_update / small.rows
+    matched = dataclasses.replace(
+        small, epochs=epochs, updates=large.updates, lr_integral=large.lr_integral, supervised_tokens=1
+    )
+    assert fields(matched, large) == {}
+    assert set(fields(matched, large, "learning_rate")) == {"mixture", "epochs"}
+
+
+def test_equal_tokens_excuse_updates_within_the_tolerance_of_data_yield() -> None:
+    def of(updates: int, rows: int = 1000, **other: Any) -> RecipeCard:
+        return dataclasses.replace(
+            card(rows=rows, **other),
+            updates=updates,
+            epochs=updates * 8 / rows,
+            lr_integral=lr_integral(updates, 1e-5, 0, "cosine"),
+            supervised_tokens=1_000_000,
+            supervised_tokens_per_update=1_000_000 / updates,
+        )
+
+    assert fields(of(250), of(300, mixture="short")) == {}
+    assert set(fields(of(250), of(750, mixture="short"))) == {"updates", "lr_integral"}
+
+
+def test_packs_hold_as_many_rows_as_their_nature_is() -> None:
+    left = card(batch=5, accumulation=4, packing=True, samples_per_update=320, updates=34)
+    right = dataclasses.replace(left, mixture="short", samples_per_update=400, updates=28)
+    right = dataclasses.replace(right, lr_integral=left.lr_integral * 28 / 34)
+    assert fields(left, right) == {}
+    assert "samples_per_update" in fields(left, dataclasses.replace(right, packing=False))
+
+
+def test_the_filter_as_treatment() -> None:
+    left, right = card(rows=4493, filter="keep intersection"), card()
+    assert set(fields(left, right)) == {"filter"}
+    assert find_confounds(left, right, treated_fields(["filter.keep"])) == ()
+
+
+@pytest.mark.parametrize(
+    ("axes", "treated"),
+    [
+        (["mixture"], {"mixture"}),
+        (["student"], {"student"}),
+        (["filter.keep", "filter.size"], {"filter"}),
+        (["sft.batch"], {"samples_per_update"}),
+        (["sft.batch.per_device"], {"samples_per_update"}),
+        (["sft.learning_rate"], {"learning_rate"}),
+        (["sft.epochs"], {"epochs", "updates"}),
+        (["sft.method", "sft.lora.rank"], {"method"}),
+        (["sft.packing"], {"packing"}),
+        (["sft.seed"], {"seed"}),
+    ],
+)
+def test_axes_name_the_cards_fields(axes: list[str], treated: set[str]) -> None:
+    assert treated_fields(axes) == treated
