@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from capgap_ray.records import Results, to_row
-from capgap_ray.report import formats, page, tables
+from capgap_ray.report import findings, formats, page, tables
 from capgap_ray.report.items import ROW, Items, TaskSource, collect
 
 _WHOLE, _DECIMAL = "int64", "float64"
@@ -21,7 +21,7 @@ def report_files(results: Results, tasks: Sequence[TaskSource] = ()) -> Iterator
         items, predictions = item_table(tasks)
         yield "items.parquet", predictions
     yield "results.json", json.dumps(to_row(results), indent=1).encode()
-    every = tables.everything(results)
+    every = tables.everything(findings.completed(results))
     if items:
         every["flips"] = tables.flips(items)
     for name, table in every.items():

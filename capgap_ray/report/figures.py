@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 from statistics import fmean
@@ -78,7 +79,7 @@ def accuracy_by_size(results: Results) -> tuple[Panel, ...]:
                 ends.append(End(max(sizes) * 1.4, level, teacher.arm, _TEACHER))
             end_labels(axes, height, ends)
 
-        title = f"Batch {setting}" if setting else "Untouched students"
+        title = _titled(setting) or ("All students" if distilled else "Untouched students")
         told = [
             f"{name}: " + ", ".join(f"{formats.points(a.accuracy)} % at {formats.size(a.parameters)}" for a in line)
             for name, line in lines.items()
@@ -128,10 +129,10 @@ def gain_by_task(results: Results) -> tuple[Panel, ...]:
             axes.set_ylim(len(tasks) - 0.5, -0.5)
             margin = 0.05 * (max(ends) - min(ends)) or 1.0
             axes.set_xlim(min(ends) - margin, max(ends) + margin)
-            axes.set_xlabel("← worse    points against the untouched student    better →")
+            axes.set_xlabel("← worse · points against the untouched student · better →")
             legend(figure, handles, names)
 
-        title = f"{student}, batch {setting}" if setting else student
+        title = f"{student}, {_titled(setting)}" if setting else student
         told = [
             f"{c.task} with {findings.split_arm(c.right, student)[0]}: " + formats.change(c.delta, c.ci_low, c.ci_high)
             for c in group
@@ -144,11 +145,13 @@ def gain_by_task(results: Results) -> tuple[Panel, ...]:
 
 def advantage_by_size(results: Results) -> tuple[Panel, ...]:
     """Return a panel per two mixtures: how far one is ahead of the other, pooled, against the students' size."""
-    sizes = {a.student: a.parameters for a in results.accuracies if a.student and a.parameters > 0}
+    sizes = findings.sizes(results)
     groups: dict[tuple[str, str], dict[str, list[Comparison]]] = {}
-    for c in _measured(results, "teacher"):
+    compared = _measured(results, "teacher")
+    everything = findings.widest_task(compared)
+    for c in compared:
         (left, _), (right, setting) = (findings.split_arm(arm, c.student) for arm in (c.left, c.right))
-        if c.task == findings.POOLED and c.student in sizes:
+        if c.task == everything and c.student in sizes:
             groups.setdefault((left, right), {}).setdefault(setting, []).append(c)
     ends = [x for by in groups.values() for line in by.values() for c in line for x in _interval(c)]
     reach = 1.08 * max((abs(x) for x in ends), default=0.0) or 1.0
@@ -163,10 +166,7 @@ def advantage_by_size(results: Results) -> tuple[Panel, ...]:
             axes.set_ylim(-reach, reach)
             axes.axhline(0, color=INK, linewidth=0.9)
             axes.set_xlabel("student's parameters (log scale)")
-            axes.set_ylabel("advantage (points)")
-            for where, name in ((0.97, f"↑ {label(right, 18)} ahead"), (0.03, f"↓ {label(left, 18)} ahead")):
-                edge = "top" if where > 0.5 else "bottom"
-                axes.text(0.02, where, name, transform=axes.transAxes, va=edge, color=MUTED, fontsize=8.5)
+            axes.set_ylabel(f"← {label(left, 14)} · points · {label(right, 14)} →")
             ends = []
             for i, (setting, line) in enumerate(lines.items()):
                 style, ordered = looks[setting], sorted(line, key=lambda c: sizes[c.student])
@@ -177,7 +177,7 @@ def advantage_by_size(results: Results) -> tuple[Panel, ...]:
                 for x, s, c in zip(xs, shown, ordered, strict=True):
                     fill = PAPER if c.confounds else style.colour
                     axes.plot([x], [s[1]], style.marker, color=style.colour, mfc=fill, markersize=5)
-                ends.append(End(xs[-1], shown[-1][1], f"batch {setting}" if setting else right, style))
+                ends.append(End(xs[-1], shown[-1][1], _titled(setting) or right, style))
             end_labels(axes, 2.5, ends)
 
         title = f"{right} against {left}"
@@ -391,11 +391,48 @@ def cost_and_accuracy(results: Results) -> tuple[Panel, ...]:
     return (panel("Every arm", f"Accuracy against compute per answer. {told}.", 3.3, draw),)
 
 
+def selection_threshold(results: Results) -> tuple[Panel, ...]:
+    """Return one panel: how many tasks each threshold of the in-context gap would select, and how surely."""
+    found = results.findings
+    points = found.thresholds if found else ()
+    if not found or not points:
+        return ()
+    xs = [p.threshold_points for p in points]
+
+    def draw(figure: Any, axes: Any) -> None:
+        top = len(found.selection)
+        axes.fill_between(
+            xs,
+            [p.surely_selected for p in points],
+            [top - p.surely_dropped for p in points],
+            color="#56b4e9",
+            alpha=0.35,
+            linewidth=0,
+        )
+        axes.plot(xs, [p.selected for p in points], color="#0072b2", marker="o", markersize=3.5, linewidth=1.5)
+        used = found.selection[0].threshold_points
+        axes.axvline(used, color=INK, linewidth=0.9, linestyle=":")
+        axes.text(used, top * 1.02, f" threshold used: {used:g}", fontsize=8.5, va="bottom")
+        axes.set_ylim(0, top * 1.12)
+        axes.set_yticks(sorted({round(top * i / 4) for i in range(5)}))
+        axes.set_xlabel("threshold of the gap (points)")
+        axes.set_ylabel("tasks selected")
+
+    told = "; ".join(f"{p.threshold_points:g}: {p.selected}" for p in points)
+    title = "Tasks selected by threshold"
+    return (panel(title, f"Number of tasks that each threshold of the gap selects. {told}.", 2.4, draw),)
+
+
 def _measured(results: Results, kind: str) -> list[Comparison]:
     return [c for c in results.comparisons if c.kind == kind and c.delta is not None and math.isfinite(c.delta)]
 
 
-def _size_ticks(axes: Any, sizes: Sequence[int]) -> None:
+def _titled(setting: str) -> str:
+    """Return `batch 5x4`, or what else tells the recipe."""
+    return f"batch {setting}" if re.fullmatch(r"\d+x\d+", setting) else setting
+
+
+def _size_ticks(axes: Any, sizes: Sequence[float]) -> None:
     """Tick each student's size, or one in two if they are many."""
     ticks = sorted(set(sizes))
     ticks = ticks[:: -(-len(ticks) // 7)]

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from capgap_ray.core import chance
-from capgap_ray.records import Accuracy, Checkpoint, Comparison, Confound, FilterReport, Results, Verdict
+from capgap_ray.records import (
+    Accuracy,
+    Checkpoint,
+    Comparison,
+    Confound,
+    FilterReport,
+    Findings,
+    Recommendation,
+    Results,
+    Verdict,
+)
 from capgap_ray.report import formats
 
 POOLED = "all"
@@ -25,14 +37,15 @@ class PooledAccuracy:
     student: str | None
     mixture: str | None
     setting: str
-    parameters: int
+    parameters: float
     n: int
-    right: int
+    right: float
+    """Whole, but where only the mean over tasks is known."""
     low: float
     """95 % Wilson interval over items, in shares."""
     high: float
     tokens: float
-    """Mean length of an answer in tokens."""
+    """Mean length of an answer in tokens; 0 where not known."""
 
     @property
     def accuracy(self) -> float:
@@ -85,7 +98,7 @@ def setting_of(accuracy: Accuracy) -> str:
     return label.removeprefix(prefix) if label.startswith(prefix) else (accuracy.batch or "")
 
 
-def wilson(right: int, n: int) -> tuple[float, float]:
+def wilson(right: float, n: int) -> tuple[float, float]:
     """Return the 95 % Wilson interval of right/n in shares; unlike the normal one it holds at 0 and 1."""
     share, z2 = right / n, _Z95**2
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
@@ -105,6 +118,8 @@ def pooled_accuracies(results: Results) -> tuple[tuple[PooledAccuracy, ...], tup
 
     An arm without all the tasks would be measured on other items than the rest, so it is not pooled.
     """
+    if results.findings and not results.accuracies:
+        return _found_accuracies(results), ()
     tasks = set(pooled_tasks(results))
     by_arm: dict[str, list[Accuracy]] = {}
     for accuracy in results.accuracies:
@@ -133,6 +148,34 @@ def pooled_accuracies(results: Results) -> tuple[tuple[PooledAccuracy, ...], tup
             )
         )
     return tuple(pooled), tuple(missing)
+
+
+def _found_accuracies(results: Results) -> tuple[PooledAccuracy, ...]:
+    """The same of results made elsewhere, from both sides of their gains."""
+    compared = [c for c in completed(results).comparisons if c.kind == "gain" and c.n]
+    task, known = widest_task(compared), sizes(results)
+    arms: dict[str, PooledAccuracy] = {}
+    for c in compared:
+        for role, arm, share in (("baseline", c.student, c.left_acc), ("distilled", c.right, c.right_acc)):
+            name = arm if role == "baseline" else f"{c.student} / {short(arm, c.student)}"
+            if c.task != task or c.student not in known or share is None or name in arms:
+                continue
+            low, high = wilson(share * c.n, c.n)
+            mixture, setting = split_arm(arm, c.student) if role == "distilled" else (None, "")
+            arms[name] = PooledAccuracy(
+                arm=name,
+                role=role,
+                student=c.student,
+                mixture=mixture,
+                setting=setting,
+                parameters=known[c.student],
+                n=c.n,
+                right=share * c.n,
+                low=low,
+                high=high,
+                tokens=0.0,
+            )
+    return tuple(arms.values())
 
 
 def batch_of(checkpoint: Checkpoint) -> str:
@@ -224,13 +267,103 @@ def pooled_first(verdicts: Iterable[Verdict]) -> tuple[Verdict, ...]:
     return tuple(sorted(verdicts, key=lambda v: v.task != POOLED))
 
 
+def completed(results: Results) -> Results:
+    """Return the results with comparisons from their findings where they have none of their own.
+
+    Results made elsewhere have findings only; what they compare is then drawn and listed like our own.
+    """
+    found = results.findings
+    if found is None or results.comparisons:
+        return results
+    compared = (
+        *(e.comparison for e in found.efficacy),
+        *(a.comparison for a in found.advantages if a.student != POOLED),
+    )
+    return dataclasses.replace(results, comparisons=compared)
+
+
+def sizes(results: Results) -> dict[str, float]:
+    """Return the parameters of every student whose size is known."""
+    known: dict[str, float] = {a.student: a.parameters for a in results.accuracies if a.student and a.parameters > 0}
+    if results.findings:
+        known |= {name: 1e9 * size for name, size in results.findings.students.items() if size and name not in known}
+    return known
+
+
+def widest_task(comparisons: Iterable[Comparison]) -> str | None:
+    """Return the task name that stands for everything: `all`, or the one task there is; else None."""
+    tasks = {c.task for c in comparisons}
+    return POOLED if POOLED in tasks else tasks.pop() if len(tasks) == 1 else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advice:
+    """What the head of the page says of one student."""
+
+    student: str
+    status: Literal["improved", "harmed", "undetermined"]
+    sentence: str
+    gain: Comparison | None
+    """Behind it: of the best fair arm, over all tasks."""
+    arm: str | None
+    reasons: tuple[str, ...]
+    surer: tuple[str, ...]
+    """What would make it surer."""
+
+
+def advice(results: Results) -> tuple[Advice, ...]:
+    """Return the recommendation per student: from the findings, or from the pooled verdicts where there are none."""
+    if results.findings:
+        return tuple(_recommended(results.findings, each) for each in results.findings.recommendations)
+    return tuple(_decided(results, verdict) for verdict in results.verdicts if verdict.task == POOLED)
+
+
+def _recommended(found: Findings, advised: Recommendation) -> Advice:
+    mine = [e for e in found.efficacy if e.student == advised.student]
+    task = widest_task(e.comparison for e in mine)
+    fair = [e for e in mine if e.task == task and not e.comparison.confounds and e.comparison.delta is not None]
+    meant = [e for e in fair if advised.teacher in (None, e.teacher) and advised.recipe in (None, e.recipe)]
+    best = max(meant or fair, key=lambda e: e.comparison.delta or 0.0, default=None)
+    return Advice(
+        student=advised.student,
+        status={"yes": "improved", "no": "harmed", "undetermined": "undetermined"}[advised.distil],  # type: ignore[arg-type]
+        sentence=advised.sentence,
+        gain=best.comparison if best else None,
+        arm=short(best.comparison.right, advised.student) if best else None,
+        reasons=advised.reasons,
+        surer=advised.surer,
+    )
+
+
+def _decided(results: Results, verdict: Verdict) -> Advice:
+    gain = best_gain(results, verdict)
+    teacher = (
+        f"Teacher to use: {verdict.teacher_to_use}."
+        if verdict.teacher_to_use
+        else "No teacher is shown to be better than another."
+    )
+    unknown = "No fair comparison with the untouched student names a best arm. "
+    unseen = ""
+    if verdict.helps == "undetermined" and gain and gain.mde is not None:
+        unseen = f" This many items find a true difference of {formats.points(gain.mde)} points or more."
+    return Advice(
+        student=verdict.student,
+        status=verdict.helps,
+        sentence=("" if gain else unknown) + teacher + unseen,
+        gain=gain,
+        arm=short(gain.right, gain.student) if gain else None,
+        reasons=verdict.reasons,
+        surer=(),
+    )
+
+
 def headline(results: Results) -> str:
     """Return the answer over all students in a few words."""
-    verdicts = [v for v in results.verdicts if v.task == POOLED]
-    if not verdicts:
+    told = advice(results)
+    if not told:
         return "No answer yet"
-    count = {word: sum(v.helps == word for v in verdicts) for word in ("improved", "harmed", "undetermined")}
-    of = formats.count(len(verdicts), "student")
+    count = {word: sum(each.status == word for each in told) for word in ("improved", "harmed", "undetermined")}
+    of = formats.count(len(told), "student")
     if count["improved"]:
         harm = f", and harms {count['harmed']}" if count["harmed"] else ""
         return f"Distillation helps {count['improved']} of {of}{harm}"
@@ -239,37 +372,21 @@ def headline(results: Results) -> str:
     return "Distillation is not shown to help"
 
 
-def answer(results: Results) -> tuple[str, ...]:
-    """Return the plain answer: one sentence over all students, then the evidence for each."""
-    verdicts = [v for v in results.verdicts if v.task == POOLED]
-    if not verdicts:
+def answer(results: Results) -> str:
+    """Return the plain answer in one sentence over all students."""
+    told = advice(results)
+    if not told:
         return (
             "There is no answer: no distilled student was compared with its untouched self over all tasks, "
-            "and nothing is averaged over nothing.",
+            "and nothing is averaged over nothing."
         )
     words = {"improved": "helps", "harmed": "harms", "undetermined": "has no proven effect on"}
     parts = []
-    for helps, word in words.items():
-        names = [v.student for v in verdicts if v.helps == helps]
+    for status, word in words.items():
+        names = [each.student for each in told if each.status == status]
         if names:
-            parts.append(f"{word} {len(names)} of {formats.count(len(verdicts), 'student')} ({', '.join(names)})")
-    over = formats.count(len(pooled_tasks(results)), "selected task")
-    summary = f"Over {over} together, chain-of-thought distillation {' and '.join(parts) or words['undetermined']}."
-    return (summary, *(_evidence(results, verdict) for verdict in verdicts))
-
-
-def _evidence(results: Results, verdict: Verdict) -> str:
-    gain = best_gain(results, verdict)
-    if gain is None:
-        text = f"{verdict.student}: no fair comparison with the untouched student names a best arm."
-    else:
-        text = (
-            f"{verdict.student}: the best arm, {short(gain.right, gain.student)}, changes accuracy by "
-            f"{formats.signed(gain.delta)} points (95 % interval {formats.signed(gain.ci_low)} to "
-            f"{formats.signed(gain.ci_high)}, adjusted p {formats.p_value(gain.p_adjusted)}, {gain.n} items)."
-        )
-        if verdict.helps == "undetermined" and gain.mde is not None:
-            text += f" This many items find a true difference of {formats.points(gain.mde)} points or more."
-    if verdict.teacher_to_use is None:
-        return text + " No teacher is shown to be better than another."
-    return text + f" Teacher to use: {verdict.teacher_to_use}."
+            parts.append(f"{word} {len(names)} of {formats.count(len(told), 'student')} ({', '.join(names)})")
+    tasks = results.findings.tasks if results.findings else pooled_tasks(results)
+    kind = "selected task" if results.selection else "task"
+    over = f"{formats.count(len(tasks), kind)} together" if len(tasks) != 1 else f"the task {tasks[0]}"
+    return f"Over {over}, chain-of-thought distillation {' and '.join(parts)}."

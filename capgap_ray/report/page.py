@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import Any, NamedTuple
 
-from capgap_ray.records import Results
+from capgap_ray.records import Comparison, Results
 from capgap_ray.report import drawing, figures, findings, formats, tables
 from capgap_ray.report.items import Items
 
@@ -37,6 +37,7 @@ class Figure(NamedTuple):
 
 def all_figures(results: Results) -> tuple[Figure, ...]:
     """Draw every figure, in the page's order."""
+    results = findings.completed(results)
     tasks = formats.count(len(findings.pooled_tasks(results)), "selected task")
     return (
         Figure(
@@ -103,6 +104,15 @@ def all_figures(results: Results) -> tuple[Figure, ...]:
             "No model has test scores on every selected task.",
             "costs",
         ),
+        Figure(
+            "selection_threshold",
+            "How many tasks each threshold of the gap would select",
+            figures.selection_threshold(results),
+            "The gap is the teachers' few-shot lead over the untouched students. The band: tasks that the 95 % "
+            "interval of their gap puts surely above the threshold, to those that it does not put surely below.",
+            "",
+            "thresholds",
+        ),
     )
 
 
@@ -118,6 +128,7 @@ def render(results: Results, items: Items | None = None, drawn: Sequence[Figure]
     def source(name: str) -> str:
         return resources.files("capgap_ray.report").joinpath(name).read_text(encoding="utf-8")
 
+    results = findings.completed(results)
     style, script = source("page.css"), source("page.js")
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -166,34 +177,29 @@ def render(results: Results, items: Items | None = None, drawn: Sequence[Figure]
 
 
 def _students(results: Results) -> list[dict[str, Any]]:
-    """What the head of the page says of each student, with its interval as shares of the drawing's width."""
-    sizes = {a.student: a.parameters for a in results.accuracies if a.student}
-    pooled = [(v, findings.best_gain(results, v)) for v in results.verdicts if v.task == findings.POOLED]
-    ends = [abs(x) for _, gain in pooled if gain for x in (gain.ci_low, gain.ci_high) if x is not None]
-    reach = max(ends, default=0.0) or 1.0
+    """What the head of the page says of each student, with its interval as places in a drawing 100 wide."""
+    known = findings.sizes(results)
+    told = findings.advice(results)
+    ends = [x for each in told if each.gain for x in (each.gain.ci_low, each.gain.ci_high) if x is not None]
+    reach = max(map(abs, ends), default=0.0) or 1.0
 
-    def place(share: float) -> float:
-        return round(50 + 46 * share / reach, 2)
+    def bar(gain: Comparison | None) -> list[float] | None:
+        if gain is None or gain.delta is None or gain.ci_low is None or gain.ci_high is None:
+            return None
+        return [round(50 + 46 * share / reach, 2) for share in (gain.ci_low, gain.delta, gain.ci_high)]
 
-    told = []
-    for verdict, gain in pooled:
-        known = gain and gain.delta is not None and gain.ci_low is not None and gain.ci_high is not None
-        told.append(
-            {
-                "name": verdict.student,
-                "size": formats.size(sizes[verdict.student]) if sizes.get(verdict.student) else None,
-                "verdict": verdict,
-                "gain": gain,
-                "arm": findings.short(gain.right, gain.student) if gain else None,
-                "delta": formats.signed(gain.delta) if gain else None,
-                "low": formats.signed(gain.ci_low) if gain else None,
-                "high": formats.signed(gain.ci_high) if gain else None,
-                "p": formats.p_value(gain.p_adjusted) if gain else None,
-                "mde": formats.points(gain.mde) if gain and gain.mde is not None else None,
-                "bar": [place(x) for x in (gain.ci_low, gain.delta, gain.ci_high)] if gain and known else None,  # type: ignore[arg-type]
-            }
-        )
-    return told
+    return [
+        {
+            "advice": each,
+            "size": formats.size(known[each.student]) if each.student in known else None,
+            "delta": formats.signed(each.gain.delta) if each.gain else formats.DASH,
+            "low": formats.signed(each.gain.ci_low) if each.gain else formats.DASH,
+            "high": formats.signed(each.gain.ci_high) if each.gain else formats.DASH,
+            "p": formats.p_value(each.gain.p_adjusted) if each.gain else formats.DASH,
+            "bar": bar(each.gain),
+        }
+        for each in told
+    ]
 
 
 def _hash(text: str) -> str:

@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from capgap_ray.records import Accuracy, Checkpoint, Comparison, Results
+from capgap_ray.records import Accuracy, Checkpoint, Comparison, Findings, Results
 from capgap_ray.report import findings, formats
 from capgap_ray.report.formats import number, p_value, plain, points, signed, significant
 from capgap_ray.report.items import CHANGES, Items
@@ -78,9 +78,9 @@ def pooled(results: Results) -> Table:
         (
             a.arm,
             a.role,
-            str(a.parameters),
+            f"{a.parameters:.0f}",
             str(a.n),
-            str(a.right),
+            f"{a.right:.10g}",
             points(a.accuracy),
             points(a.low),
             points(a.high),
@@ -196,12 +196,16 @@ def selection(results: Results) -> Table:
             points(s.teacher_acc),
             points(s.student_acc),
             number(s.gap_points),
+            number(s.ci_low),
+            number(s.ci_high),
             number(s.threshold_points),
             formats.yes_no(s.selected),
         )
         for s in results.selection
     ]
-    return _table("task | n | teacher accuracy | student accuracy | gap | threshold | selected", rows)
+    return _table(
+        "task | n | teacher accuracy | student accuracy | gap | 95 % low | 95 % high | threshold | selected", rows
+    )
 
 
 def accuracies(results: Results, part: str) -> Table:
@@ -392,9 +396,164 @@ def clean(results: Results) -> Table:
     return _table("student | kind | arm | against | tasks", rows)
 
 
+def recommendations(results: Results) -> Table:
+    """What to do with each student, why, and what would make it surer."""
+    rows = [
+        (
+            each.student,
+            each.status,
+            formats.optional(each.arm),
+            each.sentence,
+            *map("; ".join, (each.reasons, each.surer)),
+        )
+        for each in findings.advice(results)
+    ]
+    return _table("student | verdict | best arm | recommendation | reasons | what would make it surer", rows)
+
+
+def efficacy(found: Findings | None) -> Table:
+    """Gain of every arm with where it comes from, in points, degradations first."""
+    rows = []
+    for e in found.efficacy if found else ():
+        c, parts = e.comparison, e.parts
+        rows.append(
+            (
+                *(
+                    e.task,
+                    e.student,
+                    e.teacher,
+                    formats.optional(e.recipe),
+                    e.status,
+                    *map(str, (c.n, c.unscored, c.runs)),
+                ),
+                *(points(c.left_acc), points(c.right_acc), signed(c.delta), signed(c.ci_low), signed(c.ci_high)),
+                *(
+                    p_value(c.p),
+                    p_value(c.p_adjusted),
+                    points(c.mde_adjusted),
+                    signed(c.bound_low),
+                    signed(c.bound_high),
+                ),
+                *map(signed, (parts.format, parts.truncation, parts.reasoning) if parts else (None,) * 3),
+            )
+        )
+    header = "task | student | teacher | recipe | verdict | n | unscored | runs | before | after | gain | 95 % low"
+    more = "95 % high | p | adjusted p | detectable | lowest if unscored | highest if unscored"
+    return _table(f"{header} | {more} | by format | by truncation | by reasoning", rows)
+
+
+def teacher_advantages(found: Findings | None) -> Table:
+    """The weaker teacher's student minus the stronger one's, in points."""
+    rows = []
+    for a in found.advantages if found else ():
+        c = a.comparison
+        rows.append(
+            (
+                *(a.task, a.student, significant(a.size), formats.optional(a.recipe), a.weaker, a.stronger),
+                *(
+                    formats.optional(a.better),
+                    str(c.n),
+                    str(c.runs),
+                    signed(c.delta),
+                    signed(c.ci_low),
+                    signed(c.ci_high),
+                ),
+                *(p_value(c.p), p_value(c.p_adjusted), points(c.mde_adjusted)),
+                "; ".join(map(findings.difference, c.confounds)) or "none",
+            )
+        )
+    header = "task | student | size (B) | recipe | weaker teacher | stronger teacher | better | n | runs"
+    return _table(
+        f"{header} | advantage of the weaker | 95 % low | 95 % high | p | adjusted p | detectable | confounds", rows
+    )
+
+
+def capacity_gap(found: Findings | None) -> Table:
+    """Whether the weaker teacher leads for the smallest student and loses that lead with size, in points."""
+    rows = [
+        (
+            *(g.task, formats.optional(g.recipe), g.weaker, g.stronger, g.status, g.smallest, g.largest),
+            *map(signed, (g.advantages.get(g.smallest), g.small_low, g.small_high)),
+            *map(signed, (g.contrast, g.contrast_low, g.contrast_high)),
+            *(p_value(g.p), p_value(g.p_adjusted), points(g.mde_adjusted), formats.optional("; ".join(g.reasons))),
+        )
+        for g in (found.capacity_gap if found else ())
+    ]
+    header = "task | recipe | weaker teacher | stronger teacher | verdict | smallest student | largest student"
+    ends = "lead, smallest | lead 95 % low | lead 95 % high | contrast | contrast 95 % low | contrast 95 % high"
+    return _table(f"{header} | {ends} | p | adjusted p | detectable | reasons", rows)
+
+
+def chance_patterns(found: Findings | None) -> Table:
+    """Capacity-gap patterns observed, and expected if the teachers were equal."""
+    rows = [
+        (
+            *(c.rule, c.weaker, c.stronger, formats.optional(c.recipe), str(c.tasks), str(c.observed)),
+            *(number(c.expected), str(c.low), str(c.high), p_value(c.p)),
+        )
+        for c in (found.chance_patterns if found else ())
+    ]
+    header = "rule | weaker teacher | stronger teacher | recipe | tasks | patterns observed | expected by chance"
+    return _table(f"{header} | 5th percentile | 95th percentile | p", rows)
+
+
+def random_effects(found: Findings | None) -> Table:
+    """Differences pooled over tasks as random effects, in points."""
+    rows = [
+        (
+            *(r.kind, r.student, r.left, r.right, str(r.tasks), signed(r.mean), points(r.standard_error)),
+            *(signed(r.estimate), signed(r.ci_low), signed(r.ci_high), points(r.between_tasks)),
+        )
+        for r in (found.random_effects if found else ())
+    ]
+    header = "kind | student | left | right | tasks | plain mean | its standard error | random-effects mean"
+    return _table(f"{header} | 95 % low | 95 % high | sd between tasks", rows)
+
+
+def thresholds(found: Findings | None) -> Table:
+    """Tasks that each threshold of the gap would select."""
+    rows = [
+        (f"{t.threshold_points:g}", str(t.selected), str(t.surely_selected), str(t.surely_dropped))
+        for t in (found.thresholds if found else ())
+    ]
+    return _table("threshold | tasks selected | surely selected | surely dropped", rows)
+
+
+def proxies(found: Findings | None) -> Table:
+    """How well numbers known before training foretold the gains."""
+    rows = [
+        (
+            *(q.proxy, q.prefers, str(q.cells), number(q.rank_correlation, 2), p_value(q.p), str(q.choices)),
+            *map(points, (q.regret, q.regret_of_chance)),
+        )
+        for q in (found.proxies if found else ())
+    ]
+    header = "known before training | better if | cells | rank correlation with the gain | p | choices of a teacher"
+    return _table(f"{header} | regret (points) | regret of chance (points)", rows)
+
+
+def rules(found: Findings | None) -> Table:
+    """What the plain-reading rules say, for parity with published readings."""
+    rows = [
+        (r.rule, r.formula, r.task, r.weaker, r.stronger, formats.optional(r.recipe), formats.yes_no(r.holds))
+        for r in (found.rules if found else ())
+    ]
+    return _table("rule | formula | task | weaker teacher | stronger teacher | recipe | holds", rows)
+
+
 def everything(results: Results) -> dict[str, Table]:
     """Return every table that depends on the results alone, by the name of its file."""
+    found = results.findings
     return {
+        "recommendations": recommendations(results),
+        "efficacy": efficacy(found),
+        "teacher_advantages": teacher_advantages(found),
+        "capacity_gap": capacity_gap(found),
+        "chance_patterns": chance_patterns(found),
+        "random_effects": random_effects(found),
+        "thresholds": thresholds(found),
+        "proxies": proxies(found),
+        "rules": rules(found),
         "verdicts": verdicts(results),
         "fair": clean(results),
         "pooled": pooled(results),

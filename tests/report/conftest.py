@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import random
+from collections.abc import Callable
 
 import pytest
 
@@ -16,6 +17,7 @@ from capgap_ray.records import (
     CorrectedAccuracy,
     Disagreement,
     Estimate,
+    Example,
     FilterReport,
     JudgeAudit,
     JudgeErrors,
@@ -23,11 +25,14 @@ from capgap_ray.records import (
     MixtureReport,
     RecipeCard,
     Results,
+    Score,
     Selection,
     TaskProtocol,
     Verdict,
+    content_id,
 )
 from capgap_ray.report import page
+from capgap_ray.report.items import Arm, TaskSource
 
 STUDENTS = {"tiny-student-0.5m": 480_000, "tiny-student-2m": 2_100_000}
 TEACHERS = {"tiny-teacher-small": 6_000_000, "tiny-teacher-large": 24_000_000}
@@ -187,6 +192,69 @@ def empty(results: Results) -> Results:
         judge_audit=None,
         stage_seconds={},
     )
+
+
+@pytest.fixture
+def tasks() -> tuple[TaskSource, ...]:
+    """80 test items of both selected tasks, answered by every model and checkpoint."""
+    return tuple(source(task, items=80) for task in SELECTED)
+
+
+@pytest.fixture(scope="session")
+def make_source() -> Callable[..., TaskSource]:
+    """`source` as a fixture."""
+    return source
+
+
+def source(task: str, items: int, extra: str = "") -> TaskSource:
+    """Items with made-up answers that depend on nothing but their names; `extra` stands in every text."""
+    examples = [
+        Example(
+            id=content_id(task, str(i)),
+            task=task,
+            split="test" if i < items else "train",
+            question=f"A ball starts in box {i % 3 + 1}.\nAnn swaps boxes 1 and 2.\nWhere is it?{extra}",
+            target="(B)",
+        )
+        for i in range(items + 5)
+    ]
+    named = [(Arm(name, "teacher", None, None, None), 0.9) for name in TEACHERS]
+    named += [(Arm(name, "baseline", name, None, None), 0.25) for name in STUDENTS]
+    named += [
+        (Arm(f"{student} / {mixture} / {batch}", "distilled", student, mixture, batch), 0.6)
+        for student in STUDENTS
+        for mixture in MIXTURES
+        for batch in BATCHES
+    ]
+    arms = [(arm, lambda a=arm, s=share: _scores(examples[:items], a.label, s, extra)) for arm, share in named]
+    return TaskSource(task, lambda: examples, arms)
+
+
+def _scores(examples: list[Example], label: str, share: float, extra: str) -> list[Score]:
+    dice = random.Random(label)
+    scores = []
+    for example in examples:
+        right = dice.random() < share
+        answer = "(B)" if right else dice.choice(["(A)", "(C)", None])
+        unreadable = answer is None and dice.random() < 0.2
+        scores.append(
+            Score(
+                example_id=example.id,
+                task=example.task,
+                model=label,
+                target=example.target,
+                text="The ball starts there. " * dice.choice([2, 6, 90]) + extra + f"\nSo the answer is {answer}.",
+                answer=answer,
+                finish_reason="stop",
+                completion_tokens=30,
+                outcome="right" if right else "unparsable" if answer is None else "wrong",
+                strict=float(right),
+                flexible=float(right),
+                judged=None if unreadable else float(right),
+                judge_verdict=None if right else "FALSE" + extra,
+            )
+        )
+    return scores
 
 
 def _accuracies(dice: random.Random) -> list[Accuracy]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import hashlib
+import re
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -20,25 +23,25 @@ _HOSTILE = (
 
 
 class _Reader(HTMLParser):
-    """Collects tags with their attributes, and the text outside style sheets."""
+    """Collects tags with their attributes, and the text outside style sheets and scripts."""
 
     def __init__(self, html: str) -> None:
         super().__init__(convert_charrefs=True)
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.text = ""
-        self._style = False
+        self._hidden = False
         self.feed(html)
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
-        self._style = tag == "style"
+        self._hidden = tag in ("style", "script")
 
     def handle_endtag(self, tag: str) -> None:
-        self._style = False
+        self._hidden = False
 
     def handle_data(self, data: str) -> None:
-        if not self._style:
+        if not self._hidden:
             self.text += data
 
     @property
@@ -65,35 +68,51 @@ def _plant(value: Any, seen: list[int]) -> Any:
     return value
 
 
-def _assert_inert(html: str) -> None:
+_BESIDE = re.compile(r"#[a-z_]+|(tables/[a-z_]+\.(csv|parquet)|figures/[a-z_]+_[0-9]+\.(svg|png)|items\.parquet)")
+
+
+def _assert_inert(html: str, scripts: int = 0) -> None:
+    """`scripts`: how many of our own script elements there are."""
     reader = _Reader(html)
-    assert not {tag for tag, _ in reader.tags} & {"script", "img", "iframe", "link", "object", "base", "form"}
+    assert not {tag for tag, _ in reader.tags} & {"img", "iframe", "link", "object", "base", "form", "embed"}
+    assert sum(tag == "script" for tag, _ in reader.tags) == scripts
     for tag, attributes in reader.tags:
         for name, value in attributes.items():
-            assert not name.startswith("on"), (tag, attributes)
+            assert not name.startswith("on") and name != "style", (tag, attributes)
             if name in ("href", "xlink:href", "src", "action"):
-                assert (value or "").startswith("#"), (tag, attributes)
-    assert html.count("<script") == 0 and html.count("<img") == 0
+                assert _BESIDE.fullmatch(value or "") or (tag == "use" and (value or "").startswith("#")), attributes
+    assert html.count("<script") == scripts and html.count("<img") == 0
 
 
 def test_the_page_stands_alone(html: str) -> None:
     assert html.startswith("<!DOCTYPE html>")
     assert len(html.encode()) < 2_000_000
-    _assert_inert(html)
-    fetched = html.replace("http://www.w3.org/2000/svg", "").replace("http://www.w3.org/1999/xlink", "")
-    assert "http" not in fetched and "url(//" not in fetched and "@import" not in fetched
+    _assert_inert(html, scripts=1)
+    for remote in ("http:", "https:", "url(//", "@import"):
+        assert remote not in html
     assert '<meta name="viewport"' in html and "@media print" in html
+
+
+def test_the_policy_names_the_one_script_and_the_one_style_sheet(html: str) -> None:
+    (policy,) = [
+        a["content"] or "" for tag, a in _Reader(html).tags if a.get("http-equiv") == "Content-Security-Policy"
+    ]
+    assert policy.startswith("default-src 'none'; ") and "unsafe" not in policy
+    for tag in ("script", "style"):
+        ((text,),) = [re.findall(f"<{tag}>(.*?)</{tag}>", html, flags=re.DOTALL)]
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy
 
 
 def test_sections_come_in_order(html: str) -> None:
     ids = [a["id"] for tag, a in _Reader(html).tags if tag == "section"]
-    assert ids == ["verdicts", "fair", "size", "gain", "loss", "tables", "made"]
+    assert ids == ["fair", "figures", "verdicts", "items", "tables", "made"]
 
 
 def test_it_answers_first(html: str) -> None:
     text = _Reader(html).flat
     answer = text.index("distillation helps 1 of 2 students (tiny-student-0.5m)")
-    assert answer < text.index("Verdicts")
+    assert text.index("Distillation helps 1 of 2 students") < answer < text.index("Is the comparison fair?")
     for part in ("95 % interval +", "adjusted p <0.001", "160 items", "Teacher to use: tiny-teacher-small."):
         assert part in text
     assert "has no proven effect on 1 of 2 students (tiny-student-2m)" in text
@@ -106,13 +125,25 @@ def test_confounded_comparisons_are_told_in_words(html: str) -> None:
 
 
 def test_every_figure_has_words_a_caption_and_a_table(html: str) -> None:
-    tags = _Reader(html).tags
-    assert sum(tag == "svg" for tag, _ in tags) == 2 + 4 + 2
-    told = [a["aria-label"] or "" for tag, a in tags if tag == "div" and a.get("role") == "img"]
-    assert len(told) == 8 and all(len(words) > 60 for words in told)
-    assert sum(tag == "figcaption" for tag, _ in tags) == sum(tag == "figure" for tag, _ in tags) == 3
-    for section in html.split("<section")[3:6]:
-        assert "<table>" in section
+    figures = re.findall(r"<figure>.*?</details>", html, flags=re.DOTALL)
+    assert len(figures) == 7
+    drawings = 0
+    for figure in figures:
+        panels = re.findall(
+            r'<svg [^>]*role="img"[^>]*>\s*<title id="[a-z_]+-\d+-t">[^<]+</title>(<desc [^<]+)', figure
+        )
+        drawings += len(panels)
+        assert panels and all(len(words) > 80 for words in panels)
+        assert figure.count("<figcaption>") == 1 and "<table>" in figure
+    assert drawings == 2 + 4 + 1 + 2 + 4 + 2 + 1
+    ids = re.findall(r'<(?:title|desc) id="([^"]+)"', html)
+    assert len(ids) == len(set(ids)) == 2 * drawings
+
+
+def test_figures_take_the_pages_colours_and_no_style(html: str) -> None:
+    svg = re.findall(r"<svg viewBox=.*?</svg>", html, flags=re.DOTALL)
+    assert all(" style=" not in each and "<style" not in each for each in svg)
+    assert any("var(--s1, #0072b2)" in each for each in svg) and any("var(--ink" in each for each in svg)
 
 
 def test_the_judges_audit_is_shown_and_escaped(html: str, results: Results) -> None:
@@ -120,12 +151,11 @@ def test_the_judges_audit_is_shown_and_escaped(html: str, results: Results) -> N
     assert "tiny-judge with the prompt “capgap”" in text
     assert "<td><b>" not in html
     assert "<b>(A)</b>" in text
-    assert "1 in all." in text
     assert "The judge was not audited" not in text
     assert results.judge_audit is not None
-    many = dataclasses.replace(results.judge_audit, disagreements=results.judge_audit.disagreements * 301)
+    many = dataclasses.replace(results.judge_audit, disagreements=results.judge_audit.disagreements * 701)
     longer = page.render(dataclasses.replace(results, judge_audit=many))
-    assert "301 in all; the first 200 are shown." in _Reader(longer).flat
+    assert "The first 600 of 701 rows; the files have all" in _Reader(longer).flat
     without = page.render(dataclasses.replace(results, judge_audit=None))
     assert "The judge was not audited: how often it errs is not known." in _Reader(without).flat
 
@@ -154,7 +184,7 @@ def test_nothing_planted_comes_alive(results: Results) -> None:
     planted = _plant(results, [])
     html = page.render(planted)
     html.encode("utf-8")
-    _assert_inert(html)
+    _assert_inert(html, scripts=1)
     text = _Reader(html).text
     assert "<script>alert(1)</script>" in text, "shown as text"
     assert "{{ 7*7 }}" in text and "&lt;b&gt;" in text, "neither evaluated nor unescaped twice"
@@ -182,8 +212,9 @@ def test_nothing_planted_in_names_comes_alive_in_figures(results: Results) -> No
     ]
     assert len(drawn) == 3
     for panel in drawn:
-        _assert_inert(panel.svg)
-        text = _Reader(panel.svg).text
+        svg = panel.inline("x-1")
+        _assert_inert(svg)
+        text = _Reader(svg).text
         assert "$^$" in text and '_"><img onerror=x>' in text, "shown as it is, and in the legend"
 
 
@@ -208,7 +239,7 @@ def test_nothing_done(empty: Results) -> None:
 def test_baselines_only(results: Results) -> None:
     accuracies = tuple(a for a in results.accuracies if a.role != "distilled")
     text = _without(results, accuracies=accuracies, checkpoints=(), comparisons=(), verdicts=(), mixtures=())
-    assert "Untouched students" in text and "teacher tiny-teacher-small" in text
+    assert "Untouched students" in text and "tiny-teacher-small" in text
     assert "There is no answer" in text
 
 
@@ -234,7 +265,7 @@ def test_one_student_and_losses_that_are_missing_or_broken(results: Results) -> 
 def test_long_losses_are_thinned(results: Results) -> None:
     long = dataclasses.replace(results.checkpoints[0], losses=tuple(float(i) for i in range(20_000)))
     (panel,) = figures.loss_curves(dataclasses.replace(results, checkpoints=(long,)))
-    assert len(panel.svg) < 60_000
+    assert len(panel.inline("x-1")) < 60_000
 
 
 def test_matplotlib_and_jinja_are_imported_only_when_needed() -> None:

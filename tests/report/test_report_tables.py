@@ -199,14 +199,9 @@ def test_verdict_text_keeps_its_width_with_long_and_hostile_names(results: Resul
 
 
 def test_empty_results_have_headers_and_say_so(empty: Results) -> None:
-    for table in (
-        *(tables.verdicts(empty), tables.pooled(empty), tables.gains(empty), tables.losses(empty)),
-        *(tables.selection(empty), tables.accuracies(empty, "test"), tables.yields(empty)),
-        *(tables.mixtures(empty), tables.recipes(empty), tables.comparisons(empty), tables.clean(empty)),
-        *(tables.protocols(empty), tables.samples(empty), tables.judge_errors(empty), tables.judge_corrected(empty)),
-        tables.disagreements(empty),
-    ):
+    for table in tables.everything(empty).values():
         assert table.header and table.rows == ()
         assert tables.as_csv(table).count("\n") == 1
     assert "No pooled verdict" in tables.verdict_text(empty)
-    assert "nothing is averaged over nothing" in findings.answer(empty)[0]
+    assert "nothing is averaged over nothing" in findings.answer(empty)
+    assert findings.headline(empty) == "No answer yet"
