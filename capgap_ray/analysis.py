@@ -1,27 +1,25 @@
 """Scores -> comparisons -> verdicts. Pure: how steps are read is an argument.
 
-Comparisons are paired by item and exact for one 0/1 score each; where items have several samples they use
-the first one, and avg@k, pass@k and maj@k stand beside the accuracies.
+The findings are those of `core/findings.py`, the same as for results made elsewhere; where items have several samples,
+comparisons are of item means, and avg@k, pass@k and maj@k stand beside the accuracies.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import combinations
-from statistics import fmean
 from types import MappingProxyType
 from typing import Any, Literal
 
 from capgap_ray.artifacts.step import Step, canonical_json
 from capgap_ray.core.answers import equal, kind_of
 from capgap_ray.core.budget import lr_integral
-from capgap_ray.core.confounds import find_confounds, treated_fields
+from capgap_ray.core.findings import ALL
 from capgap_ray.core.judge_audit import audit
 from capgap_ray.core.judging import parse_verdict
 from capgap_ray.core.passk import Sample, avg_at_k, k_samples
-from capgap_ray.core.recommendation import select_tasks, verdicts
-from capgap_ray.core.statistics import adjust, binomial_standard_error, compare
+from capgap_ray.core.recommendation import verdicts
+from capgap_ray.core.statistics import binomial_standard_error
 from capgap_ray.experiment import Experiment
 from capgap_ray.plan import Cell, Plan
 from capgap_ray.records import (
@@ -29,6 +27,7 @@ from capgap_ray.records import (
     Checkpoint,
     Comparison,
     FilterReport,
+    Findings,
     JudgeAudit,
     JudgeProbe,
     KSamples,
@@ -41,27 +40,15 @@ from capgap_ray.records import (
     content_id,
     from_row,
 )
+from capgap_ray.scored_arms import findings, selected
 
-UNTOUCHED = "untouched"
 ReadScores = Callable[[Step], Sequence[Score]]
 ReadSummary = Callable[[Step], Mapping[str, Any]]
 
 
 def selection(plan: Plan, scores: ReadScores) -> tuple[Selection, ...]:
     """Which tasks go on: the gap rule on the measured training items (never on test items)."""
-
-    def accuracies(names: Iterable[str]) -> dict[str, dict[str, float]]:
-        return {
-            task: {name: _right_share(scores(plan.measured[name, task].score)) for name in names}
-            for task in plan.experiment.task_names()
-        }
-
-    return select_tasks(
-        accuracies({model.name for model in plan.teachers().values()}),
-        accuracies(plan.experiment.students),
-        plan.experiment.selection.items,
-        plan.experiment.selection.gap_points,
-    )
+    return selected(plan, scores)
 
 
 def results(
@@ -83,13 +70,14 @@ def results(
     `chance` is the chance level of tasks (`core.chance.chance_level` of their items); None or absent: not known.
     """
     cards = {cell.train.key: recipe_card(plan.experiment, cell, summary(cell.train)) for cell in plan.cells}
-    compared = adjust([*_gains(plan, scores), *_teachers(plan, scores, cards), *_declared(plan, scores, cards)])
     mixed = [summary(step) for step in plan.mixtures.values()]
     filters = {
         (report.teacher, report.task): report
         for each in mixed
         for report in (from_row(FilterReport, row) for row in each["filters"].values())
     }
+    found = findings(plan, scores, cards, chosen, filters.values())
+    compared = comparisons(found)
     return Results(
         experiment=plan.experiment.name,
         command=command,
@@ -106,6 +94,22 @@ def results(
         protocols=tuple(_protocol(plan.experiment, task, chance.get(task)) for task in plan.experiment.task_names()),
         judge_audit=judge_audit,
         stage_seconds=dict(seconds),
+        findings=found,
+    )
+
+
+def comparisons(found: Findings) -> tuple[Comparison, ...]:
+    """The family's comparisons of single students, by kind, student, arms and task."""
+    every = [
+        *(each.comparison for each in found.efficacy),
+        *(each.comparison for each in found.advantages if each.student != ALL),
+        *found.declared,
+    ]
+    kinds = ("gain", "teacher", "declared")
+    tasks = {task: i for i, task in enumerate((*found.tasks, ALL))}
+    students = {student: i for i, student in enumerate(found.students)}
+    return tuple(
+        sorted(every, key=lambda c: (kinds.index(c.kind), students[c.student], c.left, c.right, tasks[c.task]))
     )
 
 
@@ -187,106 +191,6 @@ def _checkpoint(cell: Cell, card: RecipeCard, trained: Mapping[str, Any]) -> Che
         losses=tuple(trained["losses"]),
         seconds=float(trained["seconds"]),
     )
-
-
-def _right_share(scores: Sequence[Score]) -> float:
-    return sum(score.outcome == "right" for score in scores) / len(scores)
-
-
-# --- comparisons -----------------------------------------------------------------------------------
-
-
-def _judged(plan: Plan, scores: ReadScores, arm: str | Cell, task: str) -> dict[str, float | None]:
-    """example id -> judged score, the mean over its scored samples; `arm` is a cell or an untouched model's name."""
-    scored = plan.predictions[arm.train.key, task] if isinstance(arm, Cell) else plan.baselines[arm, task]
-    samples: dict[str, list[float]] = {}
-    for score in scores(scored.last):
-        samples.setdefault(score.example_id, []).extend([] if score.judged is None else [score.judged])
-    return {item: fmean(values) if values else None for item, values in samples.items()}
-
-
-def _per_task_and_pooled(
-    plan: Plan,
-    scores: ReadScores,
-    kind: Literal["gain", "teacher", "declared"],
-    name: str,
-    student: str,
-    left: tuple[str, str | Cell],
-    right: tuple[str, str | Cell],
-    cards: Mapping[str, RecipeCard],
-    treatment: frozenset[str] = frozenset(),
-) -> list[Comparison]:
-    """One comparison per task and one over all items; arms are (label, cell or untouched model)."""
-    cells = [arm for _, arm in (left, right) if isinstance(arm, Cell)]
-    both = [cards[cell.train.key] for cell in cells] if len(cells) == 2 else []
-    confounds = find_confounds(both[0], both[1], treatment) if both else ()
-    by_task = {
-        task: (_judged(plan, scores, left[1], task), _judged(plan, scores, right[1], task)) for task in plan.tasks
-    }
-    pooled: tuple[dict[str, float | None], dict[str, float | None]] = ({}, {})
-    for sides in by_task.values():
-        pooled[0].update(sides[0])
-        pooled[1].update(sides[1])
-    return [
-        compare(name, kind, task, student, left[0], right[0], sides[0], sides[1], confounds)
-        for task, sides in (*by_task.items(), ("all", pooled))
-    ]
-
-
-def _gains(plan: Plan, scores: ReadScores) -> list[Comparison]:
-    return [
-        comparison
-        for cell in plan.cells
-        for comparison in _per_task_and_pooled(
-            plan,
-            scores,
-            "gain",
-            f"{cell.student.name} / {cell.arm} against {UNTOUCHED}",
-            cell.student.name,
-            (UNTOUCHED, cell.student.name),
-            (cell.arm, cell),
-            {},
-        )
-    ]
-
-
-def _teachers(plan: Plan, scores: ReadScores, cards: Mapping[str, RecipeCard]) -> list[Comparison]:
-    """Every two mixtures of one student under one recipe and filter; control arms have comparisons of their own."""
-    alike: dict[str, list[Cell]] = {}
-    for cell in plan.cells:
-        if cell.matched is None:
-            alike.setdefault(repr((cell.student.name, cell.sft, cell.filter)), []).append(cell)
-    return [
-        comparison
-        for cells in alike.values()
-        for left, right in combinations(cells, 2)
-        for comparison in _of_cells(plan, scores, "teacher", f"{right.arm} against {left.arm}", left, right, cards)
-    ]
-
-
-def _declared(plan: Plan, scores: ReadScores, cards: Mapping[str, RecipeCard]) -> list[Comparison]:
-    return [
-        comparison
-        for pair in plan.pairs
-        for comparison in _of_cells(
-            plan, scores, "declared", pair.name, pair.left, pair.right, cards, treated_fields(pair.treatment)
-        )
-    ]
-
-
-def _of_cells(
-    plan: Plan,
-    scores: ReadScores,
-    kind: Literal["teacher", "declared"],
-    name: str,
-    left: Cell,
-    right: Cell,
-    cards: Mapping[str, RecipeCard],
-    treatment: frozenset[str] = frozenset({"mixture"}),
-) -> list[Comparison]:
-    student = left.student.name
-    arms = (left.arm, left), (right.arm, right)
-    return _per_task_and_pooled(plan, scores, kind, name, student, *arms, cards, treatment)
 
 
 def _by_size(plan: Plan) -> tuple[str, str] | None:
@@ -389,8 +293,12 @@ def _at_k(by_item: Mapping[str, Sequence[Score]], *, judged: bool) -> KSamples:
     def same(item: str, left: str, right: str) -> bool:
         return equal(right, left, kind_of(by_item[item][0].target, ()), ())
 
+    k = max(map(len, by_item.values()))
     samples = {
-        item: [Sample(score.answer, score.judged if judged else score.flexible) for score in each]
+        item: [
+            *(Sample(score.answer, score.judged if judged else score.flexible) for score in each),
+            *[Sample(None, None)] * (k - len(each)),  # quarantined: unscored
+        ]
         for item, each in by_item.items()
     }
     return k_samples(samples, same)

@@ -648,7 +648,7 @@ class RandomEffects:
     estimate: float
     """Random-effects mean: Paule-Mandel variance between tasks (statsmodels)."""
     ci_low: float
-    """95 %, Hartung-Knapp-Sidik-Jonkman with t quantiles, never narrower than without."""
+    """95 %, Hartung-Knapp-Sidik-Jonkman with t quantiles."""
     ci_high: float
     between_tasks: float
     """Standard deviation of the true differences between tasks, estimated."""

@@ -233,7 +233,7 @@ class _Reader:
         arms = []
         for index in np.argsort(first):
             rows = order[starts[index] : starts[index + 1]]
-            who = {name: self.labels[name][self.codes[name][rows[0]]] for name in KEY}
+            who: dict[str, Any] = {name: self.labels[name][self.codes[name][rows[0]]] for name in KEY}
             if who["teacher"].lower() in ("none", "null", "nan"):
                 who["teacher"] = UNTOUCHED
             arm = make(who, rows)
@@ -260,11 +260,11 @@ class _Reader:
         codes, inverse = np.unique(self.codes["seed"][rows], return_inverse=True)
         labels = [self.labels["seed"][code] for code in codes]
         order = sorted(range(len(labels)), key=lambda i: labels[i])
-        rank = np.empty(len(labels), np.int64)
+        rank: Array = np.empty(len(labels), np.int64)
         rank[order] = np.arange(len(labels))
         return rank[inverse], tuple(labels[i] for i in order)
 
-    def _arm_of_items(self, who: dict[str, str], rows: Array) -> Arm | None:
+    def _arm_of_items(self, who: dict[str, Any], rows: Array) -> Arm | None:
         if not self._valid(who, rows, "correct"):
             return None
         item, item_index = np.unique(self.codes["item"][rows], return_inverse=True)
@@ -328,12 +328,12 @@ class _Reader:
         made = {}
         for name in ("prompt", "engine"):
             if name in self.rows.column_names:
-                codes = np.empty(items, np.int64)
+                codes: Array = np.empty(items, np.int64)
                 codes[item_index] = self.codes[name][rows]
                 made[name] = codes
         return made or None
 
-    def _arm_without_items(self, who: dict[str, str], rows: Array) -> Arm | None:
+    def _arm_without_items(self, who: dict[str, Any], rows: Array) -> Arm | None:
         """Rows of single answers without names: their mean, over those that are scored."""
         if not self._valid(who, rows, "correct"):
             return None
@@ -349,7 +349,7 @@ class _Reader:
             **who, scores=means[None, :], runs=labels, items=None, n=int(counts.min()), tokens=self._tokens(rows)
         )
 
-    def _arm_of_accuracy(self, who: dict[str, str], rows: Array) -> Arm | None:
+    def _arm_of_accuracy(self, who: dict[str, Any], rows: Array) -> Arm | None:
         if not self._valid(who, rows, "accuracy"):
             return None
         run, labels = self._runs(rows)

@@ -201,7 +201,7 @@ class Runs:
                 else:  # other seeds in every task: other runs
                     each = _pool([_spread(*self._means[id(a)]) for a in group])
                     assert each is not None
-                    spreads.append(Spread(*(v / len(group) for v in each[:2]), each.df))
+                    spreads.append(Spread(each.variance / len(group), each.raw / len(group), each.df))
             self._pooled[key] = _pool(spreads)
         return self._pooled[key]
 
@@ -254,7 +254,7 @@ def estimate(parts: Sequence[Part], runs: Runs, level: float = 0.95) -> Contrast
         return None
     count = len(parts)
     n, value = sum(map(len, known)), float(np.mean([each.mean() for each in known]))
-    shared = {
+    shared: dict[str, Any] = {
         "n": n,
         "unscored": sum(map(len, sums)) - n,
         "runs": min(len(arm.runs) for part in parts for arm, _ in part),
@@ -400,15 +400,15 @@ def random_effects(values: Sequence[float], errors: Sequence[float]) -> dict[str
     """Return plain mean and error, random-effects estimate, its interval and spread, over at least two tasks.
 
     Between-task variance by Paule and Mandel, interval by Hartung, Knapp, Sidik and Jonkman with t quantiles, both
-    from statsmodels; not narrower than the interval without that correction, which few like tasks would fake.
+    from statsmodels.
     """
     from scipy.stats import t
     from statsmodels.stats.meta_analysis import combine_effects
 
     effect, error = np.asarray(values, float), np.asarray(errors, float)
-    found = combine_effects(effect, error**2, method_re="iterated", use_t=True)
-    spread = max(float(found.var_hksj_re), float(found.var_eff_w_re))
-    half = float(t.ppf(0.975, len(effect) - 1)) * math.sqrt(spread)
+    with np.errstate(divide="ignore"):  # of a ratio that is not used, where all effects are equal
+        found = combine_effects(effect, error**2, method_re="iterated", use_t=True)
+    half = float(t.ppf(0.975, len(effect) - 1)) * math.sqrt(float(found.var_hksj_re))
     return {
         "mean": float(effect.mean()),
         "standard_error": float(effect.std(ddof=1) / math.sqrt(len(effect))),

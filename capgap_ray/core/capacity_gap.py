@@ -165,7 +165,6 @@ def by_chance(duels: Sequence[Duel], runs: Runs, draws: int = EXCHANGES, seed: i
 
     def row(rule: str, here: Array, drawn: Array) -> ChancePatterns:
         counts = drawn.sum(axis=1)
-        low, high = np.percentile(counts, [5, 95], method="inverted_cdf")
         return ChancePatterns(
             rule=rule,
             weaker=first.weaker,
@@ -174,8 +173,8 @@ def by_chance(duels: Sequence[Duel], runs: Runs, draws: int = EXCHANGES, seed: i
             tasks=len(duels),
             observed=int(here.sum()),
             expected=float(counts.mean()),
-            low=int(low),
-            high=int(high),
+            low=int(np.percentile(counts, 5, method="inverted_cdf")),
+            high=int(np.percentile(counts, 95, method="inverted_cdf")),
             p=float((counts >= here.sum()).mean()),
         )
 

@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import fmean
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -142,7 +142,8 @@ def find(
 
     `weaker` names the weaker teacher where neither sizes nor names tell; `teacher_sizes` gives sizes of teachers that
     are not measured. `confounded` returns differences beyond the teacher, with which no verdict is drawn; `declared`
-    are further comparisons of the family. Raises ValueError where nothing can be said at all, or for an unknown `rule` or `weaker`.
+    are further comparisons of the family. Raises ValueError where nothing can be said at all, or for an unknown `rule`
+    or `weaker`.
     """
     return _Finder(table, weaker, teacher_sizes or {}, confounded).find(
         rule, selection, threshold_points, dict(proxies or {}), declared
@@ -516,7 +517,7 @@ class _Finder:
                 if asked.task != ALL:
                     single.setdefault((asked.student, asked.teachers, asked.recipe), []).append(asked)
             for (student, (right, left), recipe), each in single.items():
-                if len(each) > 1:
+                if len(each) > 2:  # two tasks say next to nothing about the variance between tasks
                     values, errors = [a.found.value for a in each], [a.found.error for a in each]
                     yield RandomEffects(
                         kind=kind,  # type: ignore[arg-type]
@@ -602,7 +603,7 @@ class _Finder:
             of_teachers, of_students = ([a.accuracy for a in each] for each in self._few_shot(task))
             gap = None
             if of_teachers and of_students and None not in of_teachers + of_students:
-                gap = 100 * (fmean(of_teachers) - fmean(of_students))  # type: ignore[arg-type,type-var]
+                gap = 100 * (fmean(of_teachers) - fmean(of_students))  # type: ignore[arg-type]
             return effective(
                 rule,
                 Distilled(
@@ -698,7 +699,7 @@ def _mean_parts(parts: Sequence[GainParts | None]) -> GainParts | None:
     known = [part for part in parts if part is not None]
     if not known or len(known) < len(parts):
         return None
-    values = {}
+    values: dict[str, Any] = {}
     for field in GainParts.__dataclass_fields__:
         each = [getattr(part, field) for part in known]
         values[field] = None if None in each else fmean(each)
