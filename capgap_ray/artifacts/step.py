@@ -60,19 +60,19 @@ class Step:
     @cached_property
     def key(self) -> str:
         """16 hex digits: sha256 of the canonical JSON of stage, version, params and the inputs' keys."""
-        inputs = ",".join(f'"{step.key}"' for step in self.inputs)
-        stage = canonical_json(self.stage)
-        identity = f'{{"inputs":[{inputs}],"params":{self._params_text},"stage":{stage},"version":{self.version}}}'
-        return hashlib.sha256(identity.encode()).hexdigest()[:16]
+        inputs = ",".join([f'"{step.key}"' for step in self.inputs])
+        return hashlib.sha256(f'{{"inputs":[{inputs}],{self._work}'.encode()).hexdigest()[:16]
 
     @cached_property
-    def _params_text(self) -> str:
-        return canonical_json(self.params)
+    def _work(self) -> str:
+        """All of the identity but the inputs, as text that follows theirs in canonical order."""
+        return canonical_json({"params": self.params, "stage": self.stage, "version": self.version})[1:]
 
     def on(self, inputs: tuple[Step, ...], label: str) -> Step:
         """The same work on other inputs. Cheap: a grid of thousands writes its parameters as text only once."""
-        other = Step(self.stage, self.version, self.params, inputs, label)
-        other.__dict__["_params_text"] = self._params_text
+        other = object.__new__(Step)
+        same = {"stage": self.stage, "version": self.version, "params": self.params, "_work": self._work}
+        other.__dict__.update(same, inputs=inputs, label=label)
         return other
 
     @property
