@@ -74,9 +74,14 @@ def pool(experiment: Experiment, plans: Sequence[Plan]) -> Pool:
 
 
 def pooled_selection(by_split: Sequence[Sequence[Selection]]) -> tuple[Selection, ...]:
-    """One row per task: items summed, accuracies averaged over splits; selected if any split selected it."""
+    """One row per task: items summed, accuracies averaged over splits; selected if any split selected it.
+
+    The interval of the gap is that of the one split there is; over several, which share items, none is given.
+    """
     return tuple(
-        Selection(
+        same[0]
+        if len(same) == 1
+        else Selection(
             task=same[0].task,
             n=sum(each.n for each in same),
             teacher_acc=fmean(each.teacher_acc for each in same),
