@@ -112,6 +112,7 @@ class Built:
 def build(run: Run, until: Until) -> Built:
     """Build what the store lacks, stage by stage."""
     from capgap_ray.stages.grid import GridError
+    from capgap_ray.stages.inference import InferenceError
     from capgap_ray.stages.session import Session  # imports Ray, which a dry run and a refusal do without
 
     try:
@@ -120,7 +121,7 @@ def build(run: Run, until: Until) -> Built:
     except KeyboardInterrupt:
         say("interrupted; what was committed stays, run the same command to go on")
         raise SystemExit(130) from None
-    except GridError as error:
+    except (GridError, InferenceError) as error:
         say(str(error))
         raise SystemExit(1) from None
     except TaskError as error:

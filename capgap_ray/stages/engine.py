@@ -188,6 +188,8 @@ class Engine:
     def _tokenize(self, tokenizer: Any, chat: Sequence[Message], decoding: Decoding) -> list[int] | Refusal:
         from jinja2 import TemplateError
 
+        if not any(turn.content for turn in chat):
+            return Refusal(reason="no prompt", detail=f"{len(chat)} messages without text")
         try:
             if decoding.plain:
                 ids: list[int] = tokenizer.encode("".join(turn.content for turn in chat))
@@ -197,8 +199,6 @@ class Engine:
                 ids = tokenizer.encode(text, add_special_tokens=False)
         except (TemplateError, TypeError, ValueError, IndexError) as error:  # UnicodeEncodeError is a ValueError
             return Refusal(reason="template", detail=_line(error))
-        if not ids or not any(turn.content for turn in chat):
-            return Refusal(reason="no prompt", detail=f"{len(chat)} messages without text")
         if len(ids) + decoding.budget > self._max_model_len:
             detail = (
                 f"a prompt of {len(ids)} tokens and a budget of {decoding.budget} new ones exceed "

@@ -119,8 +119,7 @@ class EnginePool:
         name = f"desk-{secrets.token_hex(8)}"  # engines find it by name: they come back without what they were given
         self.desk = _Desk.options(name=name).remote(resources.engine_timeout_s)  # type: ignore[attr-defined]
         self._actors = [
-            _start_engine(actor or _EngineActor, name, index, settings, resources)
-            for index in range(resources.engines)
+            _start_engine(actor or _EngineActor, name, index, settings, resources) for index in range(resources.engines)
         ]
         for index, engine in enumerate(self._actors):
             self.desk.seat.remote(index, engine)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from capgap_ray.artifacts.step import Step, canonical_json
 from capgap_ray.artifacts.store import Store
@@ -96,7 +96,7 @@ def commit_judged(store: Store, step: Step) -> None:
         answered = [from_row(Completion, row) for shard in shards for row in store.read_rows(shard)]
         replies = {each.example_id: each.text for each in answered}
         questions = _questions(store, step)
-        judged = [_with_verdict(score, replies[asked.example_id] if asked else None) for score, asked in questions]
+        judged = [_with_verdict(score, asked, replies) for score, asked in questions]
         summary: dict[str, object] = {
             "asked": sum(asked is not None for _, asked in questions),
             "distinct": len({asked.example_id for _, asked in questions if asked}),
@@ -107,9 +107,13 @@ def commit_judged(store: Store, step: Step) -> None:
     store.build_rows(step, make)
 
 
-def _with_verdict(score: Score, reply: str | None) -> Score:
-    if reply is None:
+def _with_verdict(score: Score, asked: Request | None, replies: Mapping[str, str]) -> Score:
+    """The score as judged: by the rules where the judge was not asked, unscored where it did not answer."""
+    if asked is None:
         return dataclasses.replace(score, judged=score.flexible)
+    reply = replies.get(asked.example_id)
+    if reply is None:
+        return dataclasses.replace(score, judged=None)
     value = {"yes": 1.0, "no": 0.0, "unparsable": None}[parse_verdict(reply)]
     return dataclasses.replace(score, judged=value, judge_verdict=reply)
 
@@ -143,6 +147,7 @@ def commit_audit(store: Store, step: Step) -> None:
         answered = [from_row(Completion, row) for row in store.read_rows(f"{step.address}/{_PROBE_VERDICTS}")]
         replies = {each.example_id: each.text for each in answered}
         probes = store.read_rows(f"{step.address}/{_PROBES}")
-        return [{**probe, "reply": replies[probe["id"]]} for probe in probes], {}
+        answered_probes = [{**probe, "reply": replies[probe["id"]]} for probe in probes if probe["id"] in replies]
+        return answered_probes, {"unanswered": len(probes) - len(answered_probes)}
 
     store.build_rows(step, make)
