@@ -20,7 +20,7 @@ from capgap_ray.records import CapacityGap, ChancePatterns
 
 NEGLIGIBLE = 0.05
 """An advantage at the small end below this is called none: 5 points."""
-EXCHANGES = 2000
+EXCHANGES = 10_000
 Array = Any
 
 
