@@ -17,7 +17,7 @@ def test_the_judge_is_asked_once_and_its_files_are_the_ancestors(tmp_path: Path)
     command = [sys.executable, "jobs/parity.py", "--samples", str(samples), "--tasks", "AMC", "--judge", "tiny-judge"]
     command += ["--store", str(tmp_path / "store"), "--max-model-len", "1024"]
     for _ in range(2):
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
         assert "judge       1 rejected answers" in done.stdout
     (reply,) = (tmp_path / "store" / "ask").rglob("replies.parquet")
