@@ -157,16 +157,16 @@ def test_a_stuck_pair_is_killed_and_the_next_is_answered(prover: MathVerify) -> 
 
 def test_the_worker_stays_small(prover: MathVerify) -> None:
     prover("5", "10^{10^{9}}")
-    assert prover._helper is not None
-    helper = psutil.Process(prover._helper.pid)
+    assert prover.helper is not None
+    helper = psutil.Process(prover.helper.pid)
     assert sum(each.memory_info().rss for each in [helper, *helper.children()]) < 500e6
 
 
 def test_a_killed_helper_is_replaced(prover: MathVerify) -> None:
     prover("1", "1")
-    assert prover._helper is not None
-    prover._helper.kill()
-    prover._helper.wait()
+    assert prover.helper is not None
+    prover.helper.kill()
+    prover.helper.wait()
     assert prover("\\frac{1}{3}", "\\int_0^1 x^2 dx").equal is True
 
 

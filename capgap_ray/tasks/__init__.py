@@ -19,6 +19,7 @@ from capgap_ray.core.splitting import crossfit, split
 from capgap_ray.core.task_spec import TaskError, TaskSpec
 from capgap_ray.records import Example, Message, Request, content_id
 from capgap_ray.tasks.files import Table, digests, tables
+from capgap_ray.tasks.grader import graded
 from capgap_ray.tasks.hub import unreachable
 
 Chat = Literal["single_turn", "multi_turn", "plain"]
@@ -69,6 +70,12 @@ class Task:
             self._targets = [_target(self._task, spec, doc) for doc in self._docs]
         except (TypeError, KeyError, ValueError) as error:
             raise TaskError(f"task {spec.name}: an item does not fit {spec.yaml.name}: {error!r}") from None
+        self._has_own_metric = spec.family == "other" and callable(self._task.config.process_results)
+        if self._has_own_metric:
+            try:
+                json.dumps(self._docs)
+            except TypeError as error:
+                raise TaskError(f"task {spec.name}: its items must be plain JSON to be scored: {error}") from None
         self._ids = _ids(self.name, self._questions, self._targets)
         self._by_id = {example_id: index for index, example_id in enumerate(self._ids)}
         self._prompts: dict[tuple[int, Chat], list[tuple[Message, ...]]] = {}
@@ -173,7 +180,10 @@ class Task:
     # --- strict ----------------------------------------------------------------------------------
 
     def strict(self, example_ids: Sequence[str], texts: Sequence[str]) -> list[float]:
-        """lm-eval's own score of each text: its first filter, then its first metric."""
+        """lm-eval's own score of each text: its first filter, then its first metric.
+
+        A metric in Python code that is not ours runs in a process that can be killed, see `grader`.
+        """
         from lm_eval.api.instance import Instance
 
         docs = [self._docs[self._by_id[example_id]] for example_id in example_ids]
@@ -185,11 +195,13 @@ class Task:
             return []
         self._task._instances = instances
         self._task.apply_filters()
-        scores = []
-        for doc, instance in zip(docs, instances, strict=True):
-            answer = next(iter(instance.filtered_resps.values()))
-            scores.append(float(next(iter(self._task.process_results(doc, [answer]).values()))))
-        return scores
+        answers = [next(iter(instance.filtered_resps.values())) for instance in instances]
+        if self._has_own_metric:
+            return graded(self._spec.yaml, docs, answers)
+        return [
+            float(next(iter(self._task.process_results(doc, [answer]).values())))
+            for doc, answer in zip(docs, answers, strict=True)
+        ]
 
 
 def _plain(question: str) -> str:
@@ -227,7 +239,11 @@ def _build(spec: TaskSpec, found: Mapping[str, Table], version: Version) -> Any:
     from jinja2 import UndefinedError
     from lm_eval.tasks._yaml_loader import load_yaml
 
-    config = load_yaml(str(spec.yaml), resolve_func=True)
+    try:
+        config = load_yaml(str(spec.yaml), resolve_func=True)
+    except (ImportError, AssertionError) as error:  # lm-eval's Minerva tasks assert the release of antlr4
+        said = " ".join(str(error).split())
+        raise TaskError(f"task {spec.name}: the code of {spec.yaml.name} cannot be imported: {said}") from None
     config["task"] = spec.name
     if spec.family == "bbh" and version == "v3":
         _as_v3(config, spec.name.rpartition("/")[2])
