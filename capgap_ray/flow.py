@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import json
 import shlex
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
+from capgap_ray import forecast
 from capgap_ray.analysis import judge_audit, results, selection
 from capgap_ray.artifacts.step import Step, unique
 from capgap_ray.artifacts.store import Store, StoreError
 from capgap_ray.catalog.models import Model
 from capgap_ray.catalog.tasks import data_of, find_task
-from capgap_ray.core.budget import count_updates
 from capgap_ray.core.chance import chance_level
 from capgap_ray.core.task_spec import TaskError
 from capgap_ray.experiment import Experiment, ExperimentError, load
 from capgap_ray.plan import Plan, Scored, plan, resolve_models
 from capgap_ray.pooling import pool, pooled_selection
-from capgap_ray.records import Example, Results, Score, Selection, from_row
+from capgap_ray.records import Example, Results, Score, Selection, from_row, to_row
 from capgap_ray.tasks.hub import check_reachable
 
 if TYPE_CHECKING:
@@ -46,6 +48,12 @@ class Run:
     store: Store
     command: str
     dry_run: bool
+    plans: tuple[Plan, ...]
+    """Of every split, before selection."""
+    json: bool
+    """Tell the plan as JSON."""
+    detect: float
+    """Points for which the plan names the cheapest design."""
 
 
 def say(line: str) -> None:
@@ -63,13 +71,17 @@ def open_run(what: str, argv: Sequence[str] | None = None) -> Run:
     parser.add_argument("experiment", nargs="?", default=DEFAULT_EXPERIMENT, help="YAML file (default: %(default)s)")
     parser.add_argument("--store", default="store", help="folder or URI of all results (default: ./store)")
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="override, e.g. sft.epochs=3")
-    parser.add_argument("--dry-run", action="store_true", help="print what exists and what would be built, then stop")
+    parser.add_argument("--dry-run", action="store_true", help="print the plan, its cost and its lints, then stop")
+    parser.add_argument("--json", action="store_true", help="with --dry-run: all of it, as JSON")
+    parser.add_argument("--detect", type=float, default=5.0, metavar="POINTS", help="difference to plan a design for")
+    parser.add_argument("--strict", action="store_true", help="refuse an experiment with a confounded comparison")
     arguments = parser.parse_args(argv)
     try:
         experiment, text = load(arguments.experiment, arguments.set)
         models = resolve_models(experiment)
-        for single in experiment.over_splits():
-            plan(single, models)
+        plans = tuple(plan(single, models) for single in experiment.over_splits())
+        if arguments.strict:
+            _refuse_confounds(plans[0])
         store = Store(arguments.store)
         if not arguments.dry_run:
             store.check_writable()
@@ -88,7 +100,23 @@ def open_run(what: str, argv: Sequence[str] | None = None) -> Run:
         store=store,
         command=shlex.join(["python", sys.argv[0], *given]),
         dry_run=arguments.dry_run,
+        plans=plans,
+        json=arguments.json,
+        detect=arguments.detect,
     )
+
+
+def _refuse_confounds(made: Plan) -> None:
+    """Raise ExperimentError if a declared comparison is confounded as far as can be known before training."""
+    cards = {cell.train.key: forecast.predicted(made, cell, {}) for cell in made.cells}
+    found = [lint for lint in forecast.lints(made, cards) if lint.confounds]
+    if found:
+        notes = "; ".join(confound.note for confound in found[0].confounds)
+        names = ", ".join(dict.fromkeys(lint.comparison for lint in found))
+        raise ExperimentError(
+            f"comparisons: --strict, and {found[0].comparison!r} is confounded ({notes}); "
+            f"let its arms differ in the treatment only, or remove it (confounded in all: {names})"
+        )
 
 
 def refuse(message: str) -> NoReturn:
@@ -300,25 +328,21 @@ def item_sources(run: Run, built: Built) -> tuple[TaskSource, ...]:
 
 
 def show_plan(run: Run) -> None:
-    """The whole plan: what exists, what would be built. Before selection is known, all tasks count."""
-    plans = [plan(single, run.models) for single in run.experiment.over_splits()]
-    measured = all(run.store.built(step) for made in plans for step in made.measuring())
+    """The whole plan: what exists, what would be built and at what cost. Before selection is known all tasks count."""
+    there = run.store.listing()
+
+    def summary(step: Step) -> Mapping[str, Any] | None:
+        record = run.store.record(step) if step.address in there else None
+        return record.summary if record else None
+
+    plans: Sequence[Plan] = run.plans
+    measured = all(summary(step) is not None for made in plans for step in made.measuring())
     if measured:
-        plans = list(_selected(run, plans).plans)
-    steps = unique(step for made in plans for step in made.steps())
-    made, cells = plans[0], sum(len(each.cells) for each in plans)
-    tasks = [task for task in run.experiment.task_names() if any(task in each.tasks for each in plans)]
-    splits = f" over {len(plans)} splits" if len(plans) > 1 else ""
-    say(f"experiment  {run.experiment.name}: {cells} cells{splits}, {len(steps)} unique steps")
-    say(f"tasks       {', '.join(tasks)}{'' if measured else ' (selection not measured yet: all counted)'}")
-    for name, model in run.models.items():
-        say(f"model       {name}: {model.parameters:,} parameters, {model.source}")
-    for stage in dict.fromkeys(step.stage for step in steps):
-        members = [step for step in steps if step.stage == stage]
-        exist = sum(run.store.built(step) for step in members)
-        say(f"stage       {stage:<9} {len(members):>5} steps, {exist} exist, {len(members) - exist} to build")
-    rows = sum(made.sizes(task)[0] for task in made.tasks)
-    for cell in made.cells:
-        samples = cell.sft.batch.per_device * cell.sft.batch.accumulation * cell.sft.workers
-        updates = count_updates(rows, samples, cell.sft.epochs)
-        say(f"cell        {cell.student.name} / {cell.arm}: {samples} samples per update, at most {updates} updates")
+        with redirect_stdout(sys.stderr if run.json else sys.stdout):
+            plans = _selected(run, plans).plans
+    told = forecast.forecast(plans, summary, selected=measured, wanted_points=run.detect)
+    if run.json:
+        say(json.dumps(to_row(told), indent=1))
+    else:
+        for line in forecast.lines(told):
+            say(line)

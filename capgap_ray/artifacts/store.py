@@ -2,9 +2,9 @@
 
 Every attempt at a step writes into a folder of its own (`attempts/<random>/`); the record names
 the attempt that won, so a late or second writer can never mix its files with another's. Nothing
-is renamed and nothing is locked, which is what makes the same code right on a local disk and on
-object storage (through `pyarrow.fs`). On a local disk single files appear whole: they are written
-under a temporary name first, because a local write, unlike an object's, can be seen half done.
+is locked, which is what makes the same code right on a local disk and on object storage (through
+`pyarrow.fs`). On a local disk single files appear whole: they are written under a temporary name
+first, because a local write, unlike an object's, can be seen half done.
 
 Rows that took long to make are kept in `rows/<name>.parquet` beside the attempts: each file is
 whole or absent, named by its content's identity, and shared by all attempts.
@@ -18,9 +18,13 @@ import os
 import platform
 import secrets
 import time
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.fs as pafs
@@ -29,8 +33,18 @@ import pyarrow.parquet as pq
 from capgap_ray.artifacts.step import Step
 
 RECORD = "record.json"
+FAILURE = "failure.json"
+"""Beside a record's place: why the newest attempt failed."""
+REPORTS = "reports"
+"""The one folder of the root that is no stage."""
+State = Literal["built", "failed", "begun"]
+_T = TypeVar("_T")
 _GROUP_ROWS = 512
 """Rows that are read together where only some are wanted."""
+_PAUSES_S = (1.0, 2.0, 4.0, 8.0)
+"""Between tries on object storage; each try is three of the S3 client's own."""
+_FINAL = ("ACCESS_DENIED", "NO_SUCH_BUCKET", "INVALID_ACCESS_KEY_ID", "SIGNATURE_DOES_NOT_MATCH", "EXPIRED_TOKEN")
+"""What object storage answers in words of its client, and would answer again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,19 +67,36 @@ class Record:
     host: str
 
 
+_FIELDS = {field.name for field in dataclasses.fields(Record)}
+
+
 class StoreError(ValueError):
     """A store that cannot be used, or an artifact that is not there; the message names the mend."""
 
 
+class StoreUnavailable(StoreError, OSError):
+    """A place that could not be read or written: disk full, no permission, object storage that does not answer."""
+
+
 class Store:
-    """Artifacts under one root: a local folder or a URI that `pyarrow.fs` understands (`s3://...`)."""
+    """Artifacts under one root: a local folder or a URI that `pyarrow.fs` understands (`s3://...`).
+
+    Credentials come from the environment, as the storage's own tools take them.
+    """
 
     def __init__(self, root: str) -> None:
+        if "://" in root and "@" in urlsplit(root).netloc:
+            place = f"{urlsplit(root).scheme}://{urlsplit(root).netloc.rpartition('@')[2]}"
+            raise StoreError(
+                f"store {place}...: credentials do not belong into an address, which is printed and kept; "
+                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            )
         self.root = root if "://" in root else os.path.abspath(root)
         try:
-            self._fs, self._base = pafs.FileSystem.from_uri(self.root)
-        except (pa.ArrowInvalid, OSError) as error:
+            self._fs, base = pafs.FileSystem.from_uri(self.root)
+        except (pa.ArrowException, OSError, ValueError) as error:
             raise StoreError(f"store {root!r} cannot be opened: {error}") from error
+        self._base = base.rstrip("/")
         self._local = isinstance(self._fs, pafs.LocalFileSystem)
 
     def __reduce__(self) -> tuple[type[Store], tuple[str]]:
@@ -73,10 +104,10 @@ class Store:
 
     def check_writable(self) -> None:
         """Write and remove a probe file. Raises StoreError that names the store."""
-        probe = f"probe-{secrets.token_hex(4)}"
+        probe = self._path(f"probe-{secrets.token_hex(4)}")
         try:
-            self.write_bytes(probe, b"")
-            self._fs.delete_file(self._path(probe))
+            self._put(probe, b"probe")
+            self._fs.delete_file(probe)
         except OSError as error:
             raise StoreError(f"store {self.root!r} cannot be written ({error}); give another with --store") from error
 
@@ -84,18 +115,56 @@ class Store:
 
     def _path(self, relative: str) -> str:
         parts = relative.split("/")
-        if relative.startswith("/") or any(part in ("", ".", "..") for part in parts):
+        odd = any(unicodedata.category(character) in ("Cc", "Cs") or character == "\\" for character in relative)
+        if odd or any(part in ("", ".", "..") for part in parts):
             raise StoreError(f"path {relative!r} leaves the store")
         return f"{self._base}/{relative}"
 
     def local_path(self, relative: str) -> str:
-        """The path as a local folder or URI for libraries that read by name."""
+        """The path as a local folder, or as the URI of a place of its own (see `artifacts/fetch.py`)."""
         path = self._path(relative)
-        return path if self._local else f"{self.root.split('://')[0]}://{path}"
+        if self._local:
+            return path
+        uri = urlsplit(self.root)
+        return f"{uri.scheme}://{path}" + (f"?{uri.query}" if uri.query else "")
 
     def write_bytes(self, relative: str, data: bytes) -> None:
-        """Write one file so that it is whole or absent."""
+        """Write one file so that it is whole or absent. Raises StoreUnavailable that names it."""
         path = self._path(relative)
+        self._tried(relative, "written", lambda: self._put(path, data))
+
+    def read_bytes(self, relative: str) -> bytes:
+        """Raises FileNotFoundError, or StoreUnavailable that names the file."""
+        path = self._path(relative)
+
+        def read() -> bytes:
+            with self._fs.open_input_stream(path) as stream:
+                return bytes(stream.read())
+
+        return self._tried(relative, "read", read)
+
+    def exists(self, relative: str) -> bool:
+        path = self._path(relative)
+        return self._tried(relative, "read", lambda: self._fs.get_file_info(path).type == pafs.FileType.File)
+
+    def files(self, relative: str) -> list[str]:
+        """All files of a folder and those below it, relative to the root, sorted; none where there is no folder."""
+        selector = pafs.FileSelector(self._path(relative), allow_not_found=True, recursive=True)
+        found = self._tried(relative, "read", lambda: self._fs.get_file_info(selector))
+        return sorted(each.path[len(self._base) + 1 :] for each in found if each.type == pafs.FileType.File)
+
+    def remove(self, relative: str) -> None:
+        """Remove a folder with all in it; nothing happens where there is none."""
+        path = self._path(relative)
+
+        def remove() -> None:
+            if self._fs.get_file_info(path).type == pafs.FileType.Directory:
+                self._fs.delete_dir(path)
+
+        self._tried(relative, "removed", remove)
+
+    def _put(self, path: str, data: bytes, *, first: bool = False) -> None:
+        """Whole or absent. `first`: on a local disk, a file that is there already stays."""
         if not self._local:
             with self._fs.open_output_stream(path) as stream:
                 stream.write(data)
@@ -107,29 +176,46 @@ class Store:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-        except OSError:
-            os.unlink(temporary)  # on a full disk, the half of it is in the way of everybody
-            raise
-        os.replace(temporary, path)
+            if first:
+                try:
+                    os.link(temporary, path)
+                except FileExistsError:
+                    pass
+                else:
+                    return
+            else:
+                os.replace(temporary, path)
+        finally:
+            Path(temporary).unlink(missing_ok=True)  # on a full disk, the half of it is in the way of everybody
 
-    def read_bytes(self, relative: str) -> bytes:
-        with self._fs.open_input_stream(self._path(relative)) as stream:
-            return bytes(stream.read())
-
-    def exists(self, relative: str) -> bool:
-        return bool(self._fs.get_file_info(self._path(relative)).type == pafs.FileType.File)
-
-    def remove(self, relative: str) -> None:
-        """Remove a folder with all in it; nothing happens where there is none."""
-        if self._fs.get_file_info(self._path(relative)).type == pafs.FileType.Directory:
-            self._fs.delete_dir(self._path(relative))
+    def _tried(self, relative: str, what: str, call: Callable[[], _T]) -> _T:
+        """The call's result; on object storage, after some more tries."""
+        for pause in (*(() if self._local else _PAUSES_S), None):
+            try:
+                return call()
+            except FileNotFoundError:
+                raise
+            except OSError as error:
+                if pause is None or any(word in str(error) for word in _FINAL):
+                    raise StoreUnavailable(
+                        f"{relative} in store {self.root!r} cannot be {what} ({error}); nothing that was committed is "
+                        "lost: mend the store and run the same command to go on"
+                    ) from error
+            time.sleep(pause)
+        raise AssertionError("the last try returns or raises")
 
     # --- rows ------------------------------------------------------------------------------------
 
     def write_rows(self, relative: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write one table as Parquet, a column per field; all rows have the same fields."""
         sink = pa.BufferOutputStream()
-        pq.write_table(pa.Table.from_pylist(list(rows)), sink, compression="zstd", row_group_size=_GROUP_ROWS)
+        pq.write_table(
+            pa.Table.from_pylist(list(rows)),
+            sink,
+            compression="zstd",
+            row_group_size=_GROUP_ROWS,
+            write_page_checksum=True,
+        )
         self.write_bytes(relative, sink.getvalue().to_pybytes())
 
     def read_rows(self, relative: str, start: int = 0, stop: int | None = None) -> list[dict[str, Any]]:
@@ -137,8 +223,13 @@ class Store:
 
         Raises StoreError that names the file if it is absent or damaged.
         """
-        try:
-            with pq.ParquetFile(self._fs.open_input_file(self._path(relative))) as file:
+        path = self._path(relative)
+
+        def read() -> tuple[pa.Table, int]:
+            with (
+                self._fs.open_input_file(path) as source,
+                pq.ParquetFile(source, page_checksum_verification=True) as file,
+            ):
                 groups, first, skipped = [], 0, 0
                 for group in range(file.metadata.num_row_groups):
                     end = first + file.metadata.row_group(group).num_rows
@@ -147,26 +238,82 @@ class Store:
                     elif stop is None or first < stop:
                         groups.append(group)
                     first = end
-                table = file.read_row_groups(groups)
-        except (pa.ArrowInvalid, FileNotFoundError) as error:
-            raise StoreError(f"{relative}: not a readable table ({error}); delete it and run again") from error
+                return file.read_row_groups(groups), skipped
+
+        try:
+            # A damaged page is an OSError too, on which another try changes nothing.
+            table, skipped = read() if self._local else self._tried(relative, "read", read)
+        except StoreUnavailable:
+            raise
+        except (pa.ArrowException, OSError) as error:
+            raise StoreError(f"{relative}: not a readable table ({error}); delete its step's folder and run again") from error
         length = None if stop is None else max(0, stop - start)
         return list(table.slice(start - skipped, length).to_pylist())
 
     # --- artifacts -------------------------------------------------------------------------------
 
     def record(self, step: Step) -> Record | None:
-        """The step's record, or None where the result does not exist."""
+        """The step's record, or None where the result does not exist: a record that is cut off counts as absent.
+
+        Raises StoreError on one that another version, or a hand, has written.
+        """
         path = f"{step.address}/{RECORD}"
-        if not self.exists(path):
+        try:
+            found = json.loads(self.read_bytes(path))
+        except (FileNotFoundError, ValueError, RecursionError) as error:
+            if isinstance(error, StoreError):
+                raise
             return None
-        return Record(**json.loads(self.read_bytes(path)))
+        if not isinstance(found, dict) or found.keys() != _FIELDS or found["key"] != step.key:
+            raise StoreError(
+                f"{path} is no record of this version of capgap-ray; delete the folder {step.address} to have it "
+                "built again, or give another store"
+            )
+        return Record(**found)
 
     def built(self, step: Step) -> bool:
-        return self.exists(f"{step.address}/{RECORD}")
+        """As `record` says."""
+        return self.record(step) is not None
+
+    def listing(self) -> dict[str, State]:
+        """Every address of which something exists. Quick: no file is opened, so a record that is cut off counts.
+
+        `begun`: files without a record, of an attempt that runs or was interrupted.
+        """
+        names = self._local_names() if self._local else self._remote_names()
+        return {
+            address: "built" if RECORD in found else "failed" if FAILURE in found else "begun"
+            for address, found in names.items()
+        }
+
+    def _local_names(self) -> dict[str, set[str]]:
+        if not os.path.isdir(self._base):
+            return {}
+        return {
+            f"{stage.name}/{address}": set(os.listdir(f"{stage.path}/{address}"))
+            for stage in os.scandir(self._base)
+            if stage.is_dir() and stage.name != REPORTS
+            for address in os.listdir(stage.path)
+        }
+
+    def _remote_names(self) -> dict[str, set[str]]:
+        selector = pafs.FileSelector(self._base, allow_not_found=True, recursive=True)
+        names: dict[str, set[str]] = {}
+        for each in self._tried("", "read", lambda: self._fs.get_file_info(selector)):
+            parts = each.path[len(self._base) + 1 :].split("/")
+            if len(parts) > 2 and parts[0] != REPORTS:
+                names.setdefault(f"{parts[0]}/{parts[1]}", set()).add(parts[2])
+        return names
+
+    def note_failure(self, step: Step, reason: str) -> None:
+        """Say why an attempt failed, for whoever looks at the store. The next attempt takes it back."""
+        note = {"reason": reason, "made_at": time.time(), "host": platform.node()}
+        self.write_bytes(f"{step.address}/{FAILURE}", json.dumps(note).encode())
 
     def new_attempt(self, step: Step) -> str:
         """A folder for one attempt at the step, relative to the root; nobody else writes there."""
+        if self.exists(f"{step.address}/{FAILURE}"):
+            self._fs.delete_file(self._path(f"{step.address}/{FAILURE}"))
         return f"{step.address}/attempts/{secrets.token_hex(6)}"
 
     def commit(
@@ -197,8 +344,9 @@ class Store:
             made_at=time.time(),
             host=platform.node(),
         )
-        self.write_bytes(f"{step.address}/{RECORD}", json.dumps(dataclasses.asdict(record), indent=1).encode())
-        return record
+        path, data = f"{step.address}/{RECORD}", json.dumps(dataclasses.asdict(record), indent=1).encode()
+        self._tried(path, "written", lambda: self._put(self._path(path), data, first=not self.exists(path)))
+        return self._built(step)
 
     def build_rows(
         self, step: Step, make: Callable[[], tuple[Sequence[Mapping[str, Any]], Mapping[str, Any]]]

@@ -1,5 +1,6 @@
 """Bad input: exit status 2, one line, within three seconds, before Ray, with the store untouched."""
 
+import json
 import resource
 import subprocess
 import sys
@@ -31,6 +32,8 @@ def processor_seconds() -> float:
         ("students=[tiny-teacher-large]", "is not smaller than teacher"),
         ("axes={sft.nope: [1]}", "axes: 'sft.nope' names no field"),
         ("mixtures={m: {small: 0.5, large: 0.6}}", "sum to 1"),
+        ("axes={judge.model: [a, b]}", "axes: 'judge.model' would change what is measured"),
+        (f"axes={{sft.seed: {list(range(9999))}}}", "axes: 59,994 cells are more than max_cells (10,000)"),
     ],
 )
 def test_refusals(tmp_path: Path, override: str, message: str) -> None:
@@ -59,6 +62,25 @@ def test_a_dry_run_shows_the_plan_and_starts_nothing(tmp_path: Path) -> None:
     assert "12 cells" in done.stdout
     assert "tiny-student-0.5m / mix / 5x4: 40 samples per update" in done.stdout
     assert not (tmp_path / "store").exists()
+
+
+def test_the_plan_as_json_holds_cost_lints_and_power(tmp_path: Path) -> None:
+    done = grid("--dry-run", "--json", "--set", "resources.accelerator=L4", store=tmp_path / "store")
+    assert (done.returncode, done.stderr) == (0, "")
+    told = json.loads(done.stdout)
+    assert told["cells"] == 12
+    assert told["device_hours"] > 0
+    assert all(lint["confounds"] for lint in told["lints"])
+    assert told["detectable"][-1]["task"] == "all"
+
+
+def test_strict_refuses_a_confounded_comparison(tmp_path: Path) -> None:
+    done = grid("--strict", store=tmp_path / "store")
+    assert done.returncode == 2
+    assert "'mix against large, as in the ancestor work' is confounded" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "store").exists()
+    assert grid("--strict", "--dry-run", "--set", "comparisons=[]", store=tmp_path / "store").returncode == 0
 
 
 def test_starting_needs_no_heavy_package() -> None:

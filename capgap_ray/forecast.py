@@ -1,0 +1,556 @@
+"""A plan's cost, fit, fairness and power, told before anything runs: needs no GPU, weights or network."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from capgap_ray.analysis import recipe_card
+from capgap_ray.artifacts.step import Step, unique
+from capgap_ray.catalog.accelerators import ACCELERATORS, Accelerator
+from capgap_ray.catalog.models import Model
+from capgap_ray.core.budget import count_updates
+from capgap_ray.core.confounds import find_confounds, treated_fields
+from capgap_ray.core.cost import (
+    ASSUMED,
+    GIGABYTE,
+    checkpoint_bytes,
+    engine_memory,
+    generation_hours,
+    training_flops,
+    training_hours,
+    training_memory,
+)
+from capgap_ray.core.design import DISCORDANT, PERSISTENT, Design, cheapest, detectable
+from capgap_ray.experiment import Experiment, Sft
+from capgap_ray.plan import Cell, Plan, Scored
+from capgap_ray.records import Confound, RecipeCard
+
+Summary = Callable[[Step], Mapping[str, Any] | None]
+"""A step's summary in the store; None where it is not built."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageCost:
+    """What one stage has, and what is still to come of it."""
+
+    stage: str
+    steps: int
+    exist: int
+    prompt_tokens: int
+    output_tokens: int
+    output_tokens_at_most: int
+    updates: int
+    training_tokens: int
+    device_hours: float | None
+    """None: the accelerator is not named, so its speed is not known."""
+    device_hours_at_most: float | None
+    disk_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellForecast:
+    """One training run as far as it can be told."""
+
+    student: str
+    arm: str
+    samples_per_update: int
+    updates: int
+    updates_at_most: int
+    """Were every rationale right."""
+    trained: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """Whether a model fits the accelerators that it would run on."""
+
+    what: str
+    devices: float
+    gigabytes: float
+    """Needed on each."""
+    available: float
+    fits: bool
+    mend: str
+    """What would make it fit; empty where it does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lint:
+    """One declared comparison: in what its arms differ beyond the treatment."""
+
+    comparison: str
+    student: str
+    left: str
+    right: str
+    confounds: tuple[Confound, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detectable:
+    """The smallest difference between two arms that the design finds."""
+
+    task: str
+    items: int
+    samples: int
+    seeds: int
+    points: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """The cheapest design for a difference that a person wants to see."""
+
+    points: float
+    design: Design | None
+    detects: float | None
+    """In points."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """All that is known of an experiment before it runs."""
+
+    experiment: str
+    cells: int
+    splits: int
+    unique_steps: int
+    existing_steps: int
+    tasks: tuple[str, ...]
+    selected: bool
+    """Whether selection is measured; if not, all tasks count."""
+    models: dict[str, int]
+    """Name -> number of weights."""
+    stages: tuple[StageCost, ...]
+    device_hours: float | None
+    device_hours_at_most: float | None
+    budget_hours: float | None
+    arms: tuple[CellForecast, ...]
+    fits: tuple[Fit, ...]
+    lints: tuple[Lint, ...]
+    detectable: tuple[Detectable, ...]
+    wanted: Wanted
+    assumptions: tuple[str, ...]
+
+
+def forecast(plans: Sequence[Plan], summary: Summary, *, selected: bool, wanted_points: float = 5.0) -> Forecast:
+    """Tell what the plans of an experiment's splits would do; `summary` says what of it exists."""
+    experiment, first = plans[0].experiment, plans[0]
+    device = ACCELERATORS.get(experiment.resources.accelerator or "")
+    steps = unique(step for made in plans for step in made.steps())
+    have = {step.key: found for step in steps if (found := summary(step)) is not None}
+    costs = _Costs(device)
+    for made in plans:
+        _count(made, have, costs)
+    stages = costs.stages(steps, have)
+    cards = {cell.train.key: predicted(first, cell, have) for cell in first.cells}
+    known = [each.device_hours for each in stages if each.device_hours is not None]
+    most = [each.device_hours_at_most for each in stages if each.device_hours_at_most is not None]
+    tasks = tuple(task for task in experiment.task_names() if any(task in made.tasks for made in plans))
+    return Forecast(
+        experiment=experiment.name,
+        cells=sum(len(made.cells) for made in plans),
+        splits=len(plans),
+        unique_steps=len(steps),
+        existing_steps=len(have),
+        tasks=tasks,
+        selected=selected,
+        models={name: model.parameters for name, model in first.models.items()},
+        stages=stages,
+        device_hours=sum(known) if device else None,
+        device_hours_at_most=sum(most) if device else None,
+        budget_hours=experiment.budget.gpu_hours if experiment.budget else None,
+        arms=tuple(_arm(first, cell, cards[cell.train.key], have) for cell in first.cells),
+        fits=tuple(_fits(first, device)) if device else (),
+        lints=lints(first, cards),
+        detectable=tuple(_detectable(experiment, plans, tasks)),
+        wanted=_wanted(plans, tasks, wanted_points),
+        assumptions=(
+            *ASSUMED.words(),
+            f"power: {100 * DISCORDANT:.0f} % of items discordant between two arms, {100 * PERSISTENT:.0f} % of that "
+            "variance the items' own; pooled over tasks as one set of items",
+        ),
+    )
+
+
+# --- fairness ------------------------------------------------------------------------------------------
+
+
+def lints(made: Plan, cards: Mapping[str, RecipeCard]) -> tuple[Lint, ...]:
+    """Every declared comparison and its confounds; `cards` by the train step's key."""
+    return tuple(
+        Lint(
+            comparison=pair.name,
+            student=pair.left.student.name,
+            left=pair.left.arm,
+            right=pair.right.arm,
+            confounds=find_confounds(
+                cards[pair.left.train.key], cards[pair.right.train.key], treated_fields(pair.treatment)
+            ),
+        )
+        for pair in made.pairs
+    )
+
+
+def predicted(made: Plan, cell: Cell, have: Mapping[str, Mapping[str, Any]]) -> RecipeCard:
+    """The cell's recipe card: the real one where it is trained, else what follows from rows as assumed.
+
+    Which rows are longer than the cut-off is known only in training, so none are counted here.
+    """
+    found = have.get(cell.train.key)
+    return recipe_card(made.experiment, cell, found if found is not None else _predicted_training(made, cell, have))
+
+
+def _predicted_training(made: Plan, cell: Cell, have: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    sft = cell.sft
+    rows = _rows(made, cell, have)
+    held = math.ceil(sft.validation.share * rows) if sft.validation else 0
+    rows = max(1, rows - held)
+    slots = rows if sft.packing == "none" else max(1, math.ceil(rows * _row_tokens(made) / sft.cutoff_tokens))
+    places = _places(sft)
+    updates, epochs = count_updates(slots, places, sft.epochs), float(sft.epochs)
+    if cell.matched and cell.matched[0] in ("updates", "tokens"):
+        other = predicted(made, cell.matched[1], have)
+        updates, epochs = other.updates, other.updates * places / slots
+    return {
+        "rows": rows,
+        "rows_held_out": held,
+        "rows_dropped": 0,
+        "rows_cut": 0,
+        "slots": slots,
+        "updates": updates,
+        "epochs": epochs,
+        "warmup_updates": int(sft.warmup_ratio * updates),
+        "supervised_tokens": round(epochs * rows * _output_tokens(made)),
+        "template_hash": "",
+    }
+
+
+def _places(sft: Sft) -> int:
+    return sft.batch.per_device * sft.batch.accumulation * sft.workers
+
+
+def _items(made: Plan) -> int:
+    return sum(made.sizes(task)[0] for task in made.tasks)
+
+
+def _rows(made: Plan, cell: Cell, have: Mapping[str, Mapping[str, Any]]) -> int:
+    """Of the cell's mixture: as built, or as assumed."""
+    found = have.get(cell.train.inputs[0].key)
+    if found is not None:
+        return int(found["mixture"]["rows"])
+    solved = len(made.experiment.teachers) if cell.filter.keep == "intersection" else 1
+    return max(1, round(_items(made) * ASSUMED.right**solved))
+
+
+def _output_tokens(made: Plan) -> int:
+    return min(ASSUMED.output_tokens, made.experiment.sampling.max_tokens)
+
+
+def _row_tokens(made: Plan) -> int:
+    return ASSUMED.prompt_tokens + _output_tokens(made)
+
+
+def _arm(made: Plan, cell: Cell, card: RecipeCard, have: Mapping[str, Mapping[str, Any]]) -> CellForecast:
+    places = _places(cell.sft)
+    at_most = count_updates(max(1, _items(made)), places, cell.sft.epochs)
+    return CellForecast(
+        student=cell.student.name,
+        arm=cell.arm,
+        samples_per_update=places,
+        updates=card.updates,
+        updates_at_most=max(at_most, card.updates),
+        trained=cell.train.key in have,
+    )
+
+
+# --- cost ------------------------------------------------------------------------------------------------
+
+
+class _Costs:
+    """Sums by stage of what is still to come."""
+
+    def __init__(self, device: Accelerator | None) -> None:
+        self._teraflops = device.teraflops if device else None
+        self._sums: dict[str, defaultdict[str, float]] = defaultdict(lambda: defaultdict(float))
+
+    def generation(self, stage: str, model: Model, prompts: float, tokens: float, at_most: float) -> None:
+        sums = self._sums[stage]
+        sums["prompt"] += prompts
+        sums["output"] += tokens
+        sums["output_at_most"] += at_most
+        sums["disk"] += (tokens + prompts) * ASSUMED.bytes_per_token
+        if self._teraflops and model.has_weights:
+            sums["hours"] += generation_hours(model.parameters, prompts, tokens, self._teraflops)
+            sums["hours_at_most"] += generation_hours(model.parameters, prompts, at_most, self._teraflops)
+
+    def training(self, cell: Cell, card: RecipeCard, row_tokens: int, rows_at_most: int) -> None:
+        sums, sft = self._sums["train"], cell.sft
+        tokens = card.epochs * card.rows * row_tokens
+        exports = 1 + (sum(sft.checkpoints.wanted(n) for n in range(1, card.updates)) if sft.checkpoints else 0)
+        sums["updates"] += card.updates
+        sums["training"] += tokens
+        sums["disk"] += checkpoint_bytes(cell.student.parameters, exports)
+        if self._teraflops:
+            flops = training_flops(
+                cell.student.parameters, tokens, lora=sft.method == "lora", recompute=sft.gradient_checkpointing
+            )
+            hours = training_hours(flops, self._teraflops)
+            sums["hours"] += hours
+            sums["hours_at_most"] += hours * max(1.0, rows_at_most / card.rows)
+
+    def stages(self, steps: Sequence[Step], have: Mapping[str, Any]) -> tuple[StageCost, ...]:
+        count: defaultdict[str, int] = defaultdict(int)
+        exist: defaultdict[str, int] = defaultdict(int)
+        for step in steps:
+            count[step.stage] += 1
+            exist[step.stage] += step.key in have
+        return tuple(self._stage(stage, count[stage], exist[stage]) for stage in count)
+
+    def _stage(self, stage: str, steps: int, exist: int) -> StageCost:
+        sums = self._sums[stage]
+        return StageCost(
+            stage=stage,
+            steps=steps,
+            exist=exist,
+            prompt_tokens=round(sums["prompt"]),
+            output_tokens=round(sums["output"]),
+            output_tokens_at_most=round(sums["output_at_most"]),
+            updates=round(sums["updates"]),
+            training_tokens=round(sums["training"]),
+            device_hours=sums["hours"] if self._teraflops else None,
+            device_hours_at_most=sums["hours_at_most"] if self._teraflops else None,
+            disk_bytes=round(sums["disk"]),
+        )
+
+
+def _count(made: Plan, have: Mapping[str, Mapping[str, Any]], costs: _Costs) -> None:
+    """Add what is still to come of one plan."""
+    judge = made.models[made.experiment.judge.model]
+    seen: set[str] = set()
+    for scored, model in _scored(made):
+        params, rows = scored.complete.params, _answers(scored)
+        shots = scored.complete.inputs[0].params["prompt"]["shots"]
+        prompts = rows * (ASSUMED.prompt_tokens + shots * ASSUMED.prompt_tokens_per_shot)
+        budget = params["sampling"]["max_tokens"]
+        if scored.complete.key not in have and scored.complete.key not in seen:
+            seen.add(scored.complete.key)
+            expected = rows * min(ASSUMED.output_tokens, budget)
+            costs.generation("complete", model, prompts, expected, rows * budget)
+        if scored.judge and scored.judge.key not in have and scored.judge.key not in seen:
+            seen.add(scored.judge.key)
+            asked, reply = rows * ASSUMED.rejected, ASSUMED.judge_tokens
+            costs.generation("judge", judge, asked * ASSUMED.prompt_tokens, asked * reply, rows * reply)
+    for cell in made.cells:
+        if cell.train.key not in have and cell.train.key not in seen:
+            seen.add(cell.train.key)
+            costs.training(cell, predicted(made, cell, have), _row_tokens(made), _items(made))
+
+
+def _scored(made: Plan) -> Iterable[tuple[Scored, Model]]:
+    for (name, _), scored in (*made.measured.items(), *made.baselines.items()):
+        yield scored, made.models[name]
+    teachers = made.teachers()
+    for (role, _), slices in made.rationales.items():
+        for scored in slices:
+            yield scored, teachers[role]
+    students = {cell.train.key: cell.student for cell in made.cells}
+    for (key, _), scored in made.predictions.items():
+        yield scored, students[key]
+
+
+def _answers(scored: Scored) -> int:
+    params = scored.complete.params
+    return int((params["stop"] - params["start"]) * params["sampling"]["samples"])
+
+
+# --- fit ---------------------------------------------------------------------------------------------------
+
+
+def _fits(made: Plan, device: Accelerator) -> Iterable[Fit]:
+    resources = made.experiment.resources
+    usable = 0.9 * device.gigabytes
+    for name, model in made.models.items():
+        if model.has_weights:
+            engine = engine_memory(model.parameters, resources.engine_gpus).total / GIGABYTE
+            least = math.ceil(engine_memory(model.parameters, 1).total / GIGABYTE / usable)
+            yield _fit(
+                f"engine {name}", max(resources.engine_gpus, 1), engine, usable, f"resources.engine_gpus: {least}"
+            )
+    for student, sft in {(cell.student, _shape(cell.sft)): (cell.student, cell.sft) for cell in made.cells}.values():
+
+        def need(workers: int, student: Model = student, sft: Sft = sft) -> float:
+            memory = training_memory(
+                student.parameters,
+                workers=workers,
+                lora=sft.method == "lora",
+                bits=16 if sft.precision == "bfloat16" else 32,
+                tokens=sft.batch.per_device * sft.cutoff_tokens,
+                recompute=sft.gradient_checkpointing,
+            )
+            return memory.total / GIGABYTE
+
+        enough = next((n for n in (1, 2, 4, 8, 16, 32, 64, 128) if need(n) <= usable), None)
+        mend = f"sft.workers: {enough}" if enough else "sft.gradient_checkpointing: true or a lower sft.cutoff_tokens"
+        what = f"training {student.name} ({sft.method}, batch {sft.batch}, rows of {sft.cutoff_tokens} tokens)"
+        yield _fit(what, sft.workers, need(sft.workers), usable, mend)
+
+
+def _shape(sft: Sft) -> tuple[Any, ...]:
+    """What the memory of training depends on."""
+    per_device = sft.batch.per_device
+    return sft.method, sft.precision, sft.workers, per_device, sft.cutoff_tokens, sft.gradient_checkpointing
+
+
+def _fit(what: str, devices: float, need: float, usable: float, mend: str) -> Fit:
+    fits = need <= usable
+    return Fit(
+        what=what, devices=devices, gigabytes=need, available=usable, fits=fits, mend="" if fits else f"needs {mend}"
+    )
+
+
+# --- power -------------------------------------------------------------------------------------------------
+
+
+def _seeds(experiment: Experiment) -> int:
+    return len(experiment.axes.get("sft.seed", (None,)))
+
+
+def _test_items(plans: Sequence[Plan], task: str) -> int:
+    """Under crossfit every item is tested once; repeats draw from the same items, so the largest part counts."""
+    sizes = [made.sizes(task)[1] for made in plans if task in made.tasks]
+    return sum(sizes) if plans[0].experiment.split.crossfit else max(sizes)
+
+
+def _detectable(experiment: Experiment, plans: Sequence[Plan], tasks: Sequence[str]) -> Iterable[Detectable]:
+    seeds = _seeds(experiment)
+    sizes = {task: _test_items(plans, task) for task in tasks}
+    least = min((experiment.samples(task) for task in tasks), default=1)
+    rows = [(task, n, experiment.samples(task)) for task, n in sizes.items()] + [("all", sum(sizes.values()), least)]
+    known: dict[Design, float | None] = {}
+    for task, items, samples in rows:
+        design = Design(items=items, samples=samples, seeds=seeds)
+        if design not in known:
+            known[design] = detectable(design)
+        share = known[design]
+        yield Detectable(
+            task=task, items=items, samples=samples, seeds=seeds, points=None if share is None else 100 * share
+        )
+
+
+def _wanted(plans: Sequence[Plan], tasks: Sequence[str], points: float) -> Wanted:
+    """Costs are counted in operations: one training of each student per seed, its answers per seed and sample."""
+    made = plans[0]
+    weights = sum(student.parameters for student in made.students())
+    training = 6 * weights * _items(made) * ASSUMED.right * made.experiment.sft.epochs * _row_tokens(made)
+    answer = 2 * weights * (_output_tokens(made) / ASSUMED.decode_utilisation) * ASSUMED.training_utilisation
+
+    def cost(design: Design) -> float:
+        return design.seeds * (training + design.items * design.samples * answer)
+
+    found = cheapest(points / 100, sum(_test_items(plans, task) for task in tasks), cost)
+    return Wanted(points=points, design=found[0] if found else None, detects=100 * found[1] if found else None)
+
+
+# --- in words ------------------------------------------------------------------------------------------------
+
+_MOST_LINES = 40
+"""Of one kind; the JSON has them all."""
+
+
+def lines(told: Forecast) -> Iterable[str]:
+    """The forecast for people."""
+    splits = f" over {told.splits} splits" if told.splits > 1 else ""
+    yield (
+        f"experiment  {told.experiment}: {told.cells:,} cells{splits}, {told.unique_steps:,} unique steps, "
+        f"{told.existing_steps:,} exist"
+    )
+    yield f"tasks       {', '.join(told.tasks)}{'' if told.selected else ' (selection not measured yet: all counted)'}"
+    for name, parameters in told.models.items():
+        yield f"model       {name}: {parameters:,} parameters"
+    yield from (_stage_line(each) for each in told.stages)
+    yield _hours_line(told)
+    yield from _short(
+        f"cell        {c.student} / {c.arm}: {c.samples_per_update} samples per update, about {c.updates} updates, "
+        f"at most {c.updates_at_most}{', trained' if c.trained else ''}"
+        for c in told.arms
+    )
+    for fit in told.fits:
+        yield (
+            f"memory      {fit.what}: {fit.gigabytes:.1f} GB on each of {fit.devices:g}, {fit.available:.0f} usable: "
+            f"{'fits' if fit.fits else 'DOES NOT FIT, ' + fit.mend}"
+        )
+    yield from _short(_lint_lines(told.lints))
+    yield from _short(
+        f"detects     {d.task}: {d.items:,} items, {d.samples} samples, {d.seeds} seeds: "
+        f"{'no difference' if d.points is None else f'{d.points:.1f} points or more'}"
+        for d in told.detectable
+    )
+    yield _wanted_line(told.wanted)
+    yield from (f"assumed     {each}" for each in told.assumptions)
+
+
+def _short(found: Iterable[str]) -> Iterable[str]:
+    every = list(found)
+    yield from every[:_MOST_LINES]
+    if len(every) > _MOST_LINES:
+        yield f"{every[0].split(' ')[0]:<11} and {len(every) - _MOST_LINES:,} more; --json has them all"
+
+
+def _stage_line(cost: StageCost) -> str:
+    line = f"stage       {cost.stage:<9} {cost.steps:>5} steps, {cost.exist} exist, {cost.steps - cost.exist} to build"
+    if cost.output_tokens:
+        line += (
+            f"; {_short_number(cost.prompt_tokens)} prompt and {_short_number(cost.output_tokens)} output tokens "
+            f"(at most {_short_number(cost.output_tokens_at_most)})"
+        )
+    if cost.updates:
+        line += f"; {_short_number(cost.training_tokens)} tokens in {cost.updates:,} updates"
+    if cost.device_hours is not None and cost.device_hours_at_most:
+        line += f"; {_hours(cost.device_hours)} device-hours (at most {_hours(cost.device_hours_at_most)})"
+    return line + (f"; {cost.disk_bytes / GIGABYTE:.1f} GB on disk" if cost.disk_bytes >= GIGABYTE / 20 else "")
+
+
+def _hours_line(told: Forecast) -> str:
+    if told.device_hours is None or told.device_hours_at_most is None:
+        return "hours       not known: name the GPU in resources.accelerator"
+    line = f"hours       {_hours(told.device_hours)} device-hours (at most {_hours(told.device_hours_at_most)})"
+    if told.budget_hours is None:
+        return line
+    verdict = "within" if told.device_hours <= told.budget_hours else "MORE THAN"
+    return f"{line}, {verdict} the budget of {told.budget_hours:g}"
+
+
+def _lint_lines(found: Sequence[Lint]) -> Iterable[str]:
+    """One line per comparison and finding; students with the same finding share it."""
+    by_text: dict[str, list[str]] = {}
+    for lint in found:
+        notes = "; ".join(confound.note for confound in lint.confounds)
+        verdict = f"CONFOUNDED, no verdict: {notes}" if notes else "fair as far as is known before training"
+        by_text.setdefault(f"{lint.comparison} ({lint.right} against {lint.left}): {verdict}", []).append(lint.student)
+    for text, students in by_text.items():
+        yield f"lint        {text} [{', '.join(dict.fromkeys(students))}]"
+
+
+def _wanted_line(wanted: Wanted) -> str:
+    if wanted.design is None or wanted.detects is None:
+        return f"design      no design with these test items detects {wanted.points:g} points; add items"
+    d = wanted.design
+    return (
+        f"design      cheapest for {wanted.points:g} points: {d.items:,} items x {d.samples} samples x {d.seeds} seeds "
+        f"(detects {wanted.detects:.1f})"
+    )
+
+
+def _hours(value: float) -> str:
+    return f"{value:.3g}" if value < 100 else f"{value:,.0f}"
+
+
+def _short_number(value: float) -> str:
+    for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:.3g}{unit}"
+    return f"{value:g}"

@@ -1,0 +1,179 @@
+"""The plan told beforehand: nothing but the experiment is needed, and what exists counts."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from capgap_ray.artifacts.step import Step
+from capgap_ray.experiment import Experiment, load
+from capgap_ray.forecast import Forecast, forecast, lines
+from capgap_ray.plan import Plan, plan, resolve_models
+from capgap_ray.records import to_row
+
+FOLDER = Path(__file__).parents[2] / "jobs" / "experiments"
+Make = Callable[..., Experiment]
+
+
+def nothing(step: Step) -> Mapping[str, Any] | None:
+    return None
+
+
+def planned(experiment: Experiment) -> Plan:
+    return plan(experiment, resolve_models(experiment))
+
+
+def told(experiment: Experiment, **options: Any) -> Forecast:
+    return forecast([planned(experiment)], nothing, selected=False, **options)
+
+
+def stage(found: Forecast, name: str) -> Any:
+    return next(each for each in found.stages if each.stage == name)
+
+
+GPU = {"accelerator": "A100-80GB", "worker_gpus": 1, "engine_gpus": 1}
+
+
+def test_counts_follow_from_the_experiment(make: Make) -> None:
+    found = told(make(resources=GPU))
+    assert (found.cells, found.splits, found.existing_steps) == (12, 1, 0)
+    assert found.unique_steps == sum(each.steps for each in found.stages)
+    # 2 tasks x 4 models x (20 measured + 20 tested) + 2 teachers x 2 tasks x 40 rest + 12 cells x 2 tasks x 20
+    answers = 2 * 4 * 40 + 2 * 2 * 40 + 12 * 2 * 20
+    complete = stage(found, "complete")
+    assert complete.output_tokens == answers * 300
+    assert complete.output_tokens_at_most == answers * 1024
+    assert 0 < complete.device_hours < complete.device_hours_at_most
+    # 120 training items, 75 % right: 90 rows, 2 epochs, 4 and 40 samples per update
+    updates = {(each.samples_per_update, each.updates, each.updates_at_most) for each in found.arms}
+    assert updates == {(4, 46, 60), (40, 6, 6)}
+    assert stage(found, "train").updates == 6 * 46 + 6 * 6
+    assert found.device_hours == pytest.approx(sum(each.device_hours or 0 for each in found.stages))
+
+
+def test_what_exists_costs_nothing_more(make: Make) -> None:
+    made = planned(make(resources=GPU))
+    rest = forecast([made], nothing, selected=True)
+    trained = {
+        **{"rows": 50, "rows_held_out": 0, "rows_dropped": 3, "rows_cut": 0, "slots": 50, "updates": 26, "epochs": 2.0},
+        **{"warmup_updates": 0, "supervised_tokens": 9000, "template_hash": "t"},
+    }
+    summaries: dict[str, dict[str, Any]] = {
+        **{step.key: {"mixture": {"rows": 50}} for step in made.mixtures.values()},
+        made.cells[0].train.key: trained,
+        made.predictions[made.cells[0].train.key, made.tasks[0]].complete.key: {},
+    }
+    found = forecast([made], lambda step: summaries.get(step.key), selected=True)
+    assert found.existing_steps == 5
+    assert (stage(found, "train").exist, found.arms[0].trained, found.arms[1].trained) == (1, True, False)
+    assert found.arms[0].updates == 26
+    assert found.arms[1].updates == 2 * 2  # 50 rows, 40 samples per update
+    assert stage(rest, "complete").output_tokens - stage(found, "complete").output_tokens == 20 * 300
+    assert stage(found, "train").updates < stage(rest, "train").updates
+
+
+def test_without_an_accelerator_hours_are_not_known(make: Make) -> None:
+    found = told(make())
+    assert found.device_hours is None
+    assert stage(found, "train").device_hours is None
+    assert found.fits == ()
+    assert any("hours       not known" in line for line in lines(found))
+
+
+def test_the_ancestors_mixture_is_found_confounded_in_all_three_ways() -> None:
+    experiment = load(str(FOLDER / "math_short_long.yaml"))[0]
+    found = told(experiment)
+    natural = [lint for lint in found.lints if lint.comparison == "mix against short, as in the ancestor work"]
+    assert [lint.student for lint in natural] == ["qwen2.5-0.5b", "qwen2.5-1.5b", "qwen2.5-3b", "qwen2.5-7b"]
+    for lint in natural:
+        fields = {confound.field for confound in lint.confounds}
+        assert {"samples_per_update", "updates"} <= fields  # batch x accumulation
+        assert "packing" in fields
+        assert {"cutoff_tokens", "overlength"} <= fields
+    matched = [lint for lint in found.lints if lint.comparison.endswith(("equal epochs", "equal updates"))]
+    assert len(matched) == 2 * 2 * 4
+    assert all(lint.confounds == () for lint in matched)
+
+
+@pytest.mark.parametrize(
+    "match", ["epochs", "updates", "tokens", "examples"], ids=["epochs", "updates", "tokens", "examples"]
+)
+def test_every_match_makes_a_fair_arm(make: Make, match: str) -> None:
+    arms = {"left": {"mixture": "small", "batch": "2x1"}, "right": {"mixture": "mix", "batch": "5x4"}}
+    found = told(make(comparisons=[{"name": "c", **arms, "match": match}]))
+    natural, matched = found.lints[::2], found.lints[1::2]
+    assert {lint.comparison for lint in natural} == {"c"}
+    assert all({"updates", "samples_per_update"} <= {c.field for c in lint.confounds} for lint in natural)
+    assert {lint.comparison for lint in matched} == {f"c, equal {match}"}
+    assert all(lint.confounds == () for lint in matched)
+
+
+def test_a_declared_treatment_is_no_confound_and_what_follows_from_it_is(make: Make) -> None:
+    def found(treatment: list[str], axes: dict[str, Any], **sides: Any) -> set[str]:
+        comparison = {"name": "c", "treatment": treatment, **sides}
+        (lint, *_) = told(make(axes=axes, comparisons=[comparison])).lints
+        return {confound.field for confound in lint.confounds}
+
+    rates = {"sft.learning_rate": [1e-5, 1e-4]}
+    sides = {
+        "left": {"mixture": "mix", "sft.learning_rate": 1e-5},
+        "right": {"mixture": "mix", "sft.learning_rate": 1e-4},
+    }
+    assert found(["sft.learning_rate"], rates, **sides) == set()
+    assert found(["mixture"], rates, **sides) == {"learning_rate", "lr_integral"}
+    batches = {"left": {"mixture": "mix", "batch": "2x1"}, "right": {"mixture": "mix", "batch": "5x4"}}
+    assert found(["sft.batch"], {"sft.batch": ["2x1", "5x4"]}, **batches) == {"updates", "lr_integral"}
+
+
+def test_models_that_do_not_fit_are_named_with_the_mend() -> None:
+    experiment = load(
+        str(FOLDER / "bbh_small_large.yaml"), ["resources.engine_gpus=1", "resources.accelerator=A100-40GB"]
+    )[0]
+    fits = {fit.what.split(" (")[0]: fit for fit in told(experiment).fits}
+    assert not fits["engine qwen2.5-72b"].fits
+    assert fits["engine qwen2.5-72b"].mend == "needs resources.engine_gpus: 5"
+    assert fits["engine qwen2.5-7b"].fits
+    assert not fits["training qwen2.5-7b"].fits
+    assert fits["training qwen2.5-0.5b"].fits
+
+
+def test_power_per_task_and_pooled_and_the_cheapest_design(make: Make) -> None:
+    found = told(make(axes={"sft.seed": [1, 2, 3]}), wanted_points=20.0)
+    assert [(d.task, d.items, d.seeds) for d in found.detectable] == [
+        ("tiny/dyck_languages", 20, 3),
+        ("tiny/word_sorting", 20, 3),
+        ("all", 40, 3),
+    ]
+    one, _, pooled = (each.points for each in found.detectable)
+    assert one is not None and pooled is not None and pooled < one
+    assert found.wanted.design is not None and found.wanted.detects is not None and found.wanted.detects <= 20
+    assert told(make(), wanted_points=1.0).wanted.design is None
+
+
+def test_the_budget_is_set_beside_the_cost() -> None:
+    experiment = load(str(FOLDER / "bbh_small_large.yaml"), ["budget={gpu_hours: 0.5}"])[0]
+    found = told(experiment)
+    assert found.budget_hours == 0.5
+    assert any("MORE THAN the budget of 0.5" in line for line in lines(found))
+
+
+def test_it_is_json_whole(make: Make) -> None:
+    found = told(make(resources=GPU))
+    row = json.loads(json.dumps(to_row(found), allow_nan=False))
+    assert row["cells"] == 12
+    assert len(row["arms"]) == 12
+
+
+def test_thousands_of_cells_are_planned_in_seconds(make: Make) -> None:
+    """The benchmark measures 10,000; a quadratic step anywhere would already be seen here."""
+    import time
+
+    experiment = make(axes={"sft.seed": list(range(400))})
+    begun = time.process_time()
+    made = planned(experiment)
+    assert len(made.cells) == 2400
+    assert len(made.steps()) > 2400 * 7
+    assert time.process_time() - begun < 5
+    assert len(list(lines(forecast([made], nothing, selected=False)))) < 200
