@@ -25,7 +25,7 @@ Outcome = Literal["right", "wrong", "unparsable", "truncated"]
 QuarantineReason = Literal[
     "overlong", "no prompt", "template", "malformed", "engine error", "empty", "refused", "unavailable", "bad answer"
 ]
-"""Why a row has no completion. `overlong`: prompt and token budget do not fit the context. `no prompt`: nothing to send.
+"""Why a row has no completion. `overlong`: prompt and token budget exceed the context. `no prompt`: nothing to send.
 `template`: the chat template or the tokenizer refuses the messages. `malformed`: the request itself cannot be read.
 `engine error`: the engine refused it, or died of it. `empty`: a rationale without text. `refused`, `unavailable`,
 `bad answer`: an endpoint would not answer, did not after all retries, or answered what is no completion."""
@@ -131,11 +131,24 @@ class FilterReport:
     task: str
     seen: int
     kept: int
-    dropped_wrong: int
-    dropped_unparsable: int
-    dropped_truncated: int
-    dropped_by_other_teacher: int
-    """Dropped only because another teacher failed on the item; 0 unless the cross-teacher filter is on."""
+    dropped: dict[str, int]
+    """Reason -> rationales; only reasons that occur. `wrong`, `unparsable` and `truncated` by the rules' outcome,
+    `other teacher` where only another teacher's failure drops it, the others by the experiment's filter."""
+    borrowed: int = 0
+    """Of seen: other teachers' rationales, which the cross-teacher union takes in."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContaminationMatch:
+    """A training item whose text holds a test question's words."""
+
+    train_id: str
+    train_task: str
+    test_id: str
+    test_task: str
+    overlap: float
+    """Share of the test question's n-grams that stand in the training text."""
+    dropped: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +160,10 @@ class TrainingExample:
     teacher: str
     messages: tuple[Message, ...]
     completion: str
+    tokens: int | None = None
+    """Of the completion, as the model that wrote it counted them."""
+    written_by: str | None = None
+    """Another teacher's role, where the cross-teacher union put its rationale into this teacher's pool."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +179,10 @@ class MixtureReport:
     """Rows that survived the filter, before mixing: the data yield."""
     rows: int
     seed: int
+    tokens_by_teacher: dict[str, int] | None = None
+    """Of the rationales, as their teachers counted them."""
+    borrowed_by_teacher: dict[str, int] | None = None
+    """Of rows_by_teacher: those that another teacher wrote (cross-teacher union)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -716,6 +737,29 @@ class Recommendation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ArmAccuracy:
+    """One arm on one task: what can be said of it alone."""
+
+    task: str
+    student: str
+    teacher: str
+    """Empty before distillation."""
+    recipe: str
+    n: int
+    """Items, scored or not."""
+    unscored: int
+    runs: int
+    """Training runs (seeds); the accuracy is their mean."""
+    accuracy: float | None
+    """Over the scored items; None where there is none."""
+    low: float
+    """If every unscored item were wrong; `high`: right."""
+    high: float
+    tokens: float | None
+    """Mean length of an answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
     """All verdicts on one set of results. `core/findings.py` describes it as a JSON document."""
 
@@ -744,7 +788,8 @@ class Findings:
     """Comparisons that were not made, each with its reason and the mend."""
     notes: tuple[str, ...]
     declared: tuple[Comparison, ...] = ()
-    """Pairs of arms that the experiment names, in the same family."""
+    """Pairs of arms that the experiment names, or recipes of one teacher's students, in the same family."""
+    arms: tuple[ArmAccuracy, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,7 +49,7 @@ def read(path: str) -> Table:
     used = {*needed, "item", "n", *OPTIONAL} if not aggregated else {*needed, "n", "seed", "size", "recipe"}
     notes = []
     if ignored := [name for name in names if name not in used]:
-        notes.append(f"columns not used: {', '.join(ignored)}")
+        notes.append(f"columns not used: {', '.join(ignored)}; name the one that tells arms apart `recipe`")
     return _Reader(path, rows, notes).table(aggregated)
 
 
@@ -147,6 +147,10 @@ class _Reader:
         encoded = text.dictionary_encode()
         self.codes[name] = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
         self.labels[name] = encoded.dictionary.to_pylist()
+        if name == "teacher":  # other programs' words for an empty cell
+            plain = [UNTOUCHED if label.lower() in ("none", "null", "nan") else label for label in self.labels[name]]
+            self.labels[name] = list(dict.fromkeys(plain))
+            self.codes[name] = np.array([self.labels[name].index(label) for label in plain])[self.codes[name]]
 
     def _numbers(self, name: str) -> Array:
         """A column as floats; NaN where empty. Raises ResultsError on what is no number."""
@@ -165,7 +169,10 @@ class _Reader:
             values = np.array([self._number(name, text) for text in encoded.dictionary.to_pylist()] + [np.nan])
             codes = pc.fill_null(encoded.indices, len(values) - 1).to_numpy(zero_copy_only=False)
             return values[codes]
-        return pc.fill_null(column.cast(pa.float64()), np.nan).to_numpy(zero_copy_only=False).copy()
+        numbers = pc.fill_null(column.cast(pa.float64()), np.nan).to_numpy(zero_copy_only=False).copy()
+        if np.isinf(numbers).any():
+            raise ResultsError(f"{self.path}: column {name!r} holds an infinite number")
+        return numbers
 
     def _number(self, name: str, text: str) -> float:
         word = text.strip().lower()
@@ -174,10 +181,13 @@ class _Reader:
         if name == "correct" and word in _TRUE | _FALSE:
             return float(word in _TRUE)
         try:
-            return float(word)
+            number = float(word)
         except ValueError:
+            number = np.inf
+        if np.isinf(number):
             allowed = "0, 1, true, false or empty" if name == "correct" else "a number or empty"
-            raise ResultsError(f"{self.path}: column {name!r} holds {text[:60]!r}, expected {allowed}") from None
+            raise ResultsError(f"{self.path}: column {name!r} holds {text[:60]!r}, expected {allowed}")
+        return number
 
     def _sizes(self) -> dict[str, float | None]:
         """Student -> billions; from the column, else from the names, which is said."""
@@ -234,8 +244,6 @@ class _Reader:
         for index in np.argsort(first):
             rows = order[starts[index] : starts[index + 1]]
             who: dict[str, Any] = {name: self.labels[name][self.codes[name][rows[0]]] for name in KEY}
-            if who["teacher"].lower() in ("none", "null", "nan"):
-                who["teacher"] = UNTOUCHED
             arm = make(who, rows)
             if arm is not None:
                 arms.append(arm)

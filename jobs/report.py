@@ -28,7 +28,7 @@ def main() -> None:
 
 
 def _results() -> None:
-    from capgap_ray.core.findings import find
+    from capgap_ray.core.findings import find, nothing_compared
     from capgap_ray.records import to_row
     from capgap_ray.report.findings_text import findings_text
     from capgap_ray.results_file import read
@@ -45,6 +45,9 @@ def _results() -> None:
         print("error: " + " ".join(str(error).split()), file=sys.stderr)
         raise SystemExit(2) from None
     print(json.dumps(to_row(found), indent=1, allow_nan=False) if arguments.json else findings_text(found))
+    if (why := nothing_compared(found)) is not None:
+        print(f"error: {why}", file=sys.stderr)
+        raise SystemExit(2)
 
 
 if __name__ == "__main__":

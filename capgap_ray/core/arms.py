@@ -102,9 +102,18 @@ class Contrast(NamedTuple):
         """Return the smallest true value found with `power` by a test at level `alpha`."""
         if self.discordant is not None:
             return minimum_detectable_difference(self.n, self.discordant, power, alpha)
-        from scipy.stats import t
+        return detectable_effect(self.df, power, alpha) * self.error
 
-        return float(t.isf(alpha / 2, self.df) + t.ppf(power, self.df)) * self.error
+
+def detectable_effect(df: float, power: float, alpha: float) -> float:
+    """Return the true effect, in standard errors, that a two-sided t test finds with `power` (noncentral t)."""
+    from scipy.optimize import brentq
+    from scipy.stats import nct, norm, t
+
+    if df > 1000:
+        return float(norm.isf(alpha / 2) + norm.ppf(power))
+    critical = float(t.isf(alpha / 2, df))
+    return float(brentq(lambda effect: nct.sf(critical, df, effect) - power, 0.0, 10 * critical + 10, xtol=1e-4))
 
 
 class Refusal(ValueError):

@@ -11,6 +11,7 @@ fields do not raise it. Where to look:
     capacity_gap[]    task, status pattern | none | undetermined, intervals of small end and contrast
     chance_patterns[] rule, observed, expected
     random_effects[]  the same differences with tasks as drawn
+    arms[]            every arm alone: n, unscored, accuracy and its bounds
     comparison        n, delta, ci_low, ci_high (95 %), p, p_adjusted, level, mde (at 5 %), mde_adjusted (at `level`)
 
 The family. Every claim of the document (a gain or harm, a better teacher, a pattern) belongs to one family, whose
@@ -50,6 +51,7 @@ from capgap_ray.core.proxies import Cell, judge_proxies
 from capgap_ray.core.recommendation import recommend, select_tasks, shows_difference, thresholds
 from capgap_ray.core.statistics import rejection_levels, weighted_holm
 from capgap_ray.records import (
+    ArmAccuracy,
     Comparison,
     Confound,
     Efficacy,
@@ -90,6 +92,8 @@ class Declared:
     left: tuple[str, str, str]
     right: tuple[str, str, str]
     confounds: tuple[Confound, ...] = ()
+    only_pooled: bool = False
+    """Ask only once, over all tasks together."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -190,7 +194,7 @@ class _Finder:
         gains = self._gains()
         duels = self._duels()
         advantages = self._advantages()
-        others = [(each, asked) for each in declared for asked in self._declared(each)]
+        others = [(each, asked) for each in declared or self._recipes() for asked in self._declared(each)]
         gaps = [(gap, self._look(gap.p, gap.task == ALL)) for gap in self._gaps(duels)]
         self._correct()
         efficacy = tuple(sorted(map(self._efficacy, gains), key=_degradations_first))
@@ -199,6 +203,7 @@ class _Finder:
         chosen = tuple(selection) or self._selection(threshold_points)
         measured = self._proxies() | proxies
         judged = judge_proxies(measured, _mean_gains(efficacy))
+        comparisons = tuple(self._comparison(asked, "declared", each) for each, asked in others)
         self._say(advantages, verdicts)
         return Findings(
             schema=SCHEMA,
@@ -209,7 +214,9 @@ class _Finder:
             students=self.students,
             teachers=self.teachers,
             recipes=self.recipes,
-            recommendations=recommend(tuple(self.students), efficacy, told, verdicts, self._tokens(), chosen, judged),
+            recommendations=recommend(
+                tuple(self.students), efficacy, told, verdicts, comparisons, self._tokens(), chosen, judged
+            ),
             efficacy=efficacy,
             advantages=told,
             capacity_gap=verdicts,
@@ -223,7 +230,8 @@ class _Finder:
             rules=readings,
             refused=tuple(dict.fromkeys(self.refused)),
             notes=tuple(dict.fromkeys(self.notes)),
-            declared=tuple(self._comparison(asked, "declared", each) for each, asked in others),
+            declared=comparisons,
+            arms=tuple(map(_accuracy, self.arms.values())),
         )
 
     # --- what is asked -----------------------------------------------------------------------------
@@ -389,6 +397,20 @@ class _Finder:
         for look, p, level in zip(self.family, weighted_holm(ps, weights), levels, strict=True):
             look.p_adjusted, look.level = p, level
 
+    def _recipes(self) -> list[Declared]:
+        """Every two recipes of one student with one teacher, over all tasks together: the recipe is what differs."""
+        return [
+            Declared(
+                name=f"{student} / {_label(teacher, right)} against {_label(teacher, left)}",
+                left=(student, teacher, left),
+                right=(student, teacher, right),
+                only_pooled=True,
+            )
+            for student in self.students
+            for teacher in self.teachers
+            for left, right in combinations(self.recipes, 2)
+        ]
+
     def _declared(self, each: Declared) -> list[_Asked]:
         parts = []
         for task in self.tasks:
@@ -396,7 +418,12 @@ class _Finder:
             if left is not None and right is not None:
                 parts += self._fair(each.name, [(right, 1.0), (left, -1.0)])
         student, teacher, recipe = each.right
-        asked = self._ask(parts, student, (teacher, each.left[1]), recipe)
+        teachers = (teacher, each.left[1])
+        if each.only_pooled:
+            found = estimate(parts, self.runs) if parts else None
+            task = ALL if len(parts) > 1 else parts[0][0][0].task if parts else ""
+            return [] if found is None else [self._asked(task, student, teachers, recipe, found, parts)]
+        asked = self._ask(parts, student, teachers, recipe)
         return [dataclasses.replace(one, confounds=tuple(each.confounds)) for one in asked]
 
     # --- arms --------------------------------------------------------------------------------------
@@ -720,6 +747,33 @@ def gap_selection(
     if found is None:
         return chosen
     return dataclasses.replace(chosen, ci_low=100 * found.low, ci_high=100 * found.high)
+
+
+def _accuracy(arm: Arm) -> ArmAccuracy:
+    unscored, accuracy = arm.unscored, arm.accuracy
+    scored = (arm.n - unscored) * (accuracy or 0.0)
+    return ArmAccuracy(
+        task=arm.task,
+        student=arm.student,
+        teacher=arm.teacher,
+        recipe=arm.recipe,
+        n=arm.n,
+        unscored=unscored,
+        runs=len(arm.runs),
+        accuracy=accuracy,
+        low=scored / arm.n,
+        high=(scored + unscored) / arm.n,
+        tokens=arm.tokens,
+    )
+
+
+def nothing_compared(found: Findings) -> str | None:
+    """Return why nothing could be compared, or None if something was."""
+    if found.efficacy or found.advantages or found.selection or found.rules or found.declared:
+        return None
+    reasons = found.refused[:3] or found.notes[-1:]
+    more = f" (and {len(found.refused) - 3} more)" if len(found.refused) > 3 else ""
+    return f"nothing can be compared: {'; '.join(reasons)}{more}"
 
 
 def _mean_gains(efficacy: Sequence[Efficacy]) -> dict[Cell, float]:

@@ -230,6 +230,7 @@ def recommend(
     efficacy: Sequence[Efficacy],
     advantages: Sequence[TeacherAdvantage],
     gaps: Sequence[CapacityGap],
+    declared: Sequence[Comparison],
     tokens: Mapping[tuple[str, str, str], float],
     selection: Sequence[Selection],
     proxies: Sequence[ProxyQuality],
@@ -245,7 +246,11 @@ def recommend(
         gains = [e for e in efficacy if e.student == student and (e.task == "all" or not several)]
         duels = [a for a in advantages if a.student == student]
         duels = [a for a in duels if a.task == "all"] or (duels if len({a.task for a in duels}) == 1 else [])
-        made.append(_recommendation(student, gains, duels, efficacy, gaps, tokens, selection, proxies))
+        if not any(not e.comparison.confounds for e in gains):
+            made.append(_untried(student, duels, selection, proxies))
+            continue
+        settings = [c for c in declared if c.student == student and (c.task == "all" or not several)]
+        made.append(_recommendation(student, gains, duels, efficacy, gaps, settings, tokens))
     return tuple(made)
 
 
@@ -255,13 +260,10 @@ def _recommendation(
     duels: Sequence[TeacherAdvantage],
     efficacy: Sequence[Efficacy],
     gaps: Sequence[CapacityGap],
+    settings: Sequence[Comparison],
     tokens: Mapping[tuple[str, str, str], float],
-    selection: Sequence[Selection],
-    proxies: Sequence[ProxyQuality],
 ) -> Recommendation:
     fair = [e for e in gains if not e.comparison.confounds]
-    if not fair:
-        return _untried(student, duels, selection, proxies)
     best = max(fair, key=lambda e: e.comparison.delta or 0.0)
     distil: Literal["yes", "no", "undetermined"] = (
         "yes" if best.status == "improved" else "no" if best.status == "harmed" else "undetermined"
@@ -269,7 +271,7 @@ def _recommendation(
     teacher, choice = _teacher(best, fair, duels) if distil != "no" else (None, [])
     recipes = {e.recipe for e in fair}
     recipe = best.recipe if distil == "yes" and len(recipes) > 1 else None
-    reasons = [_in_words(best.comparison), *choice]
+    reasons = [_in_words(best.comparison), *choice, *map(_in_words, settings)]
     reasons += [
         f"{e.task}: {e.teacher or 'distillation'} harms this student ({_points(e.comparison.delta or 0.0)} points)"
         for e in efficacy

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from capgap_ray.records import ChancePatterns, Comparison, Efficacy, Findings, RandomEffects, TeacherAdvantage
+from capgap_ray.records import (
+    ArmAccuracy,
+    ChancePatterns,
+    Comparison,
+    Efficacy,
+    Findings,
+    RandomEffects,
+    TeacherAdvantage,
+)
 
 MOST_LINES = 40
 """Rows per table; the rest is counted and stands in the JSON form."""
@@ -29,17 +37,22 @@ def findings_text(found: Findings) -> str:
         lines = [f"{each.task}: {'yes' if each.holds else 'no'}" for each in found.rules]
         first = found.rules[0]
         parts.append(_section(f"Rule {first.rule} ({first.formula}); it ignores noise", lines))
+    if found.declared:
+        lines = [f"{each.name} on {each.task}  {_numbers(each)}" for each in found.declared]
+        parts.append(_section("Recipes and declared pairs (points)", lines))
+    if not found.efficacy:
+        parts.append(_arms(found.arms))
     if found.refused:
-        parts.append(_section("Not compared", found.refused))
+        parts.append(_section("Not compared", found.refused, most=12))
     parts.append(_section("Read with this", found.notes))
     return "\n\n".join(parts) + "\n"
 
 
-def _section(title: str, lines: Iterable[str]) -> str:
+def _section(title: str, lines: Iterable[str], most: int = MOST_LINES) -> str:
     every = list(lines)
-    shown = [f"  {line}" for line in every[:MOST_LINES]]
-    if len(every) > MOST_LINES:
-        shown.append(f"  ... and {len(every) - MOST_LINES} more: see --json")
+    shown = [f"  {line}" for line in every[:most]]
+    if len(every) > most:
+        shown.append(f"  ... and {len(every) - most} more: see --json")
     return "\n".join([title, *shown])
 
 
@@ -71,7 +84,8 @@ def _advantages(advantages: Sequence[TeacherAdvantage]) -> str:
         "Weaker minus stronger teacher (points)",
         (
             f"{f'{each.better} better' if each.better else 'undetermined':<16} {each.task}: {each.student}, "
-            f"{each.weaker} minus {each.stronger}{f' ({each.recipe})' if each.recipe else ''}  {_numbers(each.comparison)}"
+            f"{each.weaker} minus {each.stronger}{f' ({each.recipe})' if each.recipe else ''}  "
+            f"{_numbers(each.comparison)}"
             for each in sorted(advantages, key=lambda a: a.task != "all")
         ),
     )
@@ -140,6 +154,18 @@ def _proxies(found: Findings) -> str:
             f"{each.cells} cells, regret {_in_points(each.regret)} points over {each.choices} choices "
             f"(at random {_in_points(each.regret_of_chance)})"
             for each in found.proxies
+        ),
+    )
+
+
+def _arms(arms: Sequence[ArmAccuracy]) -> str:
+    return _section(
+        "Each arm alone",
+        (
+            f"{each.task}: {each.student} {_arm(each.teacher, each.recipe) or 'untouched'}  "
+            f"{'no score' if each.accuracy is None else f'{100 * each.accuracy:.1f} %'} of {each.n} items"
+            + (f", {each.unscored} unscored ({100 * each.low:.1f} to {100 * each.high:.1f})" if each.unscored else "")
+            for each in arms
         ),
     )
 
