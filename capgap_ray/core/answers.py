@@ -67,7 +67,7 @@ _VERDICT = re.compile(
 """A last sentence that names what is judged: "the argument ... is not deductively valid"."""
 _NEGATED = {"valid": "invalid", "plausible": "no", "implausible": "yes", "invalid": "valid"}
 _CHOSEN = re.compile(
-    r"\b(?:is|corresponds? to|match(?:es)?|choose|select|be)(?: with)?:? (?:the )?"
+    r"\b(?:is|corresponds? to|match(?:es)?|choose|select|pick|recommend|go|be)(?: with)?:? (?:the )?"
     r"(?:option |choice |statement |sentence )?\(([A-Z])\)",
     re.IGNORECASE,
 )
@@ -79,6 +79,8 @@ _RIGHT = re.compile(
 _EXAMINED = re.compile(
     r"\b(?:consider\w*|look\w*|examin\w+|check\w*|analy[sz]\w+|start\w*|evaluat\w+)\b", re.IGNORECASE
 )
+_BOLD_OPTION = re.compile(r"\*\*(?:[Oo]ption )?\(?[A-Z]\b")
+_SO_OPTION = re.compile(r"[,—–-]\s*(?:so|thus|hence|therefore|i\.e\.),? (?:option )?(\([A-Z]\))\W*$", re.IGNORECASE)
 _SEVERAL = re.compile(
     r"\b(?:or|not|nor|either|neither|maybe|perhaps|possibly|both)\b|\b(?:and|but) (?:option )?\(?[A-Z]\b", re.IGNORECASE
 )
@@ -211,8 +213,11 @@ def _concluded(text: str, kind: AnswerKind) -> str | None:
         found = re.findall(r"\b(?:true|false|yes|no|valid|invalid)\b", last, re.IGNORECASE)
         if _CONCLUSION.match(last) and len(found) == 1 and not _HEDGE.search(last):
             return str(found[0])
+    if kind == "option" and (so := _SO_OPTION.search(last)):
+        return so[1]
     if kind == "option" and not (len(lines) > 1 and _OPTION_LINE.match(lines[-2]) and _OPTION_LINE.match(lines[-1])):
-        found = re.findall(r"\(([A-Z])\)", last) or re.findall(r"\b[Oo]ption ([A-Z])\b", last)
+        found = re.findall(r"\(([A-Z])\)", last) or re.findall(r"\b[Oo]ption ([A-Z])\b|\*\*([A-Z])(?:\*\*|\W*$)", last)
+        found = ["".join(letters) for letters in found]
         if len(found) == 1 and not _SEVERAL.search(last) and (_CONCLUSION.match(last) or _picked(last)):
             return f"({found[0]})"
     if kind == "text" and re.search(r"[0-9]", last):
@@ -226,7 +231,7 @@ def _picked(last: str) -> bool:
         return True
     if PREMISE.search(last) or _EXAMINED.search(last):
         return False
-    return re.search(r"\*\*(?:[Oo]ption )?\(?[A-Z]\b", last) is not None or _RIGHT.search(last) is not None
+    return any(pattern.search(last) for pattern in (_BOLD_OPTION, _RIGHT))
 
 
 def _chosen(last: str) -> str | None:
@@ -264,7 +269,10 @@ def _listed(text: str) -> str | None:
     """Return the words after "sorted list:" or "in alphabetical order:", on one line or one a line."""
     found = list(_SORTED.finditer(text[-2 * LONGEST_ANSWER :]))
     if not found:
-        return None
+        words = re.split(r"\s*[,\n]\s*", text.strip(_MARKUP + ".")) if len(text) < LONGEST_ANSWER else []
+        return (
+            " ".join(words) if len(words) > 1 and all(re.fullmatch(r"[a-z][a-z'-]*", word) for word in words) else None
+        )
     return _word_lines(text[-2 * LONGEST_ANSWER :][found[-1].end() :]) or None
 
 

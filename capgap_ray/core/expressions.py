@@ -162,8 +162,10 @@ class Reader:
                     raise Unreadable("hedged")
                 return Item(inner.value, inner.unit, inner.label or "text")
             if self._kind() == "end" or self._peek() in (",", ";", ")", "]", "}", "\\}"):
-                number = NUMBER_WORDS.get(words.lower())
-                return Item(("text", words) if number is None else ("num", Fraction(number)))
+                number, _, rest = words.lower().partition(" ")
+                if number not in NUMBER_WORDS or (rest and not set(rest.split()) <= UNIT_OF.keys()):
+                    return Item(("text", words))
+                return Item(("num", Fraction(NUMBER_WORDS[number])), unit_name(rest.split()))
             raise Unreadable("words before maths")
         operands, operators = [self._union()], []
         while self._kind() in ("op", "cmd") and self._peek() in _RELATIONS:
@@ -203,7 +205,7 @@ class Reader:
             if self._kind() == "sym" and self._peek() in ("C", "F"):
                 return "degree " + self._next().text
             return "degree"
-        if self._kind() != "text":
+        if self._kind() != "text" and not (self._peek() == "/" and self._kind(1) == "text"):
             return ""
         parts: list[str] = []
         while True:
@@ -276,7 +278,7 @@ class Reader:
             if kind in ("op", "cmd") and text in ("*", "\\cdot", "\\times", "\\ast"):
                 self._at += 1
                 left = ("mul", left, self._factor())
-            elif kind in ("op", "cmd") and text in ("/", "\\div"):
+            elif kind in ("op", "cmd") and text in ("/", "\\div") and self._kind(1) != "text":
                 self._at += 1
                 left = ("div", left, self._factor())
             elif kind == "sym" and text == "x" and self._peek(1) == "10" and self._peek(2) in ("^", "**"):

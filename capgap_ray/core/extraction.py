@@ -43,7 +43,7 @@ _UNSURE = re.compile(
 )
 _CONCLUSION = re.compile(
     r"(?:therefore|thus|hence|so|consequently|finally|in conclusion|in total|altogether|as a result|accordingly|"
-    r"this means|"
+    r"this means|that's|"
     r"this gives|we (?:get|have|find|conclude|obtain)|which gives|that (?:means|gives)|it follows that)\b[\s,:]*",
     re.IGNORECASE,
 )
@@ -68,13 +68,14 @@ _SENTENCES = re.compile(
 )
 _DISPLAY_END = re.compile(r"(?:\\\]|\$\$)[ \t.]*\n\s*(?=[*#]|[A-Z][a-z])")
 """A display that a sentence of its own follows; any other display belongs to the sentence around it."""
-_SENTENCE_STOP = re.compile(r"[.!?;](?=[*_`$\"')\]]{0,4}(?:\s|$))")
+_SENTENCE_STOP = re.compile(r"(?<!\b[sS]q)(?<!\bcu)[.!?;](?=[*_`$\"')\]]{0,4}(?:\s|$))")
 PREMISE = re.compile(r"\b(?:first|next|step|let|need to|given|each|then|if|than)\b", re.IGNORECASE)
 _ON_THE_WAY = re.compile(r"\b(?:first|next|step|let|need to)\b", re.IGNORECASE)
 """The words of `PREMISE` that also make a computed result ("each costs 9 / 12 = 0.75") a step."""
 _STATES = re.compile(
     r"\b(?:total|altogether|left|remain\w*|in all|has|have|had|is|are|was|were|will|needs?|makes?|made|earns?|"
-    r"earned|costs?|paid|pays?|spends?|spent|saves?|saved|takes?|took|gets?|got|sold|bought|ate|eats?|travel\w*|collected)\b",
+    r"earned|costs?|paid|pays?|spends?|spent|saves?|saved|takes?|took|gets?|got|sold|bought|ate|eats?|travel\w*|collected|can|must|"
+    r"receiv\w+|gives?|gave|uses?|used|raised|served|reads?|runs?|ran|walk\w*|works?|worked|won|scored)\b",
     re.IGNORECASE,
 )
 _GIVEN = re.compile(
@@ -84,6 +85,15 @@ _GIVEN = re.compile(
     re.IGNORECASE,
 )
 """Words of a sentence that is on the way to the answer, beyond `PREMISE`."""
+_OUR_ANSWER = re.compile(
+    r",? which is (?:our|the) (?:final |desired |required |requested )?(?:answer|result|value)$", re.IGNORECASE
+)
+_BECAUSE = re.compile(r"(?:since|because|as|given that)\b[^=]*,\s+", re.IGNORECASE)
+_COUNTED = re.compile(
+    rf"(?:there (?:are|is) |it is )?(?:exactly |only |a total of )?(-?[0-9][0-9,.]*|{'|'.join(NUMBER_WORDS)}) [a-z ]+",
+    re.IGNORECASE,
+)
+_RESULT = re.compile(r"=[\s$*\\]*(-?[0-9][0-9,]*(?:\.[0-9]+)?)")
 _ARITHMETIC = re.compile(r"[0-9)]\s*[-+*/×÷=]\s*[$(]?[0-9]")
 REASON = re.compile(
     r",?\s+(?:because|since|as|which|where|so|when|for|after|given|meaning|I hope|and (?:we|I|this|that|it)"
@@ -294,7 +304,8 @@ def _reads(piece: str) -> bool:
         return False
     if re.search(r"[0-9]\s*\$?\s+or\s+\$?\s*-?[0-9]", piece) or "?" in piece or _UNSURE.search(piece):
         return False
-    ways = readings(piece)
+    exact, approximately, _ = re.sub("≈", r"\\approx", piece).partition("\\approx")
+    ways = readings(exact if approximately and re.search(r"[0-9]", exact) else piece)
     if isinstance(ways, str):
         return False
     return all(item.value[0] != "text" for item in ways[0]) and not re.fullmatch(r"[.\s]*", piece)
@@ -305,7 +316,7 @@ def _maths_conclusion(text: str) -> str | None:
     tail = _EMOJI.sub("", text[-_TAIL:]).strip()
     if not tail:
         return None
-    if "\n" not in tail and len(tail) < 100 and len(text) < 120:
+    if "\n" not in tail and len(tail) < 100 and len(text) < 120 and not _CONCLUSION.match(tail):
         bare = unwrapped(tail.strip(_MARKUP))
         if (
             re.search(r"[0-9]|\\(?:frac|sqrt|pi)", bare)
@@ -331,6 +342,8 @@ def _maths_conclusion(text: str) -> str | None:
             return bold
     if "$" in claim and claim.count("$") % 2:
         return None
+    if concluded and (counted := _COUNTED.fullmatch(claim)):
+        return counted[1]
     said = re.split(r"\b(?:is|are|equals|be)\b(?=[\s$:\\])", claim)
     piece = said[-1] if len(said) > 1 else claim
     piece = unwrapped(re.sub(r"\\\[|\\\]", " ", piece).strip(_MARKUP + ","))
@@ -344,8 +357,8 @@ def _maths_conclusion(text: str) -> str | None:
         return None
     if not concluded and not re.search(r"[0-9]|\\[a-z]|√|π", piece):
         return None
-    if counted := re.fullmatch(r"(?:there are )?(-?[0-9][0-9,.]*) [a-z ]+", piece):
-        piece = counted[1]
+    if counted := _COUNTED.fullmatch(piece):
+        return counted[1]
     return piece if _reads(piece) else None
 
 
@@ -425,29 +438,36 @@ def _number_conclusion(text: str) -> str | None:
     claim, concluded = _claim(sentence.strip(" .!*_"))
     finished = (
         followed
-        or re.search(r"[.!*$\])]$|=[\s$]*-?[0-9.,]+%?(?:\s?[a-z]+){0,6}$", tail)
+        or re.search(r"[.!*$\])]$|=[\s$*]*-?[0-9.,]+%?\*{0,2}(?:\s?[a-z]+){0,6}$", tail)
         or (concluded and re.search(r"[0-9]%?$", tail))
     )
     arithmetic = re.search(r"[0-9]\s*[-+*/×÷]\s*[0-9]", claim) and "=" not in claim
     if not finished or (arithmetic and not re.search(r"[.!]$", tail)):
         return None
-    if not concluded and (_ON_THE_WAY if _ARITHMETIC.search(claim) and "=" in claim else PREMISE).search(claim):
+    if not concluded and _ON_THE_WAY.search(claim):
+        return None
+    before = tail[: tail.rfind(sentence)] if sentence in tail else ""
+    results = _RESULT.findall(before[-400:])
+    if not concluded and results and (number := _number_in(claim)) and rational(number) == rational(results[-1]):
+        return number  # it says what was computed just before
+    if not concluded and PREMISE.search(claim) and not ("=" in claim and _ARITHMETIC.search(claim)):
         return None
     marked = re.findall(r"\*\*([^*]+)\*\*", sentence)
     if len(marked) == 1 and (bold := _number_in(marked[0].rstrip("."))) is not None:
         return bold
     if concluded or _STATES.search(claim) or "=" in claim:
         return _number_in(claim)
-    derived = _ARITHMETIC.search(tail[: -len(sentence)])
-    return _number_in(claim) if derived and not _GIVEN.search(claim) else None
+    return _number_in(claim) if _ARITHMETIC.search(before) and not _GIVEN.search(claim) else None
 
 
 def _claim(sentence: str) -> tuple[str, bool]:
     """Return a sentence without "therefore" and the like, and whether it had one."""
-    claim, concluded = sentence, False
+    claim, concluded = _OUR_ANSWER.subn("", sentence)
+    if reason := _BECAUSE.match(claim):
+        claim, concluded = claim[reason.end() :], True
     while match := _CONCLUSION.match(claim):
         claim, concluded = claim[match.end() :], True
     if inside := re.search(r"\b(?:is|are) (?:therefore|thus|hence|then)\b[\s,:]*", claim):
         claim, concluded = f"{claim[: inside.start()]}is {claim[inside.end() :]}", True
     clauses = re.split(r",\s*(?:so|therefore|thus|hence|then)\s", claim)
-    return clauses[-1], concluded or len(clauses) > 1
+    return clauses[-1], bool(concluded) or len(clauses) > 1

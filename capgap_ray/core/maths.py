@@ -216,7 +216,7 @@ def _words_verdict(gold: str, answer: str) -> Verdict | None:
     gold_words, answer_words = _plain_words(gold), _plain_words(answer)
     if not gold_words:
         return None
-    if option := re.fullmatch(r"\(([A-Z])\)", gold_words):
+    if option := re.fullmatch(r"\(([A-Z])\)" if "\\text" not in gold else r"\(?([A-Z])\)?", gold_words):
         given = re.fullmatch(
             r"(?:option |choice )?\(?([A-Za-z])\)?(?:[.:) ].*)?", answer_words, re.IGNORECASE | re.DOTALL
         )

@@ -162,6 +162,7 @@ def prepared(text: str) -> str:
         text = _SUBSCRIPT.sub(lambda match: "_{" + "".join(map(_SUBSCRIPTS.__getitem__, match[0])) + "}", text)
         text = _OVERLINED.sub(lambda match: "\\overline{" + match[0].replace("\u0305", "") + "}", text)
         text = "".join(_UNICODE.get(char, char) for char in text)
+    text = re.sub(r"\bsq\.? (?=[a-z])", "square ", text)
     text = _COMPOUND.sub(lambda match: str(NUMBER_WORDS[match[1].lower()] + NUMBER_WORDS[match[2].lower()]), text)
     text = _SCALED.sub(lambda match: rf"\cdot 10^{{{_SCALES[match[2].lower()]}}} {match[1] or ''}", text)
     text = text.replace("{,}", ",") if "{,}" in text and not _THOUSANDS.search(text) else text

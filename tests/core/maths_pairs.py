@@ -1,6 +1,10 @@
 """Pairs of a gold answer and a model's answer, by hand, in the forms that models write. Not a test by itself."""
 
 DAILY_EQUAL = r"""
+72 | 72 sq. units
+1080 | $1,080/year
+\text{A} | (A)
+2 \text{ hours} | two hours
 \frac{5}{16} | \dfrac{5}{16} \approx 0.3125
 1200 | $1,200.00 per month
 7500 | \$7,500 a year
@@ -277,6 +281,9 @@ x^2+4y^2=4 | \frac{x^2}{4}+y^2=1
 """
 
 DAILY_UNEQUAL = r"""
+2 | two thirds
+2 | two hundred
+\text{A} | (B)
 0.31 | \frac{5}{16} \approx 0.31
 \frac{5}{16} | x \approx \frac{5}{16}
 52_8 | 52_9
