@@ -17,11 +17,12 @@ import json
 import os
 import platform
 import secrets
+import shutil
 import time
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -41,6 +42,7 @@ State = Literal["built", "failed", "begun"]
 _T = TypeVar("_T")
 _GROUP_ROWS = 512
 """Rows that are read together where only some are wanted."""
+_PIECE_BYTES = 1 << 24
 _PAUSES_S = (1.0, 2.0, 4.0, 8.0)
 """Between tries on object storage; each try is three of the S3 client's own."""
 _FINAL = ("ACCESS_DENIED", "NO_SUCH_BUCKET", "INVALID_ACCESS_KEY_ID", "SIGNATURE_DOES_NOT_MATCH", "EXPIRED_TOKEN")
@@ -145,13 +147,26 @@ class Store:
 
     def exists(self, relative: str) -> bool:
         path = self._path(relative)
-        return self._tried(relative, "read", lambda: self._fs.get_file_info(path).type == pafs.FileType.File)
+        return self._tried(relative, "read", lambda: bool(self._fs.get_file_info(path).type == pafs.FileType.File))
 
-    def files(self, relative: str) -> list[str]:
-        """All files of a folder and those below it, relative to the root, sorted; none where there is no folder."""
-        selector = pafs.FileSelector(self._path(relative), allow_not_found=True, recursive=True)
+    def files(self, relative: str) -> dict[str, tuple[int, int]]:
+        """All files of a folder and those below it: path relative to the folder -> (bytes, time of change in ns)."""
+        path = self._path(relative)
+        selector = pafs.FileSelector(path, allow_not_found=True, recursive=True)
         found = self._tried(relative, "read", lambda: self._fs.get_file_info(selector))
-        return sorted(each.path[len(self._base) + 1 :] for each in found if each.type == pafs.FileType.File)
+        return {
+            each.path[len(path) + 1 :]: (each.size, each.mtime_ns) for each in found if each.type == pafs.FileType.File
+        }
+
+    def download(self, relative: str, target: Path) -> None:
+        """Copy one file to a local path, piece by piece."""
+        path = self._path(relative)
+
+        def copy() -> None:
+            with self._fs.open_input_stream(path) as stream, target.open("wb") as file:
+                shutil.copyfileobj(stream, file, _PIECE_BYTES)
+
+        self._tried(relative, "read", copy)
 
     def remove(self, relative: str) -> None:
         """Remove a folder with all in it; nothing happens where there is none."""
@@ -180,9 +195,9 @@ class Store:
                 try:
                     os.link(temporary, path)
                 except FileExistsError:
-                    pass
-                else:
                     return
+                except OSError:  # no hard links on this file system
+                    os.replace(temporary, path)
             else:
                 os.replace(temporary, path)
         finally:
@@ -246,7 +261,9 @@ class Store:
         except StoreUnavailable:
             raise
         except (pa.ArrowException, OSError) as error:
-            raise StoreError(f"{relative}: not a readable table ({error}); delete its step's folder and run again") from error
+            raise StoreError(
+                f"{relative}: not a readable table ({error}); delete its step's folder and run again"
+            ) from error
         length = None if stop is None else max(0, stop - start)
         return list(table.slice(start - skipped, length).to_pylist())
 
@@ -259,10 +276,12 @@ class Store:
         """
         path = f"{step.address}/{RECORD}"
         try:
-            found = json.loads(self.read_bytes(path))
-        except (FileNotFoundError, ValueError, RecursionError) as error:
-            if isinstance(error, StoreError):
-                raise
+            data = self.read_bytes(path)
+        except FileNotFoundError:
+            return None
+        try:
+            found = json.loads(data)
+        except (ValueError, RecursionError):
             return None
         if not isinstance(found, dict) or found.keys() != _FIELDS or found["key"] != step.key:
             raise StoreError(
@@ -290,10 +309,11 @@ class Store:
         if not os.path.isdir(self._base):
             return {}
         return {
-            f"{stage.name}/{address}": set(os.listdir(f"{stage.path}/{address}"))
+            f"{stage.name}/{each.name}": set(os.listdir(each.path))
             for stage in os.scandir(self._base)
             if stage.is_dir() and stage.name != REPORTS
-            for address in os.listdir(stage.path)
+            for each in os.scandir(stage.path)
+            if each.is_dir()
         }
 
     def _remote_names(self) -> dict[str, set[str]]:
@@ -313,7 +333,8 @@ class Store:
     def new_attempt(self, step: Step) -> str:
         """A folder for one attempt at the step, relative to the root; nobody else writes there."""
         if self.exists(f"{step.address}/{FAILURE}"):
-            self._fs.delete_file(self._path(f"{step.address}/{FAILURE}"))
+            with suppress(FileNotFoundError):
+                self._fs.delete_file(self._path(f"{step.address}/{FAILURE}"))
         return f"{step.address}/attempts/{secrets.token_hex(6)}"
 
     def commit(
@@ -345,7 +366,9 @@ class Store:
             host=platform.node(),
         )
         path, data = f"{step.address}/{RECORD}", json.dumps(dataclasses.asdict(record), indent=1).encode()
-        self._tried(path, "written", lambda: self._put(self._path(path), data, first=not self.exists(path)))
+        self._tried(path, "written", lambda: self._put(self._path(path), data, first=True))
+        if self.record(step) is None:  # one that is cut off is in the way
+            self.write_bytes(path, data)
         return self._built(step)
 
     def build_rows(

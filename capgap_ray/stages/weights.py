@@ -7,6 +7,8 @@ import struct
 from pathlib import Path
 from typing import Any
 
+from capgap_ray.artifacts.fetch import fetch, is_remote
+
 ON = "::"
 """Between a base model's source and the folder of an adapter on it."""
 _FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
@@ -59,12 +61,16 @@ def _shapes(file: Path) -> dict[str, list[int]]:
 
 
 def local_folder(source: str) -> str:
-    """The folder itself, or the node's cached snapshot of `org/name@revision` from the Hugging Face Hub.
+    """The folder itself, the node's copy of one on object storage (`s3://...`), or the node's cached snapshot of
+    `org/name@revision` from the Hugging Face Hub.
 
-    Raises huggingface_hub's errors where the Hub cannot be reached and the snapshot is not cached.
+    Raises StoreError where object storage has no such folder, huggingface_hub's errors where the Hub cannot be
+    reached and the snapshot is not cached.
     """
     if Path(source).is_dir():
         return source
+    if is_remote(source):
+        return fetch(source, tuple(_FILES))
     from huggingface_hub import snapshot_download
 
     name, _, revision = source.partition("@")
