@@ -123,6 +123,23 @@ class Plan:
         """Role -> model."""
         return {role: self.models[name] for role, name in self.experiment.teachers.items()}
 
+    def on_the_way(self, cell: Cell, updates: Iterable[int]) -> dict[tuple[int, str], Scored]:
+        """(update, task) -> the cell's export after that update on the test items, scored by the rules.
+
+        Which updates have exports is known once the cell is trained (`sft.checkpoints`, the train step's summary), so
+        these steps are no part of `steps`.
+        """
+        made = {}
+        for task in self.tasks:
+            last = self.predictions[cell.train.key, task]
+            for update in updates:
+                label = f"{last.complete.label}-update-{update}"
+                params = {**last.complete.params, "update": update}
+                complete = replace(last.complete, params=params, label=label)
+                score = last.score.on((last.score.inputs[0], complete), label)
+                made[update, task] = Scored(complete=complete, score=score)
+        return made
+
     def students(self) -> list[Model]:
         return [self.models[name] for name in self.experiment.students]
 
@@ -271,6 +288,7 @@ def _mix(made: Plan, point: Point, least: Step | None = None) -> Step:
             "filter": point.filter.model_dump(mode="json"),
             "mixing": made.experiment.mixing.model_dump(mode="json"),
             "seed": made.experiment.sft.seed,
+            **({"tests": len(made.examples)} if point.filter.decontaminate else {}),
             **({"rows": "least"} if least else {}),
         },
         inputs=(
@@ -280,6 +298,7 @@ def _mix(made: Plan, point: Point, least: Step | None = None) -> Step:
                 for task in made.tasks
                 for step in (made.examples[task], *(scored.score for scored in made.rationales[role, task]))
             ),
+            *(made.examples.values() if point.filter.decontaminate else ()),
             *([least] if least else ()),
         ),
         label=_mixture_name(made.experiment, point),

@@ -793,6 +793,76 @@ class Findings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProgressPoint:
+    """One arm on the test items after so many updates, by the rules."""
+
+    student: str
+    mixture: str
+    batch: str
+    arm: str
+    task: str
+    """A task's name, or `all`."""
+    update: int
+    """0: the untouched student."""
+    updates: int
+    """Of the whole training."""
+    samples: int
+    """Training rows seen until then."""
+    n: int
+    right: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TeacherCost:
+    """What a teacher's rationales cost, and how much of it trains nothing."""
+
+    teacher: str
+    rationales: int
+    right: int
+    tokens: int
+    """Written in all, the four below included."""
+    tokens_wrong: int
+    tokens_unparsable: int
+    tokens_cut: int
+    """Of texts that the token budget cut off."""
+    tokens_duplicate: int
+    """Of right ones that repeat an earlier text to the same item."""
+    device_hours: float
+    tokens_per_right: float | None
+    """None where none is right."""
+    device_seconds_per_right: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudentCost:
+    """What one distilled arm cost to train, what it gained, and what it costs to serve."""
+
+    student: str
+    arm: str
+    device_hours: float
+    """Of its training."""
+    gain_points: float | None
+    """Accuracy by the rules over all test items, minus the untouched student's; None where either is not known."""
+    device_hours_per_point: float | None
+    """None without a gain."""
+    mean_tokens: float
+    """Of an output: the serving cost."""
+    untouched_mean_tokens: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledger:
+    """What the results cost to make, whenever they were made."""
+
+    device: Literal["GPU", "CPU"]
+    """What device-hours count."""
+    device_hours: dict[str, float]
+    """By stage, summed over steps."""
+    teachers: tuple[TeacherCost, ...]
+    students: tuple[StudentCost, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Results:
     """All that the report shows, as one JSON document."""
 
@@ -816,6 +886,10 @@ class Results:
     """Work time of every stage, summed over steps (overlapping steps count each)."""
     findings: Findings | None = None
     """What follows from all scores together; None in results made before it existed."""
+    progress: tuple[ProgressPoint, ...] = ()
+    """Accuracy on the way; empty unless `sft.checkpoints` asks for it."""
+    ledger: Ledger | None = None
+    """None in results made before it existed."""
 
 
 R = TypeVar("R")

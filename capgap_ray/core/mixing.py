@@ -1,13 +1,18 @@
 """Mixing: the kept examples of several teachers become one ordered training set with exact shares.
 
-Every item is used once: if two teachers solved it, one of them provides the rationale. Which one, and
-the order of the rows, follow from sha256 of (seed, item), so a mixture is the same on every machine and
-does not depend on the order of its inputs.
+Every item is used once: if two teachers solved it, one of them provides the rationale. (Where a pool has several
+samples of an item, the item's second samples are an item of their own, and so on.) Which one, and the order of
+the rows, follow from sha256 of (seed, item), so a mixture is the same on every machine and does not depend on the
+order of its inputs.
 
 Two teachers' mixtures of equal size are nested: what a teacher contributes at a smaller share is a subset
 of what it contributes at a larger one, so that shares can be compared without resampling the items. For
 this the teachers choose in the order of their names. (Minority first would exchange the roles at one
 half, and the sets with them.)
+
+Shares of tokens cannot be exact, for rows are whole: each teacher gives rows until the next would exceed its share.
+The first teacher by name takes items from the front of the seeded order and the last from its back, so that two
+teachers' mixtures are nested again; with more than two, the first and the last teacher's parts are.
 """
 
 from __future__ import annotations
@@ -16,6 +21,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
+from typing import Literal
 
 from capgap_ray.records import MixtureReport, TrainingExample
 
@@ -29,19 +35,22 @@ def mix(
     *,
     seed: int,
     rows: int | None = None,
+    tokens: int | None = None,
+    by: Literal["rows", "tokens"] = "rows",
 ) -> list[TrainingExample]:
     """Return the mixture: N rows, teacher t giving shares[t] x N of them (largest remainder).
 
     `pools` holds each teacher's kept examples, of one task or several; teachers without a share are
     ignored. N is `rows`, or the largest number for which every teacher can give its part without using an
-    item twice. Of several samples of one item in a pool the first is used; a single teacher with share 1
-    gives all its items. All mixtures of one N from equal pools cover the same items.
+    item twice; a single teacher with share 1 gives all its rows. All mixtures of one N from equal pools cover
+    the same items. By tokens, N is `tokens`, or the largest number likewise.
 
     Raises ValueError for shares that are not positive or do not sum to one, a teacher without rows, a row
-    in another teacher's pool, and a number of rows that the pools cannot give.
+    in another teacher's pool, a number of rows or tokens that the pools cannot give, and, by tokens, a row whose
+    tokens are not known.
     """
     teachers = _checked_teachers(pools, shares)
-    first = [{row.example_id: row for row in reversed(pools[teacher])} for teacher in teachers]
+    first = [_by_key(pools[teacher]) for teacher in teachers]
     owners: dict[str, int] = {}  # item -> bit set of the teachers that solved it
     for index, items in enumerate(first):
         for item in items:
@@ -50,6 +59,9 @@ def mix(
 
     # A share written as 1 / 3 is meant as a third: equal remainders must be equal, and go by name.
     exact = [Fraction(shares[teacher]).limit_denominator(_FINEST_SHARE) for teacher in teachers]
+    if by == "tokens":
+        chosen = _of_tokens(teachers, first, exact, tokens, seed)
+        return [first[chosen[item]][item] for item in sorted(chosen, key=lambda item: _order("order", seed, item))]
     total = _largest_total(exact, available) if rows is None else rows
     counts = _largest_remainder(exact, total)
     if total < 1 or not _feasible(counts, available):
@@ -82,7 +94,95 @@ def mixture_report(
         kept_by_teacher={teacher: len(pools[teacher]) for teacher in shares},
         rows=len(examples),
         seed=seed,
+        tokens_by_teacher=_sum_tokens(examples, shares),
+        borrowed_by_teacher={
+            teacher: sum(row.teacher == teacher and row.written_by is not None for row in examples)
+            for teacher in shares
+        },
     )
+
+
+def composition(report: MixtureReport) -> str:
+    """The mixture in one line: what each teacher was to give and what it gives."""
+    tokens = report.tokens_by_teacher
+    total = sum(tokens.values()) if tokens else 0
+    parts = []
+    for teacher, share in report.shares.items():
+        rows = report.rows_by_teacher[teacher]
+        part = f"{teacher} {100 * share:g} %: {rows} rows ({100 * rows / report.rows:.2f} %)"
+        if tokens and total:
+            part += f", {tokens[teacher]:,} tokens ({100 * tokens[teacher] / total:.2f} %)"
+        borrowed = (report.borrowed_by_teacher or {}).get(teacher, 0)
+        parts.append(part + (f", {borrowed} of them by another teacher" if borrowed else ""))
+    return f"{report.mixture}: {report.rows} rows; " + "; ".join(parts)
+
+
+def _sum_tokens(examples: Sequence[TrainingExample], shares: Mapping[str, float]) -> dict[str, int] | None:
+    """Teacher -> tokens; None where a row's are not known."""
+    if any(row.tokens is None for row in examples):
+        return None
+    return {teacher: sum(row.tokens or 0 for row in examples if row.teacher == teacher) for teacher in shares}
+
+
+def _by_key(pool: Sequence[TrainingExample]) -> dict[str, TrainingExample]:
+    """Rows by item; an item's second row is an item of its own, and so on."""
+    found: dict[str, TrainingExample] = {}
+    seen: Counter[str] = Counter()
+    for row in pool:
+        rank = seen[row.example_id]
+        found[f"{row.example_id}#{rank}" if rank else row.example_id] = row
+        seen[row.example_id] += 1
+    return found
+
+
+def _of_tokens(
+    teachers: Sequence[str],
+    pools: Sequence[Mapping[str, TrainingExample]],
+    shares: Sequence[Fraction],
+    total: int | None,
+    seed: int,
+) -> dict[str, int]:
+    """Return item -> teacher for shares of `total` tokens, or of the most that the pools can give."""
+    length = [{item: _tokens(row) for item, row in pool.items()} for pool in pools]
+    orders = [sorted(pool, key=lambda item: _order("assign", seed, item)) for pool in pools]
+    orders[-1] = orders[-1][::-1] if len(pools) > 1 else orders[-1]
+    for index in range(1, len(pools) - 1):
+        orders[index].sort(key=lambda item: _order(f"assign {teachers[index]}", seed, item))
+
+    def taken(tokens: int) -> dict[str, int] | None:
+        chosen: dict[str, int] = {}
+        # The middle ones last: what they skip does not move the parts that are nested.
+        for index in dict.fromkeys([0, len(pools) - 1, *range(1, len(pools) - 1)]):
+            left = shares[index] / sum(shares) * tokens
+            for item in orders[index]:
+                if item in chosen:
+                    continue
+                if length[index][item] > left:
+                    break
+                chosen[item] = index
+                left -= length[index][item]
+            else:
+                if left > 0:
+                    return None
+        return chosen
+
+    low, high = 0, sum(max(each.get(item, 0) for each in length) for item in {i for pool in pools for i in pool})
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if taken(middle) is not None else (low, middle - 1)
+    found = taken(low if total is None else total)
+    if not found or len(set(found.values())) < len(pools):
+        asked = f"{total:,} tokens" if total is not None else "one row of each teacher"
+        raise ValueError(
+            f"cannot mix {asked} of {', '.join(teachers)}; the most that these shares allow is {low:,} tokens"
+        )
+    return found
+
+
+def _tokens(row: TrainingExample) -> int:
+    if row.tokens is None:
+        raise ValueError(f"item {row.example_id!r} of {row.teacher}: its tokens are not known; mix by rows")
+    return row.tokens
 
 
 def _checked_teachers(pools: Mapping[str, Sequence[TrainingExample]], shares: Mapping[str, float]) -> list[str]:

@@ -202,14 +202,9 @@ def trained_arms(results: Results) -> tuple[tuple[PooledAccuracy, Checkpoint], .
 
 
 def fates(report: FilterReport) -> tuple[int, int, int, int, int]:
-    """Return what became of rationales: kept, wrong, unparsable, truncated, failed by another teacher."""
-    return (
-        report.kept,
-        report.dropped_wrong,
-        report.dropped_unparsable,
-        report.dropped_truncated,
-        report.dropped_by_other_teacher,
-    )
+    """Return what became of rationales: kept, wrong, unparsable, truncated, dropped by another rule of the filter."""
+    by_outcome = tuple(report.dropped.get(reason, 0) for reason in ("wrong", "unparsable", "truncated"))
+    return (report.kept, *by_outcome, sum(report.dropped.values()) - sum(by_outcome))  # type: ignore[return-value]
 
 
 def parsed(accuracy: Accuracy) -> tuple[float | None, float | None]:

@@ -291,13 +291,15 @@ def disagreements(results: Results) -> Table:
 def yields(results: Results) -> Table:
     """What the filter kept and dropped per teacher and task; `balanced` checks seen = kept + drops."""
     rows = []
+    others = (reason for f in results.filters for reason in f.dropped)
+    reasons = list(dict.fromkeys(["wrong", "unparsable", "truncated", *others]))
     for f in results.filters:
-        drops = (f.dropped_wrong, f.dropped_unparsable, f.dropped_truncated, f.dropped_by_other_teacher)
+        drops = [f.dropped.get(reason, 0) for reason in reasons]
         kept = points(f.kept / f.seen if f.seen else None)
         balanced = formats.yes_no(f.seen == f.kept + sum(drops))
         rows.append((f.teacher, f.task, str(f.seen), str(f.kept), kept, *map(str, drops), balanced))
-    header = "teacher | task | seen | kept | kept % | dropped: wrong | unparsable | truncated"
-    return _table(f"{header} | by another teacher | balanced", rows)
+    header = "teacher | task | seen | kept | kept % | dropped: " + " | ".join(reasons)
+    return _table(f"{header} | balanced", rows)
 
 
 def mixtures(results: Results) -> Table:

@@ -2,45 +2,87 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
 from typing import Any
 
 from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store
-from capgap_ray.core.filtering import filter_rationales
-from capgap_ray.core.mixing import mix, mixture_report
-from capgap_ray.records import Example, FilterReport, Rationale, Score, TrainingExample, from_row, to_row
+from capgap_ray.catalog.tasks import find_task
+from capgap_ray.core.answers import equal, kind_of
+from capgap_ray.core.contamination import ContaminationIndex
+from capgap_ray.core.filtering import Rules, filter_rationales
+from capgap_ray.core.mixing import composition, mix, mixture_report
+from capgap_ray.records import Example, Rationale, Score, TrainingExample, from_row, to_row
 
 
-def build_mixture(store: Store, step: Step) -> None:
-    """Build a `mix` step: filter every teacher's rationales, task by task, and mix what is kept."""
-    store.build_rows(step, lambda: _mixture(store, step))
+def build_mixture(store: Store, step: Step) -> str:
+    """Build a `mix` step: filter every teacher's rationales, task by task, and mix what is kept.
+
+    Beside the rows stands `contamination.parquet`: every training item that holds a test item's words. Returns the
+    composition in one line.
+    """
+    existing = store.record(step)
+    if existing is None:
+        begun = time.monotonic()
+        rows, summary, matches = _mixture(store, step)
+        attempt = store.new_attempt(step)
+        store.write_rows(f"{attempt}/rows.parquet", rows)
+        store.write_rows(f"{attempt}/contamination.parquet", matches)
+        existing = store.commit(
+            step, attempt, {"rows": len(rows), **summary}, time.monotonic() - begun, [f"{attempt}/rows.parquet"]
+        )
+    return str(existing.summary["composition"])
 
 
-def _mixture(store: Store, step: Step) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def _mixture(store: Store, step: Step) -> tuple[list[dict[str, Any]], dict[str, Any], list[dict[str, Any]]]:
     inputs = iter(step.inputs)
-    rationales: dict[str, dict[str, list[Rationale]]] = {}
+    traces: dict[str, dict[str, list[Rationale]]] = {}
     """task -> teacher role -> rationales"""
     examples: dict[str, Example] = {}
     for role, task, slices in step.params["slices"]:
         examples.update({row["id"]: from_row(Example, row) for row in store.rows(next(inputs))})
         scores = [from_row(Score, row) for _ in range(slices) for row in store.rows(next(inputs))]
-        rationales.setdefault(task, {})[role] = [_rationale(score, role) for score in scores]
-
+        traces.setdefault(task, {})[role] = [_rationale(score, role) for score in scores]
+    settings = dict(step.params["filter"])
+    decontaminate = settings.pop("decontaminate")
+    tests = None
+    if decontaminate is not None:
+        # The plan adds the items of every task of the experiment, those that selection dropped among them.
+        items = [from_row(Example, row) for _ in range(step.params["tests"]) for row in store.rows(next(inputs))]
+        tests = ContaminationIndex((each for each in items if each.split == "test"), **decontaminate)
+    plain: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()}
+    filtered = filter_rationales(
+        traces,
+        Rules(**plain),
+        questions={each.id: each.question for each in examples.values()},
+        same=lambda item, one, other: _same(examples[item], one, other),
+        tests=tests,
+    )
     shares = dict(step.params["mixture"])
-    pools: dict[str, list[TrainingExample]] = {role: [] for role in shares}
-    reports: list[FilterReport] = []
-    for by_teacher in rationales.values():
-        for role in shares:
-            kept, report = filter_rationales(by_teacher, role, across_teachers=step.params["across_teachers"])
-            pools[role] += [_training_example(each, examples[each.example_id]) for each in kept]
-            reports.append(report)
-    seed = int(step.params["seed"])
-    rows = mix(pools, shares, seed=seed)
-    composition = mixture_report(step.label, pools, shares, rows, seed=seed)
-    return [to_row(row) for row in rows], {
-        "mixture": to_row(composition),
-        "filters": {str(index): to_row(each) for index, each in enumerate(reports)},
+    pools = {role: [_training_example(row, role, examples) for row in filtered.kept[role]] for role in shares}
+    seed, mixing = int(step.params["seed"]), step.params["mixing"]
+    total = mixing["total"]
+    if step.params.get("rows") == "least":
+        most = len(mix(pools, shares, seed=seed, rows=total if mixing["by"] == "rows" else None))
+        rows = mix(pools, shares, seed=seed, rows=min(most, len(store.rows(next(inputs)))))
+    elif mixing["by"] == "tokens":
+        rows = mix(pools, shares, seed=seed, by="tokens", tokens=total)
+    else:
+        rows = mix(pools, shares, seed=seed, rows=total)
+    report = mixture_report(step.label, pools, shares, rows, seed=seed)
+    summary = {
+        "mixture": to_row(report),
+        "composition": composition(report),
+        "filters": {str(index): to_row(each) for index, each in enumerate(filtered.reports) if each.teacher in shares},
+        "contaminated": sum(match.dropped for match in filtered.contaminated),
     }
+    return [to_row(row) for row in rows], summary, [to_row(match) for match in filtered.contaminated]
+
+
+def _same(example: Example, one: str, other: str) -> bool:
+    kind = kind_of(example.target, example.choices, find_task(example.task).family)
+    return equal(other, one, kind, example.choices)
 
 
 def _rationale(score: Score, role: str) -> Rationale:
@@ -48,7 +90,7 @@ def _rationale(score: Score, role: str) -> Rationale:
         example_id=score.example_id,
         task=score.task,
         teacher=role,
-        sample=0,
+        sample=score.sample,
         text=score.text,
         answer=score.answer,
         outcome=score.outcome,
@@ -56,11 +98,14 @@ def _rationale(score: Score, role: str) -> Rationale:
     )
 
 
-def _training_example(rationale: Rationale, example: Example) -> TrainingExample:
+def _training_example(rationale: Rationale, role: str, examples: Mapping[str, Example]) -> TrainingExample:
+    example = examples[rationale.example_id]
     return TrainingExample(
         example_id=example.id,
         task=example.task,
-        teacher=rationale.teacher,
+        teacher=role,
         messages=example.train_messages,
         completion=rationale.text,
+        tokens=rationale.tokens,
+        written_by=None if rationale.teacher == role else rationale.teacher,
     )

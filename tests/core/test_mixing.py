@@ -11,12 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capgap_ray.core.mixing import mix, mixture_report
+from capgap_ray.core.mixing import composition, mix, mixture_report
 from capgap_ray.records import TrainingExample
 
 
-def row(teacher: str, item: str, completion: str = "...") -> TrainingExample:
-    return TrainingExample(example_id=item, task=item[:1], teacher=teacher, messages=(), completion=completion)
+def row(teacher: str, item: str, completion: str = "...", tokens: int | None = None) -> TrainingExample:
+    return TrainingExample(
+        example_id=item, task=item[:1], teacher=teacher, messages=(), completion=completion, tokens=tokens
+    )
 
 
 def pool(teacher: str, items: Iterable[object]) -> list[TrainingExample]:
@@ -55,9 +57,11 @@ def test_seed_and_only_the_seed_changes_the_choice() -> None:
     assert in_order != sorted(in_order)
 
 
-def test_of_several_samples_of_an_item_the_first_is_used() -> None:
-    pools = {"a": [row("a", "x", "first"), row("a", "x", "second"), row("a", "y")]}
-    assert sorted(r.completion for r in mix(pools, {"a": 1.0}, seed=0)) == ["...", "first"]
+def test_several_samples_of_an_item_are_used_once_each() -> None:
+    a = [row("a", "x", "first"), row("a", "x", "second"), row("a", "y")]
+    assert sorted(r.completion for r in mix({"a": a}, {"a": 1.0}, seed=0)) == ["...", "first", "second"]
+    rows = mix({"a": a, "b": [row("b", "x", "third")]}, {"a": 2 / 3, "b": 1 / 3}, seed=0)
+    assert sorted(r.completion for r in rows) == ["...", "second", "third"]
 
 
 @pytest.mark.parametrize(
@@ -122,8 +126,58 @@ def test_report_counts_what_is_there() -> None:
     report = mixture_report("mix", pools, shares, mix(pools, shares, seed=5), seed=5)
     assert report.rows_by_teacher == {"a": 3, "b": 1}
     assert report.rows_by_task == {"d": 2, "w": 2}
+    assert report.tokens_by_teacher is None
+    assert report.borrowed_by_teacher == {"a": 0, "b": 0}
+    assert composition(report) == "mix: 4 rows; a 75 %: 3 rows (75.00 %); b 25 %: 1 rows (25.00 %)"
     assert report.kept_by_teacher == {"a": 3, "b": 2}
     assert (report.mixture, report.shares, report.rows, report.seed) == ("mix", shares, 4, 5)
+
+
+def long_pool(teacher: str, lengths: Mapping[int, int]) -> list[TrainingExample]:
+    return [row(teacher, f"item{item}", tokens=tokens) for item, tokens in lengths.items()]
+
+
+def tokens_of(rows: Iterable[TrainingExample], teacher: str) -> int:
+    return sum(r.tokens or 0 for r in rows if r.teacher == teacher)
+
+
+LENGTHS = st.dictionaries(st.integers(0, 25), st.integers(1, 30), min_size=3, max_size=20)
+
+
+@settings(deadline=None, max_examples=80)
+@given(LENGTHS, LENGTHS, st.integers(0, 3))
+def test_shares_of_tokens_are_kept_and_nested(small: dict[int, int], large: dict[int, int], seed: int) -> None:
+    pools = {"small": long_pool("small", small), "large": long_pool("large", large)}
+    longest = max([*small.values(), *large.values()])
+    mixtures = []
+    total = min(sum(small.values()), sum(large.values())) // 2
+    for k in (2, 4, 6, 8):
+        try:
+            rows = mix(pools, {"large": k / 10, "small": 1 - k / 10}, seed=seed, by="tokens", tokens=total)
+        except ValueError:
+            continue  # items that both solved leave too little
+        assert len({r.example_id for r in rows}) == len(rows)
+        for teacher, share in (("large", k / 10), ("small", 1 - k / 10)):
+            assert share * total - longest <= tokens_of(rows, teacher) <= share * total + 1e-6
+        mixtures.append(rows)
+    for less, more in itertools.pairwise(mixtures):
+        assert given_by(less, "large") <= given_by(more, "large")
+        assert given_by(more, "small") <= given_by(less, "small")
+
+
+def test_mixing_by_tokens_takes_what_there_is_and_says_what_it_took() -> None:
+    pools = {"a": long_pool("a", dict.fromkeys(range(10), 10)), "b": long_pool("b", dict.fromkeys(range(10, 60), 2))}
+    rows = mix(pools, {"a": 0.5, "b": 0.5}, seed=0, by="tokens")
+    assert (tokens_of(rows, "a"), tokens_of(rows, "b")) == (100, 100)
+    assert len(mix(pools, {"a": 1.0}, seed=0, by="tokens")) == 10
+    report = mixture_report("mix", pools, {"a": 0.5, "b": 0.5}, rows, seed=0)
+    assert "a 50 %: 10 rows (16.67 %), 100 tokens (50.00 %)" in composition(report)
+    with pytest.raises(
+        ValueError, match=r"cannot mix 500 tokens of a, b; the most that these shares allow is 200 tokens"
+    ):
+        mix(pools, {"a": 0.5, "b": 0.5}, seed=0, by="tokens", tokens=500)
+    with pytest.raises(ValueError, match="its tokens are not known; mix by rows"):
+        mix(SAME, {"small": 0.5, "large": 0.5}, seed=0, by="tokens")
 
 
 ITEMS = st.frozensets(st.integers(0, 25), min_size=1, max_size=20)

@@ -184,10 +184,7 @@ def report(teacher: str, kept: int, task: str = "dyck") -> FilterReport:
         task=task,
         seen=100,
         kept=kept,
-        dropped_wrong=100 - kept,
-        dropped_unparsable=0,
-        dropped_truncated=0,
-        dropped_by_other_teacher=0,
+        dropped={"wrong": 100 - kept},
     )
 
 

@@ -100,10 +100,7 @@ def _filter_report(role: str, task: str) -> FilterReport:
         task=task,
         seen=60,
         kept=50,
-        dropped_wrong=10,
-        dropped_unparsable=0,
-        dropped_truncated=0,
-        dropped_by_other_teacher=0,
+        dropped={"wrong": 10},
     )
 
 

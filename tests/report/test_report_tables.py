@@ -154,7 +154,7 @@ def test_the_judges_audit_in_tables(results: Results) -> None:
 
 def test_yield_tells_whether_counts_add_up(results: Results) -> None:
     assert set(_column(tables.yields(results), "balanced")) == {"yes"}
-    wrong = dataclasses.replace(results.filters[0], dropped_truncated=0, seen=0)
+    wrong = dataclasses.replace(results.filters[0], dropped={}, seen=0)
     table = tables.yields(dataclasses.replace(results, filters=(wrong,)))
     assert (_column(table, "balanced"), _column(table, "kept %")) == (["no"], ["—"])
 
