@@ -187,18 +187,16 @@ def run(
             _export(trainer, source, tokenizer, place.store, folder, canary_ids)
             checkpoints[str(done)] = folder
         if save:
-            states.write(trainer.fragments(), rank, done)
-            dist.barrier()
-            if rank == 0:
-                states.name_latest(
-                    Facts(
-                        updates=done,
-                        workers=world,
-                        losses=tuple(losses),
-                        validation=validation_losses,
-                        checkpoints=checkpoints,
-                    )
-                )
+            facts = Facts(
+                updates=done,
+                workers=world,
+                losses=tuple(losses),
+                validation=validation_losses,
+                checkpoints=checkpoints,
+            )
+            fragments = trainer.fragments()
+            _together(lambda: states.write(fragments, rank, facts.updates))  # noqa: B023 (called at once)
+            _together(lambda: states.name_latest(facts) if rank == 0 else None)  # noqa: B023
     ended = time.monotonic()
     canary = _export(trainer, source, tokenizer, place.store, place.attempt, canary_ids)
     used = [index for update in updates for index in update]
@@ -247,6 +245,28 @@ def _failed(place: Place, update: int, slots: Sequence[Slot], tokenizer: Any) ->
         f"loss or gradient of update {update} is not finite; its batch of {len(rows)} rows is in the store as {name}; "
         "lower sft.learning_rate, or look at these rows"
     )
+
+
+def _together(work: Callable[[], None]) -> None:
+    """Do something that may fail on one rank; then all ranks raise its ValueError, and none waits for ever."""
+    import torch
+    import torch.distributed as dist
+
+    message, failure = b"", None
+    try:
+        work()
+    except ValueError as error:
+        message, failure = str(error).encode()[:1000] or b"?", error
+    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+    mine = torch.zeros(1000, dtype=torch.uint8, device=device)
+    mine[: len(message)] = torch.tensor(list(message), dtype=torch.uint8, device=device)
+    everybodys = [torch.zeros_like(mine) for _ in range(dist.get_world_size())]
+    dist.all_gather(everybodys, mine)
+    if failure is not None:
+        raise failure
+    for each in everybodys:
+        if each.any():
+            raise ValueError(bytes(each.tolist()).rstrip(b"\0").decode(errors="replace"))
 
 
 # --- the engine ---------------------------------------------------------------------------------------
@@ -326,7 +346,7 @@ class _Trainer:
         return losses @ torch.tensor(weights, device=self.device).repeat_interleave(counts)
 
     def _logits(self, chosen: Sequence[Slot]) -> tuple[Any, Any]:
-        """Logits [supervised, vocabulary] and target ids [supervised]: the output layer sees what is supervised only."""
+        """Logits [supervised, vocabulary] and target ids [supervised]; the output layer sees nothing else."""
         import torch
 
         ids = torch.cat([slot.ids for slot in chosen]).to(self.device)
@@ -453,6 +473,8 @@ def _engine(source: str, sft: Sft, world: int) -> Any:
     if not on_gpu:
         # The shared-memory collective is compiled on first use (46 s) and has no fallback of its own.
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+        os.environ["LOCAL_SIZE"] = "1"  # or DeepSpeed starts `numactl` in every update to count devices
+    deepspeed.utils.nvtx.enable_nvtx = False  # a profiler's marks, thousands per update
     deepspeed.init_distributed(dist_backend=dist.get_backend())  # adopts the standing process group
     settings = {
         # Micro-steps are ours: see `_Trainer.update`.
@@ -572,11 +594,10 @@ def _export(
 
     What evaluation loads is always whole weights; for LoRA these are merged, and the adapter lies beside them.
     """
-    import torch.distributed as dist
-
     canary = trainer.log_probabilities(canary_ids)
     state = trainer.engine._zero3_consolidated_16bit_state_dict()
-    if dist.get_rank() == 0:
+
+    def write_and_check() -> None:
         with tempfile.TemporaryDirectory() as scratch:
             write = export_lora if trainer.sft.method == "lora" else export_full
             write(trainer.engine.module, state, source, tokenizer, scratch)
@@ -584,5 +605,6 @@ def _export(
             for file in sorted(Path(scratch).rglob("*")):
                 if file.is_file():
                     store.write_bytes(f"{folder}/{os.path.relpath(file, scratch)}", file.read_bytes())
-    dist.barrier()
+
+    _together(write_and_check if trainer.rank == 0 else lambda: None)
     return canary

@@ -43,7 +43,7 @@ def examples(rows: int, long_share: float = 0.2, seed: int = 0) -> list[Training
     return made
 
 
-def train(workers: int, jobs: Sequence[dict[str, Any]], timeout: float = 300) -> list[dict[str, Any]]:
+def train(workers: int, jobs: Sequence[dict[str, Any]], timeout: float = 200) -> list[dict[str, Any]]:
     """Run the jobs one after the other on `workers` ranks; returns rank 0's results.
 
     A job has `store`, `sft` (its fields) and optionally `source`, `rows`, `save_every`, `updates` and
