@@ -30,7 +30,7 @@ def report_files(results: Results, tasks: Sequence[TaskSource] = ()) -> Iterator
     drawn = page.all_figures(results)
     for figure in drawn:
         for i, panel in enumerate(figure.panels, start=1):
-            yield f"figures/{figure.name}_{i}.svg", panel.svg().encode("utf-8", "replace")
+            yield f"figures/{figure.name}_{i}.svg", panel.svg.encode("utf-8", "replace")
             yield f"figures/{figure.name}_{i}.png", panel.png()
     yield "index.html", page.render(results, items, drawn).encode()
 

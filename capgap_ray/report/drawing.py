@@ -94,15 +94,9 @@ class Panel:
 
     title: str
     alt: str
+    svg: str
+    """A document on white ground, for use elsewhere."""
     _figure: Any
-
-    def svg(self) -> str:
-        """Return an SVG document on white ground, for use elsewhere."""
-        out = io.StringIO()
-        with _settings():
-            nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-            self._figure.savefig(out, format="svg", metadata=nothing, facecolor=PAPER)
-        return out.getvalue()
 
     def png(self) -> bytes:
         """Return a PNG picture on white ground, 200 dots an inch."""
@@ -116,8 +110,7 @@ class Panel:
 
     def inline(self, name: str) -> str:
         """Return an `<svg>` element for the page, with title and description; `name` begins their ids."""
-        document = self.svg()
-        root = ElementTree.fromstring(document[document.index("<svg") :])
+        root = ElementTree.fromstring(self.svg[self.svg.index("<svg") :])
         for parent in list(root.iter()):
             for child in list(parent):
                 if child.tag in (f"{{{_SVG}}}metadata", f"{{{_SVG}}}style"):
@@ -157,8 +150,11 @@ def panel(title: str, alt: str, height: float, draw: Callable[[Any, Any], None])
         else:
             figure.suptitle(label(title, 60), x=0.01, ha="left", **heading)
         figure.draw_without_rendering()
-        figure.set_layout_engine("none")  # the layout is made; what is saved later need not make it again
-    return Panel(title, alt, figure)
+        figure.set_layout_engine("none")  # the layout is made; what is saved need not make it again
+        out = io.StringIO()
+        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(out, format="svg", metadata=nothing, facecolor=PAPER)
+    return Panel(title, alt, out.getvalue(), figure)
 
 
 def styles(names: Sequence[str]) -> dict[str, Style]:

@@ -22,7 +22,7 @@ _FATES = (
     ("wrong", "#d55e00", "////"),
     ("unparsable", "#e69f00", "...."),
     ("truncated", "#56b4e9", "xxxx"),
-    ("failed by another teacher", "#cc79a7", "++++"),
+    ("another rule of the filter", "#cc79a7", "++++"),
 )
 """What becomes of a rationale: name, colour, hatch."""
 

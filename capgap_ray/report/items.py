@@ -6,7 +6,7 @@ the experiment is a number per prediction and the text that the page shows, whic
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from statistics import fmean
@@ -202,10 +202,13 @@ def shorten(text: str) -> tuple[str, str, int]:
     return (text, "", 0) if left_out <= 0 else (text[:HEAD], text[-TAIL:], left_out)
 
 
-def _joined(source: TaskSource, examples: Mapping[str, Example]) -> Iterator[tuple[Arm, Sequence[dict[str, Any]]]]:
+def _joined(
+    source: TaskSource, examples: Mapping[str, Example], wanted: Collection[str] | None = None
+) -> Iterator[tuple[Arm, Sequence[dict[str, Any]]]]:
+    """Yield every arm's rows; only those of the `wanted` items, if given."""
     before: dict[str, dict[str, float | None]] = {}
     for arm, read in source.arms:
-        scores = list(read())
+        scores = [score for score in read() if wanted is None or score.example_id in wanted]
         if arm.role == "baseline" and arm.student:
             before[arm.student] = means(scores)
         yield arm, list(item_rows(arm, examples, scores, before.get(arm.student or "", {})))
@@ -230,29 +233,29 @@ def _encode(
     """Read the chosen items' texts and return each item as JSON."""
     wanted = set(chosen)
     found: dict[str, dict[str, Any]] = {}
-    for arm, rows in _joined(source, examples) if wanted else ():
+    for arm, rows in _joined(source, examples, wanted) if wanted else ():
         for row in rows:
-            if row["item"] in wanted:
-                item = found.setdefault(
-                    row["item"],
-                    {"t": task, "id": row["item"], "q": row["question"] or "", "gold": row["gold"], "by": {}},
-                )
-                mine = item["by"].setdefault(arms[arm], {"a": arms[arm], "change": row["change"], "s": []})
-                head, tail, left_out = shorten(row["text"])
-                mine["s"].append(
-                    {
-                        "text": [head, tail, left_out] if left_out else head,
-                        "answer": row["answer"],
-                        "rules": row["rules"],
-                        "strict": row["strict"],
-                        "flexible": row["flexible"],
-                        "judged": row["judged"],
-                        "reply": row["judge_reply"],
-                        "tokens": row["tokens"],
-                    }
-                )
+            item = found.setdefault(
+                row["item"],
+                {"t": task, "id": row["item"], "q": row["question"] or "", "gold": row["gold"], "by": {}},
+            )
+            mine = item["by"].setdefault(arms[arm], {"a": arms[arm], "change": row["change"], "s": []})
+            head, tail, left_out = shorten(row["text"])
+            mine["s"].append(
+                {
+                    "text": [head, tail, left_out] if left_out else head,
+                    "answer": row["answer"],
+                    "rules": row["rules"],
+                    "strict": row["strict"],
+                    "flexible": row["flexible"],
+                    "judged": row["judged"],
+                    "reply": row["judge_reply"],
+                    "tokens": row["tokens"],
+                }
+            )
     return [formats.inert_json({**found[item], "by": list(found[item]["by"].values())}) for item in chosen]
 
 
 def _size(text: str) -> int:
-    return len(formats.inert_json(text).encode())
+    """Bytes of the text as `formats.inert_json` writes it, not counting rare control characters."""
+    return len(text.encode("utf-8", "replace")) + 5 * sum(map(text.count, "<>&")) + sum(map(text.count, '"\\\n'))
