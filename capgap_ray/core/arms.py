@@ -176,43 +176,52 @@ class Spread(NamedTuple):
 
 
 class Runs:
-    """How much training runs differ, from all arms that have several."""
+    """How much training runs differ, from all arms that have several.
+
+    Two or three runs of one arm say little, and by chance too little, so the larger of two estimates is used: that of
+    the student's arms and that of all students' arms. Untouched students are apart: their runs train nothing.
+    """
 
     def __init__(self, arms: Sequence[Arm]) -> None:
         self._several = [arm for arm in arms if len(arm.runs) > 1]
         self._means = {id(arm): _run_means(arm) for arm in self._several}
-        self._pooled: dict[tuple[bool, frozenset[str]], Spread | None] = {}
-        self._single: dict[tuple[str, bool], Spread | None] = {}
+        self._known: dict[tuple[str, bool, frozenset[str] | None], Spread | None] = {}
 
     def of_task(self, arm: Arm) -> Spread | None:
-        """Of one task's scores: pooled over the tasks, teachers and recipes of the student. None: no arm has runs."""
-        key = (arm.student, arm.teacher == UNTOUCHED)
-        if key not in self._single:
-            like = [a for a in self._several if (a.student, a.teacher == UNTOUCHED) == key]
-            self._single[key] = _pool([_spread(*self._means[id(a)]) for a in like])
-        return self._single[key]
+        """Of one task's scores. None: no arm has several runs."""
+        return self._spread(arm, None)
 
     def of_mean(self, arm: Arm, tasks: frozenset[str]) -> Spread | None:
-        """Of means over tasks, which one run may move together: pooled over students."""
+        """Of means over tasks, which one run may move together."""
+        return self._spread(arm, tasks)
+
+    def _spread(self, arm: Arm, tasks: frozenset[str] | None) -> Spread | None:
         untouched = arm.teacher == UNTOUCHED
-        key = (untouched, tasks)
-        if key not in self._pooled:
-            by_key: dict[tuple[str, str, str], list[Arm]] = {}
-            for a in self._several:
-                if a.task in tasks and (a.teacher == UNTOUCHED) == untouched:
-                    by_key.setdefault(a.key, []).append(a)
-            spreads = []
-            for group in by_key.values():
-                if len({a.runs for a in group}) == 1:
-                    means = np.mean([self._means[id(a)][0] for a in group], axis=0)
-                    noise = sum(self._means[id(a)][1] for a in group) / len(group) ** 2
-                    spreads.append(_spread(means, noise))
-                else:  # other seeds in every task: other runs
-                    each = _pool([_spread(*self._means[id(a)]) for a in group])
-                    assert each is not None
-                    spreads.append(Spread(each.variance / len(group), each.raw / len(group), each.df))
-            self._pooled[key] = _pool(spreads)
-        return self._pooled[key]
+        key = (arm.student, untouched, tasks)
+        if key not in self._known:
+            like = [a for a in self._several if (a.teacher == UNTOUCHED) == untouched]
+            groups = [[a for a in like if a.student == arm.student], like]
+            found = [self._of(group) if tasks is None else self._of_means(group, tasks) for group in groups]
+            self._known[key] = max((each for each in found if each is not None), default=None)
+        return self._known[key]
+
+    def _of(self, arms: Sequence[Arm]) -> Spread | None:
+        return _pool([_spread(*self._means[id(arm)]) for arm in arms])
+
+    def _of_means(self, arms: Sequence[Arm], tasks: frozenset[str]) -> Spread | None:
+        by_key: dict[tuple[str, str, str], list[Arm]] = {}
+        for arm in arms:
+            if arm.task in tasks:
+                by_key.setdefault(arm.key, []).append(arm)
+        spreads = []
+        for group in by_key.values():
+            if len({arm.runs for arm in group}) == 1:
+                means = np.mean([self._means[id(arm)][0] for arm in group], axis=0)
+                noise = sum(self._means[id(arm)][1] for arm in group) / len(group) ** 2
+                spreads.append(_spread(means, noise))
+            elif (each := self._of(group)) is not None:  # other seeds in every task: other runs
+                spreads.append(Spread(each.variance / len(group), each.raw / len(group), each.df))
+        return _pool(spreads)
 
 
 def _run_means(arm: Arm) -> tuple[Array, float]:
@@ -362,7 +371,7 @@ def _between_runs(parts: Sequence[Part], runs: Runs) -> tuple[float, float] | No
         for arm, weight in part:
             weights[arm.key] = weights.get(arm.key, 0.0) + weight / len(parts)
             first.setdefault(arm.key, arm)
-    total, by_source = 0.0, dict[int, tuple[float, Spread]]()
+    total, by_source = 0.0, dict[Spread, float]()
     for key, weight in weights.items():
         arm = first[key]
         spread = runs.of_mean(arm, tasks) if pooled else runs.of_task(arm)
@@ -370,11 +379,11 @@ def _between_runs(parts: Sequence[Part], runs: Runs) -> tuple[float, float] | No
             continue
         share = weight**2 / len(arm.runs)
         total += share * spread.variance
-        before = by_source.get(id(spread), (0.0, spread))[0]
-        by_source[id(spread)] = (before + share, spread)
+        before = by_source.get(spread, 0.0)
+        by_source[spread] = before + share
     if not by_source:
         return None
-    return total, sum((share * spread.raw) ** 2 / spread.df for share, spread in by_source.values())
+    return total, sum((share * spread.raw) ** 2 / spread.df for spread, share in by_source.items())
 
 
 def _bounds(parts: Sequence[Part]) -> tuple[float, float]:

@@ -1,21 +1,17 @@
-"""Statistics of paired scores: tests, intervals, multiplicity and power.
+"""Statistics of paired scores: tests, intervals, multiplicity and power; `core/arms.py` puts them together.
 
 Both sides of a comparison answered the same items, so that only discordant items, on which one side is
 right and the other wrong, carry information. With about 100 items per task an unpaired or unadjusted
-analysis finds patterns in noise; every comparison here therefore carries an interval, a p value adjusted
-over its family, and the smallest difference that its items could have shown.
+analysis finds patterns in noise.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import math
 import statistics
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
-
-from capgap_ray.records import Comparison, Confound
+from collections.abc import Sequence
+from typing import Any
 
 
 def mcnemar_exact(gained: int, lost: int) -> float:
@@ -77,15 +73,6 @@ def mean_interval(differences: Sequence[float], level: float = 0.95) -> tuple[fl
     return max(-1.0, middle - half), min(1.0, middle + half)
 
 
-def holm(ps: Sequence[float]) -> list[float]:
-    """Return Holm's adjusted p values, in input order (Holm 1979), from statsmodels."""
-    if not ps:
-        return []
-    from statsmodels.stats.multitest import multipletests
-
-    return [float(p) for p in multipletests(list(ps), method="holm")[1]]
-
-
 def weighted_holm(ps: Sequence[float], weights: Sequence[float]) -> list[float]:
     """Return adjusted p values of one family whose members carry unequal shares of the error rate (Holm 1979, s. 4).
 
@@ -136,14 +123,6 @@ def minimum_detectable_difference(n: int, discordant: float, power: float = 0.8,
     return float(brentq(lambda d: _power(n, max(discordant, d), d, alpha) - power, 1e-9, 1.0, xtol=1e-5))
 
 
-def detectable_mean_difference(differences: Sequence[float], power: float = 0.8, alpha: float = 0.05) -> float:
-    """Return the smallest true mean difference that a two-sided z test on items spread like these finds."""
-    from scipy.stats import norm
-
-    spread = statistics.pstdev([*differences, 1.0, -1.0]) / math.sqrt(len(differences) + 2)
-    return float(norm.ppf(1 - alpha / 2) + norm.ppf(power)) * spread
-
-
 def _power(n: int, discordant: float, difference: float, alpha: float) -> float:
     """Return the power of the two-sided exact test, given true shares of n items."""
     import numpy as np
@@ -181,78 +160,3 @@ def binomial_standard_error(k: int, n: int) -> float:
     if n < 1 or not 0 <= k <= n:
         raise ValueError(f"no standard error of {k} right of {n} items")
     return math.sqrt(k / n * (1 - k / n) / n)
-
-
-def compare(
-    name: str,
-    kind: Literal["gain", "teacher", "declared"],
-    task: str,
-    student: str,
-    left: str,
-    right: str,
-    left_scores: Mapping[str, float | None],
-    right_scores: Mapping[str, float | None],
-    confounds: Sequence[Confound],
-) -> Comparison:
-    """Return the paired comparison of two arms; scores map example ids to a score, or None = unscored.
-
-    Scores are 0 and 1, compared by the exact McNemar test, or, where items were sampled several times, means within
-    [0, 1], compared by permutation. Items that a side has no score for are left out and counted. `p_adjusted` is
-    None until `adjust` has seen the whole family. Raises ValueError naming an id that only one side has, or a score
-    outside [0, 1]: a paired comparison needs the same items.
-    """
-    if odd := sorted(set(left_scores) ^ set(right_scores)):
-        side = left if odd[0] in left_scores else right
-        raise ValueError(f"{name}: item {odd[0]} is scored for {side} only ({len(odd)} such items in all)")
-    for arm, scores in ((left, left_scores), (right, right_scores)):
-        for item, score in scores.items():
-            if score is not None and not 0 <= score <= 1:
-                raise ValueError(f"{name}: item {item} of {arm} has score {score!r}, expected 0 to 1 or None")
-    pairs = [(left_scores[i], right_scores[i]) for i in left_scores]
-    known = [(a, b) for a, b in pairs if a is not None and b is not None]
-    n = len(known)
-    differences = [b - a for a, b in known]
-    binary = all(score in (0, 1) for pair in known for score in pair)
-    return Comparison(
-        name=name,
-        kind=kind,
-        task=task,
-        student=student,
-        left=left,
-        right=right,
-        n=n,
-        unscored=len(pairs) - n,
-        left_acc=sum(a for a, _ in known) / n if n else None,
-        right_acc=sum(b for _, b in known) / n if n else None,
-        delta=sum(differences) / n if n else None,
-        **_tested(differences, binary=binary),
-        p_adjusted=None,
-        confounds=tuple(confounds),
-    )
-
-
-def _tested(differences: Sequence[float], *, binary: bool) -> dict[str, Any]:
-    """Test, p value, interval and smallest detectable difference of a comparison, by the kind of its scores."""
-    n = len(differences)
-    test = "exact McNemar" if binary else "paired permutation of item means"
-    if not n:
-        return {"test": test, "p": None, "ci_low": None, "ci_high": None, "mde": None}
-    low, high = mean_interval(differences)
-    if binary:
-        gained, lost = sum(d > 0 for d in differences), sum(d < 0 for d in differences)
-        p, mde = mcnemar_exact(gained, lost), minimum_detectable_difference(n, (gained + lost) / n)
-    else:
-        p, mde = paired_permutation(differences), detectable_mean_difference(differences)
-    return {"test": test, "p": p, "ci_low": low, "ci_high": high, "mde": mde}
-
-
-def adjust(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """Return the comparisons, in order, with Holm's p values within each kind; p None stays None.
-
-    Give all comparisons of an experiment at once: the family is what was looked at, confounded or not.
-    """
-    adjusted: dict[int, float] = {}
-    for kind in {comparison.kind for comparison in comparisons}:
-        family = {i: c.p for i, c in enumerate(comparisons) if c.kind == kind and c.p is not None}
-        adjusted |= zip(family, holm(list(family.values())), strict=True)
-    return [dataclasses.replace(c, p_adjusted=adjusted.get(i)) for i, c in enumerate(comparisons)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
-from collections.abc import Mapping
 
 import numpy as np
 import pytest
@@ -13,17 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capgap_ray.core.statistics import (
-    adjust,
     binomial_standard_error,
-    compare,
-    detectable_mean_difference,
-    holm,
     mcnemar_exact,
     mean_interval,
     minimum_detectable_difference,
     paired_permutation,
+    rejection_levels,
+    weighted_holm,
 )
-from capgap_ray.records import Comparison, Confound
 
 
 def paired_interval(gained: int, lost: int, n: int, level: float = 0.95) -> tuple[float, float]:
@@ -87,11 +83,24 @@ def test_permutation_of_few_items_is_exact() -> None:
     assert paired_permutation([0.2] * 40) < 0.001
 
 
-def test_detectable_mean_difference_shrinks_with_items_and_power() -> None:
-    few, many = (detectable_mean_difference([0.4, -0.4] * n) for n in (10, 100))
-    # sqrt((20 * 0.16 + 2) / 22) / sqrt(22) * (1.95996 + 0.84162)
-    assert few == pytest.approx(0.29039, abs=2e-4)
-    assert many < few < detectable_mean_difference([0.4, -0.4] * 10, power=0.95)
+def test_permutation_of_many_items() -> None:
+    rng = np.random.default_rng(0)
+    differences = rng.choice([-1, -0.5, 0, 0.5, 1], size=300, p=[0.1, 0.2, 0.3, 0.2, 0.2])
+    found = paired_permutation(differences.tolist())
+    signs = rng.choice([-1, 1], size=(4000, 300))
+    assert found == pytest.approx((abs(signs @ differences) >= abs(differences.sum())).mean(), abs=0.02)
+    binary = [1.0] * 30 + [-1.0] * 14 + [0.0] * 56
+    assert paired_permutation(binary) == mcnemar_exact(30, 14), "one size of difference: the exact binomial"
+    smooth = rng.normal(0.1, 1, 800)
+    assert paired_permutation(smooth.tolist()) == pytest.approx(
+        (abs(rng.choice([-1, 1], size=(4000, 800)) @ smooth) >= abs(smooth.sum())).mean(), abs=0.02
+    )
+
+
+def test_permutation_weighs_items() -> None:
+    few, many = [1.0] * 8 + [-1.0] * 2, [-1.0] * 40 + [1.0] * 40
+    assert paired_permutation(few + many, [0.5 / 10] * 10 + [0.5 / 80] * 80) < 0.15
+    assert paired_permutation(few + many) > 0.5
 
 
 @pytest.mark.parametrize("n", [20, 59, 100])
@@ -106,19 +115,43 @@ def test_interval_covers_at_its_level(n: int, up: float, down: float) -> None:
     assert covered / 4000 >= 0.93
 
 
-def test_holm_known_values() -> None:
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm([0.5, 0.9]) == pytest.approx([1.0, 1.0])
-    assert holm([]) == []
+def test_equal_weights_are_holm() -> None:
+    from statsmodels.stats.multitest import multipletests
+
+    assert weighted_holm([0.01, 0.04, 0.03, 0.005], [1] * 4) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert weighted_holm([], []) == []
+    ps = np.random.default_rng(0).uniform(size=30) ** 4
+    assert weighted_holm(ps.tolist(), [2.5] * 30) == pytest.approx(multipletests(ps, method="holm")[1])
 
 
-@settings(deadline=None, max_examples=20)
-@given(st.lists(st.floats(0, 1), max_size=8))
-def test_holm_never_lowers_and_keeps_the_order(ps: list[float]) -> None:
-    adjusted = holm(ps)
-    assert all(0 <= p <= q <= 1 for p, q in zip(ps, adjusted, strict=True))
-    ranked = [q for _, q in sorted(zip(ps, adjusted, strict=True))]
-    assert ranked == sorted(ranked)
+def test_a_heavier_test_gets_more_of_the_error_rate() -> None:
+    # Thresholds 0.75 * 0.05 and 0.25 * 0.05; once the first is rejected the other has all of it.
+    assert weighted_holm([0.03, 0.05], [0.75, 0.25]) == pytest.approx([0.04, 0.05])
+    with pytest.raises(ValueError, match="positive"):
+        weighted_holm([0.1], [0.0])
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0.01, 1)), min_size=1, max_size=8))
+def test_levels_say_exactly_what_is_rejected(family: list[tuple[float, float]]) -> None:
+    ps, weights = [p for p, _ in family], [w for _, w in family]
+    adjusted, levels = weighted_holm(ps, weights), rejection_levels(ps, weights)
+    for p, q, level in zip(ps, adjusted, levels, strict=True):
+        assert p <= q * (1 + 1e-9) and q <= 1
+        assert level <= 0.05
+        if abs(p - level) > 1e-9 and abs(q - 0.05) > 1e-9:
+            assert (q < 0.05) is (p < level)
+
+
+def test_family_wise_errors_stay_below_the_level() -> None:
+    rng = np.random.default_rng(2)
+    weights = [0.25] * 2 + [0.05] * 10
+    false = 0
+    for _ in range(3000):
+        ps = rng.uniform(size=12)
+        ps[0] = 0.0  # one true difference, which passes its share on
+        false += min(weighted_holm(ps.tolist(), weights)[1:]) < 0.05
+    assert false / 3000 == pytest.approx(0.05, abs=0.012)
 
 
 def simulated_power(n: int, discordant: float, difference: float) -> float:
@@ -167,70 +200,6 @@ def test_binomial_standard_error() -> None:
     for k, n in ((0, 0), (3, 2), (-1, 5)):
         with pytest.raises(ValueError, match=f"{k} right of {n}"):
             binomial_standard_error(k, n)
-
-
-def against(
-    left: Mapping[str, float | None], right: Mapping[str, float | None], confounds: tuple[Confound, ...] = ()
-) -> Comparison:
-    return compare("c", "gain", "dyck", "s", "untouched", "mix / 2x1", left, right, confounds)
-
-
-def test_compare_pairs_by_item_and_counts_the_unscored() -> None:
-    left = {"a": 0.0, "b": 0.0, "c": 1.0, "d": 1.0, "e": None, "f": 0.0}
-    right = {"f": None, "e": 1.0, "d": 1.0, "c": 0.0, "b": 1.0, "a": 1.0}
-    result = against(left, right)
-    assert (result.n, result.unscored) == (4, 2)
-    assert (result.left_acc, result.right_acc, result.delta) == (0.5, 0.75, 0.25)
-    assert (result.ci_low, result.ci_high) == paired_interval(2, 1, 4)
-    assert result.p == mcnemar_exact(2, 1)
-    assert (result.p_adjusted, result.mde, result.test) == (None, None, "exact McNemar")
-
-
-def test_compare_of_means_over_samples_permutes() -> None:
-    left = {item: 0.25 for item in "abcdef"} | {"g": None}
-    right = {item: 0.75 for item in "abcdef"} | {"g": 0.5}
-    result = against(left, right)
-    assert (result.n, result.unscored, result.delta) == (6, 1, 0.5)
-    assert result.test == "paired permutation of item means"
-    assert result.p == pytest.approx(2 / 64)
-    assert result.mde == detectable_mean_difference([0.5] * 6)
-
-
-def test_compare_without_scored_items_averages_nothing() -> None:
-    result = against({"a": None}, {"a": 1.0})
-    assert (result.n, result.unscored) == (0, 1)
-    assert {result.left_acc, result.right_acc, result.delta, result.ci_low, result.ci_high} == {None}
-    assert {result.p, result.mde} == {None}
-    assert against({}, {}).n == 0
-
-
-def test_compare_refuses_other_items_and_other_scores() -> None:
-    with pytest.raises(ValueError, match=r"c: item b is scored for mix / 2x1 only \(2 such items"):
-        against({"a": 1.0, "z": 0.0}, {"a": 1.0, "b": 1.0})
-    with pytest.raises(ValueError, match=r"item a of untouched has score 1\.5"):
-        against({"a": 1.5}, {"a": 1.0})
-    with pytest.raises(ValueError, match="item a of mix / 2x1 has score nan"):
-        against({"a": 1.0}, {"a": float("nan")})
-
-
-def test_compare_carries_the_confounds() -> None:
-    confound = Confound(field="updates", left="10", right="1", note="10.0x fewer updates")
-    assert against({"a": 1.0}, {"a": 1.0}, (confound,)).confounds == (confound,)
-
-
-def test_adjust_works_within_each_kind_and_keeps_the_order() -> None:
-    def made(kind: str, gained: int, lost: int) -> Comparison:
-        left = {f"{i}": 0.0 for i in range(gained)} | {f"-{i}": 1.0 for i in range(lost)}
-        right = {item: 1 - score for item, score in left.items()}
-        return compare("c", kind, "t", "s", "l", "r", left, right, ())  # type: ignore[arg-type]
-
-    rows = [made("gain", 6, 0), made("teacher", 7, 0), made("gain", 0, 0), made("gain", 1, 9)]
-    adjusted = adjust(rows)
-    assert [c.p for c in adjusted] == [c.p for c in rows]
-    assert adjusted[0].p_adjusted == adjusted[3].p_adjusted == pytest.approx(2 * 22 / 1024)
-    assert adjusted[1].p_adjusted == rows[1].p
-    assert adjusted[2].p_adjusted is None
-    assert adjust([]) == []
 
 
 def test_importing_the_module_does_not_import_scipy() -> None:
