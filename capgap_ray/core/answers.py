@@ -81,6 +81,8 @@ _EXAMINED = re.compile(
 )
 _BOLD_OPTION = re.compile(r"\*\*(?:[Oo]ption )?\(?[A-Z]\b")
 _SO_OPTION = re.compile(r"[,—–-]\s*(?:so|thus|hence|therefore|i\.e\.),? (?:option )?(\([A-Z]\))\W*$", re.IGNORECASE)
+_HEADED = re.compile(r"\*\*(?:Option )?(?:(\([A-Z]\))[^*\n]{0,80}|([A-Z])[.):]?)\*\*\.?\n|(\([A-Z]\))\n")
+"""A text that starts with the option and explains it then."""
 _SEVERAL = re.compile(
     r"\b(?:or|not|nor|either|neither|maybe|perhaps|possibly|both)\b|\b(?:and|but) (?:option )?\(?[A-Z]\b", re.IGNORECASE
 )
@@ -200,6 +202,8 @@ def _concluded(text: str, kind: AnswerKind) -> str | None:
         led_in = len(lines) > 1 and lines[-2].rstrip(_MARKUP).endswith(":") and _BRACKET_RUN.fullmatch(lines[-1])
         closing = _CLOSING.search((f"{lines[-2]} {lines[-1]}" if led_in else lines[-1])[-400:])
         return closing[1].strip() if closing else None
+    if kind == "option" and (head := _HEADED.match(text.strip())) and len(re.findall(r"\([A-Z]\)", text)) <= 1:
+        return head[1] or head[2] or head[3]
     if kind == "boolean" and (verdict := _judged(text, last)):
         return verdict
     if kind == "option" and (letter := _chosen(last)):
@@ -248,7 +252,7 @@ def _judged(text: str, last: str) -> str | None:
     """Return the boolean that the last sentence, or a short text's first word, gives as the verdict."""
     plain = re.sub(r"[*_`]", "", last).strip(" .!")
     for said in (plain, re.sub(r"[*_`]", "", text[:LONGEST_ANSWER]).strip()):
-        first = re.match(r"(yes|no|true|false|valid|invalid)(?=[,.;:]|\s[-–—])", said, re.IGNORECASE)
+        first = re.match(r"(yes|no|true|false|valid|invalid)(?=[,.;:\n]|\s[-–—])", said, re.IGNORECASE)
         others = {word.casefold() for word in re.findall(r"\b(?:yes|no|true|false)\b", said, re.IGNORECASE)}
         if first and not _TAKEN_BACK.search(said) and len(others | {first[1].casefold()}) == 1:
             return first[1]

@@ -735,7 +735,9 @@ def _label(node: Node) -> str:
     """Return the name that a node is as the left side of an assignment, or an empty string."""
     if node[0] == "sym" and not str(node[1]).startswith("set of"):
         return str(node[1])
-    if node[0] == "app" and all(part[0] in ("sym", "num", "const") for part in node[2]):
+    if node[0] == "app" and all(
+        (part[1] if part[0] == "neg" else part)[0] in ("sym", "num", "const") for part in node[2]
+    ):
         return f"{node[1]}({','.join(str(part[1]) for part in node[2])})"
     if node[0] == "group" and all(item.value[0] == "sym" and not item.unit for item in node[3]):
         return f"({','.join(str(item.value[1]) for item in node[3])})"  # (x, y) = (1, 2)

@@ -21,7 +21,8 @@ _BOX_WORD = re.compile(r"\\(?:boxed|fbox|framebox)(?![a-zA-Z])")
 _BRACES = re.compile(r"\\.|[{}]", re.DOTALL)
 _STATED = re.compile(
     r"(?:\b(?:final|correct|right|exact|numerical|overall)?[ *_]{0,4}(?:answers?|results?|solutions?)[ *_]{0,3}"
-    r"(?:to (?:the|this|our) (?:\w+ )?(?:problem|question|equation|puzzle)|in (?:\w+ ){0,3}form)?[ *_]{0,3}"
+    r"(?:(?:that )?(?:we|you)(?:'re| are) looking for|to (?:the|this|our) (?:\w+ )?(?:problem|question|equation|puzzle)"
+    r"|in (?:\w+ ){0,3}form)?[ *_]{0,3}"
     r"(?:is\b|are\b|=|:|equals\b|will be\b|would be\b|comes (?:out )?to\b)|####"
     r"|\b(?:correct|right|best)[ *_]{1,4}(?:option|choice)[ *_]{0,3}is\b|\"(?:final_)?answer\"\s?:\s?\"?"
     r"|(?:^|\n)[#*_ ]{0,6}(?:final )?answer[*_ ]*(?=\n))[ *_:]*",
@@ -81,7 +82,7 @@ _STATES = re.compile(
 _GIVEN = re.compile(
     r"^(?:now|next|similarly|meanwhile|also|for|in order)\b"
     r"|\b(?:know|known|recall|remember|note|suppose|assum\w+|denote|consider|say|where|since|because|formula|"
-    r"so far|initial\w*|original\w*|case|when|example|instance|candidates?|second|third|intermediate)\b",
+    r"so far|initially|originally|case|when|example|instance|candidates?|second|third|intermediate)\b",
     re.IGNORECASE,
 )
 """Words of a sentence that is on the way to the answer, beyond `PREMISE`."""
@@ -89,6 +90,18 @@ _OUR_ANSWER = re.compile(
     r",? which is (?:our|the) (?:final |desired |required |requested )?(?:answer|result|value)$", re.IGNORECASE
 )
 _BECAUSE = re.compile(r"(?:since|because|as|given that)\b[^=]*,\s+", re.IGNORECASE)
+_AIM = re.compile(
+    r"\b(?:cases?|steps?|first|need|must|find|solv\w*|comput\w*|minimi\w+|maximi\w+|consider|us(?:e|ing)|substitut\w+|"
+    r"apply|check|show|prove|want|factori[sz]ation)\b",
+    re.IGNORECASE,
+)
+"""Words of a sentence that says what to do next."""
+_IS = re.compile(
+    r"\b(?:is|are|was|were|equals|be|measures)\b"
+    r"(?: (?:equal to|(?:at )?the (?:point|number|value|interval|set|pair)|exactly)\b)?"
+    r"(?=[\s$:\\])"
+)
+_TWO_FORMS = re.compile(r"\$?([^$]+?)\$?,? or \$?([^$]+?)\$?")
 _COUNTED = re.compile(
     rf"(?:there (?:are|is) |it is )?(?:exactly |only |a total of )?(-?[0-9][0-9,.]*|{'|'.join(NUMBER_WORDS)}) [a-z ]+",
     re.IGNORECASE,
@@ -145,17 +158,18 @@ def _maths_in(rest: str) -> str | None:
 def number_answer(text: str) -> str | None:
     """Return the number that a word problem's solution states as its result, or None."""
     rest = after_thinking(text)
-    return None if rest is None else own_part(rest, _number_of)
+    thought = rest is not None and len(rest) < len(text)
+    return None if rest is None else own_part(rest, lambda part: _number_of(part, thought))
 
 
-def _number_of(rest: str) -> str | None:
+def _number_of(rest: str, thought: bool) -> str | None:
     marked = _last_statement(rest, _number_statement)
     boxed = last_box(rest)
     if boxed and (marked is None or marked[0] < boxed[1]):
         return _number_in(boxed[2]) or boxed[2]
     if marked is not None:
         return marked[1]
-    return _number_conclusion(rest)
+    return _number_conclusion(rest, thought)
 
 
 def last_box(text: str) -> tuple[int, int, str] | None:
@@ -281,6 +295,12 @@ def _maths_statement(after: str) -> str | None:
     if "\\boxed" in sentence:
         box = last_box(sentence)
         return box[2] if box else None
+    if (
+        (two := _TWO_FORMS.fullmatch(sentence))
+        and (value := rational(two[1])) is not None
+        and value == rational(two[2])
+    ):
+        return two[1].strip()
     for piece in (sentence, REASON.split(sentence, maxsplit=1)[0]):
         piece = unwrapped(piece.strip(_MARKUP + ",")).strip()
         if _reads(piece):
@@ -334,20 +354,27 @@ def _maths_conclusion(text: str) -> str | None:
     finished = followed or re.search(r"[.!*$\])]$", tail) is not None
     if not concluded and (not finished or PREMISE.search(claim) or _GIVEN.search(claim)):
         return None
+    aim = _AIM.search(claim)
     marked = re.findall(r"\*\*([^*]+)\*\*", sentence)
-    aim = re.search(r"\b(?:cases?|steps?|first|need|must)\b", claim)
-    if finished and not aim and len(marked) == 1 and re.search(r"\w", marked[0]):
-        bold = unwrapped(marked[0].rstrip("."))
+    if finished and not aim and len(marked) == 1:
+        bold = _right_side(unwrapped(marked[0].rstrip(".")))
         if re.search(r"[0-9]|\\[a-z]|√|π", bold) and _reads(bold):
             return bold
-    if "$" in claim and claim.count("$") % 2:
-        return None
     if concluded and (counted := _COUNTED.fullmatch(claim)):
         return counted[1]
-    said = re.split(r"\b(?:is|are|equals|be)\b(?=[\s$:\\])", claim)
+    return _claimed(claim, concluded) or (_last_span(claim) if finished and not aim else None)
+
+
+def _claimed(claim: str, concluded: bool) -> str | None:
+    """Return what a claim says that something is: after its last verb, or the right side of its equation."""
+    if "$" in claim and claim.count("$") % 2 and "\\$" not in claim:
+        return None
+    said = _IS.split(claim)
     piece = said[-1] if len(said) > 1 else claim
     piece = unwrapped(re.sub(r"\\\[|\\\]", " ", piece).strip(_MARKUP + ","))
     if "=" in piece and not re.search(r"[<>]|\\[lg]e", piece):
+        if not concluded and not re.match(r"[a-zA-Z]\s*=[^=]*$", piece):
+            return None
         parts = piece.split("=")
         if len(parts) > 2 or len(said) == 1:
             piece = unwrapped(parts[-1].strip(" $"))
@@ -360,6 +387,18 @@ def _maths_conclusion(text: str) -> str | None:
     if counted := _COUNTED.fullmatch(piece):
         return counted[1]
     return piece if _reads(piece) else None
+
+
+def _last_span(claim: str) -> str | None:
+    """Return the maths at a claim's end, with at most a few words after it ("measures $5$ units")."""
+    span = re.search(r"(?:\$([^$]+)\$|\\\((.+?)\\\))(?: [a-z-]+){0,3}$", claim)
+    piece = _right_side(unwrapped(span[1] or span[2])) if span else ""
+    return piece if re.search(r"[0-9]|\\[a-z]", piece) and _reads(piece) else None
+
+
+def _right_side(piece: str) -> str:
+    """Return what the last equals sign of a chain leads to; an inequality is left as it is."""
+    return piece if re.search(r"[<>]|\\[lg]eq?|≤|≥", piece) else unwrapped(piece.rpartition("=")[2])
 
 
 def _line_alone(tail: str) -> str | None:
@@ -421,7 +460,8 @@ def _number_in(claim: str) -> str | None:
     return re.sub(r"[\\$€£\s]", "", numbers[0]).replace("−", "-").rstrip("%").lstrip("+")
 
 
-def _number_conclusion(text: str) -> str | None:
+def _number_conclusion(text: str, thought: bool) -> str | None:
+    """Return the number of the last sentence. `thought`: whether the arithmetic was done in thinking before it."""
     tail = _EMOJI.sub("", text[-_TAIL:]).strip()
     if not tail:
         return None
@@ -450,6 +490,8 @@ def _number_conclusion(text: str) -> str | None:
     results = _RESULT.findall(before[-400:])
     if not concluded and results and (number := _number_in(claim)) and rational(number) == rational(results[-1]):
         return number  # it says what was computed just before
+    if thought and not before and sentence.endswith("."):
+        return _number_in(claim)
     if not concluded and PREMISE.search(claim) and not ("=" in claim and _ARITHMETIC.search(claim)):
         return None
     marked = re.findall(r"\*\*([^*]+)\*\*", sentence)
