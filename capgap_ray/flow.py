@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import datetime
 import json
 import shlex
@@ -14,10 +15,10 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from capgap_ray import forecast
+from capgap_ray import accounts, forecast
 from capgap_ray.analysis import judge_audit, results, selection
 from capgap_ray.artifacts.step import Step, unique
-from capgap_ray.artifacts.store import Store, StoreError
+from capgap_ray.artifacts.store import Record, Store, StoreError
 from capgap_ray.catalog.models import Model
 from capgap_ray.catalog.tasks import data_of, find_task
 from capgap_ray.core.chance import chance_level
@@ -175,7 +176,8 @@ def _build(run: Run, session: Session, until: Until) -> Built:
     session.train([cell for made in built.plans for cell in made.cells])
     if until == "train":
         return built
-    session.predict([pair for made in built.plans for pair in _distilled(run.store, made)], "evaluate")
+    on_the_way = [pair for made in built.plans for pair in _on_the_way(run.store, made)]
+    session.predict([pair for made in built.plans for pair in _distilled(run.store, made)] + on_the_way, "evaluate")
     session.judge(
         [scored for made in built.plans for scored in (*made.baselines.values(), *made.predictions.values())],
         [made.audit for made in built.plans if made.audit],
@@ -194,6 +196,21 @@ def _distilled(store: Store, made: Plan) -> Iterable[tuple[Scored, str]]:
         source = store.local_path(store.folder(cell.train))
         for task in made.tasks:
             yield made.predictions[cell.train.key, task], source
+
+
+def _on_the_way(store: Store, made: Plan) -> Iterable[tuple[Scored, str]]:
+    """The exports of `sft.checkpoints`; only the final ones are judged."""
+    for _, _, folder, scored in accounts.exports(made, lambda step: _record(store, step).summary):
+        for each in scored.values():
+            yield each, store.local_path(folder)
+
+
+def _record(store: Store, step: Step) -> Record:
+    """Raises StoreError if the step is not built."""
+    record = store.record(step)
+    if record is None:
+        raise StoreError(f"{step.address} is not built yet; run jobs/grid.py")
+    return record
 
 
 def _selected(run: Run, plans: Sequence[Plan]) -> Built:
@@ -232,21 +249,17 @@ def analyse(run: Run, built: Built) -> Results:
     """Everything the report shows. Raises StoreError if a step is not built."""
     seconds: defaultdict[str, float] = defaultdict(float)
     for step in unique(step for made in built.plans for step in made.steps()):
-        record = run.store.record(step)
-        if record is None:
-            raise StoreError(f"{step.address} is not built yet; run jobs/grid.py")
-        seconds[step.stage] += record.seconds
+        seconds[step.stage] += _record(run.store, step).seconds
 
     def summary(step: Step) -> dict[str, Any]:
-        record = run.store.record(step)
-        assert record is not None
+        record = _record(run.store, step)
         return {**record.summary, "seconds": record.seconds}
 
     pooled = pool(run.experiment, built.plans)
     made = pooled.view
     scores = pooled.rows(reader(run.store))
     rows = pooled.rows(run.store.rows)
-    return results(
+    answer = results(
         made,
         scores,
         pooled.first(summary),
@@ -260,6 +273,14 @@ def analyse(run: Run, built: Built) -> Results:
             task: chance_level([from_row(Example, row) for row in rows(made.examples[task])]) for task in made.examples
         },
         judge_audit=judge_audit(made, scores, rows(made.audit)) if made.audit else None,
+    )
+    each_split = reader(run.store)
+    return dataclasses.replace(
+        answer,
+        progress=accounts.progress(built.plans, summary, each_split),
+        ledger=accounts.ledger(
+            built.plans, lambda step: _record(run.store, step).seconds, each_split, answer.accuracies
+        ),
     )
 
 

@@ -290,7 +290,7 @@ class _Costs:
     def training(self, cell: Cell, card: RecipeCard, row_tokens: int, rows_at_most: int) -> None:
         sums, sft = self._sums["train"], cell.sft
         tokens = card.epochs * card.rows * row_tokens
-        exports = 1 + (sum(sft.checkpoints.wanted(n) for n in range(1, card.updates)) if sft.checkpoints else 0)
+        exports = 1 + _exports(sft, card.updates)
         sums["updates"] += card.updates
         sums["training"] += tokens
         sums["disk"] += checkpoint_bytes(cell.student.parameters, exports)
@@ -332,10 +332,8 @@ def _count(made: Plan, have: Mapping[str, Mapping[str, Any]], costs: _Costs) -> 
     judge = made.models[made.experiment.judge.model]
     seen: set[str] = set()
     for scored, model in _scored(made):
-        params, rows = scored.complete.params, _answers(scored)
-        shots = scored.complete.inputs[0].params["prompt"]["shots"]
-        prompts = rows * (ASSUMED.prompt_tokens + shots * ASSUMED.prompt_tokens_per_shot)
-        budget = params["sampling"]["max_tokens"]
+        rows, budget = _answers(scored), scored.complete.params["sampling"]["max_tokens"]
+        prompts = rows * _prompt_tokens(scored)
         if scored.complete.key not in have and scored.complete.key not in seen:
             seen.add(scored.complete.key)
             expected = rows * min(ASSUMED.output_tokens, budget)
@@ -347,7 +345,14 @@ def _count(made: Plan, have: Mapping[str, Mapping[str, Any]], costs: _Costs) -> 
     for cell in made.cells:
         if cell.train.key not in have and cell.train.key not in seen:
             seen.add(cell.train.key)
-            costs.training(cell, predicted(made, cell, have), _row_tokens(made), _items(made))
+            card = predicted(made, cell, have)
+            costs.training(cell, card, _row_tokens(made), _items(made))
+            for task in made.tasks if cell.sft.checkpoints else ():
+                scored = made.predictions[cell.train.key, task]
+                rows = _exports(cell.sft, card.updates) * _answers(scored)
+                prompts, budget = rows * _prompt_tokens(scored), scored.complete.params["sampling"]["max_tokens"]
+                expected = rows * min(ASSUMED.output_tokens, budget)
+                costs.generation("complete", cell.student, prompts, expected, rows * budget)
 
 
 def _scored(made: Plan) -> Iterable[tuple[Scored, Model]]:
@@ -360,6 +365,16 @@ def _scored(made: Plan) -> Iterable[tuple[Scored, Model]]:
     students = {cell.train.key: cell.student for cell in made.cells}
     for (key, _), scored in made.predictions.items():
         yield scored, students[key]
+
+
+def _exports(sft: Sft, updates: int) -> int:
+    """Exports on the way, beside the final one."""
+    return sum(sft.checkpoints.wanted(n) for n in range(1, updates)) if sft.checkpoints else 0
+
+
+def _prompt_tokens(scored: Scored) -> int:
+    shots: int = scored.complete.inputs[0].params["prompt"]["shots"]
+    return ASSUMED.prompt_tokens + shots * ASSUMED.prompt_tokens_per_shot
 
 
 def _answers(scored: Scored) -> int:

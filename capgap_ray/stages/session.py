@@ -138,7 +138,8 @@ class Session:
                     **{**params["sampling"], "stop": tuple(params["sampling"]["stop"])},
                     plain=step.inputs[0].params["prompt"]["chat"] == "plain",
                 ),
-                trained_by=step.inputs[1].address if len(step.inputs) > 1 else None,
+                # The stored canary is the final export's; those on the way were checked when they were written.
+                trained_by=step.inputs[1].address if len(step.inputs) > 1 and "update" not in params else None,
             )
             for start in range(params["start"], params["stop"], size)
         ]
