@@ -37,6 +37,7 @@ class EndpointClient:
     def __init__(self, source: str) -> None:
         self._spec = Endpoint.from_source(source)
         self._client: AsyncOpenAI | None = None
+        self._key: str | None = None
         self._room = asyncio.Semaphore(self._spec.concurrency)
         self._next_start = 0.0
         self._failed = 0
@@ -99,9 +100,10 @@ class EndpointClient:
         if self._client is None:
             from openai import AsyncOpenAI
 
+            self._key = endpoint_key(self._spec)
             self._client = AsyncOpenAI(
                 base_url=self._spec.url,
-                api_key=endpoint_key(self._spec) or "none",
+                api_key=self._key or "none",
                 max_retries=self._spec.retries,
                 timeout=self._spec.timeout_s,
             )
@@ -133,7 +135,8 @@ class EndpointClient:
         except openai.NotFoundError:
             raise EndpointError(f"{self._who}: answers 404; check `endpoint` (it ends in /v1) and `model`") from None
         except openai.APIStatusError as error:
-            tried = f"answers {error.status_code}: {_short(error.message)}"
+            said = error.message.replace(self._key, "***") if self._key else error.message  # some servers quote it
+            tried = f"answers {error.status_code}: {_short(said)}"
             again = error.status_code in (408, 409, 429) or error.status_code >= 500
             if again:
                 return Refusal(reason="unavailable", detail=f"{tried} after {self._spec.retries} retries")

@@ -1,0 +1,115 @@
+"""What an experiment says about generation, endpoints and filters, and what the plan makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from capgap_ray.catalog.models import Endpoint
+from capgap_ray.experiment import Experiment, ExperimentError
+from capgap_ray.plan import plan, resolve_models
+
+Make = Callable[..., Experiment]
+API = {
+    "endpoint": "https://host.example/v1",
+    "model": "big",
+    "parameters": 10_000_000,
+    "key_env": "CAPGAP_TEST_KEY",
+    "revision": "2026-01",
+}
+
+
+def test_teachers_with_settings_of_their_own_generate_every_training_item(make: Make) -> None:
+    plain, sampled = make(), make(rationales={"per_teacher": {"large": {"samples": 4, "temperature": 0.7}}})
+    plans = [plan(each, resolve_models(each)) for each in (plain, sampled)]
+    task = plain.task_names()[0]
+    for made in plans:
+        starts = [each.complete.params["start"] for each in made.rationales["small", task]]
+        assert starts == [0, 20], "measured items first, and for free"
+    (whole,) = plans[1].rationales["large", task]
+    assert (whole.complete.params["start"], whole.complete.params["stop"]) == (0, 60)
+    sampling = whole.complete.params["sampling"]
+    assert (sampling["samples"], sampling["temperature"], sampling["text_needed"]) == (4, 0.7, True)
+    measured = plans[1].measured["tiny-teacher-large", task]
+    assert measured.complete.params["sampling"]["temperature"] == 0
+    assert plans[0].measured["tiny-teacher-large", task].complete == measured.complete
+    for step in (plans[1].baselines["tiny-teacher-large", task], plans[1].measured["tiny-student-0.5m", task]):
+        assert step.complete.params["sampling"]["text_needed"] is False
+
+
+def test_settings_equal_to_the_experiments_share_the_measured_items(make: Make) -> None:
+    same = make(rationales={"max_tokens": 1024, "temperature": 0.0})
+    made = plan(same, resolve_models(same))
+    assert all(len(slices) == 2 for slices in made.rationales.values())
+
+
+def test_what_enters_no_identity(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAPGAP_TEST_KEY", "secret")
+
+    def keys(endpoint: dict[str, Any], **changes: Any) -> set[str]:
+        experiment = make(
+            models={"api": {**API, **endpoint}}, teachers={"small": "tiny-teacher-small", "large": "api"}, **changes
+        )
+        return {step.key for step in plan(experiment, resolve_models(experiment)).steps()}
+
+    before = keys({})
+    assert before == keys({"endpoint": "http://127.0.0.1:8000/v1", "concurrency": 3, "key_env": None})
+    assert before == keys({}, max_error_share=0.5, resources={"engine_timeout_s": 5})
+    assert before != keys({"revision": "2026-02"})
+    assert before != keys({"model": "bigger"})
+
+
+def test_the_key_is_in_no_source_and_must_be_set(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    experiment = make(models={"api": API}, teachers={"small": "tiny-teacher-small", "large": "api"})
+    monkeypatch.delenv("CAPGAP_TEST_KEY", raising=False)
+    with pytest.raises(ExperimentError, match="environment variable CAPGAP_TEST_KEY"):
+        resolve_models(experiment)
+    monkeypatch.setenv("CAPGAP_TEST_KEY", "secret")
+    model = resolve_models(experiment)["api"]
+    assert "secret" not in repr(model)
+    assert Endpoint.from_source(model.source).key_env == "CAPGAP_TEST_KEY"
+    assert not model.has_weights
+
+
+def test_decontamination_reads_every_tasks_items(make: Make) -> None:
+    experiment = make(filter={"decontaminate": {"ngram": 8}})
+    task = experiment.task_names()[0]
+    made = plan(experiment, resolve_models(experiment), [task])
+    for step in made.mixtures.values():
+        assert step.params["tests"] == 2
+        assert list(step.inputs[-2:]) == list(made.examples.values())
+        assert step.params["filter"]["decontaminate"] == {"ngram": 8, "overlap": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rationales": {"samples": 0}}, "rationales.samples"),
+        ({"rationales": {"samples": 2}}, "rationales.samples: 2 of teacher (small|large) need a temperature above 0"),
+        ({"rationales": {"per_teacher": {"nobody": {}}}}, "rationales.per_teacher: unknown teacher 'nobody'"),
+        ({"filter": {"keep": "majority"}}, "filter.keep: majority needs rationales.samples of at least 3"),
+        ({"filter": {"tokens": [9, 3]}}, r"tokens: write \[lowest, highest\], not \[9, 3\]"),
+        ({"filter": {"size": 0}}, "size: must be at least 1"),
+        ({"filter": {"size": "largest"}}, "filter.size"),
+        ({"mixing": {"by": "characters"}}, "mixing.by"),
+        ({"max_error_share": 1.0}, "max_error_share"),
+        ({"models": {"x": {}}}, "models.x: give either source"),
+        ({"models": {"x": {"source": "a", "endpoint": "http://b/v1"}}}, "models.x: give either source"),
+        ({"models": {"x": {"source": "a", "key_env": "B"}}}, "models.x: key_env: belongs to an endpoint"),
+        ({"models": {"x": {"endpoint": "http://b/v1", "parameters": 3}}}, "models.x: model: is missing"),
+        ({"models": {"x": {"endpoint": "http://b/v1", "model": "b"}}}, "models.x: parameters: is missing"),
+        ({"models": {"x": {"endpoint": "ftp://b", "model": "b", "parameters": 3}}}, "models.x.endpoint"),
+    ],
+)
+def test_mistakes_are_named(make: Make, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ExperimentError, match=message):
+        make(**changes)
+
+
+def test_a_student_behind_an_endpoint_cannot_be_trained(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAPGAP_TEST_KEY", "secret")
+    experiment = make(models={"api": {**API, "parameters": 5}}, students=["api"])
+    with pytest.raises(ExperimentError, match="students: 'api' is an endpoint, whose weights cannot be trained"):
+        resolve_models(experiment)
