@@ -14,6 +14,8 @@ from capgap_ray.core.notation import LONGEST_MATHS, NUMBER_WORDS
 
 _TAIL = 20_000
 """Characters from the end of the text that statements and conclusions are looked for in."""
+_NEAR_END = 400
+"""Characters that may follow "the result is" or "the solution is" where it states the answer."""
 _MOST_BOXES = 64
 """Boxes looked at from the end; a text with more that are all empty has no answer."""
 
@@ -65,11 +67,11 @@ _NUMBER = re.compile(
     r"(?<![\w.])[-−+]?\s?(?:\\?[$€£])?\s?-?(?:[0-9]{1,3}(?:(?:,|\{,\})[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?(?:\s?/\s?[0-9]+)?(?![\w])(?:\s?\\?%)?"
 )
 _SENTENCES = re.compile(
-    r"(?<=[.!?])(?<!\bMr\.)(?<!\bMs\.)(?<!\bDr\.)(?<!\bSt\.)(?<!\bMrs\.)(?<!\bvs\.)[*_`\"')\]]*\s+|\n+"
+    r"(?<=[.!?])(?<!\bMr\.)(?<!\bMs\.)(?<!\bDr\.)(?<!\bSt\.)(?<!\bMrs\.)(?<!\bvs\.)[*_`\"')\]]*\s+(?![-+/=]|\\(?:cdot|times))|\n+"
 )
 _DISPLAY_END = re.compile(r"(?:\\\]|\$\$)[ \t.]*\n\s*(?=[*#]|[A-Z][a-z])")
 """A display that a sentence of its own follows; any other display belongs to the sentence around it."""
-_SENTENCE_STOP = re.compile(r"(?<!\b[sS]q)(?<!\bcu)[.!?;](?=[*_`$\"')\]]{0,4}(?:\s|$))")
+_SENTENCE_STOP = re.compile(r"(?<!\b[sS]q)(?<!\bcu)(?:[.?;]|!(?!\s*[-+*/=^$\\)]))(?=[*_`$\"')\]]{0,4}(?:\s|$))")
 PREMISE = re.compile(r"\b(?:first|next|step|let|need to|given|each|then|if|than)\b", re.IGNORECASE)
 _ON_THE_WAY = re.compile(r"\b(?:first|next|step|let|need to)\b", re.IGNORECASE)
 """The words of `PREMISE` that also make a computed result ("each costs 9 / 12 = 0.75") a step."""
@@ -102,6 +104,12 @@ _IS = re.compile(
     r"(?=[\s$:\\])"
 )
 _TWO_FORMS = re.compile(r"\$?([^$]+?)\$?,? or \$?([^$]+?)\$?")
+_NAME = re.compile(r"(?:\\[a-z]+ ?)?[a-zA-Z]{1,3}(?:_\w|_\{[^{}]*\})?(?:\([^()]*\))?")
+_FIGURE = re.compile(
+    r"\b(?:equation|line|circle|curve|parabola|plane|ellipse|hyperbola|asymptote|function|solution)s?\b", re.I
+)
+"""What is given by a whole equation."""
+_SUBJECT = re.compile(r"(?:[A-Z][\w' ]{2,40}, )?(?:the|this|its|our|their|his|her) ", re.IGNORECASE)
 _COUNTED = re.compile(
     rf"(?:there (?:are|is) |it is )?(?:exactly |only |a total of )?(-?[0-9][0-9,.]*|{'|'.join(NUMBER_WORDS)}) [a-z ]+",
     re.IGNORECASE,
@@ -251,6 +259,8 @@ def _last_statement(text: str, read: Callable[[str], str | None]) -> tuple[int, 
         before = tail[max(0, match.start() - 80) : match.start()]
         if match[0][0] != "#" and unsure_before(before):
             continue
+        if len(tail) - match.end() > _NEAR_END and not re.search("answer|option|#|final", match[0], re.IGNORECASE):
+            continue  # a result on the way
         answer = read(tail[match.end() : match.end() + 2 * LONGEST_MATHS])
         if answer is not None:
             return start + match.start(), answer
@@ -305,6 +315,8 @@ def _maths_statement(after: str) -> str | None:
         piece = unwrapped(piece.strip(_MARKUP + ",")).strip()
         if _reads(piece):
             return piece
+    if _IS.search(sentence) and (claimed := _claimed(sentence, True)):
+        return claimed
     if span := re.match(r"(?:\$([^$\n]+)\$|\\\((.+?)\\\)|\*\*([^*\n]+)\*\*)(?=\s|[.,;]|$)", line.strip()):
         piece = unwrapped(next(group for group in span.groups() if group))
         after_span = line.strip()[span.end() : span.end() + 40]
@@ -320,7 +332,7 @@ def _maths_statement(after: str) -> str | None:
 
 def _reads(piece: str) -> bool:
     """Return whether the text is maths, and not a hedge between numbers."""
-    if not piece or piece.lower() in ("a", "an", "the", "i"):
+    if not piece or piece.lower() in ("a", "an", "the", "i") or re.fullmatch(r"[A-Za-z']+ [A-Za-z' ]+", piece):
         return False
     if re.search(r"[0-9]\s*\$?\s+or\s+\$?\s*-?[0-9]", piece) or "?" in piece or _UNSURE.search(piece):
         return False
@@ -341,6 +353,7 @@ def _maths_conclusion(text: str) -> str | None:
         if (
             re.search(r"[0-9]|\\(?:frac|sqrt|pi)", bare)
             and not re.search(r"(?<!\\)\b[A-Za-z]{4,}", bare)
+            and bare.count("$") % 2 == 0
             and _reads(bare)
         ):
             return bare
@@ -348,7 +361,7 @@ def _maths_conclusion(text: str) -> str | None:
     if found is None:
         return None
     sentence, followed = found
-    claim, concluded = _claim(sentence.rstrip(" .!*_"))
+    claim, concluded = _claim(sentence.strip(" .!*_"))
     if _UNSURE.search(claim) or "?" in claim:
         return None
     finished = followed or re.search(r"[.!*$\])]$", tail) is not None
@@ -362,7 +375,13 @@ def _maths_conclusion(text: str) -> str | None:
             return bold
     if concluded and (counted := _COUNTED.fullmatch(claim)):
         return counted[1]
-    return _claimed(claim, concluded) or (_last_span(claim) if finished and not aim else None)
+    if not finished and not re.search(r"[0-9)}]$", tail):
+        return None
+    if concluded:
+        return _claimed(claim, concluded) or (_last_span(claim, r"") if finished and not aim else None)
+    if aim or not _SUBJECT.match(claim):
+        return None
+    return _claimed(claim, concluded) or _last_span(claim, r"\b(?:is|are|equals|measures)\s*$")
 
 
 def _claimed(claim: str, concluded: bool) -> str | None:
@@ -375,11 +394,14 @@ def _claimed(claim: str, concluded: bool) -> str | None:
     if "=" in piece and not re.search(r"[<>]|\\[lg]e", piece):
         if not concluded and not re.match(r"[a-zA-Z]\s*=[^=]*$", piece):
             return None
-        parts = piece.split("=")
-        if len(parts) > 2 or len(said) == 1:
-            piece = unwrapped(parts[-1].strip(" $"))
-            if "$" in piece:
-                return None  # the sentence goes on after its maths
+        right = unwrapped(piece.rpartition("=")[2].strip(" $"))
+        known = not re.search("[a-zA-Z]", _bare_of_commands(right))
+        if len(said) == 1:
+            piece = right if known or "$" in right else unwrapped(_right_side(piece.replace("$", "")).strip())
+        elif piece.count("=") > 1 or (known and not _FIGURE.search(claim)):
+            piece = right
+        if "$" in piece or not piece:
+            return None  # the sentence goes on after its maths, or it is an equation on the way
     elif len(said) == 1:
         return None
     if not concluded and not re.search(r"[0-9]|\\[a-z]|√|π", piece):
@@ -389,16 +411,30 @@ def _claimed(claim: str, concluded: bool) -> str | None:
     return piece if _reads(piece) else None
 
 
-def _last_span(claim: str) -> str | None:
+def _last_span(claim: str, before: str) -> str | None:
     """Return the maths at a claim's end, with at most a few words after it ("measures $5$ units")."""
     span = re.search(r"(?:\$([^$]+)\$|\\\((.+?)\\\))(?: [a-z-]+){0,3}$", claim)
-    piece = _right_side(unwrapped(span[1] or span[2])) if span else ""
+    if (
+        span is None
+        or not re.search(before, claim[: span.start()])
+        or re.search(r"\b(?:all|when|where|if|every|some|namely|or)\W*$", claim[: span.start()])
+    ):
+        return None
+    piece = _right_side(unwrapped(span[1] or span[2]))
     return piece if re.search(r"[0-9]|\\[a-z]", piece) and _reads(piece) else None
 
 
 def _right_side(piece: str) -> str:
-    """Return what the last equals sign of a chain leads to; an inequality is left as it is."""
-    return piece if re.search(r"[<>]|\\[lg]eq?|≤|≥", piece) else unwrapped(piece.rpartition("=")[2])
+    """Return what a named value or arithmetic equals; an inequality is left as it is, an equation gives nothing."""
+    left, equals, _ = piece.partition("=")
+    if not equals or re.search(r"[<>]|\\[lg]eq?|≤|≥", piece):
+        return piece
+    named = _NAME.fullmatch(left.strip()) or not re.search("[a-zA-Z]", _bare_of_commands(left))
+    return unwrapped(piece.rpartition("=")[2]) if named else ""
+
+
+def _bare_of_commands(piece: str) -> str:
+    return re.sub(r"\\[a-zA-Z]+", " ", piece)
 
 
 def _line_alone(tail: str) -> str | None:
@@ -511,5 +547,5 @@ def _claim(sentence: str) -> tuple[str, bool]:
         claim, concluded = claim[match.end() :], True
     if inside := re.search(r"\b(?:is|are) (?:therefore|thus|hence|then)\b[\s,:]*", claim):
         claim, concluded = f"{claim[: inside.start()]}is {claim[inside.end() :]}", True
-    clauses = re.split(r",\s*(?:so|therefore|thus|hence|then)\s", claim)
+    clauses = re.split(r",\s*(?:so|therefore|thus|hence|then|we (?:get|have|find|obtain|conclude)(?: that)?)\s", claim)
     return clauses[-1], bool(concluded) or len(clauses) > 1

@@ -1,6 +1,7 @@
 """Pairs of a gold answer and a model's answer, by hand, in the forms that models write. Not a test by itself."""
 
 DAILY_EQUAL = r"""
+-7 | f(-1)=-7
 72 | 72 sq. units
 1080 | $1,080/year
 \text{A} | (A)
@@ -474,6 +475,7 @@ x \in [-2,9] | y \in (-2,9)
 """
 
 RARE_EQUAL = r"""
+10,\!080 | 7!\times 2!=10,\!080
 28 | \frac{8!}{6!2!}
 12 \text{ million} | 12,000,000
 2500000 | 2.5 million
