@@ -9,7 +9,7 @@ from itertools import pairwise
 from statistics import fmean
 from typing import Any
 
-from capgap_ray.records import Checkpoint, Comparison, Results
+from capgap_ray.records import Checkpoint, Comparison, ProgressPoint, Results
 from capgap_ray.report import findings, formats
 from capgap_ray.report.drawing import INK, MUTED, PAPER, End, Panel, Style, end_labels, label, legend, panel, styles
 
@@ -79,7 +79,8 @@ def accuracy_by_size(results: Results) -> tuple[Panel, ...]:
                 ends.append(End(max(sizes) * 1.4, level, teacher.arm, _TEACHER))
             end_labels(axes, height, ends)
 
-        title = _titled(setting) or ("All students" if distilled else "Untouched students")
+        title = _titled(setting) or ("all students" if distilled else "untouched students")
+        title = title[0].upper() + title[1:]
         told = [
             f"{name}: " + ", ".join(f"{formats.points(a.accuracy)} % at {formats.size(a.parameters)}" for a in line)
             for name, line in lines.items()
@@ -95,6 +96,8 @@ def gain_by_task(results: Results) -> tuple[Panel, ...]:
     groups: dict[tuple[str, str], list[Comparison]] = {}
     for c in _measured(results, "gain"):
         groups.setdefault((c.student, findings.split_arm(c.right, c.student)[1]), []).append(c)
+    known = findings.sizes(results)
+    groups = dict(sorted(groups.items(), key=lambda pair: known.get(pair[0][0], 0.0)))
     everything = [c for group in groups.values() for c in group]
     ends = [0.0, *(x for c in everything for x in _interval(c))]
     looks = _looks(results)
@@ -103,7 +106,8 @@ def gain_by_task(results: Results) -> tuple[Panel, ...]:
     def drawn(student: str, setting: str, group: Sequence[Comparison]) -> Panel:
         # All tasks together first, then degradations first, in one order for every panel.
         tasks = sorted(dict.fromkeys(c.task for c in group), key=lambda t: (t != findings.POOLED, mean[t], t))
-        names = list(dict.fromkeys(findings.split_arm(c.right, student)[0] for c in group))
+        found = {findings.split_arm(c.right, student)[0] for c in group}
+        names = [name for name in looks if name in found]
         step = 0.72 / len(names)
 
         def draw(figure: Any, axes: Any) -> None:
@@ -166,7 +170,7 @@ def advantage_by_size(results: Results) -> tuple[Panel, ...]:
             axes.set_ylim(-reach, reach)
             axes.axhline(0, color=INK, linewidth=0.9)
             axes.set_xlabel("student's parameters (log scale)")
-            axes.set_ylabel(f"← {label(left, 14)} · points · {label(right, 14)} →")
+            axes.set_ylabel(f"← {label(left, 13)} · {label(right, 13)} →")
             ends = []
             for i, (setting, line) in enumerate(lines.items()):
                 style, ordered = looks[setting], sorted(line, key=lambda c: sizes[c.student])
@@ -180,7 +184,7 @@ def advantage_by_size(results: Results) -> tuple[Panel, ...]:
                 ends.append(End(xs[-1], shown[-1][1], _titled(setting) or right, style))
             end_labels(axes, 2.5, ends)
 
-        title = f"{right} against {left}"
+        title = f"{right} against {left}, points"
         told = [
             f"{c.student}, {setting}: {formats.change(c.delta, c.ci_low, c.ci_high)}"
             for setting, line in lines.items()
@@ -245,6 +249,59 @@ def accuracy_by_updates(results: Results) -> tuple[Panel, ...]:
         return panel(student, f"Accuracy against updates. {student}. {'; '.join(told)}.", height, draw)
 
     return tuple(drawn(student) for student in dict.fromkeys(str(arm.student) for arm, _ in trained))
+
+
+def progress(results: Results) -> tuple[Panel, ...]:
+    """Return a panel per student and batch: pooled accuracy of exports on the way against updates."""
+    looks = _looks(results)
+    groups: dict[tuple[str, str], dict[str, list[ProgressPoint]]] = {}
+    for p in results.progress:
+        if p.task == findings.POOLED and p.n:
+            setting = p.arm.removeprefix(f"{p.mixture} / ")
+            groups.setdefault((p.student, setting), {}).setdefault(p.mixture, []).append(p)
+    spans = {id(p): findings.wilson(p.right, p.n) for by in groups.values() for line in by.values() for p in line}
+    low, high = _range([x for span in spans.values() for x in span])
+
+    def drawn(student: str, setting: str, lines: dict[str, list[ProgressPoint]]) -> Panel:
+        height = 2.5 + 0.12 * max(0, len(lines) - 6)
+
+        def draw(figure: Any, axes: Any) -> None:
+            axes.set_xlim(0, max(p.update for line in lines.values() for p in line))
+            axes.set_ylim(low, high)
+            axes.set_xlabel("optimizer updates")
+            axes.set_ylabel("accuracy (%)")
+            ends = []
+            for name, line in lines.items():
+                style, ordered = looks[name], sorted(line, key=lambda p: p.update)
+                axes.fill_between(
+                    [p.update for p in ordered],
+                    [100 * spans[id(p)][0] for p in ordered],
+                    [100 * spans[id(p)][1] for p in ordered],
+                    color=style.colour,
+                    alpha=0.12,
+                    linewidth=0,
+                )
+                axes.plot(
+                    [p.update for p in ordered],
+                    [100 * p.right / p.n for p in ordered],
+                    color=style.colour,
+                    marker=style.marker,
+                    linestyle=style.dashes,
+                    markersize=4,
+                    linewidth=1.4,
+                    clip_on=False,
+                )
+                ends.append(End(ordered[-1].update, 100 * ordered[-1].right / ordered[-1].n, name, style))
+            end_labels(axes, height, ends)
+
+        title = ", ".join(filter(None, (student, _titled(setting))))
+        told = "; ".join(
+            f"{name}: " + ", ".join(f"{formats.points(p.right / p.n)} % after {p.update}" for p in line)
+            for name, line in lines.items()
+        )
+        return panel(title, f"Accuracy on the way. {title}. {told}.", height, draw)
+
+    return tuple(drawn(student, setting, lines) for (student, setting), lines in groups.items())
 
 
 def loss_curves(results: Results) -> tuple[Panel, ...]:
@@ -465,6 +522,6 @@ def _thinned(losses: Sequence[float]) -> list[float]:
 def _looks(results: Results) -> dict[str, Style]:
     """Every mixture's look, the same in all figures."""
     named = [m.mixture for m in results.mixtures] + [a.mixture for a in results.accuracies if a.mixture]
-    named += [c.mixture for c in results.checkpoints]
+    named += [c.mixture for c in results.checkpoints] + [p.mixture for p in results.progress]
     named += [findings.split_arm(c.right, c.student)[0] for c in results.comparisons if c.kind == "gain"]
     return styles(named)

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Literal
 
 from capgap_ray.core import chance
@@ -108,9 +109,16 @@ def wilson(right: float, n: int) -> tuple[float, float]:
 
 def pooled_tasks(results: Results) -> tuple[str, ...]:
     """Return the tasks that pooled accuracies sum over: tested ones, and selected where a rule selected."""
+    if results.findings and not results.accuracies:
+        return results.findings.tasks
     tested = dict.fromkeys(a.task for a in results.accuracies if a.part == "test")
     selected = {s.task for s in results.selection if s.selected}
     return tuple(task for task in tested if task in selected or not results.selection)
+
+
+def counted_tasks(results: Results, n: int) -> str:
+    """Return `6 tasks`, or `6 selected tasks` where a rule selected."""
+    return formats.count(n, "selected task" if results.selection else "task")
 
 
 def pooled_accuracies(results: Results) -> tuple[tuple[PooledAccuracy, ...], tuple[str, ...]]:
@@ -154,6 +162,11 @@ def _found_accuracies(results: Results) -> tuple[PooledAccuracy, ...]:
     """The same of results made elsewhere, from both sides of their gains."""
     compared = [c for c in completed(results).comparisons if c.kind == "gain" and c.n]
     task, known = widest_task(compared), sizes(results)
+    lengths: dict[str, list[float]] = {}
+    for each in results.findings.arms if results.findings else ():
+        if each.tokens is not None:
+            trained = " / ".join(filter(None, (each.student, each.teacher, each.recipe)))
+            lengths.setdefault(trained, []).append(each.tokens)
     arms: dict[str, PooledAccuracy] = {}
     for c in compared:
         for role, arm, share in (("baseline", c.student, c.left_acc), ("distilled", c.right, c.right_acc)):
@@ -173,7 +186,7 @@ def _found_accuracies(results: Results) -> tuple[PooledAccuracy, ...]:
                 right=share * c.n,
                 low=low,
                 high=high,
-                tokens=0.0,
+                tokens=fmean(lengths.get(name, (0.0,))),
             )
     return tuple(arms.values())
 
@@ -192,7 +205,7 @@ def trained_arms(results: Results) -> tuple[tuple[PooledAccuracy, Checkpoint], .
     names = {a.arm: (a.student, a.mixture, a.batch) for a in results.accuracies if a.role == "distilled"}
     arms: dict[tuple[str | None, str | None, str | None], list[PooledAccuracy]] = {}
     for arm in pooled_accuracies(results)[0]:
-        if arm.role == "distilled":
+        if arm.arm in names:
             arms.setdefault(names[arm.arm], []).append(arm)
     found: dict[tuple[str | None, str | None, str | None], list[Checkpoint]] = {}
     for checkpoint in results.checkpoints:
@@ -273,6 +286,7 @@ def completed(results: Results) -> Results:
     compared = (
         *(e.comparison for e in found.efficacy),
         *(a.comparison for a in found.advantages if a.student != POOLED),
+        *found.declared,
     )
     return dataclasses.replace(results, comparisons=compared)
 
@@ -382,6 +396,5 @@ def answer(results: Results) -> str:
         if names:
             parts.append(f"{word} {len(names)} of {formats.count(len(told), 'student')} ({', '.join(names)})")
     tasks = results.findings.tasks if results.findings else pooled_tasks(results)
-    kind = "selected task" if results.selection else "task"
-    over = f"{formats.count(len(tasks), kind)} together" if len(tasks) != 1 else f"the task {tasks[0]}"
+    over = f"{counted_tasks(results, len(tasks))} together" if len(tasks) != 1 else f"the task {tasks[0]}"
     return f"Over {over}, chain-of-thought distillation {' and '.join(parts)}."

@@ -70,6 +70,11 @@
     filterable(grid, table);
   }
 
+  // Paper cannot be clicked: the reasons behind the answer are printed.
+  window.addEventListener("beforeprint", () => {
+    for (const each of document.querySelectorAll(".student details")) each.open = true;
+  });
+
   // --- items ---
   const holder = document.getElementById("item-data");
   const view = document.getElementById("browser");

@@ -38,7 +38,9 @@ class Figure(NamedTuple):
 def all_figures(results: Results) -> tuple[Figure, ...]:
     """Draw every figure, in the page's order."""
     results = findings.completed(results)
-    tasks = formats.count(len(findings.pooled_tasks(results)), "selected task")
+    tasks = findings.counted_tasks(results, len(findings.pooled_tasks(results)))
+    # Nothing is missed in results made elsewhere, which come without training.
+    trained = bool(results.accuracies) or results.findings is None
     return (
         Figure(
             "accuracy_by_size",
@@ -74,8 +76,17 @@ def all_figures(results: Results) -> tuple[Figure, ...]:
             figures.accuracy_by_updates(results),
             "Each point is a trained student at the end of its training, with a 95 % Wilson interval. Arms far apart "
             "from left to right had unequal training: a difference between them may be one of updates, not teachers.",
-            "No distilled student has scores on every selected task.",
+            "No distilled student has scores on every selected task." if trained else "",
             "updates",
+        ),
+        Figure(
+            "progress",
+            "Accuracy on the way through training",
+            figures.progress(results),
+            "By the rules, over all test items, at exports on the way; update 0 is the untouched student. Bands: 95 % "
+            "Wilson intervals.",
+            "",
+            "progress",
         ),
         Figure(
             "loss_curves",
@@ -83,7 +94,7 @@ def all_figures(results: Results) -> tuple[Figure, ...]:
             figures.loss_curves(results),
             "Mean loss over supervised tokens after each update. Curves of different length are stretched to the same "
             "width; those of more than 200 updates are drawn as means of 200 stretches.",
-            "No training loss was recorded.",
+            "No training loss was recorded." if trained else "",
             "losses",
         ),
         Figure(
@@ -92,7 +103,7 @@ def all_figures(results: Results) -> tuple[Figure, ...]:
             figures.data_yield(results),
             "A teacher whose rationales pass more often trains its student on more rows, which is an advantage of "
             "quantity, not of quality.",
-            "No teacher's rationales were filtered.",
+            "No teacher's rationales were filtered." if trained else "",
             "yields",
         ),
         Figure(
@@ -101,7 +112,7 @@ def all_figures(results: Results) -> tuple[Figure, ...]:
             figures.cost_and_accuracy(results),
             "Compute to write one answer: 2 × parameters × mean output tokens, the prompt left out. Every trained arm "
             "is shown.",
-            "No model has test scores on every selected task.",
+            "No model has test scores on every selected task." if trained else "",
             "costs",
         ),
         Figure(
@@ -209,4 +220,7 @@ def _hash(text: str) -> str:
 def _numeric(table: tables.Table) -> list[bool]:
     """Tell which columns hold only numbers and dashes, to set them flush right."""
     columns = zip(*table.rows, strict=True) if table.rows else ((),) * len(table.header)
-    return [all(cell == formats.DASH or _NUMERIC.fullmatch(cell) for cell in column) for column in columns]
+    return [
+        all(cell == formats.DASH or _NUMERIC.fullmatch(cell) for cell in column) and set(column) != {formats.DASH}
+        for column in columns
+    ]

@@ -147,6 +147,53 @@ def updates(results: Results) -> Table:
     )
 
 
+def progress(results: Results) -> Table:
+    """Accuracy of exports on the way through training, by the rules, in points."""
+    rows = [
+        (
+            *(p.student, p.arm, p.task, *map(str, (p.update, p.updates, p.samples, p.n, p.right))),
+            *map(points, (p.right / p.n, *findings.wilson(p.right, p.n)) if p.n else (None,) * 3),
+        )
+        for p in results.progress
+    ]
+    header = "student | arm | task | update | of updates | training rows seen | n | right"
+    return _table(f"{header} | accuracy | 95 % low | 95 % high", rows)
+
+
+def teacher_costs(results: Results) -> Table:
+    """What each teacher's rationales cost, and how many of their tokens train nothing."""
+    rows = [
+        (
+            *(t.teacher, *map(str, (t.rationales, t.right, t.tokens))),
+            *map(str, (t.tokens_wrong, t.tokens_unparsable, t.tokens_cut, t.tokens_duplicate)),
+            *map(significant, (t.device_hours, t.tokens_per_right, t.device_seconds_per_right)),
+        )
+        for t in (results.ledger.teachers if results.ledger else ())
+    ]
+    header = "teacher | rationales | right | tokens | tokens: wrong | unparsable | cut off | duplicate"
+    return _table(f"{header} | device-hours | tokens per right one | device-seconds per right one", rows)
+
+
+def student_costs(results: Results) -> Table:
+    """What each distilled arm cost to train, what it gained, and what it costs to serve."""
+    rows = [
+        (
+            *(c.student, c.arm, significant(c.device_hours), number(c.gain_points)),
+            *(significant(c.device_hours_per_point), number(c.mean_tokens), number(c.untouched_mean_tokens)),
+        )
+        for c in (results.ledger.students if results.ledger else ())
+    ]
+    header = "student | arm | device-hours of training | gain (points) | device-hours per point"
+    return _table(f"{header} | tokens per answer | untouched student's", rows)
+
+
+def device_hours(results: Results) -> Table:
+    """Device-hours per stage."""
+    ledger = results.ledger
+    rows = [(stage, significant(hours)) for stage, hours in ledger.device_hours.items()] if ledger else []
+    return _table(f"stage | {ledger.device if ledger else 'device'}-hours", rows)
+
+
 def costs(results: Results) -> Table:
     """What an answer of each arm takes to write, and its pooled accuracy: the table behind cost against accuracy."""
     rows = [
@@ -444,6 +491,19 @@ def efficacy(found: Findings | None) -> Table:
     return _table(f"{header} | {more} | by format | by truncation | by reasoning", rows)
 
 
+def arms(found: Findings | None) -> Table:
+    """What each arm scored on each task, with the bounds that unscored items leave, in points."""
+    rows = [
+        (
+            *(a.task, a.student, formats.optional(a.teacher), formats.optional(a.recipe)),
+            *(str(a.n), str(a.unscored), str(a.runs), *map(points, (a.accuracy, a.low, a.high)), number(a.tokens)),
+        )
+        for a in (found.arms if found else ())
+    ]
+    header = "task | student | teacher | recipe | n | unscored | runs | accuracy"
+    return _table(f"{header} | if all unscored were wrong | if right | mean tokens", rows)
+
+
 def teacher_advantages(found: Findings | None) -> Table:
     """The weaker teacher's student minus the stronger one's, in points."""
     rows = []
@@ -549,6 +609,7 @@ def everything(results: Results) -> dict[str, Table]:
     return {
         "recommendations": recommendations(results),
         "efficacy": efficacy(found),
+        "arms": arms(found),
         "teacher_advantages": teacher_advantages(found),
         "capacity_gap": capacity_gap(found),
         "chance_patterns": chance_patterns(found),
@@ -562,6 +623,7 @@ def everything(results: Results) -> dict[str, Table]:
         "gains": gains(results),
         "advantages": advantages(results),
         "updates": updates(results),
+        "progress": progress(results),
         "losses": losses(results),
         "yields": yields(results),
         "costs": costs(results),
@@ -577,6 +639,9 @@ def everything(results: Results) -> dict[str, Table]:
         "mixture_tasks": mixture_tasks(results),
         "recipes": recipes(results),
         "comparisons": comparisons(results),
+        "teacher_costs": teacher_costs(results),
+        "student_costs": student_costs(results),
+        "device_hours": device_hours(results),
         "stages": stages(results),
         "versions": versions(results),
     }

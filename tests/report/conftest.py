@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import cycle
 
 import pytest
 
+from capgap_ray.core.findings import find
 from capgap_ray.records import (
     Accuracy,
     Checkpoint,
@@ -23,17 +24,22 @@ from capgap_ray.records import (
     JudgeAudit,
     JudgeErrors,
     KSamples,
+    Ledger,
     MixtureReport,
+    ProgressPoint,
     RecipeCard,
     Results,
     Score,
     Selection,
+    StudentCost,
     TaskProtocol,
+    TeacherCost,
     Verdict,
     content_id,
 )
 from capgap_ray.report import page
 from capgap_ray.report.items import Arm, TaskSource
+from capgap_ray.results_file import read
 
 STUDENTS = {"tiny-student-0.5m": 480_000, "tiny-student-2m": 2_100_000}
 TEACHERS = {"tiny-teacher-small": 6_000_000, "tiny-teacher-large": 24_000_000}
@@ -164,7 +170,60 @@ def results() -> Results:
         ),
         judge_audit=AUDIT,
         stage_seconds={"generate": 61.25, "train": 3725.0, "judge": 0.4},
+        progress=tuple(_progress()),
+        ledger=Ledger(
+            device="CPU",
+            device_hours={"generate": 0.017, "train": 1.03},
+            teachers=tuple(
+                TeacherCost(
+                    teacher=teacher,
+                    rationales=240,
+                    right=200,
+                    tokens=9_600,
+                    tokens_wrong=900,
+                    tokens_unparsable=200,
+                    tokens_cut=600,
+                    tokens_duplicate=0,
+                    device_hours=0.008,
+                    tokens_per_right=48.0,
+                    device_seconds_per_right=0.144,
+                )
+                for teacher in TEACHERS
+            ),
+            students=tuple(
+                StudentCost(
+                    student=student,
+                    arm="mix / 2x1",
+                    device_hours=0.1,
+                    gain_points=26.2,
+                    device_hours_per_point=0.0038,
+                    mean_tokens=41.4,
+                    untouched_mean_tokens=None,
+                )
+                for student in STUDENTS
+            ),
+        ),
     )
+
+
+def _progress() -> Iterator[ProgressPoint]:
+    for student in STUDENTS:
+        for i, mixture in enumerate(MIXTURES):
+            for batch, updates in BATCHES.items():
+                for task in (*SELECTED, "all"):
+                    for part in (0, 1, 2):
+                        yield ProgressPoint(
+                            student=student,
+                            mixture=mixture,
+                            batch=batch,
+                            arm=f"{mixture} / {batch}",
+                            task=task,
+                            update=updates * part // 2,
+                            updates=updates,
+                            samples=120 * part,
+                            n=160 if task == "all" else 80,
+                            right=(20 + 4 * i * part + 8 * part) * (2 if task == "all" else 1),
+                        )
 
 
 @pytest.fixture(scope="session")
@@ -189,6 +248,28 @@ def empty(results: Results) -> Results:
         protocols=(),
         judge_audit=None,
         stage_seconds={},
+        progress=(),
+        ledger=None,
+    )
+
+
+@pytest.fixture(scope="session")
+def elsewhere(results: Results, tmp_path_factory: pytest.TempPathFactory) -> Results:
+    """Results made elsewhere, findings alone: 3 students, 2 teachers, 2 tasks; on `dates` distillation harms."""
+    dice, lines = random.Random(5), ["task,student,teacher,item,correct,size,outcome,tokens"]
+    for task, gain in (("boxes", 0.3), ("dates", -0.3)):
+        for student, size in (("s-0.5b", 0.5), ("s-1.5b", 1.5), ("s-7b", 7.0)):
+            for teacher in ("", "t-14b", "t-72b"):
+                for item in range(60):
+                    right = dice.random() < 0.45 + (gain if teacher else 0)
+                    outcome = "right" if right else "wrong"
+                    lines.append(f"{task},{student},{teacher},{item},{int(right)},{size},{outcome},40")
+    path = tmp_path_factory.mktemp("elsewhere") / "answers.csv"
+    path.write_text("\n".join(lines) + "\n")
+    nothing = dict.fromkeys(("accuracies", "filters", "mixtures", "checkpoints", "comparisons", "verdicts"), ())
+    nothing |= dict.fromkeys(("selection", "protocols", "progress"), ())
+    return dataclasses.replace(
+        results, judge_audit=None, stage_seconds={}, ledger=None, findings=find(read(str(path))), **nothing
     )
 
 

@@ -25,7 +25,7 @@ def test_every_link_of_the_page_has_its_file(files: dict[str, bytes]) -> None:
     links = set(re.findall(r'href="([^"#]+)"', files["index.html"].decode()))
     assert links and links <= set(files)
     figures = {name for name in files if name.startswith("figures/")}
-    assert figures <= links and len(figures) == 2 * 16
+    assert figures <= links and len(figures) == 2 * 20
 
 
 def test_pictures_are_pictures(files: dict[str, bytes]) -> None:

@@ -126,7 +126,7 @@ def test_confounded_comparisons_are_told_in_words(html: str) -> None:
 
 def test_every_figure_has_words_a_caption_and_a_table(html: str) -> None:
     figures = re.findall(r"<figure>.*?</details>", html, flags=re.DOTALL)
-    assert len(figures) == 7
+    assert len(figures) == 8
     drawings = 0
     for figure in figures:
         panels = re.findall(
@@ -135,7 +135,7 @@ def test_every_figure_has_words_a_caption_and_a_table(html: str) -> None:
         drawings += len(panels)
         assert panels and all(len(words) > 80 for words in panels)
         assert figure.count("<figcaption>") == 1 and "<table>" in figure
-    assert drawings == 2 + 4 + 1 + 2 + 4 + 2 + 1
+    assert drawings == 2 + 4 + 1 + 2 + 4 + 4 + 2 + 1
     ids = re.findall(r'<(?:title|desc) id="([^"]+)"', html)
     assert len(ids) == len(set(ids)) == 2 * drawings
 
@@ -216,6 +216,32 @@ def test_nothing_planted_in_names_comes_alive_in_figures(results: Results) -> No
         _assert_inert(svg)
         text = _Reader(svg).text
         assert "$^$" in text and '_"><img onerror=x>' in text, "shown as it is, and in the legend"
+
+
+def test_results_made_elsewhere_are_told_in_full(elsewhere: Results) -> None:
+    html = page.render(elsewhere)
+    _assert_inert(html, scripts=1)
+    text = _Reader(html).flat
+    found = elsewhere.findings
+    assert found is not None
+    for each in found.recommendations:
+        assert each.sentence in text and all(reason in text for reason in (*each.reasons, *each.surer))
+    assert all(note in text for note in found.notes)
+    for name in ("accuracy_by_size", "gain_by_task", "advantage_by_size", "cost_and_accuracy"):
+        assert f'id="{name}-1-t"' in html
+    for absent in ("Training loss", "Data yield", "None", " nan"):
+        assert absent not in text
+    gains = page.tables.efficacy(found)
+    harmed = [row for row in gains.rows if row[gains.header.index("verdict")] == "harmed"]
+    assert harmed and gains.rows[: len(harmed)] == tuple(harmed), "degradations first"
+
+
+def test_the_ledger_and_the_way_through_training_are_shown(html: str, results: Results) -> None:
+    text = _Reader(html).flat
+    assert "Accuracy on the way through training" in text and "CPU-hours" in text
+    assert page.tables.student_costs(results).rows[0][-2:] == ("41.4", "—")
+    untouched = page.tables.progress(results).rows[0]
+    assert untouched[3:5] == ("0", "120")
 
 
 def _without(results: Results, **changes: Any) -> str:
