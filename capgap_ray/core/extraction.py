@@ -379,9 +379,15 @@ def _maths_conclusion(text: str) -> str | None:
         return None
     if concluded:
         return _claimed(claim, concluded) or (_last_span(claim, r"") if finished and not aim else None)
-    if aim or not _SUBJECT.match(claim):
+    if aim or not _SUBJECT.match(claim) or not _starts_a_line(tail, sentence):
         return None
     return _claimed(claim, concluded) or _last_span(claim, r"\b(?:is|are|equals|measures)\s*$")
+
+
+def _starts_a_line(tail: str, sentence: str) -> bool:
+    """Return whether a sentence has a line to itself; within a paragraph a plain sentence is a step."""
+    at = tail.rfind(sentence[:20])
+    return at >= 0 and not tail[:at].rpartition("\n")[2].strip(_MARKUP + "#-")
 
 
 def _claimed(claim: str, concluded: bool) -> str | None:
