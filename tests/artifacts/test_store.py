@@ -160,6 +160,7 @@ def test_a_record_cannot_point_out_of_the_store(store: Store, tmp_path: Path) ->
         store.rows(STEP)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_whatever_lies_in_a_records_place_no_other_error_is_raised(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -275,6 +276,7 @@ def test_odd_names_are_refused(store: Store, path: str) -> None:
             use(path)
 
 
+@settings(deadline=None)
 @given(st.text(), st.text())
 def test_no_label_or_stage_of_a_step_leaves_the_store(stage: str, label: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
