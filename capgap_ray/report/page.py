@@ -147,6 +147,7 @@ def render(results: Results, items: Items | None = None, drawn: Sequence[Figure]
     every = tables.everything(results)
     if items:
         every["flips"] = tables.flips(items)
+    every = {name: _without_recipe(table) for name, table in every.items()}
     every["recipes"], same_recipe = tables.split_constant(every["recipes"], keep=8)
     figured = [
         {
@@ -211,6 +212,12 @@ def _students(results: Results) -> list[dict[str, Any]]:
         }
         for each in told
     ]
+
+
+def _without_recipe(table: tables.Table) -> tables.Table:
+    """Drop the recipe column where there is one recipe without a name."""
+    at = [i for i, name in enumerate(table.header) if name != "recipe" or any(r[i] != formats.DASH for r in table.rows)]
+    return tables.Table(tuple(table.header[i] for i in at), tuple(tuple(row[i] for i in at) for row in table.rows))
 
 
 def _hash(text: str) -> str:
