@@ -232,7 +232,9 @@ def _concluded(text: str, kind: AnswerKind) -> str | None:
 def _picked(last: str) -> bool:
     """Return whether a sentence with one option starts with it, sets it in bold or calls it right."""
     if re.match(r"[*_]{0,2}(?:option )?\(?[A-Z]\)", last, re.IGNORECASE):
-        return True
+        return last[-1] in ".!*" or not re.search(
+            r"\) (?:says|states|claims|means|describes|is|are|has|was|would)\b", last
+        )
     if PREMISE.search(last) or _EXAMINED.search(last):
         return False
     return any(pattern.search(last) for pattern in (_BOLD_OPTION, _RIGHT))

@@ -22,7 +22,7 @@ _MOST_BOXES = 64
 _BOX_WORD = re.compile(r"\\(?:boxed|fbox|framebox)(?![a-zA-Z])")
 _BRACES = re.compile(r"\\.|[{}]", re.DOTALL)
 _STATED = re.compile(
-    r"(?:\b(?:final|correct|right|exact|numerical|overall)?[ *_]{0,4}(?:answers?|results?|solutions?)[ *_]{0,3}"
+    r"(?:\b(?:final|correct|right|exact|numerical|overall)?[ *_]{0,4}(?:ans(?:wers?)?|results?|solutions?)[ *_]{0,3}"
     r"(?:(?:that )?(?:we|you)(?:'re| are) looking for|to (?:the|this|our) (?:\w+ )?(?:problem|question|equation|puzzle)"
     r"|in (?:\w+ ){0,3}form)?[ *_]{0,3}"
     r"(?:is\b|are\b|=|:|equals\b|will be\b|would be\b|comes (?:out )?to\b)|####"
@@ -259,7 +259,7 @@ def _last_statement(text: str, read: Callable[[str], str | None]) -> tuple[int, 
         before = tail[max(0, match.start() - 80) : match.start()]
         if match[0][0] != "#" and unsure_before(before):
             continue
-        if len(tail) - match.end() > _NEAR_END and not re.search("answer|option|#|final", match[0], re.IGNORECASE):
+        if len(tail) - match.end() > _NEAR_END and not re.search("ans|option|#|final", match[0], re.IGNORECASE):
             continue  # a result on the way
         answer = read(tail[match.end() : match.end() + 2 * LONGEST_MATHS])
         if answer is not None:
