@@ -22,6 +22,7 @@ from capgap_ray.artifacts.store import Record, Store, StoreError
 from capgap_ray.catalog.models import Model
 from capgap_ray.catalog.tasks import data_of, find_task
 from capgap_ray.core.chance import chance_level
+from capgap_ray.core.metering import BudgetError
 from capgap_ray.core.task_spec import TaskError
 from capgap_ray.experiment import Experiment, ExperimentError, load
 from capgap_ray.plan import Plan, Scored, plan, resolve_models
@@ -136,11 +137,12 @@ class Built:
     plans: tuple[Plan, ...]
     """With the tasks that were selected."""
     chosen: tuple[tuple[Selection, ...], ...]
+    failed: tuple[str, ...] = ()
+    """Cells that could not be trained, `<student> / <arm>`; the plans are without them."""
 
 
 def build(run: Run, until: Until) -> Built:
     """Build what the store lacks, stage by stage."""
-    from capgap_ray.stages.grid import GridError
     from capgap_ray.stages.inference import InferenceError
     from capgap_ray.stages.session import Session  # imports Ray, which a dry run and a refusal do without
 
@@ -150,8 +152,11 @@ def build(run: Run, until: Until) -> Built:
     except KeyboardInterrupt:
         say("interrupted; what was committed stays, run the same command to go on")
         raise SystemExit(130) from None
-    except (GridError, InferenceError) as error:
+    except InferenceError as error:
         say(str(error))
+        raise SystemExit(1) from None
+    except BudgetError as error:
+        say(f"{error}\n{_skipped(run)}raise budget.gpu_hours and run the same command to go on")
         raise SystemExit(1) from None
     except TaskError as error:
         refuse(str(getattr(error, "cause", error)))  # Ray's copy of an actor's error holds the trace, too
@@ -172,9 +177,13 @@ def _build(run: Run, session: Session, until: Until) -> Built:
     session.predict(sorted(wanted, key=lambda pair: pair[1]), "generate")
     if until == "generate":
         return built
-    session.mixtures(step for made in built.plans for step in made.mixtures.values())
-    session.train([cell for made in built.plans for cell in made.cells])
+    natural = [step for made in built.plans for step in made.mixtures.values()]
+    controls = [cell.train.inputs[0] for made in built.plans for cell in made.cells]  # some read the natural ones
+    session.mixtures(natural + controls)
+    built = _without_failed(built, session.train([cell for made in built.plans for cell in made.cells]))
     if until == "train":
+        if built.failed:
+            raise SystemExit(1)
         return built
     on_the_way = [pair for made in built.plans for pair in _on_the_way(run.store, made)]
     session.predict([pair for made in built.plans for pair in _distilled(run.store, made)] + on_the_way, "evaluate")
@@ -184,6 +193,33 @@ def _build(run: Run, session: Session, until: Until) -> Built:
         models[run.experiment.judge.model].source,
     )
     return built
+
+
+def _without_failed(built: Built, failed: Mapping[str, str]) -> Built:
+    """Say which cells failed and why, and go on with the others. Ends the run, exit status 1, if none is left."""
+    if not failed:
+        return built
+    arms: dict[tuple[str, str], None] = {}
+    for made in built.plans:
+        for cell in made.cells:
+            if cell.train.key in failed:
+                arms[cell.student.name, cell.arm] = None
+                why = "\n".join(f"    {line}" for line in failed[cell.train.key].splitlines())
+                say(f"  FAILED    {cell.student.name} / {cell.arm}:\n{why}")
+    plans = tuple(made.without(arms) for made in built.plans)
+    if not all(made.cells for made in plans):
+        say("no cell of the grid could be trained; nothing is left to evaluate")
+        raise SystemExit(1)
+    return dataclasses.replace(built, plans=plans, failed=tuple(f"{student} / {arm}" for student, arm in arms))
+
+
+def _skipped(run: Run) -> str:
+    """What is not built, stage by stage, as far as it is planned before selection."""
+    there = run.store.listing()
+    counts: defaultdict[str, int] = defaultdict(int)
+    for step in unique(step for made in run.plans for step in made.steps()):
+        counts[step.stage] += not (step.address in there and run.store.built(step))
+    return "".join(f"skipped     {stage}: {count} steps\n" for stage, count in counts.items() if count)
 
 
 def _by_model(scored: Mapping[tuple[str, str], Scored], models: Mapping[str, Model]) -> list[tuple[Scored, str]]:
@@ -317,6 +353,9 @@ def finish(run: Run, built: Built) -> None:
         run.store.write_bytes(f"{folder}/{name}", contents)
     say("\n" + tables.verdict_text(answer))
     say(f"report: {run.store.local_path(f'{folder}/index.html')}")
+    if built.failed:
+        say(f"PARTIAL: {len(built.failed)} cells failed and are not in the report: {', '.join(built.failed)}")
+        raise SystemExit(1)
 
 
 def item_sources(run: Run, built: Built) -> tuple[TaskSource, ...]:
@@ -353,7 +392,7 @@ def show_plan(run: Run) -> None:
     there = run.store.listing()
 
     def summary(step: Step) -> Mapping[str, Any] | None:
-        record = run.store.record(step) if step.address in there else None
+        record = run.store.record(step) if there and step.address in there else None
         return record.summary if record else None
 
     plans: Sequence[Plan] = run.plans

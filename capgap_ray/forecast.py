@@ -140,13 +140,15 @@ def forecast(plans: Sequence[Plan], summary: Summary, *, selected: bool, wanted_
     """Tell what the plans of an experiment's splits would do; `summary` says what of it exists."""
     experiment, first = plans[0].experiment, plans[0]
     device = ACCELERATORS.get(experiment.resources.accelerator or "")
-    steps = unique(step for made in plans for step in made.steps())
+    steps = first.steps() if len(plans) == 1 else unique(step for made in plans for step in made.steps())
     have = {step.key: found for step in steps if (found := summary(step)) is not None}
     costs = _Costs(device)
+    cards: dict[str, RecipeCard] = {}
+    """Of every plan's cells, by the train step's key."""
     for made in plans:
-        _count(made, have, costs)
+        cards.update((cell.train.key, predicted(made, cell, have)) for cell in made.cells)
+        _count(made, have, cards, costs)
     stages = costs.stages(steps, have)
-    cards = {cell.train.key: predicted(first, cell, have) for cell in first.cells}
     known = [each.device_hours for each in stages if each.device_hours is not None]
     most = [each.device_hours_at_most for each in stages if each.device_hours_at_most is not None]
     tasks = tuple(task for task in experiment.task_names() if any(task in made.tasks for made in plans))
@@ -327,7 +329,7 @@ class _Costs:
         )
 
 
-def _count(made: Plan, have: Mapping[str, Mapping[str, Any]], costs: _Costs) -> None:
+def _count(made: Plan, have: Mapping[str, Mapping[str, Any]], cards: Mapping[str, RecipeCard], costs: _Costs) -> None:
     """Add what is still to come of one plan."""
     judge = made.models[made.experiment.judge.model]
     seen: set[str] = set()
@@ -345,7 +347,7 @@ def _count(made: Plan, have: Mapping[str, Mapping[str, Any]], costs: _Costs) -> 
     for cell in made.cells:
         if cell.train.key not in have and cell.train.key not in seen:
             seen.add(cell.train.key)
-            card = predicted(made, cell, have)
+            card = cards[cell.train.key]
             costs.training(cell, card, _row_tokens(made), _items(made))
             for task in made.tasks if cell.sft.checkpoints else ():
                 scored = made.predictions[cell.train.key, task]

@@ -11,7 +11,7 @@ rationale, baseline and mixture, and whatever a store already holds is never bui
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -122,6 +122,17 @@ class Plan:
     def teachers(self) -> dict[str, Model]:
         """Role -> model."""
         return {role: self.models[name] for role, name in self.experiment.teachers.items()}
+
+    def without(self, arms: Collection[tuple[str, str]]) -> Plan:
+        """The plan without some cells, given as (student, arm), and without the pairs that they are in."""
+        cells = [cell for cell in self.cells if (cell.student.name, cell.arm) not in arms]
+        kept = {cell.train.key for cell in cells}
+        return replace(
+            self,
+            cells=cells,
+            pairs=[pair for pair in self.pairs if {pair.left.train.key, pair.right.train.key} <= kept],
+            predictions={name: scored for name, scored in self.predictions.items() if name[0] in kept},
+        )
 
     def on_the_way(self, cell: Cell, updates: Iterable[int]) -> dict[tuple[int, str], Scored]:
         """(update, task) -> the cell's export after that update on the test items, scored by the rules.

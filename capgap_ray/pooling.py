@@ -51,7 +51,9 @@ def pool(experiment: Experiment, plans: Sequence[Plan]) -> Pool:
     tasks = tuple(task for task in experiment.task_names() if any(task in each.tasks for each in plans))
     first = plans[0]
     if first.tasks != tasks:
+        kept = {(cell.student.name, cell.arm) for cell in first.cells}
         first = plan(first.experiment, first.models, tasks)
+        first = first.without({(cell.student.name, cell.arm) for cell in first.cells} - kept)
     view = dataclasses.replace(first, experiment=experiment)
     found: dict[str, list[Step]] = {}
     for each in plans:
@@ -67,8 +69,10 @@ def pool(experiment: Experiment, plans: Sequence[Plan]) -> Pool:
                 pairs.append(
                     (view.predictions[mine.train.key, task].last, each.predictions[theirs.train.key, task].last)
                 )
+        for role, slices in view.rationales.items():
+            pairs += [(a.score, b.score) for a, b in zip(slices, each.rationales.get(role, ()), strict=False)]
         pairs += [(view.audit, each.audit)] if view.audit and each.audit else []
-        for mine_step, theirs_step in pairs:
+        for mine_step, theirs_step in dict.fromkeys(pairs):  # measured items are the first rationales, too
             found.setdefault(mine_step.key, []).append(theirs_step)
     return Pool(plans=tuple(plans), view=view, _stands_for=found)
 

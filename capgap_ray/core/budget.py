@@ -7,6 +7,7 @@ makes ten times fewer updates, which can look like a worse data mixture.
 from __future__ import annotations
 
 import bisect
+import functools
 import math
 import random
 from collections.abc import Sequence
@@ -34,6 +35,7 @@ def learning_rate_at(update: int, total: int, peak: float, warmup: int, schedule
     raise ValueError(f"schedule must be cosine, linear or constant, got {schedule!r}")
 
 
+@functools.lru_cache(maxsize=4096)
 def lr_integral(total: int, peak: float, warmup: int, schedule: Schedule) -> float:
     """Return the sum of the learning rate over all `total` updates."""
     return math.fsum(learning_rate_at(update, total, peak, warmup, schedule) for update in range(total))

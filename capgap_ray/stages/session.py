@@ -12,8 +12,10 @@ from typing import Any
 
 import ray
 
+from capgap_ray.accounts import engine_devices, training_devices
 from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store
+from capgap_ray.core.metering import Meter
 from capgap_ray.experiment import Experiment
 from capgap_ray.plan import Cell, Scored
 from capgap_ray.stages.cluster import cluster, fits_both
@@ -36,6 +38,8 @@ class Session:
         self._say = say
         self._stack = ExitStack()
         self._pool: EnginePool | None = None
+        self._workers = max(point.sft.workers for point in experiment.grid())
+        self._meter = Meter(experiment.budget.gpu_hours if experiment.budget else None, time.monotonic)
 
     def __enter__(self) -> Session:
         return self
@@ -50,7 +54,7 @@ class Session:
     @cached_property
     def _ray(self) -> bool:
         begun = time.monotonic()
-        self._stack.enter_context(cluster(self._experiment.resources, self._experiment.sft.workers))
+        self._stack.enter_context(cluster(self._experiment.resources, self._workers))
         self._say(f"ray         ready in {time.monotonic() - begun:.0f} s")
         return True
 
@@ -62,13 +66,16 @@ class Session:
     def _engines(self) -> EnginePool:
         assert self._ray
         if self._pool is None:
-            self._pool = EnginePool(self._experiment.engine, self._experiment.resources)
+            resources = self._experiment.resources
+            self._pool = EnginePool(self._experiment.engine, resources)
+            self._meter.hold("engines", resources.engines * engine_devices(resources))
         return self._pool
 
     def _close_engines(self) -> None:
         if self._pool is not None:
             self._pool.close()
             self._pool = None
+            self._meter.release("engines")
 
     # --- stages, in the order of the flow ------------------------------------------------------------
 
@@ -100,6 +107,7 @@ class Session:
             wanted_of: defaultdict[Step, list[Slice]] = defaultdict(list)
             for each, scored in owners.items():
                 wanted_of[scored.complete].append(each)
+            self._meter.check(what)
             receipts: dict[Slice, Receipt] = {}
             spent: defaultdict[Step, float] = defaultdict(float)
             for landed in run_slices(self._store, self._engines(), slices) if slices else ():
@@ -120,6 +128,8 @@ class Session:
                             self._experiment.max_error_share,
                         )
                         scoring.append(self._scorer.build_score.remote(scored.score))
+                if len(receipts) < len(slices):
+                    self._meter.check(what)
             ray.get(scoring)
 
     def _slices(self, step: Step, source: str) -> list[Slice]:
@@ -151,22 +161,31 @@ class Session:
                 for step in todo:
                     build_mixture(self._store, step)
 
-    def train(self, cells: Sequence[Cell]) -> None:
+    def train(self, cells: Sequence[Cell]) -> dict[str, str]:
+        """Returns, for every cell that could not be trained, its step's key and why."""
         todo = [cell for cell in cells if not self._store.built(cell.train)]
         if not todo:
-            return
+            return {}
         assert self._ray
-        if not fits_both(self._experiment.resources, self._experiment.sft.workers):
+        resources = self._experiment.resources
+        if not fits_both(resources, self._workers):
             self._close_engines()
+        devices = resources.trials * training_devices(self._workers, resources)
+        left = self._meter.seconds_left(devices)
+        self._meter.hold("training", devices)
         with _timed(self._say, "train", f"{len(todo)} cells"):
             count = iter(range(1, len(todo) + 1))
-            trainings = [Training(step=cell.train, source=cell.student.source) for cell in todo]
-            run_grid(
+            failed = run_grid(
                 self._store,
-                trainings,
-                self._experiment.resources,
-                lambda label: self._say(f"  trial     {next(count)}/{len(todo)} {label}"),
+                [Training(step=cell.train, source=cell.student.source) for cell in todo],
+                resources,
+                lambda label: self._say(f"  trial     {next(count, len(todo))}/{len(todo)} {label}"),
+                until=None if left is None else time.time() + left,
             )
+        self._meter.release("training")
+        if failed:
+            self._meter.check(f"train, {len(failed)} of {len(todo)} cells")
+        return failed
 
     def judge(self, wanted: Iterable[Scored], audits: Iterable[Step], source: str) -> None:
         todo = self._missing(scored.judge for scored in wanted if scored.judge)
@@ -178,6 +197,7 @@ class Session:
         with _timed(self._say, "judge", f"{asked} rejected answers, {len(todo)} steps, {len(auditing)} audits"):
             for step in auditing:
                 slices.append(audit_slice(self._store, step, ray.get(self._scorer.probes.remote(step)), source))
+            self._meter.check("judge")
             for _ in run_slices(self._store, self._engines(), slices) if slices else ():
                 pass
             for step in todo:

@@ -117,3 +117,80 @@ def test_mistakes_are_named(make: Make, changes: dict[str, object], message: str
 
 def test_a_larger_student_can_be_allowed(make: Make) -> None:
     assert planned(make(students=["tiny-teacher-long"], allow_larger_student=True)).cells
+
+
+ANCESTOR = {
+    "name": "as before",
+    "left": {"mixture": "small", "batch": "2x1"},
+    "right": {"mixture": "mix", "batch": "5x4"},
+}
+
+
+def with_controls(make: Make, *match: str) -> Plan:
+    return planned(make(students=["tiny-student-0.5m"], comparisons=[{**ANCESTOR, "match": list(match)}]))
+
+
+def test_control_arms_come_after_the_grid_and_each_has_its_pair(make: Make) -> None:
+    made = with_controls(make, "epochs", "updates", "tokens", "examples")
+    assert [(pair.name, pair.left.arm, pair.right.arm) for pair in made.pairs] == [
+        ("as before", "small / 2x1", "mix / 5x4"),
+        ("as before, equal epochs", "small / 5x4", "mix / 5x4"),
+        ("as before, equal updates", "small / 5x4 / equal updates", "mix / 5x4"),
+        ("as before, equal tokens", "small / 5x4 / equal tokens", "mix / 5x4"),
+        ("as before, equal examples", "small / 5x4 / equal examples", "mix / 5x4 / equal examples"),
+    ]
+    assert len(made.cells) == 6 + 4  # equal epochs is a cell of the grid already
+    assert all(cell.matched is None for cell in made.cells[:6])
+    for cell in made.cells:
+        assert all((cell.train.key, task) in made.predictions for task in made.tasks)
+
+
+def test_equal_updates_and_tokens_read_what_the_other_arm_did(make: Make) -> None:
+    made = with_controls(make, "updates", "tokens")
+    other = next(cell for cell in made.cells if cell.arm == "mix / 5x4")
+    for cell, kind in zip(made.cells[6:], ("updates", "tokens"), strict=True):
+        assert cell.train.params["match"] == kind
+        assert cell.train.inputs == (made.mixtures["small"], other.train)
+        assert str(cell.sft.batch) == "5x4"
+    assert "match" not in other.train.params
+
+
+def test_equal_examples_limits_both_arms_to_the_fewer_rows(make: Make) -> None:
+    made = with_controls(make, "examples")
+    mix, small = made.cells[6:]
+    for cell, own, limit in ((small, "small", "mix"), (mix, "mix", "small")):
+        rows = cell.train.inputs[0]
+        assert rows.params == {**made.mixtures[own].params, "rows": "least"}
+        assert rows.inputs == (*made.mixtures[own].inputs, made.mixtures[limit])
+
+
+def test_filters_as_an_axis_have_mixtures_of_their_own(make: Make) -> None:
+    made = planned(make(axes={"filter.keep": ["own", "intersection"]}))
+    assert set(made.mixtures) == {f"{name}{arm}" for name in ("small", "large", "mix") for arm in ("", " intersection")}
+    assert len(keys(made, "mix")) == 6
+    assert keys(planned(make(axes={})), "mix") < keys(made, "mix")
+
+
+def test_failed_cells_leave_with_their_pairs(make: Make) -> None:
+    made = with_controls(make, "updates")
+    rest = made.without({("tiny-student-0.5m", "mix / 5x4")})
+    assert [cell.arm for cell in made.cells if cell not in rest.cells] == ["mix / 5x4"]
+    assert rest.pairs == []
+    assert len(rest.predictions) == len(made.predictions) - len(made.tasks)
+    assert made.without(set()).cells == made.cells
+
+
+def test_arms_of_a_student_are_told_apart_by_what_is_not_as_the_experiment_says(make: Make) -> None:
+    made = planned(
+        make(
+            students=["tiny-student-0.5m"],
+            sft={"workers": 2, "seed": 1},
+            axes={"sft.seed": [1, 2], "sft.learning_rate": [1e-5, 1e-4], "mixture": ["mix"]},
+        )
+    )
+    assert [cell.arm for cell in made.cells] == [
+        "mix / 2x1",
+        "mix / 2x1 / seed 2",
+        "mix / 2x1 / learning rate 0.0001",
+        "mix / 2x1 / learning rate 0.0001 / seed 2",
+    ]

@@ -1,0 +1,160 @@
+"""Training workers that stay: one TorchTrainer that trains one job after another.
+
+Starting a TorchTrainer costs half a minute of processor time, nearly all of it imports in its workers. Tune uses a
+trial's process again for the next trial, so that process keeps a crew, and hands its next job to workers that stand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import tempfile
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import ray
+import ray.train
+from ray.train.torch import TorchConfig, TorchTrainer
+
+from capgap_ray.experiment import Resources
+from capgap_ray.stages.sft_worker import ENVIRONMENT_CPU
+
+Job = dict[str, Any]
+Work = Callable[[Job], Any]
+"""Runs on every worker for every job; rank 0's return value is the job's outcome."""
+
+
+class TrainingError(RuntimeError):
+    """A job that cannot be trained; the message is the workers' own."""
+
+
+class Crew:
+    """A group of workers of one shape. Not thread-safe: one job at a time."""
+
+    def __init__(self, workers: int, resources: Resources, work: Work) -> None:
+        self.shape = (workers, resources.min_workers, resources.worker_cpus, resources.worker_gpus)
+        self._resources, self._work = resources, work
+        # Not inside the trial's placement group, which has room for the trial only.
+        self._desk = ray.remote(_Desk).options(num_cpus=0, scheduling_strategy="DEFAULT").remote()
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, args=(workers,), daemon=True)
+        self._thread.start()
+
+    @property
+    def stands(self) -> bool:
+        return self._thread.is_alive()
+
+    def train(self, job: Job) -> Any:
+        """Rank 0's outcome. Raises TrainingError where the workers refused the job, and what Ray Train raised where
+        they could not be started or died too often."""
+        index = ray.get(self._desk.add.remote(job))
+        outcome = self._desk.outcome.remote(index)
+        while not ray.wait([outcome], timeout=1.0)[0]:
+            if not self.stands:
+                raise self._error or TrainingError("the training workers ended without a result")
+        found, refused = ray.get(outcome)
+        if refused is not None:
+            raise TrainingError(refused)
+        return found
+
+    def close(self) -> None:
+        """Let the workers go; returns when they have."""
+        ray.get(self._desk.close.remote())
+        self._thread.join(timeout=120)
+        ray.kill(self._desk)
+
+    def _run(self, workers: int) -> None:
+        resources = self._resources
+        on_gpu = resources.worker_gpus > 0
+        try:
+            with tempfile.TemporaryDirectory() as scratch:
+                TorchTrainer(
+                    _loop,
+                    train_loop_config={"desk": self._desk, "work": self._work},
+                    torch_config=TorchConfig(backend="nccl" if on_gpu else "gloo"),
+                    scaling_config=ray.train.ScalingConfig(
+                        num_workers=(resources.min_workers, workers) if resources.min_workers else workers,
+                        use_gpu=on_gpu,
+                        resources_per_worker={
+                            "CPU": resources.worker_cpus,
+                            **({"GPU": resources.worker_gpus} if on_gpu else {}),
+                        },
+                    ),
+                    run_config=ray.train.RunConfig(
+                        name="crew",
+                        storage_path=scratch,  # checkpoints and states are ours: Ray keeps only its bookkeeping here
+                        failure_config=ray.train.FailureConfig(max_failures=3, controller_failure_limit=3),
+                        worker_runtime_env={"env_vars": {} if on_gpu else ENVIRONMENT_CPU},
+                    ),
+                ).fit()
+        except BaseException as error:  # noqa: BLE001 (raised again by `train`, in the thread that waits)
+            self._error = error
+
+
+class _Desk:
+    """The actor that hands jobs to the workers, in order, and outcomes back."""
+
+    def __init__(self) -> None:
+        self._jobs: list[Job] = []
+        self._outcomes: dict[int, tuple[Any, str | None]] = {}
+        self._closed = False
+        self._changed = asyncio.Condition()
+
+    async def add(self, job: Job) -> int:
+        async with self._changed:
+            self._jobs.append(job)
+            self._changed.notify_all()
+        return len(self._jobs) - 1
+
+    async def first_open(self) -> int:
+        """The job to go on with: workers that were started again ask for it."""
+        return len(self._outcomes)
+
+    async def job(self, index: int) -> Job | None:
+        """The job, as soon as there is one; None when there will be none."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._closed or index < len(self._jobs))
+        return self._jobs[index] if index < len(self._jobs) else None
+
+    async def finish(self, index: int, found: Any, refused: str | None) -> None:
+        async with self._changed:
+            self._outcomes[index] = (found, refused)
+            self._changed.notify_all()
+
+    async def outcome(self, index: int) -> tuple[Any, str | None]:
+        async with self._changed:
+            await self._changed.wait_for(lambda: index in self._outcomes)
+        return self._outcomes[index]
+
+    async def close(self) -> None:
+        async with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+
+def _loop(config: dict[str, Any]) -> None:
+    """Runs on every worker: job after job. A job that is refused ends the crew, whose state may be spoilt."""
+    desk, work = config["desk"], config["work"]
+    first = ray.train.get_context().get_world_rank() == 0
+    index = ray.get(desk.first_open.remote())
+    while (job := ray.get(desk.job.remote(index))) is not None:
+        try:
+            found = work(job)
+        except (ValueError, ArithmeticError) as error:  # raised on every worker alike; anything else restarts them
+            if first:
+                ray.get(desk.finish.remote(index, None, str(error)))
+            return
+        if first:
+            ray.get(desk.finish.remote(index, found, None))
+        index += 1
+        _free()
+
+
+def _free() -> None:
+    """The last job's engine, before the next one is made: it is held by cycles."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
