@@ -16,9 +16,11 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import count
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from capgap_ray.records import Message, QuarantineReason
+from capgap_ray.stages.sft_export import CANARY
 from capgap_ray.stages.weights import check_adapter, local_folder, split_source
 
 ENVIRONMENT = {
@@ -43,9 +45,10 @@ _LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 
 _PROBE = tuple(range(16, 48))
 """Tokens whose log-probabilities tell weights apart where none are stored; any vocabulary has them."""
-TOLERANCE = {"float32": 0.05, "float16": 0.1, "bfloat16": 0.25}
-"""Mean absolute difference of log-probabilities, in nats per token, between the trainer's forward pass and the engine's
-in each precision. Equal weights differ by rounding; wrong weights by one nat and more, stale ones not at all."""
+TOLERANCE = {"float32": 0.05, "float16": 0.1, "bfloat16": 0.15}
+"""Largest difference between a text's mean log-probability in training and in an engine of each precision, in nats per
+token. Exports are rounded to bfloat16, and an engine may compute in it. Unrelated weights are nats away; weights of a
+few updates ago may be nearer than this, and are known by answering exactly as they did before the swap."""
 
 
 class EngineError(RuntimeError):
@@ -107,20 +110,16 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Canary:
-    """Log-probabilities that a checkpoint's trainer computed with the weights it wrote."""
+    """What a checkpoint's trainer computed with the weights it wrote."""
 
-    prompt_ids: tuple[tuple[int, ...], ...]
-    logprobs: tuple[tuple[float, ...], ...]
-    """Of the last tokens of each prompt, in nats, as many as are given."""
+    logprobs: tuple[float, ...]
+    """Mean log-probability per token of each text of `sft_export.CANARY`, in nats."""
 
     @staticmethod
     def of(summary: Mapping[str, Any]) -> Canary | None:
         """From a train step's summary; None where it holds none."""
         stored = summary.get("canary")
-        if stored is None:
-            return None
-        prompts, logprobs = stored["prompt_ids"], stored["logprobs"]
-        return Canary(prompt_ids=tuple(map(tuple, prompts)), logprobs=tuple(map(tuple, logprobs)))
+        return None if stored is None else Canary(logprobs=tuple(map(float, stored)))
 
 
 class WeightReloader:
@@ -169,12 +168,14 @@ class Engine:
         engine, adapter = self._load(source, canary)
         self._beat()
         tokenizer = engine.get_tokenizer()
-        if not decoding.plain and not tokenizer.chat_template:
+        # The model's own: the standing engine's tokenizer has that of the model it was started with.
+        template = None if decoding.plain else chat_template(local_folder(split_source(source)[0]))
+        if template is None and not decoding.plain:
             raise EngineError(f"{source}: the model has no chat template; set prompt.chat: plain, or use another model")
         known: dict[tuple[Message, ...], list[int] | Refusal] = {}
         for ask in asks:
             if tuple(ask.chat) not in known:
-                known[tuple(ask.chat)] = self._tokenize(tokenizer, ask.chat, decoding)
+                known[tuple(ask.chat)] = self._tokenize(tokenizer, template, ask.chat, decoding)
         prompts = [known[tuple(ask.chat)] for ask in asks]
         outputs = self._generate(engine, prompts, asks, decoding, decoding.max_tokens, adapter)
         cut = [i for i, output in enumerate(outputs) if isinstance(output, Output) and output.finish_reason == "length"]
@@ -185,17 +186,21 @@ class Engine:
                 outputs[index] = output
         return outputs
 
-    def _tokenize(self, tokenizer: Any, chat: Sequence[Message], decoding: Decoding) -> list[int] | Refusal:
+    def _tokenize(
+        self, tokenizer: Any, template: str | None, chat: Sequence[Message], decoding: Decoding
+    ) -> list[int] | Refusal:
         from jinja2 import TemplateError
 
         if not any(turn.content for turn in chat):
             return Refusal(reason="no prompt", detail=f"{len(chat)} messages without text")
         try:
-            if decoding.plain:
+            if template is None:
                 ids: list[int] = tokenizer.encode("".join(turn.content for turn in chat))
             else:
                 turns = [{"role": turn.role, "content": turn.content} for turn in chat]
-                text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+                text = tokenizer.apply_chat_template(
+                    turns, chat_template=template, tokenize=False, add_generation_prompt=True
+                )
                 ids = tokenizer.encode(text, add_special_tokens=False)
         except (TemplateError, TypeError, ValueError, IndexError) as error:  # UnicodeEncodeError is a ValueError
             return Refusal(reason="template", detail=_line(error))
@@ -323,9 +328,11 @@ class Engine:
             raise EngineError(f"{source}: the engine still answers with the weights of {former} after a swap")
 
     def _compare_with_stored(self, engine: Any, canary: Canary, source: str, adapter: Any) -> None:
-        found = self._logprobs(engine, canary.prompt_ids, adapter)
-        distance = canary_distance(canary, found)
-        if distance > TOLERANCE[self._dtype]:
+        tokenizer = engine.get_tokenizer()
+        texts = [tokenizer.encode(text, add_special_tokens=False) for text in CANARY]
+        found = [fmean(values) for values in self._logprobs(engine, texts, adapter)]
+        distance = max(abs(now - stored) for now, stored in zip(found, canary.logprobs, strict=True))
+        if not distance <= TOLERANCE[self._dtype]:
             raise EngineError(
                 f"{source}: the engine's log-probabilities are {distance:.3f} nats per token from those that training "
                 f"stored (at most {TOLERANCE[self._dtype]:g} in {self._dtype}): stale, damaged or wrong weights"
@@ -401,21 +408,6 @@ class Engine:
             raise EngineError(f"{source}: vLLM cannot load it: {_line(error)}") from error
 
 
-def canary_distance(canary: Canary, found: Sequence[Sequence[float]]) -> float:
-    """Mean absolute difference in nats per token between stored and found log-probabilities.
-
-    `found` has one value for each token of a prompt but the first. Raises EngineError on a canary without values.
-    """
-    pairs = [
-        (stored, now)
-        for logprobs, values in zip(canary.logprobs, found, strict=True)
-        for stored, now in zip(logprobs, values[len(values) - len(logprobs) :], strict=True)
-    ]
-    if not pairs:
-        raise EngineError("the canary stored with the checkpoint is empty")
-    return sum(abs(stored - now) for stored, now in pairs) / len(pairs)
-
-
 def _line(error: BaseException) -> str:
     """The error in one line of bounded length."""
     text = " ".join(str(error).split()) or type(error).__name__
@@ -443,6 +435,17 @@ def _cpu_name() -> str:
         return platform.machine()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
+
+
+def chat_template(folder: str) -> str | None:
+    """The model's chat template, from its own file or from the tokenizer's configuration; None where it has none."""
+    own, settings = Path(folder) / "chat_template.jinja", Path(folder) / "tokenizer_config.json"
+    if own.is_file():
+        return own.read_text()
+    found = json.loads(settings.read_text()).get("chat_template") if settings.is_file() else None
+    if isinstance(found, list):  # several by name
+        found = {each["name"]: each["template"] for each in found}.get("default")
+    return found or None
 
 
 _NOT_SHAPE = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")

@@ -140,3 +140,47 @@ def test_a_seeded_sample_is_its_own_and_only_the_cut_ones_are_repeated() -> None
     for short, repeated in zip(first, longer, strict=True):
         assert repeated["text"].startswith(short["text"])
         assert short["completion_tokens"] == 4 < repeated["completion_tokens"] <= 9
+
+
+ADAPTER_SCRIPT = """
+import json, os, sys
+from capgap_ray.stages.engine import ENVIRONMENT, Ask, Decoding, Engine, EngineError
+from capgap_ray.stages.weights import AdapterError
+os.environ.update(ENVIRONMENT, OMP_NUM_THREADS="1")
+from capgap_ray.records import Message
+chats = [(Message(role="user", content=text),) for text in ("Sort: b a", "Q: True and False is", "close ( [")]
+decoding = Decoding(temperature=0.0, top_p=1.0, max_tokens=24, stop=(), seed=0)
+engine = Engine(dtype="float32", max_model_len=256)
+for source in sys.argv[1:]:
+    try:
+        outputs = engine.complete(source, [Ask(chat=chat, seed=None) for chat in chats], decoding)
+        print("OUT", json.dumps([output.text for output in outputs]))
+    except (EngineError, AdapterError) as error:
+        print("OUT", json.dumps(str(error)))
+"""
+
+
+def test_an_adapter_answers_as_the_merged_model_does(tmp_path: Path) -> None:
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    base = MODELS / "tiny-student-0.15m"
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    torch.manual_seed(0)
+    tuned = get_peft_model(model, LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj", "down_proj"]))
+    for name, weight in tuned.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.2)
+    tuned.save_pretrained(tmp_path / "adapter")
+    merged = tmp_path / "merged"
+    shutil.copytree(base, merged)
+    tuned.merge_and_unload().save_pretrained(merged)
+    other = MODELS / "tiny-teacher-small"
+    sources = [f"{base}::{tmp_path / 'adapter'}", str(base), str(merged), f"{other}::{tmp_path / 'adapter'}"]
+    done = subprocess.run([sys.executable, "-c", ADAPTER_SCRIPT, *sources], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    lines = [line.removeprefix("OUT ") for line in done.stdout.splitlines() if line.startswith("OUT ")]
+    adapter, plain, whole, misfit = map(json.loads, lines)
+    assert adapter == whole != plain
+    assert "does not fit base" in misfit

@@ -21,8 +21,9 @@ from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store
 from capgap_ray.records import Message
 from capgap_ray.stages import inference
-from capgap_ray.stages.engine import Ask, Canary
+from capgap_ray.stages.engine import Ask
 from capgap_ray.stages.inference import InferenceError, Landed, Slice, commit_completions, run_slices
+from capgap_ray.stages.sft_export import CANARY, log_probabilities
 from tests.ray.conftest import DECODING, MakePool, request, slices
 from tests.ray.scripted import ScriptedEngine
 
@@ -220,30 +221,25 @@ def _alive(pid: int) -> bool:
 
 def test_a_canary_that_does_not_fit_ends_the_run(store: Store, make_pool: MakePool) -> None:
     student = MODELS / "tiny-student-0.15m"
-    prompts = ((40, 41, 42, 43, 44, 45),)
     wanted = slices(store, [request("a", "Sort: b a")], str(student), 1, DECODING)
     wanted = [dataclasses.replace(each, trained_by="train/cell") for each in wanted]
 
-    def stored(values: list[float]) -> None:
-        canary = {"prompt_ids": [list(prompts[0])], "logprobs": [values]}
-        store.write_bytes("train/cell/record.json", json.dumps({"summary": {"canary": canary}}).encode())
+    def stored(model: Path) -> None:
+        record = {"summary": {"canary": canary_of(model)}}
+        store.write_bytes("train/cell/record.json", json.dumps(record).encode())
 
-    pool = make_pool()
-    stored([0.0, 0.0])
+    stored(MODELS / "tiny-teacher-small")
     with pytest.raises(InferenceError, match="nats per token from those that training stored"):
-        list(run_slices(store, pool, wanted))
-    stored(_logprobs(student, prompts[0])[-2:])
-    pool = make_pool()
-    assert len(list(run_slices(store, pool, wanted))) == 1
-    assert Canary.of({}) is None
+        list(run_slices(store, make_pool(), wanted))
+    stored(student)
+    assert len(list(run_slices(store, make_pool(), wanted))) == 1
 
 
-def _logprobs(folder: Path, ids: tuple[int, ...]) -> list[float]:
-    """Of each token but the first, by transformers."""
+def canary_of(folder: Path) -> tuple[float, ...]:
+    """What training stores, computed by transformers."""
     import torch
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    with torch.no_grad():
-        logits = model(torch.tensor([ids])).logits[0, :-1].log_softmax(-1)
-    return [float(logits[i, token]) for i, token in enumerate(ids[1:])]
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    texts = [tokenizer.encode(text, add_special_tokens=False) for text in CANARY]
+    return log_probabilities(AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32), texts)
