@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from capgap_ray.core.budget import batches, pack
-from capgap_ray.core.masking import Rendering, TokenizedExample
+from capgap_ray.core.budget import batches, hold_out, pack
+from capgap_ray.core.masking import Rendering, TokenizedExample, prepare
 from capgap_ray.experiment import Sft
+from capgap_ray.records import TrainingExample
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,3 +106,33 @@ def updates_of(slots: Sequence[Slot], sft: Sft, length: Length) -> list[list[int
                     return made[: max(1, count + nearer)]
                 held += tokens
         epochs *= 2
+
+
+def check(folder: str, source: str, examples: Sequence[TrainingExample], sft: Sft, length: Length) -> None:
+    """Everything that can be known of a student and its data before a worker starts.
+
+    `folder` holds what `source`, its name for people, stands for. Renders, tokenises, masks and reads back every row.
+    Raises ValueError that names the student, the field or the row.
+    """
+    from transformers import AutoConfig, AutoTokenizer
+
+    if not list(Path(folder).glob("*.safetensors")):
+        raise ValueError(f"student {source}: the folder has no *.safetensors (pickles are never read); convert it")
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False).get_text_config()
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    if not tokenizer.chat_template:
+        raise ValueError(f"student {source}: its tokenizer has no chat template; add chat_template.jinja to the folder")
+    if len(tokenizer) > config.vocab_size:
+        raise ValueError(
+            f"student {source}: its tokenizer has {len(tokenizer)} tokens and its embedding only {config.vocab_size} "
+            "rows; use the tokenizer that belongs to the weights"
+        )
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions is not None and sft.cutoff_tokens > positions:
+        raise ValueError(
+            f"sft.cutoff_tokens: {sft.cutoff_tokens} is more than the {positions} positions of student {source}; "
+            f"set it to {positions} or less"
+        )
+    slots = slots_of(prepare(examples, tokenizer, rendering(sft)).rows, sft)
+    training, _ = hold_out(len(slots), sft.validation.share if sft.validation else 0.0, sft.seed)
+    updates_of([slots[index] for index in training], sft, length)

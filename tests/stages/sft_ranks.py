@@ -9,10 +9,13 @@ import random
 import socket
 import subprocess
 import sys
+import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from capgap_ray.records import Message, TrainingExample
 from capgap_ray.tiny.procedural import DESCRIPTIONS, TASKS, one_item
@@ -21,8 +24,11 @@ ROOT = Path(__file__).parents[2]
 STUDENT = str(ROOT / "capgap_ray/tiny/models/tiny-student-0.15m")
 
 
-def examples(rows: int, long_share: float = 0.2, seed: int = 0) -> list[TrainingExample]:
-    """Rationales of the embedded tasks, short and long ones mixed."""
+def examples(rows: int, long_share: float = 0.2, seed: int = 0, most_checks: int = 1) -> list[TrainingExample]:
+    """Rationales of the embedded tasks, short and long ones mixed.
+
+    With `most_checks` above 1 a long one checks itself up to so many times, which makes lengths very uneven.
+    """
     rng = random.Random(seed)
     made = []
     for number in range(rows):
@@ -37,7 +43,7 @@ def examples(rows: int, long_share: float = 0.2, seed: int = 0) -> list[Training
                     Message(role="system", content=DESCRIPTIONS[task]),
                     Message(role="user", content=f"Q: {item.question}\nA: Let's think step by step.\n"),
                 ),
-                completion=item.long_cot if rng.random() < long_share else item.short_cot,
+                completion=item.long_cot * rng.randint(1, most_checks) if rng.random() < long_share else item.short_cot,
             )
         )
     return made
@@ -114,8 +120,10 @@ def one(job: dict[str, Any], is_last: bool) -> dict[str, Any]:
         save_every=job.get("save_every", 1000),
     )
     true_update = sft_worker._Trainer.update
+    first: list[float] = []
 
     def deadly(self: Any, update: list[int], number: int, rate: float) -> float | None:
+        first.append(time.time())
         if is_last and number == job.get("die_at"):
             os.kill(os.getpid(), 9)
         return true_update(self, update, number, rate)
@@ -131,7 +139,8 @@ def one(job: dict[str, Any], is_last: bool) -> dict[str, Any]:
         )
     finally:
         sft_worker._Trainer.update = true_update  # type: ignore[method-assign]
-    return dataclasses.asdict(trained)
+    started = psutil.Process().create_time()
+    return {**dataclasses.asdict(trained), "seconds_from_process_start": first[0] - started}
 
 
 if __name__ == "__main__":

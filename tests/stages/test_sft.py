@@ -163,7 +163,7 @@ def test_gradient_checkpointing_changes_nothing(two: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", ["undisturbed", "undisturbed lora"])
 def test_killed_it_goes_on_to_the_same_losses_and_weights(two: dict[str, Any], name: str, tmp_path: Path) -> None:
-    """SIGKILL of one of two ranks; again later; the third attempt ends. A fourth, on one rank, agrees but for rounding."""
+    """SIGKILL of one of two ranks; again later; the third attempt ends. One rank alone agrees but for rounding."""
     import torch
 
     store, expected = two[name]

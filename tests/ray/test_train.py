@@ -1,0 +1,98 @@
+"""A `train` step through Ray: trained, killed and gone on with, and what is left in the store."""
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
+from sft_ranks import STUDENT, examples
+
+from capgap_ray.artifacts.step import Step
+from capgap_ray.artifacts.store import Store
+from capgap_ray.experiment import Resources, Sft
+from capgap_ray.records import to_row
+from capgap_ray.stages.cluster import cluster
+from capgap_ray.stages.train import PROGRESS, build_checkpoint
+
+RESOURCES = Resources(worker_cpus=0.9, save_every=3)
+
+
+def step(store: Store, sft: dict[str, Any], rows: int = 80) -> Step:
+    """A train step whose mixture is built."""
+    mixture = Step(stage="mix", version=1, params={"rows": rows}, label="made")
+    store.build_rows(mixture, lambda: ([to_row(row) for row in examples(rows)], {}))
+    recipe = {"cutoff_tokens": 1024, "precision": "float32", "workers": 2, "learning_rate": 1e-3, "epochs": 1, **sft}
+    params = {"student": "tiny", "sft": Sft.model_validate(recipe).model_dump(mode="json")}
+    return Step(stage="train", version=1, params=params, inputs=(mixture,), label="cell")
+
+
+@pytest.fixture(scope="module")
+def ray_cluster() -> Any:
+    with cluster(RESOURCES, 2):
+        yield
+
+
+def worker_of(store: Path) -> int:
+    """Process id of a training worker."""
+    for process in psutil.Process().children(recursive=True):
+        try:
+            if "RayTrainWorker" in " ".join(process.cmdline()):
+                return process.pid
+        except psutil.NoSuchProcess:
+            continue
+    raise AssertionError("no training worker runs")
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_killed_worker_costs_nothing_but_time(tmp_path: Path) -> None:
+    undisturbed, killed = Store(str(tmp_path / "undisturbed")), Store(str(tmp_path / "killed"))
+    sft = {"method": "lora", "validation": {"share": 0.05, "every": 5}, "checkpoints": {"at": [2]}}
+    one, other = step(undisturbed, sft), step(killed, sft)
+    build_checkpoint(undisturbed, one, STUDENT, RESOURCES)
+
+    def kill() -> None:
+        latest = tmp_path / "killed" / other.address / "state/latest.json"
+        while not latest.exists():
+            time.sleep(0.05)
+        os.kill(worker_of(tmp_path), signal.SIGKILL)
+
+    assassin = threading.Thread(target=kill, daemon=True)
+    assassin.start()
+    build_checkpoint(killed, other, STUDENT, RESOURCES)
+    assassin.join(1)
+    assert not assassin.is_alive()
+
+    expected, found = undisturbed.record(one), killed.record(other)
+    assert expected is not None
+    assert found is not None
+    assert expected.summary["resumed_from"] == 0
+    assert found.summary["resumed_from"] >= 3
+    for field in ("losses", "validation_losses", "canary", "updates", "supervised_tokens"):
+        assert found.summary[field] == expected.summary[field], field
+    folder = tmp_path / "killed" / killed.folder(other)
+    assert {"model.safetensors", "config.json", "tokenizer.json", "adapter"} <= {each.name for each in folder.iterdir()}
+    assert list((folder / "tensorboard").glob("events.*"))
+    assert (folder / "update-000002/model.safetensors").is_file()
+    assert (folder / "model.safetensors").read_bytes() == (
+        tmp_path / "undisturbed" / undisturbed.folder(one) / "model.safetensors"
+    ).read_bytes()
+    assert not (tmp_path / "killed" / other.address / "state").exists(), "states go when the result is there"
+    progress = json.loads((tmp_path / "killed" / other.address / PROGRESS).read_text())
+    assert progress["update"] == progress["updates"] == found.summary["updates"]
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_what_cannot_be_trained_is_named_before_a_worker_starts(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    begun = time.monotonic()
+    with pytest.raises(ValueError, match=r"sft\.batch: 5x4 on 2 workers takes 40 rows per update"):
+        build_checkpoint(store, step(store, {"batch": "5x4"}, rows=30), STUDENT, RESOURCES)
+    assert time.monotonic() - begun < 30
