@@ -178,31 +178,27 @@ class Spread(NamedTuple):
 class Runs:
     """How much training runs differ, from all arms that have several.
 
-    Two or three runs of one arm say little, and by chance too little, so the larger of two estimates is used: that of
-    the student's arms and that of all students' arms. Untouched students are apart: their runs train nothing.
+    Two or three runs of one arm say little, so all arms of a student give one estimate, and half of what is used is
+    that of all students together: students may differ in it, but one student's estimate has few degrees of freedom.
+    Untouched students are apart: their runs train nothing.
     """
 
     def __init__(self, arms: Sequence[Arm]) -> None:
         self._several = [arm for arm in arms if len(arm.runs) > 1]
         self._means = {id(arm): _run_means(arm) for arm in self._several}
-        self._known: dict[tuple[str, bool, frozenset[str] | None], Spread | None] = {}
+        self._known: dict[tuple[str | None, bool, frozenset[str] | None], Spread | None] = {}
 
-    def of_task(self, arm: Arm) -> Spread | None:
-        """Of one task's scores. None: no arm has several runs."""
-        return self._spread(arm, None)
+    def spread(self, student: str | None, untouched: bool, tasks: frozenset[str] | None) -> Spread | None:
+        """Of one task's scores, or with `tasks` of means over those, which one run may move together.
 
-    def of_mean(self, arm: Arm, tasks: frozenset[str]) -> Spread | None:
-        """Of means over tasks, which one run may move together."""
-        return self._spread(arm, tasks)
-
-    def _spread(self, arm: Arm, tasks: frozenset[str] | None) -> Spread | None:
-        untouched = arm.teacher == UNTOUCHED
-        key = (arm.student, untouched, tasks)
+        For one student, or with None for several together. None: no arm has several runs.
+        """
+        key = (student, untouched, tasks)
         if key not in self._known:
             like = [a for a in self._several if (a.teacher == UNTOUCHED) == untouched]
-            groups = [[a for a in like if a.student == arm.student], like]
-            found = [self._of(group) if tasks is None else self._of_means(group, tasks) for group in groups]
-            self._known[key] = max((each for each in found if each is not None), default=None)
+            groups = [[a for a in like if a.student == student], like]
+            own, every = (self._of(group) if tasks is None else self._of_means(group, tasks) for group in groups)
+            self._known[key] = every if own is None or every is None else _halfway(own, every)
         return self._known[key]
 
     def _of(self, arms: Sequence[Arm]) -> Spread | None:
@@ -241,6 +237,12 @@ def _run_means(arm: Arm) -> tuple[Array, float]:
 def _spread(means: Array, noise: float) -> Spread:
     raw = float(np.var(means, ddof=1))
     return Spread(raw - noise, raw, len(means) - 1)
+
+
+def _halfway(own: Spread, every: Spread) -> Spread:
+    """The mean of two estimates, the first of which is part of the second, with the degrees of freedom that it has."""
+    variance, raw = ((first + second) / 2 for first, second in zip(own[:2], every[:2], strict=True))
+    return Spread(variance, raw, 4 / (1 / own.df + 3 / every.df))
 
 
 def _pool(spreads: Sequence[Spread]) -> Spread | None:
@@ -363,18 +365,18 @@ def _of_accuracies(parts: Sequence[Part], runs: Runs, level: float) -> Contrast:
 
 def _between_runs(parts: Sequence[Part], runs: Runs) -> tuple[float, float] | None:
     """Variance by training runs, and the sum of squared shares of it over their degrees of freedom; None: not known."""
-    pooled = len(parts) > 1
-    tasks = frozenset(arm.task for part in parts for arm, _ in part)
+    tasks = frozenset(part[0][0].task for part in parts) if len(parts) > 1 else None
     weights: dict[tuple[str, str, str], float] = {}
     first: dict[tuple[str, str, str], Arm] = {}
     for part in parts:
         for arm, weight in part:
             weights[arm.key] = weights.get(arm.key, 0.0) + weight / len(parts)
             first.setdefault(arm.key, arm)
+    one_student = len({arm.student for arm in first.values()}) == 1
     total, by_source = 0.0, dict[Spread, float]()
     for key, weight in weights.items():
         arm = first[key]
-        spread = runs.of_mean(arm, tasks) if pooled else runs.of_task(arm)
+        spread = runs.spread(arm.student if one_student else None, arm.teacher == UNTOUCHED, tasks)
         if spread is None:
             continue
         share = weight**2 / len(arm.runs)

@@ -123,7 +123,7 @@ class _Asked:
 
 def size_in(model: str) -> float | None:
     """Return the size that a model's name states, in billions: 0.5 of `Qwen2.5-0.5B-Instruct`; None without one."""
-    found = re.findall(r"(?<![\d.])(\d+(?:\.\d+)?)\s*([bm])(?![a-z0-9])", model.lower())
+    found = re.findall(r"(?<![\d.x])(\d+(?:\.\d+)?)\s*([bm])(?![a-z0-9])", model.lower())
     if len(found) != 1:
         return None
     number, unit = found[0]
@@ -141,16 +141,18 @@ def find(
     proxies: Mapping[str, Mapping[Cell, float]] | None = None,
     confounded: Confounded = lambda left, right: (),
     declared: Sequence[Declared] = (),
+    exchanges: int = capacity_gap.EXCHANGES,
 ) -> Findings:
     """Return all that the results say, and what they cannot say.
 
     `weaker` names the weaker teacher where neither sizes nor names tell; `teacher_sizes` gives sizes of teachers that
     are not measured. `confounded` returns differences beyond the teacher, with which no verdict is drawn; `declared`
-    are further comparisons of the family. Raises ValueError where nothing can be said at all, or for an unknown `rule`
+    are further comparisons of the family; `exchanges` is how often teachers are exchanged to count patterns by chance.
+    Raises ValueError where nothing can be said at all, or for an unknown `rule`
     or `weaker`.
     """
     return _Finder(table, weaker, teacher_sizes or {}, confounded).find(
-        rule, selection, threshold_points, dict(proxies or {}), declared
+        rule, selection, threshold_points, dict(proxies or {}), declared, exchanges
     )
 
 
@@ -189,6 +191,7 @@ class _Finder:
         threshold_points: float,
         proxies: dict[str, Mapping[Cell, float]],
         declared: Sequence[Declared],
+        exchanges: int,
     ) -> Findings:
         readings = self._readings(rule) if rule else ()
         gains = self._gains()
@@ -221,7 +224,7 @@ class _Finder:
             advantages=told,
             capacity_gap=verdicts,
             chance_patterns=tuple(
-                row for group in _by_pair(duels).values() for row in capacity_gap.by_chance(group, self.runs)
+                row for group in _by_pair(duels).values() for row in capacity_gap.by_chance(group, self.runs, exchanges)
             ),
             random_effects=tuple(self._random_effects(gains, advantages)),
             selection=chosen,
