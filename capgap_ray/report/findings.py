@@ -375,10 +375,38 @@ def headline(results: Results) -> str:
     of = formats.count(len(told), "student")
     if count["improved"]:
         harm = f", and harms {count['harmed']}" if count["harmed"] else ""
+        if count["improved"] == len(told):
+            return f"Distillation helps {f'all {of}' if len(told) > 1 else 'this student'}"
         return f"Distillation helps {count['improved']} of {of}{harm}"
     if count["harmed"]:
         return f"Distillation harms {count['harmed']} of {of} and is not shown to help any"
     return "Distillation is not shown to help"
+
+
+def gap_sentences(results: Results) -> tuple[str, ...]:
+    """Return what the findings say of a capacity gap over all tasks, one sentence per two teachers and recipe."""
+    gaps = results.findings.capacity_gap if results.findings else ()
+    tasks = {gap.task for gap in gaps}
+    sentences = []
+    for gap in gaps:
+        if gap.task != POOLED and len(tasks) > 1:
+            continue
+        with_recipe = f" ({gap.recipe})" if gap.recipe else ""
+        lead = formats.change(gap.advantages.get(gap.smallest), gap.small_low, gap.small_high)
+        shrinks = formats.change(gap.contrast, gap.contrast_low, gap.contrast_high)
+        numbers = (
+            f"its lead over {gap.stronger} is {lead} points for {gap.smallest}, "
+            f"and {shrinks} points more there than for {gap.largest} (95 % intervals)"
+        )
+        said = {
+            "pattern": f"Capacity gap{with_recipe}: {gap.weaker} is the better teacher for the smallest student, "
+            "less so with size",
+            "none": f"No capacity gap{with_recipe}: that {gap.weaker} is 5 points ahead for the smallest student "
+            "is excluded",
+            "undetermined": f"Open{with_recipe}: whether {gap.weaker} is the better teacher for small students",
+        }
+        sentences.append(f"{said[gap.status]}; {numbers}.")
+    return tuple(sentences)
 
 
 def answer(results: Results) -> str:

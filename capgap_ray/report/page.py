@@ -174,6 +174,7 @@ def render(results: Results, items: Items | None = None, drawn: Sequence[Figure]
         dash=formats.DASH,
         headline=findings.headline(results),
         answer=findings.answer(results),
+        gaps=findings.gap_sentences(results),
         students=_students(results),
         unpooled=findings.pooled_accuracies(results)[1],
         unfair=findings.pairs(results.comparisons, confounded=True),

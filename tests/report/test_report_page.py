@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from capgap_ray.records import Results
-from capgap_ray.report import figures, page
+from capgap_ray.report import figures, findings, page
 
 _HOSTILE = (
     "<script>alert(1)</script>\"><img src=x onerror=alert(2)>'><a href='javascript:alert(3)'>"
@@ -227,6 +227,8 @@ def test_results_made_elsewhere_are_told_in_full(elsewhere: Results) -> None:
     for each in found.recommendations:
         assert each.sentence in text and all(reason in text for reason in (*each.reasons, *each.surer))
     assert all(note in text for note in found.notes)
+    (gap,) = findings.gap_sentences(elsewhere)
+    assert gap in text and "t-14b" in gap and "s-0.5b" in gap and "s-7b" in gap
     for name in ("accuracy_by_size", "gain_by_task", "advantage_by_size", "cost_and_accuracy"):
         assert f'id="{name}-1-t"' in html
     for absent in ("Training loss", "Data yield", "None", " nan"):
