@@ -70,7 +70,7 @@ class States:
             for number, part in enumerate(parts):
                 self._store.write_bytes(f"{folder}/rank-{rank}-{number}.safetensors", save(part))
             self._store.write_bytes(f"{folder}/rank-{rank}.json", json.dumps({"parts": len(parts)}).encode())
-        except OSError as error:
+        except (OSError, StoreError) as error:
             raise StoreError(self._full(updates, error)) from error
 
     def name_latest(self, facts: Facts) -> None:
@@ -81,7 +81,7 @@ class States:
             self._store.write_bytes(
                 f"{self._folder}/latest.json", json.dumps({**asdict(facts), "folder": folder}).encode()
             )
-        except OSError as error:
+        except (OSError, StoreError) as error:
             raise StoreError(self._full(facts.updates, error)) from error
         if before is not None and before[0] != folder:
             self._store.remove(before[0])
@@ -125,7 +125,7 @@ class States:
     def _new(self, updates: int) -> str:
         return f"{self._folder}/{self._attempt}-{updates:08d}"
 
-    def _full(self, updates: int, error: OSError) -> str:
+    def _full(self, updates: int, error: Exception) -> str:
         latest = self.latest()
         rest = f"the state of update {latest[1].updates} stays valid" if latest else "there is no earlier state"
         return (

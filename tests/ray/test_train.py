@@ -20,7 +20,8 @@ from capgap_ray.artifacts.store import Store
 from capgap_ray.experiment import Resources, Sft
 from capgap_ray.records import to_row
 from capgap_ray.stages.cluster import cluster
-from capgap_ray.stages.train import PROGRESS, build_checkpoint
+from capgap_ray.stages.crew import Crew
+from capgap_ray.stages.train import PROGRESS, build_checkpoint, train_job
 
 RESOURCES = Resources(worker_cpus=0.9, save_every=3)
 
@@ -35,9 +36,11 @@ def step(store: Store, sft: dict[str, Any], rows: int = 80) -> Step:
 
 
 @pytest.fixture(scope="module")
-def ray_cluster() -> Any:
+def crew() -> Any:
     with cluster(RESOURCES, 2):
-        yield
+        made = Crew(2, RESOURCES, train_job)
+        yield lambda workers: made
+        made.close()
 
 
 def worker_of(store: Path) -> int:
@@ -51,12 +54,11 @@ def worker_of(store: Path) -> int:
     raise AssertionError("no training worker runs")
 
 
-@pytest.mark.usefixtures("ray_cluster")
-def test_a_killed_worker_costs_nothing_but_time(tmp_path: Path) -> None:
+def test_a_killed_worker_costs_nothing_but_time(crew: Any, tmp_path: Path) -> None:
     undisturbed, killed = Store(str(tmp_path / "undisturbed")), Store(str(tmp_path / "killed"))
     sft = {"method": "lora", "validation": {"share": 0.05, "every": 5}, "checkpoints": {"at": [2]}}
     one, other = step(undisturbed, sft), step(killed, sft)
-    build_checkpoint(undisturbed, one, STUDENT, RESOURCES)
+    build_checkpoint(undisturbed, one, STUDENT, RESOURCES, crew)
 
     def kill() -> None:
         latest = tmp_path / "killed" / other.address / "state/latest.json"
@@ -66,7 +68,7 @@ def test_a_killed_worker_costs_nothing_but_time(tmp_path: Path) -> None:
 
     assassin = threading.Thread(target=kill, daemon=True)
     assassin.start()
-    build_checkpoint(killed, other, STUDENT, RESOURCES)
+    build_checkpoint(killed, other, STUDENT, RESOURCES, crew)
     assassin.join(1)
     assert not assassin.is_alive()
 
@@ -89,10 +91,9 @@ def test_a_killed_worker_costs_nothing_but_time(tmp_path: Path) -> None:
     assert progress["update"] == progress["updates"] == found.summary["updates"]
 
 
-@pytest.mark.usefixtures("ray_cluster")
-def test_what_cannot_be_trained_is_named_before_a_worker_starts(tmp_path: Path) -> None:
+def test_what_cannot_be_trained_is_named_before_a_worker_starts(crew: Any, tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     begun = time.monotonic()
     with pytest.raises(ValueError, match=r"sft\.batch: 5x4 on 2 workers takes 40 rows per update"):
-        build_checkpoint(store, step(store, {"batch": "5x4"}, rows=30), STUDENT, RESOURCES)
+        build_checkpoint(store, step(store, {"batch": "5x4"}, rows=30), STUDENT, RESOURCES, crew)
     assert time.monotonic() - begun < 30

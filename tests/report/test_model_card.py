@@ -1,0 +1,60 @@
+"""The model card says where a checkpoint comes from and what it is worth."""
+
+import dataclasses
+
+import yaml
+
+from capgap_ray.records import Results
+from capgap_ray.report.model_card import model_card
+
+TEACHERS = {"small": "tiny-teacher-small", "large": "tiny-teacher-large"}
+
+
+def card(results: Results, **changes: object) -> str:
+    checkpoint = results.checkpoints[0]
+    batch = f"{checkpoint.recipe.per_device_batch_size}x{checkpoint.recipe.gradient_accumulation_steps}"
+    arm = f"{checkpoint.student} / {checkpoint.mixture} / {batch}"
+    options = {"base_model": "org/tiny", "base_license": "apache-2.0", "teachers": TEACHERS, **changes}
+    return model_card(results, checkpoint, arm, **options)  # type: ignore[arg-type]
+
+
+def test_its_front_matter_is_yaml_and_names_base_and_licence(results: Results) -> None:
+    _, front, body = card(results).split("---\n", 2)
+    fields = yaml.safe_load(front)
+    assert fields["base_model"] == "org/tiny"
+    assert fields["license"] == "apache-2.0"
+    assert body.strip().startswith("# ")
+    assert "license" not in yaml.safe_load(card(results, base_license=None).split("---\n", 2)[1])
+    assert "base model org/tiny: not known to this card" in card(results, base_license=None)
+
+
+def test_it_holds_scores_before_and_after_with_intervals_recipe_and_lineage(results: Results) -> None:
+    text = card(results)
+    checkpoint = results.checkpoints[0]
+    gains = [
+        each
+        for each in results.comparisons
+        if each.kind == "gain"
+        and each.student == checkpoint.student
+        and each.right == f"{checkpoint.student} / {checkpoint.mixture} / 2x1"
+    ]
+    assert gains
+    for gain in gains:
+        assert gain.left_acc is not None
+        assert gain.ci_low is not None
+        assert f"| {gain.task} | {gain.n} | {100 * gain.left_acc:.1f} |" in text
+        assert f"{100 * gain.ci_low:+.1f} to " in text
+    recipe = checkpoint.recipe
+    assert f"| updates | {recipe.updates} |" in text
+    assert f"| learning rate | {recipe.learning_rate:g} |" in text
+    assert "teacher *large*: tiny-teacher-large" in text
+    assert f"mixture *{checkpoint.mixture}*" in text
+
+
+def test_a_checkpoint_that_was_not_measured_says_so(results: Results) -> None:
+    text = card(dataclasses.replace(results, comparisons=()))
+    assert "**Not measured against the untouched student.**" in text
+
+
+def test_names_cannot_write_markup(results: Results) -> None:
+    assert "<script>" not in card(results, base_model="<script>alert(1)</script>").split("---\n", 2)[2]
