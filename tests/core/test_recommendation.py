@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from typing import Any
 
 import pytest
 
-from capgap_ray.core.recommendation import select_tasks, shows_difference, verdicts
+from capgap_ray.core.recommendation import select_tasks, shows_difference, thresholds, verdicts
 from capgap_ray.records import Comparison, Confound, FilterReport, Verdict
 
 TENFOLD = Confound(field="updates", left="1334", right="134", note="10.0x fewer updates")
@@ -221,3 +222,12 @@ def test_selection_needs_both_sides() -> None:
         select_tasks({"dyck": {"a": 1.0}}, {}, 1, 30)
     with pytest.raises(ValueError, match="task dyck has no accuracies of teachers"):
         select_tasks({"dyck": {}}, {"dyck": {"s": 1.0}}, 1, 30)
+
+
+def test_thresholds_count_what_is_sure() -> None:
+    chosen = select_tasks({"a": {"t": 0.9}, "b": {"t": 0.8}}, {"a": {"s": 0.5}, "b": {"s": 0.49}}, 100, 30.0)
+    wide = [dataclasses.replace(each, ci_low=each.gap_points - 8, ci_high=each.gap_points + 8) for each in chosen]
+    at = {point.threshold_points: point for point in thresholds(wide)}
+    assert (at[30.0].selected, at[30.0].surely_selected, at[30.0].surely_dropped) == (2, 1, 0)
+    assert (at[45.0].selected, at[45.0].surely_dropped) == (0, 1)
+    assert thresholds([]) == ()
