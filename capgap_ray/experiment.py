@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -26,6 +26,9 @@ from capgap_ray.core.splitting import fold_sizes, part_sizes
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 """Names that can stand in a file name: letters, digits, dot, dash and underscore."""
+
+
+Settings = TypeVar("Settings", bound=BaseModel)
 
 
 class ExperimentError(ValueError):
@@ -551,6 +554,8 @@ class Experiment(_Part):
     """A label: renaming rebuilds nothing."""
     tasks: tuple[str, ...] = Field(min_length=1)
     """Tasks or groups as in `catalog/tasks.py`; `task:k` takes k samples per item. Use `task_names` and `samples`."""
+    test_only: tuple[str, ...] = ()
+    """Those among `tasks` (tasks or groups) that only test: all their items, and neither selected nor trained on."""
     data: dict[str, str] = {}
     """Task or group -> local file or folder, or a URI of object storage, instead of the Hub: JSONL, JSON or Parquet
     in the Hub's field names. Where it lies is not part of any identity; what it holds is."""
@@ -591,6 +596,11 @@ class Experiment(_Part):
     @model_validator(mode="after")
     def _consistent(self) -> Experiment:
         refuse_duplicates("students", self.students)
+        for name in self.test_only:
+            if not set(expand_task(name)) <= set(self.task_names()):
+                raise ValueError(f"test_only: {name!r} is not among tasks{_did_you_mean(name, self.task_names())}")
+        if not self.trained_names():
+            raise ValueError("test_only: holds all tasks, and none is left to train on")
         for task in self.task_names():
             if self.samples(task) > 1 and self.sampling.temperature == 0:
                 raise ValueError(f"tasks: {task}:{self.samples(task)} needs sampling.temperature above 0")
@@ -643,6 +653,11 @@ class Experiment(_Part):
     def task_names(self) -> tuple[str, ...]:
         """The tasks, groups expanded, without `:k`."""
         return tuple(self._requested())
+
+    def trained_names(self) -> tuple[str, ...]:
+        """The tasks that are measured, selected and trained on: all but those of `test_only`."""
+        only = {task for name in self.test_only for task in expand_task(name)}
+        return tuple(task for task in self.task_names() if task not in only)
 
     def samples(self, task: str) -> int:
         """Samples per item of the task."""
@@ -833,6 +848,14 @@ def load(path: str, overrides: Sequence[str] = ()) -> tuple[Experiment, str]:
         _override(tree, override)
     experiment: Experiment = _validated(Experiment, tree)
     return experiment, yaml.safe_dump(tree, sort_keys=False, allow_unicode=True) if overrides else text
+
+
+def from_overrides(kind: type[Settings], overrides: Sequence[str]) -> Settings:
+    """Settings of `kind` by `a.b=c` overrides of their defaults. Raises ExperimentError, one line."""
+    tree: dict[str, Any] = {}
+    for override in overrides:
+        _override(tree, override)
+    return _validated(kind, tree)  # type: ignore[no-any-return]
 
 
 def _override(tree: dict[str, Any], override: str) -> None:

@@ -1,12 +1,19 @@
-"""Score the untouched and the distilled students on the test items, and build what that needs.
+"""Score the untouched and the distilled students on the test items, and build what that needs; or score any model.
 
 python jobs/evaluate.py [EXPERIMENT.yaml] [--store PLACE] [--set FIELD=VALUE] [--dry-run]
+python jobs/evaluate.py --model ID_OR_PATH [--adapter PATH] --tasks a,b:4 [--limit N] [--log-samples DIR]
 """
 
+import sys
+
+from capgap_ray.evaluation import evaluate
 from capgap_ray.flow import analyse, build, open_run, say, show_plan
 
 
 def main() -> None:
+    if any(word.partition("=")[0] == "--model" for word in sys.argv[1:]):
+        evaluate()
+        return
     run = open_run("Score every student on the test items.")
     if run.dry_run:
         show_plan(run)

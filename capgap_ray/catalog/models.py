@@ -126,7 +126,7 @@ def resolve(name: str, spec: ModelSpec) -> Model:
     elif sum(file.stat().st_size for file in weights) > _HASH_LIMIT:
         raise ValueError(f"model {name!r}: give `revision` (any name for its content): it is too large to hash")
     else:
-        identity = _hash(folder)
+        identity = content_hash(folder)
     return Model(name=name, source=str(folder), identity=identity, parameters=parameters)
 
 
@@ -151,7 +151,8 @@ def _count(file: Path, name: str) -> int:
     return total
 
 
-def _hash(folder: Path) -> str:
+def content_hash(folder: Path) -> str:
+    """Of a model folder's weights, settings and template: 16 hex digits."""
     digest = hashlib.sha256()
     for file in sorted(folder.iterdir()):
         if file.suffix in (".safetensors", ".json", ".jinja"):

@@ -131,18 +131,26 @@ class Task:
         except ValueError as error:
             raise TaskError(f"task {self.name}: {error}") from None
         return [
-            Example(
-                id=self._ids[index],
-                task=self.name,
-                split="test" if part else "train",
-                question=self._questions[index],
-                target=self._targets[index],
-                choices=tuple(self._docs[index].get("choices") or ()),
-                train_messages=bare[index],
-            )
-            for part, indexes in enumerate(cut)
-            for index in indexes
+            self._example(index, bare, "test" if part else "train")
+            for part, part_of in enumerate(cut)
+            for index in part_of
         ]
+
+    def every(self) -> list[Example]:
+        """All items of the measured split, in lm-eval's order: few-shot examples that stand there are measured too."""
+        bare = self._rendered(0, "single_turn")
+        return [self._example(index, bare, "test") for index in range(self._measured)]
+
+    def _example(self, index: int, bare: Sequence[tuple[Message, ...]], split: Literal["train", "test"]) -> Example:
+        return Example(
+            id=self._ids[index],
+            task=self.name,
+            split=split,
+            question=self._questions[index],
+            target=self._targets[index],
+            choices=tuple(self._docs[index].get("choices") or ()),
+            train_messages=bare[index],
+        )
 
     def _cut(self, parts: Parts, shots: int) -> tuple[list[int], list[int]]:
         shown = {_plain(question) for question in self._shown(shots)}
@@ -202,6 +210,45 @@ class Task:
             float(next(iter(self._task.process_results(doc, [answer]).values())))
             for doc, answer in zip(docs, answers, strict=True)
         ]
+
+    def sample_log(
+        self, requests: Sequence[Request], texts: Sequence[Sequence[str]], settings: Mapping[str, Any]
+    ) -> list[dict[str, Any]]:
+        """Lines of lm-eval's `samples_<task>_<time>.jsonl`, one per item and filter; `settings` of generation."""
+        from lm_eval.api.instance import Instance
+        from lm_eval.utils import handle_non_serializable, hash_string, sanitize_list
+
+        docs = [self._docs[self._by_id[each.example_id]] for each in requests]
+        self._task._instances = instances = [
+            Instance("generate_until", doc, ("", {}), 0, metadata=(self.name, index, len(own)), resps=list(own))
+            for index, (doc, own) in enumerate(zip(docs, texts, strict=True))
+        ]
+        self._task.apply_filters()
+        lines = []
+        for request, doc, instance, own in zip(requests, docs, instances, texts, strict=True):
+            # Messages as JSON, which is what lm-eval logs under --apply_chat_template with an API model.
+            prompt = json.dumps([{"role": each.role, "content": each.content} for each in request.messages])
+            target = str(self._task.doc_to_target(doc))
+            shown = json.dumps(doc, indent=2, default=handle_non_serializable, ensure_ascii=False)
+            for name, answer in instance.filtered_resps.items():
+                metrics = self._task.process_results(doc, [answer])
+                lines.append(
+                    {
+                        "doc_id": self._by_id[request.example_id],
+                        "doc": json.loads(json.dumps(doc, default=handle_non_serializable)),
+                        "target": target,
+                        "arguments": {"gen_args_0": {"arg_0": prompt, "arg_1": dict(settings)}},
+                        "resps": sanitize_list([list(own)]),
+                        "filtered_resps": sanitize_list([answer]),
+                        "filter": name,
+                        "metrics": list(metrics),
+                        "doc_hash": hash_string(shown),
+                        "prompt_hash": hash_string(prompt),
+                        "target_hash": hash_string(target),
+                        **{key: float(value) for key, value in metrics.items()},
+                    }
+                )
+        return lines
 
 
 def _plain(question: str) -> str:

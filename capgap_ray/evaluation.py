@@ -1,0 +1,341 @@
+"""Score one model, made here or elsewhere, on tasks with their own prompts: what `jobs/evaluate.py --model` does.
+
+All measured items of each task are answered, as lm-eval does; results are steps of the store like any other, so a
+second run answers only what the first did not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from capgap_ray.artifacts.step import Step
+from capgap_ray.artifacts.store import Store, StoreError
+from capgap_ray.catalog.models import MODELS, ModelSpec, content_hash, resolve
+from capgap_ray.catalog.tasks import data_of, expand, find_task, read_yaml
+from capgap_ray.core.answers import equal, kind_of, outcome
+from capgap_ray.core.passk import Sample, k_samples
+from capgap_ray.core.task_spec import TaskError
+from capgap_ray.experiment import Engine, ExperimentError, Prompt, Resources, Sampling, from_overrides
+from capgap_ray.plan import VERSIONS
+from capgap_ray.records import Completion, Request, from_row, to_row
+from capgap_ray.tasks import Task, digests, fingerprint, load, tables
+
+if TYPE_CHECKING:
+    from capgap_ray.stages.inference import EnginePool
+
+Outcomes = Literal["right", "wrong", "unparsable", "truncated"]
+
+
+class EvaluationSettings(BaseModel):
+    """What `--set FIELD=VALUE` can change; the fields are those of an experiment."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    prompt: Prompt = Prompt()
+    sampling: Sampling = Sampling()
+    engine: Engine = Engine()
+    resources: Resources = Resources()
+    data: dict[str, str] = {}
+    parity: Literal["lm-eval"] | None = None
+    max_error_share: float = Field(default=0.05, ge=0, lt=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wanted:
+    """One task to score the model on."""
+
+    name: str
+    samples: int
+    examples: Step
+    complete: Step
+
+
+def evaluate(argv: Sequence[str] | None = None) -> None:
+    """Run the command. A mistake is one line on standard error and exit status 2, before anything starts."""
+    arguments = _parser().parse_args(argv)
+    try:
+        settings = from_overrides(EvaluationSettings, arguments.set)
+        source, identity, label = _model(arguments.model, arguments.revision, arguments.adapter)
+        settings = _fitted(settings, source)
+        wanted = _wanted(arguments, settings, identity, label)
+        store = Store(arguments.store)
+        store.check_writable()
+    except (ExperimentError, TaskError, StoreError, ValueError) as error:
+        _stop(f"error: {' '.join(str(error).split())}", 2)
+    from capgap_ray.stages.inference import InferenceError
+
+    try:
+        _run(arguments, settings, source, label, wanted, store)
+    except (InferenceError, TaskError) as error:
+        _stop(str(error), 1)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Score one model on tasks.")
+    parser.add_argument("--model", required=True, help="a known name, a folder in Hugging Face layout, or a Hub id")
+    parser.add_argument("--revision", help="Hub commit; or a name for the content of a folder too large to hash")
+    parser.add_argument("--adapter", help="folder of a LoRA adapter on the model")
+    parser.add_argument("--tasks", required=True, help="such as bbh/snarks,math500:4; task:k takes k samples per item")
+    parser.add_argument("--limit", type=int, help="only the first items of each task")
+    parser.add_argument("--log-samples", metavar="DIR", help="write samples_<task>_<time>.jsonl as lm-eval does")
+    parser.add_argument("--store", default="store", help="folder or URI of all results (default: ./store)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="FIELD=VALUE", help="e.g. sampling.max_tokens=512"
+    )
+    return parser
+
+
+def _stop(line: str, status: int) -> NoReturn:
+    print(line, file=sys.stderr)
+    raise SystemExit(status)
+
+
+# --- what to do ------------------------------------------------------------------------------------------
+
+
+def _model(name: str, revision: str | None, adapter: str | None) -> tuple[str, str, str]:
+    """(source, identity, label). Raises ValueError that names the model and the mend."""
+    from capgap_ray.stages.weights import ON, check_adapter, local_folder
+
+    if name in MODELS or Path(name).is_dir():
+        found = resolve(name, MODELS.get(name) or ModelSpec(source=name, revision=revision))
+        source, identity = found.source, found.identity
+    elif name.count("/") == 1 and not name.startswith((".", "/")):
+        source = identity = f"{name}@{revision or 'main'}"
+    else:
+        raise ValueError(f"--model: {name!r} is no known model, no folder and no Hub id; known: {', '.join(MODELS)}")
+    label = Path(name).name
+    if adapter is not None:
+        check_adapter(adapter, local_folder(source))
+        adapter = str(Path(adapter).resolve())
+        source, identity = f"{source}{ON}{adapter}", f"{identity}+{content_hash(Path(adapter))}"
+        label = f"{label}+{Path(adapter).name}"
+    return source, identity, label
+
+
+def _fitted(settings: EvaluationSettings, source: str) -> EvaluationSettings:
+    """With the context of the model where it is shorter than the default. A length that was asked for stays."""
+    config = Path(source.partition("::")[0]) / "config.json"
+    if "max_model_len" in settings.engine.model_fields_set or not config.is_file():
+        return settings
+    longest = json.loads(config.read_text()).get("max_position_embeddings")
+    if longest is None or longest >= settings.engine.max_model_len:
+        return settings
+    print(f"engine      max_model_len {longest}, all that the model has", flush=True)
+    return settings.model_copy(update={"engine": settings.engine.model_copy(update={"max_model_len": longest})})
+
+
+def _wanted(arguments: Any, settings: EvaluationSettings, identity: str, label: str) -> list[_Wanted]:
+    """Raises TaskError or ValueError on a task that cannot be run as asked."""
+    if arguments.limit is not None and arguments.limit < 1:
+        raise ValueError(f"--limit: must be at least 1, not {arguments.limit}")
+    made = []
+    for entry in arguments.tasks.split(","):
+        name, _, k = (
+            entry.strip().rpartition(":") if entry.strip().rpartition(":")[2].isdigit() else (entry.strip(), "", "1")
+        )
+        if int(k) < 1:
+            raise ValueError(f"--tasks: {entry!r}: samples per item must be at least 1")
+        if int(k) > 1 and settings.sampling.temperature == 0:
+            raise ValueError(f"--tasks: {entry!r} needs --set sampling.temperature above 0")
+        made += [_steps(task, int(k), arguments.limit, settings, identity, label) for task in expand(name)]
+    return made
+
+
+def _steps(task: str, samples: int, limit: int | None, settings: EvaluationSettings, model: str, label: str) -> _Wanted:
+    spec = find_task(task)
+    found = tables(spec, data_of(settings.data, task), train=False)
+    shots = spec.shots if settings.prompt.shots is None else settings.prompt.shots
+    stop = spec.stop if settings.parity == "lm-eval" else settings.sampling.stop
+    examples = Step(
+        stage="examples",
+        version=VERSIONS["examples"],
+        params={
+            "task": task,
+            "fingerprint": fingerprint(read_yaml(spec.yaml)[1]),
+            "source": digests(found) or [spec.hub, spec.revision],
+            "every": limit or True,
+            "prompt": {**settings.prompt.model_dump(), "shots": shots},
+        },
+        label=task,
+    )
+    complete = Step(
+        stage="complete",
+        version=VERSIONS["complete"],
+        params={
+            "model": model,
+            "part": "test",
+            "sampling": settings.sampling.model_dump() | {"stop": stop, "samples": samples, "text_needed": False},
+            "engine": settings.engine.model_dump(),
+        },
+        inputs=(examples,),
+        label=f"{label}-{task}",
+    )
+    return _Wanted(name=task, samples=samples, examples=examples, complete=complete)
+
+
+# --- doing it --------------------------------------------------------------------------------------------
+
+
+def _run(
+    arguments: Any, settings: EvaluationSettings, source: str, label: str, wanted: Sequence[_Wanted], store: Store
+) -> None:
+    begun = time.monotonic()
+    missing = [each for each in wanted if not store.built(each.complete)]
+    tasks: dict[str, Task] = {}
+    if missing:
+        from capgap_ray.stages.cluster import cluster
+        from capgap_ray.stages.inference import EnginePool
+
+        with cluster(settings.resources, 0):
+            pool = EnginePool(settings.engine, settings.resources)  # starts while the prompts are made
+            try:
+                for each in missing:
+                    tasks[each.name] = _prepare(store, each, settings, arguments.limit)
+                _complete(store, pool, missing, settings, source, label)
+            finally:
+                pool.close()
+    for each in wanted:
+        task = tasks.get(each.name) or _task(each, settings)
+        _say_scores(store, each, task, label)
+        if arguments.log_samples:
+            _log(store, each, task, Path(arguments.log_samples))
+    print(f"done        {len(wanted)} tasks, {time.monotonic() - begun:.0f} s", flush=True)
+
+
+def _task(wanted: _Wanted, settings: EvaluationSettings) -> Task:
+    task = load(find_task(wanted.name), data_of(settings.data, wanted.name), settings.prompt.version)
+    task.check_source(wanted.examples.params["source"])
+    return task
+
+
+def _prepare(store: Store, wanted: _Wanted, settings: EvaluationSettings, limit: int | None) -> Task:
+    """Write the items and, beside them, the prompts."""
+    task, prompt = _task(wanted, settings), wanted.examples.params["prompt"]
+    if not store.built(wanted.examples):
+        begun = time.monotonic()
+        examples = task.every()[:limit]
+        attempt = store.new_attempt(wanted.examples)
+        requests = task.requests(examples, prompt["shots"], prompt["chat"])
+        store.write_rows(f"{attempt}/requests-test.parquet", [to_row(each) for each in requests])
+        table = f"{attempt}/rows.parquet"
+        store.write_rows(table, [to_row(each) for each in examples])
+        store.commit(wanted.examples, attempt, {"rows": len(examples)}, time.monotonic() - begun, [table])
+    return task
+
+
+def _complete(
+    store: Store,
+    pool: EnginePool,
+    missing: Sequence[_Wanted],
+    settings: EvaluationSettings,
+    source: str,
+    label: str,
+) -> None:
+    from capgap_ray.stages.engine import Decoding
+    from capgap_ray.stages.inference import UNIT_ROWS, Receipt, Slice, commit_completions, run_slices
+
+    slices: dict[str, list[Slice]] = {}
+    for each in missing:
+        record = store.record(each.examples)
+        assert record is not None
+        rows, size = record.summary["rows"], max(1, UNIT_ROWS // each.samples)
+        sampling = each.complete.params["sampling"]
+        slices[each.name] = [
+            Slice(
+                address=each.complete.address,
+                shard=f"rows/{start:09d}-{min(start + size, rows):09d}.parquet",
+                source=source,
+                model=label,
+                requests=f"{store.folder(each.examples)}/requests-test.parquet",
+                start=start,
+                stop=min(start + size, rows),
+                decoding=Decoding(
+                    **{**sampling, "stop": tuple(sampling["stop"])}, plain=settings.prompt.chat == "plain"
+                ),
+            )
+            for start in range(0, rows, size)
+        ]
+    receipts: dict[Slice, Receipt] = {}
+    seconds = 0.0
+    for landed in run_slices(store, pool, [one for each in slices.values() for one in each]):
+        receipts |= dict(zip(landed.slices, landed.receipts, strict=True))
+        seconds += landed.seconds
+    for each in missing:
+        pairs = [(one, receipts[one]) for one in slices[each.name]]
+        commit_completions(store, each.complete, pairs, seconds / len(missing), settings.max_error_share)
+
+
+# --- what came of it -------------------------------------------------------------------------------------
+
+
+def _say_scores(store: Store, wanted: _Wanted, task: Task, label: str) -> None:
+    from capgap_ray.equivalence import MathVerify
+
+    examples = {each.id: each for each in task.every()}
+    completions = [from_row(Completion, row) for row in store.rows(wanted.complete)]
+    family, prove = find_task(wanted.name).family, MathVerify()
+    strict = task.strict([each.example_id for each in completions], [each.text for each in completions])
+    counts: Counter[str] = Counter()
+    samples: dict[str, list[Sample]] = {}
+    for each in completions:
+        item = examples[each.example_id]
+        answer, decided = outcome(each.text, each.finish_reason, item.target, item.choices, family, prove)
+        counts[decided] += 1
+        samples.setdefault(item.id, []).append(Sample(answer, float(decided == "right")))
+    n = len(completions)
+    record = store.record(wanted.complete)
+    assert record is not None
+    lost = sum(record.summary["quarantined"].values())
+    others = ", ".join(f"{counts[name]} {name}" for name in ("wrong", "unparsable", "truncated") if counts[name])
+    notes = [f"strict {100 * sum(strict) / n:.1f} %", *([others] if others else [])]
+    notes += [f"{lost} quarantined"] if lost else []
+    print(
+        f"accuracy    {label} on {wanted.name}: {100 * counts['right'] / n:.1f} % of {n} ({'; '.join(notes)})",
+        flush=True,
+    )
+    if wanted.samples > 1:
+        padded = {item: own + [Sample(None, None)] * (wanted.samples - len(own)) for item, own in samples.items()}
+
+        def same(item: str, one: str, other: str) -> bool:
+            known = examples[item]
+            return equal(other, one, kind_of(known.target, known.choices, family), known.choices)
+
+        found = k_samples(padded, same)
+        shown = {"avg": found.avg, "maj": found.maj, **{f"pass@{k}": value for k, value in found.passes.items()}}
+        parts = [f"{name} {100 * value.value:.1f} %" for name, value in shown.items() if value]
+        print(f"samples     {label} on {wanted.name}, {found.samples} per item: {', '.join(parts)}", flush=True)
+
+
+def _log(store: Store, wanted: _Wanted, task: Task, folder: Path) -> None:
+    completions = [from_row(Completion, row) for row in store.rows(wanted.complete)]
+    texts: dict[str, list[str]] = {}
+    for each in completions:
+        texts.setdefault(each.example_id, []).append(each.text)
+    path = f"{store.folder(wanted.examples)}/requests-test.parquet"
+    requests = [from_row(Request, row) for row in store.read_rows(path)]
+    asked = [each for each in requests if each.example_id in texts]
+    sampling = wanted.complete.params["sampling"]
+    settings = {
+        "until": list(sampling["stop"]),
+        "max_gen_toks": sampling["max_tokens"],
+        "temperature": sampling["temperature"],
+        "do_sample": sampling["temperature"] > 0,
+    }
+    lines = task.sample_log(asked, [texts[each.example_id] for each in asked], settings)
+    folder.mkdir(parents=True, exist_ok=True)
+    moment = datetime.datetime.now().isoformat().replace(":", "-")  # as lm-eval names them
+    file = folder / f"samples_{wanted.name.replace('/', '_')}_{moment}.jsonl"
+    file.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
+    print(f"samples     {file}", flush=True)
