@@ -4,17 +4,24 @@
 
 Or say what results made elsewhere mean:
 
-    python jobs/report.py --results FILE [--json] [--rule NAME] [--weaker TEACHER]
+    python jobs/report.py --results FILE [--json] [--page FOLDER] [--rule NAME] [--weaker TEACHER]
 
 FILE is Parquet, CSV or JSONL with task, student, teacher (empty: before distillation), item, correct, and optionally
 seed, sample, size, recipe, outcome, tokens, prompt, engine; or task, student, teacher, accuracy, n. `--json` prints
-the verdicts in the form that `capgap_ray/core/findings.py` documents. `--rule` adds what one of the paper's plain
+the verdicts in the form that `capgap_ray/core/findings.py` documents. `--page` writes the HTML page, its figures and
+tables into a folder. `--rule` adds what one of the paper's plain
 readings (E0 to E9, G1 to G7) says. Exit status 2: nothing can be said, and why.
 """
+
+from __future__ import annotations
 
 import argparse
 import json
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from capgap_ray.records import Findings
 
 
 def main() -> None:
@@ -36,6 +43,7 @@ def _results() -> None:
     parser = argparse.ArgumentParser(description="Say what results made elsewhere mean.")
     parser.add_argument("--results", required=True, metavar="FILE", help="Parquet, CSV or JSONL")
     parser.add_argument("--json", action="store_true", help="print the verdicts as JSON")
+    parser.add_argument("--page", metavar="FOLDER", help="write the HTML page, its figures and tables there")
     parser.add_argument("--rule", metavar="NAME", help="a plain reading of the paper: E0 to E9, G1 to G7")
     parser.add_argument("--weaker", metavar="TEACHER", help="the weaker teacher, where sizes and names do not tell")
     arguments = parser.parse_args()
@@ -45,9 +53,37 @@ def _results() -> None:
         print("error: " + " ".join(str(error).split()), file=sys.stderr)
         raise SystemExit(2) from None
     print(json.dumps(to_row(found), indent=1, allow_nan=False) if arguments.json else findings_text(found))
+    if arguments.page:
+        _write_page(found, arguments.results, arguments.page)
     if (why := nothing_compared(found)) is not None:
         print(f"error: {why}", file=sys.stderr)
         raise SystemExit(2)
+
+
+def _write_page(found: Findings, file: str, folder: str) -> None:
+    import datetime
+    import shlex
+    from importlib.metadata import version
+    from pathlib import Path
+
+    from capgap_ray.report.bundle import report_files, results_of
+
+    results = results_of(
+        found,
+        experiment=Path(file).name,
+        command=shlex.join(["python", *sys.argv]),
+        made_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        versions={"capgap-ray": version("capgap-ray")},
+    )
+    try:
+        for name, contents in report_files(results):
+            path = Path(folder) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(contents)
+    except OSError as error:
+        print(f"error: --page {folder}: cannot be written ({error}); give another folder", file=sys.stderr)
+        raise SystemExit(2) from None
+    print(f"page: {Path(folder) / 'index.html'}", file=sys.stderr)
 
 
 if __name__ == "__main__":

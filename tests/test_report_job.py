@@ -79,3 +79,12 @@ def test_heavy_packages_stay_out(results: str) -> None:
         "import report; report.main(); sys.exit(bool({'ray', 'torch', 'vllm', 'transformers'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, capture_output=True).returncode == 0
+
+
+def test_a_page_is_written_where_asked(results: str, tmp_path: Path) -> None:
+    done = report("--results", results, "--page", str(tmp_path / "page"))
+    assert done.returncode == 0 and done.stderr == f"page: {tmp_path / 'page' / 'index.html'}\n"
+    assert "Distil 0.5B from small." in (tmp_path / "page" / "index.html").read_text()
+    (tmp_path / "file").touch()
+    done = report("--results", results, "--page", str(tmp_path / "file"))
+    assert done.returncode == 2 and "give another folder" in done.stderr

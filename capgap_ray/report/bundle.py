@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from capgap_ray.records import Results, to_row
+from capgap_ray.records import Findings, Results, to_row
 from capgap_ray.report import findings, formats, page, tables
 from capgap_ray.report.items import ROW, Items, TaskSource, collect
 
@@ -33,6 +33,28 @@ def report_files(results: Results, tasks: Sequence[TaskSource] = ()) -> Iterator
             yield f"figures/{figure.name}_{i}.svg", panel.svg.encode("utf-8", "replace")
             yield f"figures/{figure.name}_{i}.png", panel.png()
     yield "index.html", page.render(results, items, drawn).encode()
+
+
+def results_of(found: Findings, *, experiment: str, command: str, made_at: str, versions: Mapping[str, str]) -> Results:
+    """Return results made elsewhere as the page takes them: what was found, and nothing else."""
+    return Results(
+        experiment=experiment,
+        command=command,
+        made_at=made_at,
+        versions=dict(versions),
+        experiment_yaml="",
+        selection=found.selection,
+        accuracies=(),
+        filters=(),
+        mixtures=(),
+        checkpoints=(),
+        comparisons=(),
+        verdicts=(),
+        protocols=(),
+        judge_audit=None,
+        stage_seconds={},
+        findings=found,
+    )
 
 
 def item_table(tasks: Sequence[TaskSource]) -> tuple[Items, bytes]:

@@ -38,6 +38,7 @@ from capgap_ray.records import (
     content_id,
 )
 from capgap_ray.report import page
+from capgap_ray.report.bundle import results_of
 from capgap_ray.report.items import Arm, TaskSource
 from capgap_ray.results_file import read
 
@@ -254,7 +255,7 @@ def empty(results: Results) -> Results:
 
 
 @pytest.fixture(scope="session")
-def elsewhere(results: Results, tmp_path_factory: pytest.TempPathFactory) -> Results:
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Results:
     """Results made elsewhere, findings alone: 3 students, 2 teachers, 2 tasks; on `dates` distillation harms."""
     dice, lines = random.Random(5), ["task,student,teacher,item,correct,size,outcome,tokens"]
     for task, gain in (("boxes", 0.3), ("dates", -0.3)):
@@ -266,10 +267,8 @@ def elsewhere(results: Results, tmp_path_factory: pytest.TempPathFactory) -> Res
                     lines.append(f"{task},{student},{teacher},{item},{int(right)},{size},{outcome},40")
     path = tmp_path_factory.mktemp("elsewhere") / "answers.csv"
     path.write_text("\n".join(lines) + "\n")
-    nothing = dict.fromkeys(("accuracies", "filters", "mixtures", "checkpoints", "comparisons", "verdicts"), ())
-    nothing |= dict.fromkeys(("selection", "protocols", "progress"), ())
-    return dataclasses.replace(
-        results, judge_audit=None, stage_seconds={}, ledger=None, findings=find(read(str(path))), **nothing
+    return results_of(
+        find(read(str(path))), experiment="answers.csv", command="python jobs/report.py", made_at="", versions={}
     )
 
 
