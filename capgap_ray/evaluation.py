@@ -1,4 +1,4 @@
-"""Score one model, made here or elsewhere, on tasks with their own prompts: what `jobs/evaluate.py --model` does.
+"""Score models, made here or elsewhere, on tasks with their own prompts: what `jobs/evaluate.py --model` does.
 
 All measured items of each task are answered, as lm-eval does; results are steps of the store like any other, so a
 second run answers only what the first did not.
@@ -53,8 +53,10 @@ class EvaluationSettings(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Wanted:
-    """One task to score the model on."""
+    """One task to score one model on."""
 
+    model: str
+    source: str
     name: str
     samples: int
     examples: Step
@@ -66,9 +68,10 @@ def evaluate(argv: Sequence[str] | None = None) -> None:
     arguments = _parser().parse_args(argv)
     try:
         settings = from_overrides(EvaluationSettings, arguments.set)
-        source, identity, label = _model(arguments.model, arguments.revision, arguments.adapter)
-        settings = _fitted(settings, source)
-        wanted = _wanted(arguments, settings, identity, label)
+        models = [_model(name, arguments.revision, arguments.adapter) for name in arguments.model]
+        for source, _, _ in models:
+            settings = _fitted(settings, source)
+        wanted = _wanted(arguments, settings, models)
         store = Store(arguments.store)
         store.check_writable()
     except (ExperimentError, TaskError, StoreError, ValueError) as error:
@@ -76,16 +79,17 @@ def evaluate(argv: Sequence[str] | None = None) -> None:
     from capgap_ray.stages.inference import InferenceError
 
     try:
-        _run(arguments, settings, source, label, wanted, store)
+        _run(arguments, settings, wanted, store)
     except (InferenceError, TaskError) as error:
         _stop(str(error), 1)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Score one model on tasks.")
-    parser.add_argument("--model", required=True, help="a known name, a folder in Hugging Face layout, or a Hub id")
+    parser = argparse.ArgumentParser(description="Score models on tasks.")
+    known = "known names, folders in Hugging Face layout, or Hub ids; those of one architecture share an engine"
+    parser.add_argument("--model", required=True, nargs="+", help=known)
     parser.add_argument("--revision", help="Hub commit; or a name for the content of a folder too large to hash")
-    parser.add_argument("--adapter", help="folder of a LoRA adapter on the model")
+    parser.add_argument("--adapter", help="folder of a LoRA adapter on each model")
     parser.add_argument("--tasks", required=True, help="such as bbh/snarks,math500:4; task:k takes k samples per item")
     parser.add_argument("--limit", type=int, help="only the first items of each task")
     parser.add_argument("--log-samples", metavar="DIR", help="write samples_<task>_<time>.jsonl as lm-eval does")
@@ -136,7 +140,7 @@ def _fitted(settings: EvaluationSettings, source: str) -> EvaluationSettings:
     return settings.model_copy(update={"engine": settings.engine.model_copy(update={"max_model_len": longest})})
 
 
-def _wanted(arguments: Any, settings: EvaluationSettings, identity: str, label: str) -> list[_Wanted]:
+def _wanted(arguments: Any, settings: EvaluationSettings, models: Sequence[tuple[str, str, str]]) -> list[_Wanted]:
     """Raises TaskError or ValueError on a task that cannot be run as asked."""
     if arguments.limit is not None and arguments.limit < 1:
         raise ValueError(f"--limit: must be at least 1, not {arguments.limit}")
@@ -149,11 +153,15 @@ def _wanted(arguments: Any, settings: EvaluationSettings, identity: str, label: 
             raise ValueError(f"--tasks: {entry!r}: samples per item must be at least 1")
         if int(k) > 1 and settings.sampling.temperature == 0:
             raise ValueError(f"--tasks: {entry!r} needs --set sampling.temperature above 0")
-        made += [_steps(task, int(k), arguments.limit, settings, identity, label) for task in expand(name)]
-    return made
+        made += [_steps(task, int(k), arguments.limit, settings, model) for model in models for task in expand(name)]
+    # One model after the other: each is loaded once.
+    return sorted(made, key=lambda each: [model[0] for model in models].index(each.source))
 
 
-def _steps(task: str, samples: int, limit: int | None, settings: EvaluationSettings, model: str, label: str) -> _Wanted:
+def _steps(
+    task: str, samples: int, limit: int | None, settings: EvaluationSettings, model: tuple[str, str, str]
+) -> _Wanted:
+    source, identity, label = model
     spec = find_task(task)
     found = tables(spec, data_of(settings.data, task), train=False)
     shots = spec.shots if settings.prompt.shots is None else settings.prompt.shots
@@ -174,7 +182,7 @@ def _steps(task: str, samples: int, limit: int | None, settings: EvaluationSetti
         stage="complete",
         version=VERSIONS["complete"],
         params={
-            "model": model,
+            "model": identity,
             "part": "test",
             "sampling": settings.sampling.model_dump() | {"stop": stop, "samples": samples, "text_needed": False},
             "engine": settings.engine.model_dump(),
@@ -182,15 +190,13 @@ def _steps(task: str, samples: int, limit: int | None, settings: EvaluationSetti
         inputs=(examples,),
         label=f"{label}-{task}",
     )
-    return _Wanted(name=task, samples=samples, examples=examples, complete=complete)
+    return _Wanted(model=label, source=source, name=task, samples=samples, examples=examples, complete=complete)
 
 
 # --- doing it --------------------------------------------------------------------------------------------
 
 
-def _run(
-    arguments: Any, settings: EvaluationSettings, source: str, label: str, wanted: Sequence[_Wanted], store: Store
-) -> None:
+def _run(arguments: Any, settings: EvaluationSettings, wanted: Sequence[_Wanted], store: Store) -> None:
     begun = time.monotonic()
     missing = [each for each in wanted if not store.built(each.complete)]
     tasks: dict[str, Task] = {}
@@ -203,15 +209,15 @@ def _run(
             try:
                 for each in missing:
                     tasks[each.name] = _prepare(store, each, settings, arguments.limit)
-                _complete(store, pool, missing, settings, source, label)
+                _complete(store, pool, missing, settings)
             finally:
                 pool.close()
     for each in wanted:
         task = tasks.get(each.name) or _task(each, settings)
-        _say_scores(store, each, task, label)
+        _say_scores(store, each, task)
         if arguments.log_samples:
             _log(store, each, task, Path(arguments.log_samples))
-    print(f"done        {len(wanted)} tasks, {time.monotonic() - begun:.0f} s", flush=True)
+    print(f"done        {len(wanted)} scores, {time.monotonic() - begun:.0f} s", flush=True)
 
 
 def _task(wanted: _Wanted, settings: EvaluationSettings) -> Task:
@@ -240,24 +246,23 @@ def _complete(
     pool: EnginePool,
     missing: Sequence[_Wanted],
     settings: EvaluationSettings,
-    source: str,
-    label: str,
 ) -> None:
     from capgap_ray.stages.engine import Decoding
     from capgap_ray.stages.inference import UNIT_ROWS, Receipt, Slice, commit_completions, run_slices
 
     slices: dict[str, list[Slice]] = {}
+    """Step's key -> its slices."""
     for each in missing:
         record = store.record(each.examples)
         assert record is not None
         rows, size = record.summary["rows"], max(1, UNIT_ROWS // each.samples)
         sampling = each.complete.params["sampling"]
-        slices[each.name] = [
+        slices[each.complete.key] = [
             Slice(
                 address=each.complete.address,
                 shard=f"rows/{start:09d}-{min(start + size, rows):09d}.parquet",
-                source=source,
-                model=label,
+                source=each.source,
+                model=each.model,
                 requests=f"{store.folder(each.examples)}/requests-test.parquet",
                 start=start,
                 stop=min(start + size, rows),
@@ -273,19 +278,19 @@ def _complete(
         receipts |= dict(zip(landed.slices, landed.receipts, strict=True))
         seconds += landed.seconds
     for each in missing:
-        pairs = [(one, receipts[one]) for one in slices[each.name]]
+        pairs = [(one, receipts[one]) for one in slices[each.complete.key]]
         commit_completions(store, each.complete, pairs, seconds / len(missing), settings.max_error_share)
 
 
 # --- what came of it -------------------------------------------------------------------------------------
 
 
-def _say_scores(store: Store, wanted: _Wanted, task: Task, label: str) -> None:
+def _say_scores(store: Store, wanted: _Wanted, task: Task) -> None:
     from capgap_ray.equivalence import MathVerify
 
     examples = {each.id: each for each in task.every()}
     completions = [from_row(Completion, row) for row in store.rows(wanted.complete)]
-    family, prove = find_task(wanted.name).family, MathVerify()
+    label, family, prove = wanted.model, find_task(wanted.name).family, MathVerify()
     strict = task.strict([each.example_id for each in completions], [each.text for each in completions])
     counts: Counter[str] = Counter()
     samples: dict[str, list[Sample]] = {}
@@ -334,8 +339,9 @@ def _log(store: Store, wanted: _Wanted, task: Task, folder: Path) -> None:
         "do_sample": sampling["temperature"] > 0,
     }
     lines = task.sample_log(asked, [texts[each.example_id] for each in asked], settings)
-    folder.mkdir(parents=True, exist_ok=True)
     moment = datetime.datetime.now().isoformat().replace(":", "-")  # as lm-eval names them
+    folder = folder / wanted.model.replace("/", "__")
+    folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"samples_{wanted.name.replace('/', '_')}_{moment}.jsonl"
     file.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
     print(f"samples     {file}", flush=True)

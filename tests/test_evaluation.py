@@ -1,0 +1,64 @@
+"""Scoring any model: what is refused before anything starts. `tests/ray/test_evaluation.py` runs it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from capgap_ray.evaluation import evaluate
+
+MODELS = Path(__file__).parents[1] / "capgap_ray" / "tiny" / "models"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--model", "nobody", "--tasks", "tiny/dyck_languages"],
+            "'nobody' is no known model, no folder and no Hub id",
+        ),
+        (["--model", "tiny-judge", "--tasks", "tiny/dyck"], "task 'tiny/dyck' is unknown"),
+        (["--model", "tiny-judge", "--tasks", "tiny/dyck_languages:0"], "samples per item must be at least 1"),
+        (["--model", "tiny-judge", "--tasks", "tiny/dyck_languages:4"], "needs --set sampling.temperature above 0"),
+        (["--model", "tiny-judge", "--tasks", "tiny/dyck_languages", "--limit", "0"], "--limit: must be at least 1"),
+        (["--model", "tiny-judge", "--tasks", "tiny/dyck_languages", "--set", "sampling.tempera=1"], "temperature"),
+        (["--model", "tiny-judge", "--tasks", "tiny/dyck_languages", "--adapter", "/nowhere"], "adapter_config.json"),
+    ],
+)
+def test_mistakes_are_one_line(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        evaluate([*arguments, "--store", str(tmp_path / "store")])
+    assert ended.value.code == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert message in lines[0]
+    assert not (tmp_path / "store").exists()
+
+
+def test_an_adapter_of_another_base_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    settings = {"peft_type": "LORA", "r": 4, "base_model_name_or_path": "elsewhere"}
+    (adapter / "adapter_config.json").write_text(json.dumps(settings))
+    name = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
+    save_file({name: torch.zeros(4, 999)}, adapter / "adapter_model.safetensors")
+    with pytest.raises(SystemExit):
+        evaluate(["--model", "tiny-judge", "--tasks", "tiny/dyck_languages", "--adapter", str(adapter)])
+    assert "does not fit base" in capsys.readouterr().err
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "damaged"
+    shutil.copytree(MODELS / "tiny-student-0.15m", folder)
+    (folder / "model.safetensors").write_bytes(b"no tensors here")
+    with pytest.raises(SystemExit):
+        evaluate(["--model", str(folder), "--tasks", "tiny/dyck_languages", "--store", str(tmp_path / "store")])
+    assert "is not a safetensors file" in capsys.readouterr().err
