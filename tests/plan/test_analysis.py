@@ -223,3 +223,43 @@ def test_several_samples_per_item(planned: Plan) -> None:
         assert double.at_k.passes["2"].value == pytest.approx(score, abs=0.02)
         assert double.at_k.avg.value == pytest.approx(double.at_k.passes["1"].value, abs=0.02)
         assert double.standard_error == pytest.approx((single.standard_error or 0) / 2, rel=0.02)
+
+
+def test_the_findings_are_of_the_same_family(answer: Results, planned: Plan) -> None:
+    found = answer.findings
+    assert found is not None
+    assert found.tasks == tuple(planned.tasks)
+    assert {c.kind for c in answer.comparisons} == {"gain", "teacher", "declared"}
+    told = {(c.kind, c.name, c.task, c.p_adjusted) for c in answer.comparisons}
+    assert told >= {(c.kind, c.name, c.task, c.p_adjusted) for c in (e.comparison for e in found.efficacy)}
+    assert {each.proxy for each in found.proxies} >= {"few-shot gap", "yield", "mean trace length"}
+    assert {each.distil for each in found.recommendations} == {"yes"}
+    for each in answer.selection:
+        assert each.ci_low is not None
+        assert each.ci_low < each.gap_points
+    best = {each.student: each for each in found.recommendations}["tiny-student-0.5m"]
+    assert best.teacher == "large"
+
+
+def test_training_seeds_are_runs_of_one_arm(make: Make) -> None:
+    experiment = make(
+        split={"train": 60, "test": 60}, selection={"items": 40}, axes={"sft.batch": ["2x1"], "sft.seed": [1, 2]}
+    )
+    made = plan(experiment, resolve_models(experiment))
+    answer = results(
+        made,
+        scores,
+        summary,
+        chosen=selection(made, scores),
+        seconds={},
+        versions={},
+        command="c",
+        made_at="now",
+        experiment_yaml="y",
+    )
+    found = answer.findings
+    assert found is not None
+    assert found.recipes == ("2x1",)
+    assert {c.runs for c in answer.comparisons if c.kind == "teacher"} == {2}
+    assert len([e for e in found.efficacy if e.task == "all"]) == 2 * 3, "a student and a mixture, whatever the seed"
+    assert any(c.test == "t over items and training runs" for c in answer.comparisons)
