@@ -12,11 +12,14 @@ from collections.abc import Iterable
 
 from capgap_ray.records import ContaminationMatch, Example
 
-_WORD = re.compile(r"\w+")
+_WORD = re.compile(r"""\w+|[^\w\s.,;:!?'"]""")
 
 
 def words(text: str) -> list[str]:
-    """The text's words in order, case folded; digits and letters of any script, no punctuation."""
+    """The text's words in order, case folded; other symbols are words of their own, save those that punctuate.
+
+    Items of one task can differ in their symbols alone: brackets, operators.
+    """
     return _WORD.findall(text.casefold())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from capgap_ray.artifacts.step import Step
@@ -16,11 +16,15 @@ from capgap_ray.core.mixing import composition, mix, mixture_report
 from capgap_ray.records import Example, Rationale, Score, TrainingExample, from_row, to_row
 
 
+class MixtureError(RuntimeError):
+    """A mixture that the kept rationales cannot give; the message is for people."""
+
+
 def build_mixture(store: Store, step: Step) -> str:
     """Build a `mix` step: filter every teacher's rationales, task by task, and mix what is kept.
 
     Beside the rows stands `contamination.parquet`: every training item that holds a test item's words. Returns the
-    composition in one line.
+    composition in one line. Raises MixtureError, with what the filter dropped, if there is too little to mix.
     """
     existing = store.record(step)
     if existing is None:
@@ -61,16 +65,17 @@ def _mixture(store: Store, step: Step) -> tuple[list[dict[str, Any]], dict[str, 
     )
     shares = dict(step.params["mixture"])
     pools = {role: [_training_example(row, role, examples) for row in filtered.kept[role]] for role in shares}
-    seed, mixing = int(step.params["seed"]), step.params["mixing"]
-    total = mixing["total"]
-    if step.params.get("rows") == "least":
-        most = len(mix(pools, shares, seed=seed, rows=total if mixing["by"] == "rows" else None))
-        rows = mix(pools, shares, seed=seed, rows=min(most, len(store.rows(next(inputs)))))
-    elif mixing["by"] == "tokens":
-        rows = mix(pools, shares, seed=seed, by="tokens", tokens=total)
-    else:
-        rows = mix(pools, shares, seed=seed, rows=total)
-    report = mixture_report(step.label, pools, shares, rows, seed=seed)
+    try:
+        rows = _mixed(store, step, inputs, pools)
+    except ValueError as error:
+        counts = "; ".join(
+            f"{each.teacher} on {each.task}: kept {each.kept} of {each.seen}"
+            + "".join(f", {count} {reason}" for reason, count in each.dropped.items())
+            for each in filtered.reports
+            if each.teacher in shares
+        )
+        raise MixtureError(f"mixture {step.label}: {error} ({counts})") from None
+    report = mixture_report(step.label, pools, shares, rows, seed=int(step.params["seed"]))
     summary = {
         "mixture": to_row(report),
         "composition": composition(report),
@@ -78,6 +83,19 @@ def _mixture(store: Store, step: Step) -> tuple[list[dict[str, Any]], dict[str, 
         "contaminated": sum(match.dropped for match in filtered.contaminated),
     }
     return [to_row(row) for row in rows], summary, [to_row(match) for match in filtered.contaminated]
+
+
+def _mixed(
+    store: Store, step: Step, inputs: Iterator[Step], pools: Mapping[str, Sequence[TrainingExample]]
+) -> list[TrainingExample]:
+    """The rows that the shares allow, or as many as are asked for; of matched mixtures as many as the smaller has."""
+    shares, seed, mixing = dict(step.params["mixture"]), int(step.params["seed"]), step.params["mixing"]
+    if step.params.get("rows") == "least":
+        most = len(mix(pools, shares, seed=seed, rows=mixing["total"] if mixing["by"] == "rows" else None))
+        return mix(pools, shares, seed=seed, rows=min(most, len(store.rows(next(inputs)))))
+    if mixing["by"] == "tokens":
+        return mix(pools, shares, seed=seed, by="tokens", tokens=mixing["total"])
+    return mix(pools, shares, seed=seed, rows=mixing["total"])
 
 
 def _same(example: Example, one: str, other: str) -> bool:
