@@ -143,6 +143,7 @@ class Built:
 
 def build(run: Run, until: Until) -> Built:
     """Build what the store lacks, stage by stage."""
+    from capgap_ray.stages.curate import MixtureError
     from capgap_ray.stages.inference import InferenceError
     from capgap_ray.stages.session import Session  # imports Ray, which a dry run and a refusal do without
 
@@ -152,7 +153,7 @@ def build(run: Run, until: Until) -> Built:
     except KeyboardInterrupt:
         say("interrupted; what was committed stays, run the same command to go on")
         raise SystemExit(130) from None
-    except InferenceError as error:
+    except (InferenceError, MixtureError) as error:
         say(str(error))
         raise SystemExit(1) from None
     except BudgetError as error:

@@ -17,7 +17,10 @@ FINGERPRINT = "scripted"
 
 @ray.remote
 class ScriptedEngine:
-    """Answers with the prompt's last word in capitals; obeys `ABORT`, `DIE`, `HANG`, `RAISE`, `EMPTY`, `SLOW` in it."""
+    """Answers with the prompt's last word in capitals; obeys `ABORT`, `DIE`, `HANG`, `RAISE`, `EMPTY`, `SLOW` in it.
+
+    A call takes 50 ms, and half a second with the stop string `PAUSE`.
+    """
 
     def __init__(self, desk: str, index: int, dtype: str, max_model_len: int) -> None:
         self._pulse = Pulse(desk, index)
@@ -29,6 +32,7 @@ class ScriptedEngine:
         if "ABORT" in asks[0].chat[-1].content:
             os._exit(1)
         self._pulse()
+        time.sleep(0.5 if "PAUSE" in decoding.stop else 0.05)
         return [self._one(ask.chat[-1].content, decoding) for ask in asks], FINGERPRINT
 
     def _one(self, prompt: str, decoding: Decoding) -> Output | Refusal:
