@@ -159,7 +159,7 @@ class Session:
         if todo:
             with _timed(self._say, "mixtures", f"{len(todo)}"):
                 for step in todo:
-                    build_mixture(self._store, step)
+                    self._say(f"  mixture   {build_mixture(self._store, step)}")
 
     def train(self, cells: Sequence[Cell]) -> dict[str, str]:
         """Returns, for every cell that could not be trained, its step's key and why."""

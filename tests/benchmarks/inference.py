@@ -3,10 +3,10 @@
     python tests/benchmarks/inference.py [--quick] [--only PART ...]
 
 Parts: `throughput` (tokens a second of our path against `vllm.LLM.generate`), `tasks` (one model on four tasks against
-one lm_eval process), `checkpoints` (eight of one student against a process per checkpoint, and per checkpoint and
-task), `scale` (a scripted engine from 10 thousand to 1 million rows; two against one), `start` (of one engine, and what it
-consists of). One line of JSON per measurement; the last line holds the goals. `--quick` measures the same on less:
-50 items per task, no more than 30 thousand rows, one task for the process per checkpoint and task.
+one lm_eval process), `checkpoints` (eight of one student against a process per checkpoint, and one per checkpoint and
+task), `scale` (a scripted engine from 10 thousand to 1 million rows; two against one), `start` (of one engine, and
+what it consists of). One line of JSON per measurement; the last line holds the goals. `--quick` measures the same on
+less: 50 items per task, no more than 30 thousand rows, one task for the process per checkpoint and task.
 
 lm_eval asks for a distribution named `vllm`; where a CPU build is installed under another name, a folder with that
 metadata alone is put on the peer's path.
