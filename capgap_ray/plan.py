@@ -21,7 +21,17 @@ from capgap_ray.catalog.judges import JUDGE_PROMPTS
 from capgap_ray.catalog.models import MODELS, Endpoint, Model, ModelSpec, resolve
 from capgap_ray.catalog.tasks import data_of, find_task, read_yaml
 from capgap_ray.core.task_spec import TaskError
-from capgap_ray.experiment import DeclaredComparison, Experiment, ExperimentError, Filter, Match, ModelEntry, Point, Sft
+from capgap_ray.experiment import (
+    DeclaredComparison,
+    Experiment,
+    ExperimentError,
+    Filter,
+    Match,
+    ModelEntry,
+    Point,
+    Sft,
+    Split,
+)
 from capgap_ray.tasks import Parts, digests, fingerprint, tables
 
 VERSIONS = {"examples": 2, "complete": 3, "score": 2, "mix": 2, "train": 2, "judge": 2, "audit": 1}
@@ -82,7 +92,7 @@ class Plan:
     models: Mapping[str, Model]
     """Name -> model, of students, teachers and judge."""
     tasks: tuple[str, ...]
-    """Tasks that go on after selection."""
+    """Tasks that go on after selection, and those that only test."""
     examples: dict[str, Step] = field(default_factory=dict)
     measured: dict[tuple[str, str], Scored] = field(default_factory=dict)
     """(model, task) -> few-shot on the first training items: what selection rests on."""
@@ -113,6 +123,12 @@ class Plan:
             + [scored.last for scored in (*self.baselines.values(), *self.predictions.values())]
             + ([self.audit] if self.audit else [])
         )
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """Of `tasks` those that are trained on."""
+        names = self.experiment.trained_names()
+        return tuple(task for task in self.tasks if task in names)
 
     def sizes(self, task: str) -> tuple[int, int]:
         """The task's items in (train, test)."""
@@ -224,7 +240,9 @@ def plan(experiment: Experiment, models: Mapping[str, Model], selected: Iterable
     if experiment.judge.prompt not in JUDGE_PROMPTS:
         known = ", ".join(JUDGE_PROMPTS)
         raise ExperimentError(f"judge.prompt: {experiment.judge.prompt!r} is unknown; known: {known}")
-    tasks = experiment.task_names() if selected is None else tuple(selected)
+    trained = set(experiment.trained_names() if selected is None else selected)
+    only_tested = set(experiment.task_names()) - set(experiment.trained_names())
+    tasks = tuple(task for task in experiment.task_names() if task in trained | only_tested)
     made = Plan(experiment=experiment, models=models, tasks=tasks)
 
     # 1. Items and prompts of every task: both parts, few-shot for evaluation and bare for training.
@@ -234,14 +252,14 @@ def plan(experiment: Experiment, models: Mapping[str, Model], selected: Iterable
     # 2. Few-shot accuracy of every model on the first training items. Selection sees nothing else.
     candidates = [*made.teachers().values(), *made.students()]
     first = experiment.selection.items
-    for task in experiment.task_names():
+    for task in experiment.trained_names():
         for model in candidates:
             stop = min(first, made.sizes(task)[0])
             made.measured[model.name, task] = _score(experiment, made.examples[task], model, "train", 0, stop)
 
     # 3. Teacher rationales: the rest of the training items, and the measured ones again for free. A teacher with
     #    settings of its own (k samples, another temperature) generates them all.
-    for task in tasks:
+    for task in made.trained:
         items = made.sizes(task)[0]
         for role, model in made.teachers().items():
             own = _own_sampling(experiment, role)
@@ -295,7 +313,7 @@ def _mix(made: Plan, point: Point, least: Step | None = None) -> Step:
         version=VERSIONS["mix"],
         params={
             "mixture": dict(shares),
-            "slices": [[role, task, len(made.rationales[role, task])] for role in roles for task in made.tasks],
+            "slices": [[role, task, len(made.rationales[role, task])] for role in roles for task in made.trained],
             "filter": point.filter.model_dump(mode="json"),
             "mixing": made.experiment.mixing.model_dump(mode="json"),
             "seed": made.experiment.sft.seed,
@@ -306,7 +324,7 @@ def _mix(made: Plan, point: Point, least: Step | None = None) -> Step:
             *(
                 step
                 for role in roles
-                for task in made.tasks
+                for task in made.trained
                 for step in (made.examples[task], *(scored.score for scored in made.rationales[role, task]))
             ),
             *(made.examples.values() if point.filter.decontaminate else ()),
@@ -390,7 +408,8 @@ def _examples(experiment: Experiment, task: str) -> Step:
     split = experiment.split
     if len(splits := experiment.over_splits()) > 1:
         raise ExperimentError(f"split: stands for {len(splits)} splits, and a plan is of one")
-    own = split.train_from == "train"
+    trains = task in experiment.trained_names()
+    own = trains and split.train_from == "train"
     try:
         spec = find_task(task)
         found = tables(spec, data_of(experiment.data, task), train=own)
@@ -400,7 +419,11 @@ def _examples(experiment: Experiment, task: str) -> Step:
             (len(found[part].rows) if part in found else known)
             for part, known in ((spec.split, spec.rows), (spec.train_split, spec.train_rows))
         )
-        train, test = split.sizes(rows, train_rows)
+        if trains:
+            train, test = split.sizes(rows, train_rows)
+        else:
+            split = Split(train=1, test=split.test if rows is None else rows, seed=split.seed)
+            train, test = 0, split.sizes(None, None)[1]
     except TaskError as error:
         raise ExperimentError(f"tasks: {error}") from None
     except ValueError as error:

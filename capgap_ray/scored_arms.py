@@ -72,7 +72,7 @@ def findings(
 def selected(plan: Plan, scores: ReadScores) -> tuple[Selection, ...]:
     """The gap rule on the measured training items, with intervals of the gap."""
     made = []
-    for task in plan.experiment.task_names():
+    for task in plan.experiment.trained_names():
         teachers, students = (
             [
                 _arm(task, (name, UNTOUCHED, ""), {"": scores(plan.measured[name, task].score)}, judged=False)
@@ -148,7 +148,7 @@ def _proxies(
         return sum(score.outcome == "right" for score in measured) / len(measured)
 
     made: dict[str, dict[tuple[str, str, str], float]] = {"few-shot gap": {}, "yield": {}, "mean trace length": {}}
-    for task in plan.tasks:
+    for task in plan.trained:
         lengths = {}
         for role in plan.teachers():
             traces = [s for scored in plan.rationales[role, task] for s in scores(scored.score) if s.outcome == "right"]

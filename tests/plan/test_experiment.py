@@ -32,6 +32,8 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"axes": {"sft.lerning_rate": [1]}}, r"axes: 'sft\.lerning_rate' names no field; did you mean 'learning_rate'\?"),
     ({"axes": {"sft.batch.size": [1]}}, r"axes: 'sft\.batch\.size' names no field"),
     ({"axes": {"judge.model": ["x"]}}, r"axes: 'judge\.model' would change what is measured"),
+    ({"test_only": ["tiny/word_sort"]}, r"test_only: 'tiny/word_sort' is not among tasks; did you mean"),
+    ({"test_only": ["tiny/word_sorting", "tiny/dyck_languages"]}, r"test_only: holds all tasks"),
     ({"axes": {"prompt.shots": [0, 3]}}, r"axes: 'prompt\.shots' would change what is measured"),
     ({"axes": {"sampling.max_tokens": [1]}}, r"axes: 'sampling\.max_tokens' would change what is measured"),
     ({"axes": {"resources.trials": [1]}}, r"axes: 'resources\.trials' says where things run"),

@@ -171,6 +171,20 @@ def test_filters_as_an_axis_have_mixtures_of_their_own(make: Make) -> None:
     assert keys(planned(make(axes={})), "mix") < keys(made, "mix")
 
 
+def test_a_task_that_only_tests_is_neither_selected_nor_trained_on(make: Make) -> None:
+    made = planned(make(test_only=["tiny/word_sorting"]))
+    assert made.tasks == ("tiny/dyck_languages", "tiny/word_sorting")
+    assert made.trained == ("tiny/dyck_languages",)
+    assert made.sizes("tiny/word_sorting") == (0, 1000)
+    assert {task for _, task in made.measured} == {task for _, task in made.rationales} == {"tiny/dyck_languages"}
+    assert {task for _, task in made.baselines} == {task for _, task in made.predictions} == set(made.tasks)
+    alone = planned(make(tasks=["tiny/dyck_languages"]))
+    assert keys(alone, "train") == keys(made, "train")
+    experiment = make(test_only=["tiny/word_sorting"])
+    chosen = plan(experiment, resolve_models(experiment), ["tiny/dyck_languages"])
+    assert [step.key for step in chosen.steps()] == [step.key for step in made.steps()]
+
+
 def test_failed_cells_leave_with_their_pairs(make: Make) -> None:
     made = with_controls(make, "updates")
     rest = made.without({("tiny-student-0.5m", "mix / 5x4")})

@@ -106,7 +106,9 @@ def test_the_ancestors_settings(
     assert list(experiment.teachers.values()) == teachers
     assert list(experiment.students) == [*STUDENTS, "qwen2.5-14b", "qwen2.5-32b"]
     assert sum(made.sizes(task)[0] for task in made.tasks) == 7500
-    assert sum(made.sizes(task)[1] for task in made.tasks) == 5000
+    assert sum(made.sizes(task)[1] for task in made.trained) == 5000
+    others = {task: made.sizes(task) for task in made.tasks if task not in made.trained}
+    assert others == {"gsm8k": (0, 1319), "amc23": (0, 40), "aime24": (0, 30)}  # Table 4
     assert experiment.mixtures["mix"] == {singles[0]: 0.8, singles[1]: 0.2}
     for point in experiment.grid():
         large = point.student in ("qwen2.5-14b", "qwen2.5-32b")
@@ -126,6 +128,8 @@ def test_the_ancestors_settings(
 def test_appendix_b(monkeypatch: pytest.MonkeyPatch) -> None:
     made = planned("mix_batch_alignment", monkeypatch)
     assert [model.name for model in made.students()] == ["qwen2.5-7b"]
+    assert made.sizes("math500") == (0, 500)
+    assert "math500" not in made.trained
     per_update = {cell.arm: cell.sft.batch.per_device * cell.sft.batch.accumulation * 4 for cell in made.cells}
     assert per_update == {
         f"{mixture} / {batch}": samples
