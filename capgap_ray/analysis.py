@@ -190,6 +190,7 @@ def _checkpoint(cell: Cell, card: RecipeCard, trained: Mapping[str, Any]) -> Che
         recipe=card,
         losses=tuple(trained["losses"]),
         seconds=float(trained["seconds"]),
+        arm=cell.arm,
     )
 
 

@@ -254,6 +254,8 @@ class Checkpoint:
     losses: tuple[float, ...]
     """Training loss after each update, mean over supervised tokens."""
     seconds: float
+    arm: str = ""
+    """What differs from other cells of the student, e.g. `mix / 5x4`; empty in results made before it was kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

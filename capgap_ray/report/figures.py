@@ -268,6 +268,7 @@ def progress(results: Results) -> tuple[Panel, ...]:
         def draw(figure: Any, axes: Any) -> None:
             axes.set_xlim(0, max(p.update for line in lines.values() for p in line))
             axes.set_ylim(low, high)
+            axes.locator_params(axis="x", integer=True, nbins=6)
             axes.set_xlabel("optimizer updates")
             axes.set_ylabel("accuracy (%)")
             ends = []
@@ -310,7 +311,7 @@ def loss_curves(results: Results) -> tuple[Panel, ...]:
     groups: dict[tuple[str, str], list[Checkpoint]] = {}
     for c in results.checkpoints:
         if any(map(math.isfinite, c.losses)):
-            groups.setdefault((c.student, findings.batch_of(c)), []).append(c)
+            groups.setdefault((c.student, findings.setting_of_checkpoint(c)), []).append(c)
     curves = {id(c): _thinned(c.losses) for group in groups.values() for c in group}
     finite = [x for curve in curves.values() for x in curve if math.isfinite(x)]
 
@@ -340,7 +341,7 @@ def loss_curves(results: Results) -> tuple[Panel, ...]:
             f"{c.mixture}, {formats.count(c.recipe.updates, 'update')}: last {formats.significant(c.losses[-1])}"
             for c in group
         )
-        title = f"{student}, batch {batch}"
+        title = f"{student}, {_titled(batch)}"
         return panel(title, f"Training loss. {title}. {told}.", height, draw)
 
     return tuple(drawn(student, batch, group) for (student, batch), group in groups.items())

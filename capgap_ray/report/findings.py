@@ -191,26 +191,28 @@ def _found_accuracies(results: Results) -> tuple[PooledAccuracy, ...]:
     return tuple(arms.values())
 
 
-def batch_of(checkpoint: Checkpoint) -> str:
-    """Return `<per-device batch>x<accumulation>`."""
+def arm_of(checkpoint: Checkpoint) -> str:
+    """Return the checkpoint's arm, `mix / 5x4`; made from its recipe where it was not kept."""
     recipe = checkpoint.recipe
-    return f"{recipe.per_device_batch_size}x{recipe.gradient_accumulation_steps}"
+    batch = f"{recipe.per_device_batch_size}x{recipe.gradient_accumulation_steps}"
+    return checkpoint.arm or f"{checkpoint.mixture} / {batch}"
+
+
+def setting_of_checkpoint(checkpoint: Checkpoint) -> str:
+    """Return what tells the checkpoint from others of its student and mixture: batch, matching and so on."""
+    return arm_of(checkpoint).removeprefix(f"{checkpoint.mixture} / ")
 
 
 def trained_arms(results: Results) -> tuple[tuple[PooledAccuracy, Checkpoint], ...]:
     """Return every distilled arm with its checkpoint, in order of updates.
 
-    Where several arms share student, mixture and batch, nothing tells which checkpoint is whose: they are left out.
+    Where several checkpoints have one label, nothing tells which is whose: they are left out.
     """
-    names = {a.arm: (a.student, a.mixture, a.batch) for a in results.accuracies if a.role == "distilled"}
-    arms: dict[tuple[str | None, str | None, str | None], list[PooledAccuracy]] = {}
-    for arm in pooled_accuracies(results)[0]:
-        if arm.arm in names:
-            arms.setdefault(names[arm.arm], []).append(arm)
-    found: dict[tuple[str | None, str | None, str | None], list[Checkpoint]] = {}
+    found: dict[str, list[Checkpoint]] = {}
     for checkpoint in results.checkpoints:
-        found.setdefault((checkpoint.student, checkpoint.mixture, batch_of(checkpoint)), []).append(checkpoint)
-    pairs = [(mine[0], found[key][0]) for key, mine in arms.items() if len(mine) == 1 and len(found.get(key, ())) == 1]
+        found.setdefault(f"{checkpoint.student} / {arm_of(checkpoint)}", []).append(checkpoint)
+    arms = [arm for arm in pooled_accuracies(results)[0] if arm.role == "distilled"]
+    pairs = [(arm, found[arm.arm][0]) for arm in arms if len(found.get(arm.arm, ())) == 1]
     return tuple(sorted(pairs, key=lambda pair: pair[1].recipe.updates))
 
 

@@ -389,7 +389,7 @@ def _recipe(checkpoint: Checkpoint) -> tuple[str, ...]:
     return (
         checkpoint.student,
         checkpoint.mixture,
-        findings.batch_of(checkpoint),
+        findings.setting_of_checkpoint(checkpoint),
         *map(str, (r.updates, r.samples_per_update, r.supervised_tokens)),
         number(r.supervised_tokens_per_update),
         *map(significant, (r.lr_integral, r.learning_rate)),
@@ -404,7 +404,7 @@ def _recipe(checkpoint: Checkpoint) -> tuple[str, ...]:
 
 
 def _arm(checkpoint: Checkpoint) -> str:
-    return f"{checkpoint.student} / {checkpoint.mixture} / {findings.batch_of(checkpoint)}"
+    return f"{checkpoint.student} / {findings.arm_of(checkpoint)}"
 
 
 def split_constant(table: Table, keep: int) -> tuple[Table, Table]:

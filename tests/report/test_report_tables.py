@@ -60,6 +60,22 @@ def test_an_arm_without_all_tasks_is_not_pooled(results: Results) -> None:
     assert arm not in {a.arm for a in pooled}
 
 
+def test_control_arms_of_one_batch_keep_their_own_checkpoint(results: Results) -> None:
+    name = "tiny-student-2m / mix / 5x4"
+    checkpoint = next(c for c in results.checkpoints if f"{c.student} / {findings.arm_of(c)}" == name)
+    recipe = dataclasses.replace(checkpoint.recipe, updates=120)
+    control = dataclasses.replace(checkpoint, arm="mix / 5x4 / equal updates", recipe=recipe)
+    scores = [dataclasses.replace(a, arm=f"{name} / equal updates") for a in results.accuracies if a.arm == name]
+    both = dataclasses.replace(
+        results, checkpoints=(*results.checkpoints, control), accuracies=(*results.accuracies, *scores)
+    )
+    updates = {arm.arm: c.recipe.updates for arm, c in findings.trained_arms(both)}
+    assert len(updates) == 13
+    assert (updates[name], updates[f"{name} / equal updates"]) == (12, 120)
+    twice = dataclasses.replace(results, checkpoints=(*results.checkpoints, checkpoint))
+    assert name not in {arm.arm for arm, _ in findings.trained_arms(twice)}, "two of one name cannot be told apart"
+
+
 def test_best_gain_is_the_largest_clean_one_of_the_best_mixture(results: Results) -> None:
     verdict = next(v for v in results.verdicts if v.task == "all")
     best = findings.best_gain(results, verdict)
