@@ -93,7 +93,7 @@ def _run_trials(
 
     def tell(trial: Any, failed: bool) -> None:
         refused = trial.config["key"] in ray.get(tally.refused.remote())
-        done(f"{name(trial)}: FAILED" if failed or refused else name(trial))
+        done(name(trial) + (": FAILED" if failed else ": not trained" if refused else ""))
 
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are told below, once and short
     with tempfile.TemporaryDirectory() as scratch:
