@@ -21,6 +21,9 @@ SETTINGS = {
 
 for _name, _value in SETTINGS.items():
     os.environ.setdefault(_name, _value)
+if not os.environ.get("RAY_ADDRESS"):
+    # On Linux, Ray's processes listen on all interfaces unless told, by this name, that no other machine will join.
+    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 if not any(os.environ.get(name) for name in ("RAY_ADDRESS", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")):
     # A local cluster gets a token of its own; the file that Ray would make is readable by every user.
     os.environ["RAY_AUTH_MODE"] = "token"
