@@ -671,7 +671,21 @@ def verdict_text(results: Results, width: int = 100) -> str:
             pooled_rows.append((v.student, v.helps, arm, text, formats.optional(v.teacher_to_use)))
         else:
             task_rows.append((v.task, v.student, v.helps, arm, text))
-    if pooled_rows:
+    if results.findings:
+        told = findings.advice(results)
+        rows = [
+            (
+                each.student,
+                each.status,
+                formats.optional(each.arm),
+                formats.change(each.gain.delta, each.gain.ci_low, each.gain.ci_high) if each.gain else formats.DASH,
+            )
+            for each in told
+        ]
+        lines += _aligned(("student", "verdict", "best arm", "gain"), rows, width)
+        for each in told:
+            lines += textwrap.wrap(plain(each.sentence), width, initial_indent="  ", subsequent_indent="    ")
+    elif pooled_rows:
         lines += _aligned(("student", "verdict", "best arm", "gain", "teacher to use"), pooled_rows, width)
     else:
         lines.append("No pooled verdict: no distilled student was compared with its untouched self.")

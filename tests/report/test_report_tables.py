@@ -221,3 +221,10 @@ def test_empty_results_have_headers_and_say_so(empty: Results) -> None:
     assert "No pooled verdict" in tables.verdict_text(empty)
     assert "nothing is averaged over nothing" in findings.answer(empty)
     assert findings.headline(empty) == "No answer yet"
+
+
+def test_the_terminal_says_what_the_findings_recommend(elsewhere: Results) -> None:
+    text = tables.verdict_text(elsewhere)
+    assert elsewhere.findings is not None
+    assert all(each.sentence in " ".join(text.split()) for each in elsewhere.findings.recommendations)
+    assert max(map(len, text.splitlines())) <= 100 and "No pooled verdict" not in text
