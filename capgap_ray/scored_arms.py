@@ -73,9 +73,14 @@ def selected(plan: Plan, scores: ReadScores) -> tuple[Selection, ...]:
     """The gap rule on the measured training items, with intervals of the gap."""
     made = []
     for task in plan.experiment.trained_names():
+        measured = {
+            name: scores(plan.measured[name, task].score)
+            for name in dict.fromkeys(model.name for model in (*plan.teachers().values(), *plan.students()))
+        }
+        items = _items(measured.values())
         teachers, students = (
             [
-                _arm(task, (name, UNTOUCHED, ""), {"": scores(plan.measured[name, task].score)}, judged=False)
+                _arm(task, (name, UNTOUCHED, ""), {"": measured[name]}, items, judged=False)
                 for name in dict.fromkeys(model.name for model in models)
             ]
             for models in (plan.teachers().values(), plan.students())
@@ -87,17 +92,25 @@ def selected(plan: Plan, scores: ReadScores) -> tuple[Selection, ...]:
 
 def _arms(plan: Plan, scores: ReadScores, groups: Mapping[Key, Sequence[Cell]]) -> Iterable[Arm]:
     for task in plan.tasks:
-        for model in plan.students():
-            yield _arm(task, (model.name, UNTOUCHED, ""), {"": scores(plan.baselines[model.name, task].last)})
+        arms: dict[Key, dict[str, Sequence[Score]]] = {
+            (model.name, UNTOUCHED, ""): {"": scores(plan.baselines[model.name, task].last)}
+            for model in plan.students()
+        }
         for key, cells in groups.items():
-            runs = {str(cell.sft.seed): scores(plan.predictions[cell.train.key, task].last) for cell in cells}
-            yield _arm(task, key, runs)
+            arms[key] = {str(c.sft.seed): scores(plan.predictions[c.train.key, task].last) for c in cells}
+        items = _items(run for runs in arms.values() for run in runs.values())
+        for key, runs in arms.items():
+            yield _arm(task, key, runs, items)
 
 
-def _arm(task: str, key: Key, runs: Mapping[str, Sequence[Score]], *, judged: bool = True) -> Arm:
+def _items(runs: Iterable[Sequence[Score]]) -> list[str]:
+    """Every item that some arm has a score for: in an arm that lacks it (quarantined there), it is unscored."""
+    return sorted({score.example_id for run in runs for score in run})
+
+
+def _arm(task: str, key: Key, runs: Mapping[str, Sequence[Score]], items: Sequence[str], *, judged: bool = True) -> Arm:
     """One arm's scores; training items are never judged, so theirs are the rules'."""
     every = [score for scores in runs.values() for score in scores]
-    items = sorted({score.example_id for score in every})
     place = {item: i for i, item in enumerate(items)}
     answers: dict[tuple[int, int], list[float]] = {}
     for run, scores in enumerate(runs.values()):
@@ -151,6 +164,8 @@ def _proxies(
     for task in plan.trained:
         lengths = {}
         for role in plan.teachers():
+            if role in plan.published:
+                continue  # nobody has counted the tokens of ready-made ones
             traces = [s for scored in plan.rationales[role, task] for s in scores(scored.score) if s.outcome == "right"]
             if traces:
                 lengths[role] = fmean(score.completion_tokens for score in traces)

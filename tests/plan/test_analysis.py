@@ -225,6 +225,38 @@ def test_several_samples_per_item(planned: Plan) -> None:
         assert double.standard_error == pytest.approx((single.standard_error or 0) / 2, rel=0.02)
 
 
+def test_quarantined_rows_are_unscored(planned: Plan) -> None:
+    """Rows that one arm lacks are left out of its comparisons, on both sides, and counted."""
+
+    def lacking(step: Step) -> list[Score]:
+        found = scores(step)
+        label = (step.inputs[1] if step.stage == "score" else step.inputs[0].inputs[1]).label
+        return found[7:] if "tiny-student-0.5m-mix-5x4" in label else found
+
+    answer = results(
+        planned,
+        lacking,
+        summary,
+        chosen=selection(planned, lacking),
+        chance={},
+        judge_audit=None,
+        seconds={},
+        versions={},
+        command="c",
+        made_at="now",
+        experiment_yaml="y",
+    )
+    gains = {(each.student, each.right, each.task): each for each in answer.comparisons if each.kind == "gain"}
+    task = planned.tasks[0]
+    whole, short = (gains["tiny-student-0.5m", f"mix / {batch}", task] for batch in ("2x1", "5x4"))
+    assert whole.n + whole.unscored == short.n + short.unscored == 200
+    assert short.unscored >= 7
+    (accuracy,) = (
+        each for each in answer.accuracies if each.arm == "tiny-student-0.5m / mix / 5x4" and each.task == task
+    )
+    assert accuracy.n == 193
+
+
 def test_the_findings_are_of_the_same_family(answer: Results, planned: Plan) -> None:
     found = answer.findings
     assert found is not None

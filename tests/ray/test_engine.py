@@ -184,3 +184,37 @@ def test_an_adapter_answers_as_the_merged_model_does(tmp_path: Path) -> None:
     adapter, plain, whole, misfit = map(json.loads, lines)
     assert adapter == whole != plain
     assert "does not fit base" in misfit
+
+
+BARE_SCRIPT = """
+import json, os, sys
+from capgap_ray.stages.engine import ENVIRONMENT, Ask, Decoding, Engine
+os.environ.update(ENVIRONMENT, OMP_NUM_THREADS="1")
+from vllm import LLM, SamplingParams
+from capgap_ray.records import Message
+texts = [f"Q: Sort these words: w{n} v{n % 3} u\\nA: Let's think step by step." for n in range(40)]
+decoding = Decoding(temperature=0.0, top_p=1.0, max_tokens=64, stop=("\\n\\nQ:",), seed=0)
+engine = Engine(dtype="float32", max_model_len=256)
+asks = [Ask(chat=(Message(role="user", content=text),), seed=None) for text in texts]
+print("OUT", json.dumps([output.text for output in engine.complete(sys.argv[1], asks, decoding)]))
+bare = LLM(
+    model=sys.argv[1], dtype="float32", max_model_len=256, enforce_eager=True, enable_prefix_caching=True,
+    kv_cache_memory_bytes=128 << 20, enable_chunked_prefill=False, max_num_batched_tokens=4096, max_num_seqs=256,
+)
+chats = [[{"role": "user", "content": text}] for text in texts]
+wanted = SamplingParams(temperature=0.0, max_tokens=64, stop=["\\n\\nQ:"])
+print("OUT", json.dumps([each.outputs[0].text for each in bare.chat(chats, wanted, use_tqdm=False)]))
+"""
+
+
+def test_greedy_outputs_are_those_of_bare_vllm() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", BARE_SCRIPT, str(MODELS / "tiny-teacher-small")],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    ours, bare = (json.loads(line[4:]) for line in done.stdout.splitlines() if line.startswith("OUT "))
+    assert len(ours) == 40
+    assert ours == bare
