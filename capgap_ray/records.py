@@ -332,7 +332,8 @@ class Comparison:
     level: float | None = None
     """`p` at or below it is significant after the correction, given the other p values of the family."""
     mde_adjusted: float | None = None
-    """As `mde`, at `level`: the smallest true difference that would have been claimed with 80 % power."""
+    """As `mde`, at the share of the error rate that this comparison has before any other claim is shown: a true
+    difference of this size would be claimed with 80 % power or somewhat more."""
     runs: int = 1
     """Training runs (seeds) per side, the smaller number of the two. 1: other seeds are not covered by the interval."""
     bound_low: float | None = None

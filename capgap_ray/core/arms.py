@@ -94,6 +94,8 @@ class Contrast(NamedTuple):
     df: float
     discordant: float | None
     """Share of discordant items where the test is McNemar's; else None."""
+    slope: float
+    """How much of a difference adds to that share: |1 - 2 x accuracy|, as one side moves while the other stays."""
     runs: int
     bounds: tuple[float, float]
     """The value if every unscored item went one way or the other."""
@@ -101,7 +103,8 @@ class Contrast(NamedTuple):
     def detectable(self, alpha: float = 0.05, power: float = 0.8) -> float | None:
         """Return the smallest true value found with `power` by a test at level `alpha`."""
         if self.discordant is not None:
-            return minimum_detectable_difference(self.n, self.discordant, power, alpha)
+            without = max(0.0, self.discordant - self.slope * abs(self.value))
+            return minimum_detectable_difference(self.n, without, power, alpha, self.slope)
         return detectable_effect(self.df, power, alpha) * self.error
 
 
@@ -283,7 +286,7 @@ def estimate(parts: Sequence[Part], runs: Runs, level: float = 0.95) -> Contrast
     between = _between_runs(parts, runs)
     grain = min(arm.grain / len(arm.runs) for part in parts for arm, _ in part)
     if count == 1 and between is None and len(parts[0]) == 2 and grain == 1 and {*np.unique(known[0])} <= {-1, 0, 1}:
-        return _mcnemar(known[0], value, level, shared)
+        return _mcnemar(known[0], value, _middle(parts[0], sums[0]), level, shared)
     variance = sum(_variance(each) for each in known) / count**2 + 2 * (grain / (n + 2)) ** 2
     df: float = max(1.0, n - count)
     test = "paired permutation"
@@ -310,11 +313,18 @@ def estimate(parts: Sequence[Part], runs: Runs, level: float = 0.95) -> Contrast
         error=error,
         df=df,
         discordant=None,
+        slope=0.0,
         **shared,
     )
 
 
-def _mcnemar(z: Array, value: float, level: float, shared: Mapping[str, Any]) -> Contrast:
+def _middle(part: Part, sums: Array) -> float:
+    """Mean accuracy of the arms, on the items that all have a score for."""
+    known = ~np.isnan(sums)
+    return float(np.mean([item_means(arm)[known].mean() for arm, _ in part]))
+
+
+def _mcnemar(z: Array, value: float, middle: float, level: float, shared: Mapping[str, Any]) -> Contrast:
     gained, lost, n = int((z > 0).sum()), int((z < 0).sum()), len(z)
     low, high = mean_interval([1.0] * gained + [-1.0] * lost + [0.0] * (n - gained - lost), level)
     return Contrast(
@@ -326,6 +336,7 @@ def _mcnemar(z: Array, value: float, level: float, shared: Mapping[str, Any]) ->
         error=math.sqrt(_variance(z) + 2 / (n + 2) ** 2),
         df=max(1, n - 1),
         discordant=(gained + lost) / n,
+        slope=abs(1 - 2 * middle),
         **shared,
     )
 
@@ -358,6 +369,7 @@ def _of_accuracies(parts: Sequence[Part], runs: Runs, level: float) -> Contrast:
         error=error,
         df=df,
         discordant=None,
+        slope=0.0,
         runs=min(len(arm.runs) for part in parts for arm, _ in part),
         bounds=(value, value),
     )

@@ -99,7 +99,7 @@ def measure(task: str, duels: Sequence[Duel], runs: Runs) -> Gap | None:
 
 
 def verdict(gap: Gap, p_adjusted: float | None, level: float) -> CapacityGap:
-    """Return the verdict; `p_adjusted` and `level` come from the correction over the whole family."""
+    """Return the verdict; `p_adjusted` and `level`, its share of the error rate, come from the correction."""
     small, contrast, duel = gap.small, gap.contrast, gap.duels[0]
     lead = f"{duel.weaker} against {duel.stronger} for {duel.students[0]}: {_interval(small)}"
     change = f"that lead minus the one for {duel.students[-1]}: {_interval(contrast)}"

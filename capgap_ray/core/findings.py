@@ -12,7 +12,7 @@ fields do not raise it. Where to look:
     chance_patterns[] rule, observed, expected
     random_effects[]  the same differences with tasks as drawn
     arms[]            every arm alone: n, unscored, accuracy and its bounds
-    comparison        n, delta, ci_low, ci_high (95 %), p, p_adjusted, level, mde (at 5 %), mde_adjusted (at `level`)
+    comparison        n, delta, ci_low, ci_high (95 %), p, p_adjusted, level, mde (at 5 %), mde_adjusted (corrected)
 
 The family. Every claim of the document (a gain or harm, a better teacher, a pattern) belongs to one family, whose
 chance of holding any false claim is at most 5 %: weighted Holm, half of the error rate on what is pooled over tasks,
@@ -48,7 +48,7 @@ from capgap_ray.core.arms import (
 )
 from capgap_ray.core.protocol_rules import CAPACITY_GAP, EFFICACY, Distilled, effective, has_pattern
 from capgap_ray.core.proxies import Cell, judge_proxies
-from capgap_ray.core.recommendation import recommend, select_tasks, shows_difference, thresholds
+from capgap_ray.core.recommendation import SIGNIFICANCE, recommend, select_tasks, shows_difference, thresholds
 from capgap_ray.core.statistics import rejection_levels, weighted_holm
 from capgap_ray.records import (
     ArmAccuracy,
@@ -104,6 +104,8 @@ class _Look:
     pooled: bool
     p_adjusted: float = 1.0
     level: float = 0.05
+    share: float = 0.05
+    """Of the error rate, before any other claim is shown: what a plan can count on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,7 +204,7 @@ class _Finder:
         self._correct()
         efficacy = tuple(sorted(map(self._efficacy, gains), key=_degradations_first))
         told = tuple(map(self._advantage, advantages))
-        verdicts = tuple(capacity_gap.verdict(gap, look.p_adjusted, look.level) for gap, look in gaps)
+        verdicts = tuple(capacity_gap.verdict(gap, look.p_adjusted, look.share) for gap, look in gaps)
         chosen = tuple(selection) or self._selection(threshold_points)
         measured = self._proxies() | proxies
         judged = judge_proxies(measured, _mean_gains(efficacy))
@@ -397,8 +399,8 @@ class _Finder:
         weights = [1 / halves / count[look.pooled] for look in self.family]
         ps = [look.p for look in self.family]
         levels = rejection_levels(ps, weights)
-        for look, p, level in zip(self.family, weighted_holm(ps, weights), levels, strict=True):
-            look.p_adjusted, look.level = p, level
+        for look, p, level, weight in zip(self.family, weighted_holm(ps, weights), levels, weights, strict=True):
+            look.p_adjusted, look.level, look.share = p, level, SIGNIFICANCE * weight
 
     def _recipes(self) -> list[Declared]:
         """Every two recipes of one student with one teacher, over all tasks together: the recipe is what differs."""
@@ -500,7 +502,7 @@ class _Finder:
             mde=found.detectable(),
             confounds=asked.confounds,
             level=asked.look.level,
-            mde_adjusted=found.detectable(asked.look.level),
+            mde_adjusted=found.detectable(asked.look.share),
             runs=found.runs,
             bound_low=found.bounds[0],
             bound_high=found.bounds[1],

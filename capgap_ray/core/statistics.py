@@ -106,13 +106,16 @@ def rejection_levels(ps: Sequence[float], weights: Sequence[float], alpha: float
     return levels
 
 
-def minimum_detectable_difference(n: int, discordant: float, power: float = 0.8, alpha: float = 0.05) -> float | None:
+def minimum_detectable_difference(
+    n: int, discordant: float, power: float = 0.8, alpha: float = 0.05, slope: float = 0.0
+) -> float | None:
     """Return the smallest true difference, in shares, that the exact test on n items finds with `power`.
 
-    `discordant` is the expected share of discordant items; where the difference itself is larger than it,
-    so is the share. The power is the exact unconditional one: McNemar's rejection region for every number
-    of discordant items, weighted by that number's binomial probability. None if no difference reaches
-    the power (n below 6 at the 5 % level). Raises ValueError for a share outside [0, 1].
+    `discordant` is the expected share of discordant items without a difference, and `slope` how much of a difference
+    adds to it; where the difference itself is larger than the share, so is the share. The power is the exact
+    unconditional one: McNemar's rejection region for every number of discordant items, weighted by that number's
+    binomial probability. None if no difference reaches the power (n below 6 at the 5 % level). Raises ValueError for a
+    share outside [0, 1].
     """
     from scipy.optimize import brentq
 
@@ -120,7 +123,9 @@ def minimum_detectable_difference(n: int, discordant: float, power: float = 0.8,
         raise ValueError(f"discordant must be a share between 0 and 1, got {discordant}")
     if n < 1 or _power(n, 1.0, 1.0, alpha) < power:
         return None
-    return float(brentq(lambda d: _power(n, max(discordant, d), d, alpha) - power, 1e-9, 1.0, xtol=1e-5))
+    return float(
+        brentq(lambda d: _power(n, min(1.0, max(discordant + slope * d, d)), d, alpha) - power, 1e-9, 1.0, xtol=1e-5)
+    )
 
 
 def _power(n: int, discordant: float, difference: float, alpha: float) -> float:

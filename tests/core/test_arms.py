@@ -27,7 +27,9 @@ def test_one_task_one_run_is_mcnemar() -> None:
     )
     assert many is not None
     assert many.discordant is not None
-    assert many.detectable(0.01) == minimum_detectable_difference(100, many.discordant, 0.8, 0.01)
+    slope = abs(1 - 2 * (0.8 + 0.5) / 2)
+    without = many.discordant - slope * 0.3
+    assert many.detectable(0.01) == pytest.approx(minimum_detectable_difference(100, without, 0.8, 0.01, slope))
 
 
 def test_nothing_is_averaged_over_nothing() -> None:
