@@ -424,6 +424,7 @@ class Judge(_Part):
 
 
 Match = Literal["updates", "tokens", "examples", "epochs"]
+PublishedName = Literal["short", "long", "small", "large", "mix-long", "mix-large"]
 
 
 class DeclaredComparison(_Part):
@@ -565,6 +566,10 @@ class Experiment(_Part):
     students: tuple[Name, ...] = Field(min_length=1)
     teachers: dict[Name, Name] = Field(min_length=1)
     """Role (`small`, `large`, ...) -> model."""
+    published: dict[Name, PublishedName] = {}
+    """Role of a teacher -> one of the ancestor repository's published distillation sets, whose rationales (of MATH's
+    training split, filtered by its authors to what both teachers of a pair solved) stand for its own. `data:
+    {published/short: PATH}` reads local files."""
     models: dict[Name, ModelEntry] = {}
     mixtures: dict[Name, dict[Name, float]] = Field(min_length=1)
     """Name -> share of training rows per teacher role; shares sum to one."""
@@ -614,7 +619,16 @@ class Experiment(_Part):
                 raise ValueError(f"rationales.samples: {own.samples} of teacher {role} need a temperature above 0")
         if self.filter.keep == "majority" and any(self.rationales.of(role).samples < 3 for role in self.teachers):
             raise ValueError("filter.keep: majority needs rationales.samples of at least 3")
+        for role in self.published:
+            if role not in self.teachers:
+                raise ValueError(f"published: unknown teacher {role!r}{_did_you_mean(role, self.teachers)}")
+        if self.published and (self.filter.all_teachers or self.filter.decontaminate is not None):
+            raise ValueError(
+                "published: the sets are filtered by their authors; use filter.keep: own without decontaminate"
+            )
         for name in self.data:
+            if name.startswith("published/") and name.removeprefix("published/") in self.published.values():
+                continue
             if not any(data_of({name: ""}, task) is not None for task in self.task_names()):
                 raise ValueError(
                     f"data: {name!r} is no task of this experiment{_did_you_mean(name, self.task_names())}"

@@ -180,6 +180,7 @@ def _build(run: Run, session: Session, until: Until) -> Built:
         return built
     natural = [step for made in built.plans for step in made.mixtures.values()]
     controls = [cell.train.inputs[0] for made in built.plans for cell in made.cells]  # some read the natural ones
+    session.published(step for made in built.plans for step in made.published.values())
     session.mixtures(natural + controls)
     built = _without_failed(built, session.train([cell for made in built.plans for cell in made.cells]))
     if until == "train":

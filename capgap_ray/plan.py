@@ -33,8 +33,9 @@ from capgap_ray.experiment import (
     Split,
 )
 from capgap_ray.tasks import Parts, digests, fingerprint, tables
+from capgap_ray.tasks.published import published_source
 
-VERSIONS = {"examples": 2, "complete": 3, "score": 2, "mix": 2, "train": 2, "judge": 2, "audit": 1}
+VERSIONS = {"examples": 2, "complete": 3, "score": 2, "mix": 2, "train": 2, "judge": 2, "audit": 1, "published": 1}
 """Raised when a stage's code changes what it computes; old results then stay, unread."""
 
 
@@ -98,6 +99,8 @@ class Plan:
     """(model, task) -> few-shot on the first training items: what selection rests on."""
     rationales: dict[tuple[str, str], tuple[Scored, ...]] = field(default_factory=dict)
     """(teacher role, task) -> all training items; the first slice is the measured one."""
+    published: dict[str, Step] = field(default_factory=dict)
+    """Teacher role -> ready-made rationales in place of its own."""
     mixtures: dict[str, Step] = field(default_factory=dict)
     cells: list[Cell] = field(default_factory=list)
     """The grid, then the control arms that comparisons ask for."""
@@ -262,12 +265,17 @@ def plan(experiment: Experiment, models: Mapping[str, Model], selected: Iterable
     for task in made.trained:
         items = made.sizes(task)[0]
         for role, model in made.teachers().items():
+            if role in experiment.published:
+                continue
             own = _own_sampling(experiment, role)
             slices = [] if own else [made.measured[model.name, task]]
             begin = 0 if own else first
             if items > begin:
                 slices.append(_score(experiment, made.examples[task], model, "train", begin, items, own))
             made.rationales[role, task] = tuple(slices)
+
+    for role, name in experiment.published.items():
+        made.published[role] = _published(experiment, name)
 
     # 4. Filter and mix. A mixture reads its own teachers' rationales, or all of them if the filter does.
     grid = experiment.grid()
@@ -307,7 +315,8 @@ def _mixture_name(experiment: Experiment, point: Point) -> str:
 def _mix(made: Plan, point: Point, least: Step | None = None) -> Step:
     """The point's training rows; with `least` no more of them than that mixture has."""
     shares = made.experiment.shares()[point.mixture]
-    roles = list(made.experiment.teachers) if point.filter.all_teachers else sorted(shares)
+    ready = sorted(set(shares) & set(made.published))
+    roles = list(made.experiment.teachers) if point.filter.all_teachers else sorted(set(shares) - set(ready))
     return Step(
         stage="mix",
         version=VERSIONS["mix"],
@@ -317,6 +326,7 @@ def _mix(made: Plan, point: Point, least: Step | None = None) -> Step:
             "filter": point.filter.model_dump(mode="json"),
             "mixing": made.experiment.mixing.model_dump(mode="json"),
             "seed": made.experiment.sft.seed,
+            **({"published": ready} if ready else {}),
             **({"tests": len(made.examples)} if point.filter.decontaminate else {}),
             **({"rows": "least"} if least else {}),
         },
@@ -327,6 +337,7 @@ def _mix(made: Plan, point: Point, least: Step | None = None) -> Step:
                 for task in made.trained
                 for step in (made.examples[task], *(scored.score for scored in made.rationales[role, task]))
             ),
+            *(made.published[role] for role in ready),
             *(made.examples.values() if point.filter.decontaminate else ()),
             *([least] if least else ()),
         ),
@@ -443,6 +454,14 @@ def _examples(experiment: Experiment, task: str) -> Step:
         },
         label=task,
     )
+
+
+def _published(experiment: Experiment, name: str) -> Step:
+    try:
+        source = published_source(name, experiment.data.get(f"published/{name}"))
+    except TaskError as error:
+        raise ExperimentError(f"published: {error}") from None
+    return Step(stage="published", version=VERSIONS["published"], params={"set": name, "source": source}, label=name)
 
 
 def _own_sampling(experiment: Experiment, role: str) -> dict[str, Any]:

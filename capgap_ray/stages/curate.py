@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -48,6 +49,7 @@ def _mixture(store: Store, step: Step) -> tuple[list[dict[str, Any]], dict[str, 
         examples.update({row["id"]: from_row(Example, row) for row in store.rows(next(inputs))})
         scores = [from_row(Score, row) for _ in range(slices) for row in store.rows(next(inputs))]
         traces.setdefault(task, {})[role] = [_rationale(score, role) for score in scores]
+    ready = {role: [from_row(TrainingExample, row) for row in store.rows(next(inputs))] for role in _published(step)}
     settings = dict(step.params["filter"])
     decontaminate = settings.pop("decontaminate")
     tests = None
@@ -64,7 +66,12 @@ def _mixture(store: Store, step: Step) -> tuple[list[dict[str, Any]], dict[str, 
         tests=tests,
     )
     shares = dict(step.params["mixture"])
-    pools = {role: [_training_example(row, role, examples) for row in filtered.kept[role]] for role in shares}
+    pools = {
+        role: [dataclasses.replace(row, teacher=role) for row in ready[role]]
+        if role in ready
+        else [_training_example(row, role, examples) for row in filtered.kept[role]]
+        for role in shares
+    }
     try:
         rows = _mixed(store, step, inputs, pools)
     except ValueError as error:
@@ -96,6 +103,11 @@ def _mixed(
     if mixing["by"] == "tokens":
         return mix(pools, shares, seed=seed, by="tokens", tokens=mixing["total"])
     return mix(pools, shares, seed=seed, rows=mixing["total"])
+
+
+def _published(step: Step) -> list[str]:
+    """The mixture's roles whose rationales are ready-made, filtered by their authors."""
+    return list(step.params.get("published", ()))
 
 
 def _same(example: Example, one: str, other: str) -> bool:

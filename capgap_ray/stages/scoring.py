@@ -13,10 +13,11 @@ from capgap_ray.artifacts.store import Store
 from capgap_ray.catalog.tasks import data_of, find_task
 from capgap_ray.core.answers import Prover, compare, kind_of, outcome
 from capgap_ray.core.judge_audit import make_probes, rule_right_probes
-from capgap_ray.core.task_spec import Family
+from capgap_ray.core.task_spec import Family, TaskError
 from capgap_ray.equivalence import MathVerify
 from capgap_ray.records import Completion, Example, JudgeProbe, Score, from_row, to_row
 from capgap_ray.tasks import Parts, Task, load
+from capgap_ray.tasks.published import published_rationales, published_source
 
 
 def requests_table(store: Store, examples: Step, part: str) -> str:
@@ -57,6 +58,19 @@ class Scorer:
         table = f"{attempt}/rows.parquet"
         self._store.write_rows(table, [to_row(each) for each in examples])
         self._store.commit(step, attempt, {"rows": len(examples)}, time.monotonic() - begun, [table])
+        return step.address
+
+    def build_published(self, step: Step) -> str:
+        """Write the rows of a published distillation set. Raises TaskError if its files have changed."""
+
+        def make() -> tuple[list[dict[str, Any]], dict[str, Any]]:
+            name = str(step.params["set"])
+            data = self._data.get(f"published/{name}")
+            if published_source(name, data) != step.params["source"]:
+                raise TaskError(f"published set {name}: {data} has changed since the run began; run it again")
+            return [to_row(row) for row in published_rationales(name, data)], {}
+
+        self._store.build_rows(step, make)
         return step.address
 
     def probes(self, step: Step) -> list[JudgeProbe]:

@@ -18,6 +18,8 @@ from capgap_ray.artifacts.store import Store
 from capgap_ray.core.metering import Meter
 from capgap_ray.experiment import Experiment
 from capgap_ray.plan import Cell, Scored
+from capgap_ray.progress import Progress
+from capgap_ray.stages import metrics
 from capgap_ray.stages.cluster import cluster, fits_both
 from capgap_ray.stages.curate import build_mixture
 from capgap_ray.stages.engine import Decoding
@@ -61,7 +63,7 @@ class Session:
     @cached_property
     def _scorer(self) -> Any:
         assert self._ray
-        return Scorer.remote(self._store.root, self._experiment.data)  # type: ignore[attr-defined]
+        return Scorer.options(name="scorer").remote(self._store.root, self._experiment.data)  # type: ignore[attr-defined]
 
     def _engines(self) -> EnginePool:
         assert self._ray
@@ -86,6 +88,12 @@ class Session:
                 self._engines()  # their imports take longer than this stage
                 ray.get([self._scorer.build_examples.remote(step) for step in todo])
 
+    def published(self, steps: Iterable[Step]) -> None:
+        todo = self._missing(steps)
+        if todo:
+            with _timed(self._say, "published", f"{len(todo)} sets"):
+                ray.get([self._scorer.build_published.remote(step) for step in todo])
+
     def predict(self, wanted: Sequence[tuple[Scored, str]], what: str) -> None:
         """Complete and rule-score: pairs of steps and the source of the model that each runs."""
         slices, owners = [], {}
@@ -98,7 +106,7 @@ class Session:
         if not unscored:
             return
         rows = sum(each.rows for each in slices)
-        with _timed(self._say, what, f"{rows} rows, {len(unscored)} steps"):
+        with _timed(self._say, what, f"{rows} rows, {len(unscored)} steps"), Progress(what, rows, "rows") as progress:
             scoring = [
                 self._scorer.build_score.remote(scored.score)
                 for scored in unscored
@@ -113,6 +121,8 @@ class Session:
             for landed in run_slices(self._store, self._engines(), slices) if slices else ():
                 unit_rows = sum(each.rows for each in landed.slices)
                 receipts |= dict(zip(landed.slices, landed.receipts, strict=True))
+                metrics.count_landed(landed)
+                progress(unit_rows)
                 for each in landed.slices:
                     scored = owners[each]
                     spent[scored.complete] += landed.seconds * each.rows / unit_rows
@@ -160,6 +170,9 @@ class Session:
             with _timed(self._say, "mixtures", f"{len(todo)}"):
                 for step in todo:
                     self._say(f"  mixture   {build_mixture(self._store, step)}")
+                    record = self._store.record(step)
+                    assert record is not None
+                    metrics.count_filters(record.summary["filters"].values())
 
     def train(self, cells: Sequence[Cell]) -> dict[str, str]:
         """Returns, for every cell that could not be trained, its step's key and why."""
@@ -173,6 +186,7 @@ class Session:
         devices = resources.trials * training_devices(self._workers, resources)
         left = self._meter.seconds_left(devices)
         self._meter.hold("training", devices)
+        metrics.tell_cells(len(todo), 0, 0)
         with _timed(self._say, "train", f"{len(todo)} cells"):
             count = iter(range(1, len(todo) + 1))
             failed = run_grid(
@@ -183,6 +197,10 @@ class Session:
                 until=None if left is None else time.time() + left,
             )
         self._meter.release("training")
+        for cell in todo:
+            if cell.train.key in failed:
+                self._store.note_failure(cell.train, failed[cell.train.key])
+        metrics.tell_cells(len(todo), len(todo) - len(failed), len(failed))
         if failed:
             self._meter.check(f"train, {len(failed)} of {len(todo)} cells")
         return failed
@@ -198,8 +216,11 @@ class Session:
             for step in auditing:
                 slices.append(audit_slice(self._store, step, ray.get(self._scorer.probes.remote(step)), source))
             self._meter.check("judge")
-            for _ in run_slices(self._store, self._engines(), slices) if slices else ():
-                pass
+            for landed in run_slices(self._store, self._engines(), slices) if slices else ():
+                metrics.count_landed(landed)
+                metrics.add(
+                    "capgap_judge_calls", sum(each.rows for each in landed.slices), judge=landed.slices[0].model
+                )
             for step in todo:
                 commit_judged(self._store, step)
             for step in auditing:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from capgap_ray.core.task_spec import TaskError, TaskSpec
 from capgap_ray.records import Message, TrainingExample, content_id
-from capgap_ray.tasks.files import tables
+from capgap_ray.tasks.files import digests, tables
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,11 +68,21 @@ def published_rationales(name: str, data: str | None = None) -> list[TrainingExa
     ]
 
 
+def published_source(name: str, data: str | None) -> object:
+    """What identifies a set's content: the digests of local files, which are read and checked, or the Hub's name.
+
+    Raises TaskError on files that will not do.
+    """
+    return [PUBLISHED[name].hub, None] if data is None else digests(tables(_spec(name), data))
+
+
+def _spec(name: str) -> TaskSpec:
+    fields = ("problem", "solution")
+    return TaskSpec(name=name, yaml=Path(), split="train", fields=fields, gold="solution", gold_form="text")
+
+
 def _from_files(name: str, data: str) -> list[tuple[str, str]]:
-    spec = TaskSpec(
-        name=name, yaml=Path(), split="train", fields=("problem", "solution"), gold="solution", gold_form="text"
-    )
-    return [(row["problem"], row["solution"]) for row in tables(spec, data)["train"].rows]
+    return [(row["problem"], row["solution"]) for row in tables(_spec(name), data)["train"].rows]
 
 
 def _from_hub(name: str, hub: str) -> list[tuple[str, str]]:

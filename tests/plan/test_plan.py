@@ -1,7 +1,10 @@
 """The plan as data: what is shared, what a change rebuilds, what is never built."""
 
+import json
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -208,3 +211,46 @@ def test_arms_of_a_student_are_told_apart_by_what_is_not_as_the_experiment_says(
         "mix / 2x1 / learning rate 0.0001",
         "mix / 2x1 / learning rate 0.0001 / seed 2",
     ]
+
+
+def published_file(tmp_path: Path) -> str:
+    rows = [{"problem": f"p{i}", "solution": f"so \\boxed{{{i}}}"} for i in range(3)]
+    file = tmp_path / "short.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(file)
+
+
+def test_a_published_set_stands_for_a_teachers_rationales(make: Make, tmp_path: Path) -> None:
+    file = published_file(tmp_path)
+    experiment = make(published={"small": "short"}, data={"published/short": file})
+    made = plan(experiment, resolve_models(experiment))
+    assert {role for role, _ in made.rationales} == {"large"}
+    assert made.mixtures["small"].inputs == (made.published["small"],)
+    assert made.published["small"] in made.mixtures["mix"].inputs
+    assert made.published["small"] not in made.mixtures["large"].inputs
+    again = make(published={"small": "short"}, data={"published/short": file})
+    assert plan(again, resolve_models(again)).published["small"].key == made.published["small"].key
+    Path(file).write_text('{"problem": "other", "solution": "\\\\boxed{1}"}\n')
+    changed = plan(again, resolve_models(again))
+    assert changed.published["small"].key != made.published["small"].key, (
+        "content enters the identity, the place does not"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"published": {"smal": "short"}}, "published: unknown teacher 'smal'; did you mean 'small'"),
+        ({"published": {"small": "shortest"}}, "published.small"),
+        ({"published": {"small": "short"}, "filter": {"keep": "intersection"}}, "filtered by their authors"),
+    ],
+)
+def test_a_published_set_that_cannot_be_used(make: Make, changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(ExperimentError, match=says):
+        make(**changes)
+
+
+def test_a_published_file_that_is_not_there_is_named(make: Make) -> None:
+    experiment = make(published={"small": "short"}, data={"published/short": "/nowhere.jsonl"})
+    with pytest.raises(ExperimentError, match=r"published: .*nowhere\.jsonl"):
+        plan(experiment, resolve_models(experiment))
