@@ -32,6 +32,7 @@ from capgap_ray.artifacts.store import RECORD, Store
 from capgap_ray.experiment import Engine as EngineSettings
 from capgap_ray.experiment import Resources
 from capgap_ray.records import Completion, Quarantined, QuarantineReason, Request, content_id, from_row, to_row
+from capgap_ray.stages import metrics
 from capgap_ray.stages.endpoint import EndpointClient, EndpointError, is_endpoint
 from capgap_ray.stages.engine import ENVIRONMENT, Ask, Canary, Decoding, Engine, EngineError, Output, Refusal
 from capgap_ray.stages.weights import AdapterError
@@ -135,6 +136,7 @@ def _start_engine(kind: Any, desk: str, index: int, settings: EngineSettings, re
     options = {
         "num_cpus": resources.engine_cpus,
         "num_gpus": resources.engine_gpus,
+        "name": f"engine-{index}-{desk}",
         "max_restarts": -1,
         "max_task_retries": 0,  # the desk decides
         "runtime_env": {"env_vars": {**ENVIRONMENT, "OMP_NUM_THREADS": str(threads)}},
@@ -253,6 +255,8 @@ class _Desk:
             await self._changed.wait_for(lambda: bool(self._idle))
             index = min(self._idle, key=lambda each: (self._holds[each] != source, each))
             self._idle.remove(index)
+            if self._holds[index] not in ("", source):
+                metrics.add("capgap_swaps", 1)
             self._holds[index] = source
         try:
             return await self._call(index, source, asks[0], decoding, canary)
@@ -381,6 +385,7 @@ def run_slices(store: Store, pool: EnginePool, slices: Sequence[Slice]) -> Itera
         # One unit at work and one at the desk for each engine.
         compute=ray.data.TaskPoolStrategy(size=min(2 * pool.replicas, len(rows))),
     )
+    dataset.set_name("completions")
     for row in dataset.iter_rows():
         if row["failed"]:
             raise InferenceError(row["failed"])

@@ -6,10 +6,14 @@ reasons; never texts, places or keys.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from ray.util.metrics import Counter, Gauge
+
+if TYPE_CHECKING:
+    from capgap_ray.stages.inference import Landed
 
 COUNTERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "capgap_completions": ("Completions made", ("model",)),
@@ -17,7 +21,7 @@ COUNTERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "capgap_prompt_tokens": ("Tokens read", ("model",)),
     "capgap_truncated": ("Completions cut off by their token budget", ("model",)),
     "capgap_quarantined": ("Rows without a completion", ("model", "reason")),
-    "capgap_rationales": ("Teacher rationales that went through the filter", ("teacher", "fate")),
+    "capgap_rationales": ("Teacher rationales that went through a mixture's filter", ("teacher", "fate")),
     "capgap_judge_calls": ("Questions put to the judge", ("judge",)),
     "capgap_swaps": ("Weights of another model taken into a standing engine", ()),
 }
@@ -50,16 +54,24 @@ def put(name: str, value: float, **labels: str) -> None:
     _gauge(name).set(value, labels)
 
 
-def count_completions(
-    model: str, rows: int, tokens: int, prompt_tokens: int, truncated: int, quarantined: Mapping[str, int]
-) -> None:
-    """What one shard came to, once it is written."""
-    add("capgap_completions", rows, model=model)
-    add("capgap_completion_tokens", tokens, model=model)
-    add("capgap_prompt_tokens", prompt_tokens, model=model)
-    add("capgap_truncated", truncated, model=model)
-    for reason, number in quarantined.items():
-        add("capgap_quarantined", number, model=model, reason=reason)
+def count_landed(landed: Landed) -> None:
+    """Count what one engine call came to, once its shards are written; what an earlier run wrote was counted there."""
+    if not landed.seconds:
+        return
+    for each, receipt in zip(landed.slices, landed.receipts, strict=True):
+        add("capgap_completions", receipt.rows, model=each.model)
+        add("capgap_completion_tokens", receipt.tokens, model=each.model)
+        add("capgap_prompt_tokens", receipt.prompt_tokens, model=each.model)
+        add("capgap_truncated", receipt.truncated, model=each.model)
+        for reason, number in receipt.quarantined.items():
+            add("capgap_quarantined", number, model=each.model, reason=reason)
+
+
+def count_filters(reports: Iterable[Mapping[str, Any]]) -> None:
+    """Count a mixture's filter reports, as `records.FilterReport` in rows."""
+    for report in reports:
+        add("capgap_rationales", report["kept"], teacher=report["teacher"], fate="kept")
+        add("capgap_rationales", report["seen"] - report["kept"], teacher=report["teacher"], fate="dropped")
 
 
 def tell_cells(cells: int, built: int, failed: int) -> None:
