@@ -328,7 +328,7 @@ def scale(quick: bool, folder: Path) -> dict[str, Any]:
         return (after - before) / (last - first), most / 1e6
 
     with cluster(Resources(engines=2, engine_cpus=0.5), 0):
-        run(2_000, 1)
+        run(20_000, 2)  # Ray's worker processes are up before anything is measured
         measured = []
         for rows in sizes:
             rate, memory = run(rows, 2)
