@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,6 +31,8 @@ def demand(resources: Resources, workers: int) -> float:
 def cluster(resources: Resources, workers: int) -> Iterator[None]:
     """Join the cluster that RAY_ADDRESS names (as `ray job submit` sets it), or start one in this process.
 
+    Raises ResourcesError where no node of the cluster that is joined can ever hold an engine or a worker.
+
     A local one is given as many logical CPUs as engines and training ask for together: on two cores they take
     turns, and the waiting ones cost nothing.
     """
@@ -55,9 +57,46 @@ def cluster(resources: Resources, workers: int) -> Iterator[None]:
     context.enable_progress_bars = False
     context.issue_detectors_config.detectors = []
     try:
+        _refuse_unsatisfiable(resources)
         yield
     finally:
         ray.shutdown()
+
+
+class ResourcesError(ValueError):
+    """A request that no node of the cluster can ever hold; the message names the field and what there is."""
+
+
+def unsatisfiable(resources: Resources, nodes: Sequence[Mapping[str, float]]) -> str | None:
+    """Why a request can never be met, or None. `nodes`: what each node that is there or may come holds.
+
+    An engine and a training worker are each placed on one node; how many run at a time is Ray's to queue.
+    """
+    for what, cpus, gpus in (
+        ("engine", resources.engine_cpus, resources.engine_gpus),
+        ("worker", resources.worker_cpus, resources.worker_gpus),
+    ):
+        if not any(node.get("CPU", 0) >= cpus and node.get("GPU", 0) >= gpus for node in nodes):
+            best = max(nodes, key=lambda node: (node.get("GPU", 0), node.get("CPU", 0)), default={})
+            return (
+                f"resources.{what}_cpus {cpus:g} with resources.{what}_gpus {gpus:g}: no node that is or may "
+                f"come has both (largest: {best.get('CPU', 0):g} CPUs, {best.get('GPU', 0):g} GPUs); ask for less, or add a "
+                "node type to the cluster"
+            )
+    return None
+
+
+def _refuse_unsatisfiable(resources: Resources) -> None:
+    """Raise ResourcesError instead of waiting for ever. Where the autoscaler does not tell its kinds of nodes, Ray
+    alone knows what may come, and nothing is refused."""
+    config = ray._private.state.state.get_cluster_config()
+    if config is None or not config.node_group_configs:
+        return
+    nodes: list[Mapping[str, float]] = [dict(group.resources) for group in config.node_group_configs]
+    nodes += [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    why = unsatisfiable(resources, nodes)
+    if why is not None:
+        raise ResourcesError(why)
 
 
 def fits_both(resources: Resources, workers: int) -> bool:
