@@ -80,8 +80,8 @@ def unsatisfiable(resources: Resources, nodes: Sequence[Mapping[str, float]]) ->
             best = max(nodes, key=lambda node: (node.get("GPU", 0), node.get("CPU", 0)), default={})
             return (
                 f"resources.{what}_cpus {cpus:g} with resources.{what}_gpus {gpus:g}: no node that is or may "
-                f"come has both (largest: {best.get('CPU', 0):g} CPUs, {best.get('GPU', 0):g} GPUs); ask for less, or add a "
-                "node type to the cluster"
+                f"come has both (largest: {best.get('CPU', 0):g} CPUs, {best.get('GPU', 0):g} GPUs); ask for less, or "
+                "add a node type to the cluster"
             )
     return None
 
