@@ -95,8 +95,6 @@ class Trained:
     """Update -> folder in the store of an export on the way."""
     canary: tuple[float, ...]
     """Mean log-probability per token of each `sft_export.CANARY` at the end of training."""
-    canary_untouched: tuple[float, ...]
-    """The same of the student before training."""
     resumed_from: int
     """Updates that an earlier, interrupted run had done."""
     state_bytes: dict[str, int]
@@ -135,9 +133,10 @@ def run(
     slots = [slots[index] for index in training]
     updates = updates_of(slots, sft, length or Length())
 
+    # The first pass through the engine has to be a training step: DeepSpeed plans by it, and after a forward pass
+    # alone it would gather every weight twice in each step for ever.
     trainer = _Trainer(source, sft, slots)
     canary_ids = [tokenizer.encode(text, add_special_tokens=False) for text in CANARY]
-    untouched = trainer.log_probabilities(canary_ids)
     states = States(place.store, place.address, place.attempt)
     found = states.latest()
     progress = Facts(updates=0, workers=world, losses=(), validation={}, checkpoints={})
@@ -215,7 +214,6 @@ def run(
         validation_losses=validation_losses,
         checkpoints=checkpoints,
         canary=canary,
-        canary_untouched=untouched,
         resumed_from=first,
         state_bytes=trainer.state_bytes(),
         seconds_to_first_update=ready - begun,
@@ -238,9 +236,8 @@ def _failed(place: Place, update: int, slots: Sequence[Slot], tokenizer: Any) ->
     ]
     import torch.distributed as dist
 
-    if dist.get_rank() == 0:
-        place.store.write_bytes(name, json.dumps({"update": update, "rows": rows}, indent=1).encode())
-    dist.barrier()
+    batch = json.dumps({"update": update, "rows": rows}, indent=1).encode()
+    _together(lambda: place.store.write_bytes(name, batch) if dist.get_rank() == 0 else None)
     return (
         f"loss or gradient of update {update} is not finite; its batch of {len(rows)} rows is in the store as {name}; "
         "lower sft.learning_rate, or look at these rows"

@@ -222,7 +222,6 @@ def test_exports_are_loaded_by_transformers_and_say_what_training_said(two: dict
     for name in ("full", "lora"):
         store, result = two[name]
         folder = store / "train/cell/attempts/one"
-        assert before == pytest.approx(result["canary_untouched"], abs=1e-3)
         models = [AutoModelForCausalLM.from_pretrained(folder, dtype="float32")]
         if name == "lora":
             from peft import PeftModel
