@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import datetime
+import gc
 import json
 import shlex
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
@@ -81,7 +82,8 @@ def open_run(what: str, argv: Sequence[str] | None = None) -> Run:
     try:
         experiment, text = load(arguments.experiment, arguments.set)
         models = resolve_models(experiment)
-        plans = tuple(plan(single, models) for single in experiment.over_splits())
+        with _no_collector():
+            plans = tuple(plan(single, models) for single in experiment.over_splits())
         if arguments.strict:
             _refuse_confounds(plans[0])
         store = Store(arguments.store)
@@ -121,6 +123,16 @@ def _refuse_confounds(made: Plan) -> None:
         )
 
 
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """A large grid is hundreds of thousands of objects without cycles; to look for some takes as long as to plan."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
 def refuse(message: str) -> NoReturn:
     """End with one line on standard error and exit status 2."""
     print("error: " + " ".join(message.split()), file=sys.stderr)
@@ -143,6 +155,7 @@ class Built:
 
 def build(run: Run, until: Until) -> Built:
     """Build what the store lacks, stage by stage."""
+    from capgap_ray.stages.cluster import ResourcesError
     from capgap_ray.stages.curate import MixtureError
     from capgap_ray.stages.inference import InferenceError
     from capgap_ray.stages.session import Session  # imports Ray, which a dry run and a refusal do without
@@ -153,9 +166,11 @@ def build(run: Run, until: Until) -> Built:
     except KeyboardInterrupt:
         say("interrupted; what was committed stays, run the same command to go on")
         raise SystemExit(130) from None
-    except (InferenceError, MixtureError) as error:
-        say(str(error))
+    except (InferenceError, MixtureError, StoreError) as error:
+        say(f"FAILED: {getattr(error, 'cause', error)}")
         raise SystemExit(1) from None
+    except ResourcesError as error:
+        refuse(str(error))
     except BudgetError as error:
         say(f"{error}\n{_skipped(run)}raise budget.gpu_hours and run the same command to go on")
         raise SystemExit(1) from None
@@ -402,7 +417,8 @@ def show_plan(run: Run) -> None:
     if measured:
         with redirect_stdout(sys.stderr if run.json else sys.stdout):
             plans = _selected(run, plans).plans
-    told = forecast.forecast(plans, summary, selected=measured, wanted_points=run.detect)
+    with _no_collector():
+        told = forecast.forecast(plans, summary, selected=measured, wanted_points=run.detect)
     if run.json:
         say(json.dumps(to_row(told), indent=1))
     else:
