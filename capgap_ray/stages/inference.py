@@ -167,6 +167,9 @@ class _EngineActor:
 
         self._engine = Engine(dtype, max_model_len, pulse)
 
+    def ready(self) -> None:
+        """Answers once the process has started."""
+
     def complete(
         self, source: str, asks: Sequence[Ask], decoding: Decoding, canary: Canary | None
     ) -> tuple[list[Output | Refusal], str]:
@@ -232,6 +235,7 @@ class _Desk:
             self._where[index] = where
             self._beats[index] = time.monotonic()
             self._offer(index)
+            self._changed.notify_all()
 
     async def beat(self, index: int) -> None:
         self._beats[index] = time.monotonic()
@@ -245,7 +249,7 @@ class _Desk:
         if index in self._engines and index in self._where and index not in self._holds:
             self._holds[index] = ""
             self._idle.add(index)
-            self._changed.notify()
+            self._changed.notify_all()
 
     async def complete(self, source: str, asks: Sequence[Any], decoding: Decoding, canary: Canary | None) -> _Answer:
         """Generate; `asks` is one reference to the list of them."""
@@ -263,7 +267,7 @@ class _Desk:
         finally:
             async with self._changed:
                 self._idle.add(index)
-                self._changed.notify()
+                self._changed.notify_all()
 
     async def _call(self, index: int, source: str, asks: Any, decoding: Decoding, canary: Canary | None) -> _Answer:
         reason = ""
@@ -291,7 +295,24 @@ class _Desk:
                 ray.kill(self._engines[index], no_restart=False)
             else:
                 return _Answer(outputs=[made[0]], engine=fingerprint, seconds=time.monotonic() - begun)
+            # Calls to an actor that is on its way back fail at once, and would count as deaths.
+            if not await self._back(index):
+                return _Answer(failed=f"{source}: its engine did not come back for {self._timeout_s:g} s: {reason}")
         return _Answer(died=reason)
+
+    async def _back(self, index: int) -> bool:
+        """Wait until the engine's next process answers; False if it does not in time."""
+        end = time.monotonic() + self._timeout_s
+        while (left := end - time.monotonic()) > 0:
+            try:
+                await asyncio.wait_for(asyncio.wrap_future(self._engines[index].ready.remote().future()), timeout=left)
+            except RayActorError:
+                await asyncio.sleep(0.2)
+            except TimeoutError:
+                break
+            else:
+                return True
+        return False
 
     async def _minded(self, index: int, reference: Any) -> str:
         """Wait for a call as long as its engine gets on. Raises TimeoutError when it does not."""

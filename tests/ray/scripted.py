@@ -26,6 +26,9 @@ class ScriptedEngine:
         self._pulse = Pulse(desk, index)
         print(f"scripted engine {index} is ready", flush=True)
 
+    def ready(self) -> None:
+        """Answers once the process has started."""
+
     def complete(
         self, source: str, asks: Sequence[Ask], decoding: Decoding, canary: Any
     ) -> tuple[list[Output | Refusal], str]:
