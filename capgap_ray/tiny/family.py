@@ -39,6 +39,8 @@ class Member:
     rate: float = 0.003
     """Peak learning rate of AdamW (embeddings, norms, biases)."""
     seed: int = 1
+    stream: str | None = None
+    """Name that seeds the batches, beside `seed` and the update's number; None: the member's own."""
     committed: bool = True
     """False: only a stage on the way to others, not exported to `models/`."""
     shares: dict[str, float] = field(default_factory=lambda: dict.fromkeys(TASKS, 1.0))
@@ -57,6 +59,7 @@ FAMILY = {
             updates=1300,
             short_updates=1000,
             decay_from=900,
+            stream="tiny-teacher-small",
             committed=False,
         ),
         Member(
@@ -74,7 +77,7 @@ FAMILY = {
             rate=0.001,
         ),
         Member(
-            name="tiny-teacher-large",
+            name="tiny-teacher-large-draft",
             hidden=128,
             layers=8,
             intermediate=256,
@@ -86,6 +89,30 @@ FAMILY = {
             starts_from="tiny-trunk",
             matrix_rate=0.003,
             rate=0.001,
+            stream="tiny-teacher-large",
+            committed=False,
+        ),
+        Member(
+            name="tiny-teacher-large",
+            hidden=128,
+            layers=8,
+            intermediate=256,
+            style="short",
+            updates=1600,
+            short_updates=0,
+            decay_from=1200,
+            copying_updates=0,
+            starts_from="tiny-teacher-large-draft",
+            matrix_rate=0.006,
+            rate=0.002,
+            shares={
+                "tracking_shuffled_objects_three_objects": 2.5,
+                "dyck_languages": 2.0,
+                "word_sorting": 1.5,
+                "temporal_sequences": 1.5,
+                "logical_deduction_three_objects": 0.7,
+                "boolean_expressions": 0.5,
+            },
         ),
         Member(
             name="tiny-teacher-long",
@@ -122,7 +149,7 @@ FAMILY = {
             decay_from=450,
         ),
         Member(
-            name="tiny-judge",
+            name="tiny-judge-draft",
             hidden=128,
             layers=5,
             intermediate=256,
@@ -135,6 +162,24 @@ FAMILY = {
             starts_from="tiny-trunk",
             matrix_rate=0.005,
             rate=0.0015,
+            shares=dict.fromkeys(TASKS, 1.0) | dict.fromkeys(("dyck_languages", "word_sorting"), 4.0),
+            stream="tiny-judge",
+            committed=False,
+        ),
+        Member(
+            name="tiny-judge",
+            hidden=128,
+            layers=5,
+            intermediate=256,
+            style="judge",
+            updates=560,
+            short_updates=0,
+            decay_from=200,
+            copying_updates=0,
+            tokens_per_update=3072,
+            starts_from="tiny-judge-draft",
+            matrix_rate=0.006,
+            rate=0.002,
             shares=dict.fromkeys(TASKS, 1.0) | dict.fromkeys(("dyck_languages", "word_sorting"), 4.0),
         ),
     )

@@ -120,7 +120,7 @@ class Batches:
     def make(self, update: int) -> list[Group]:
         """The batch of one update, counted from 0: chats without worked examples first, sorted by length."""
         member = self._member
-        rng = Random(f"{member.name}/{member.seed}/{update}")
+        rng = Random(f"{member.stream or member.name}/{member.seed}/{update}")
         short = update < member.short_updates
         copying = 1.0 if update < member.copying_updates else COPYING if short else 0.0
         chats: list[list[tuple[int, bool]]] = []
