@@ -1,4 +1,4 @@
-"""Scoring any model: what is refused before anything starts. `tests/ray/test_evaluation.py` runs it."""
+"""Scoring any model: what is refused before anything starts. `tests/ray/test_evaluate_job.py` runs it."""
 
 from __future__ import annotations
 
