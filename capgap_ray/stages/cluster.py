@@ -11,6 +11,7 @@ from pathlib import Path
 
 import ray
 import ray.data
+from ray.tune.execution import class_cache
 
 from capgap_ray.experiment import Resources
 from capgap_ray.stages import SETTINGS
@@ -37,6 +38,9 @@ def cluster(resources: Resources, workers: int) -> Iterator[None]:
     turns, and the waiting ones cost nothing.
     """
     logging.getLogger("ray").setLevel(logging.ERROR)
+    # Tune would hand the driver's storage keys to its trials by a runtime environment, which Ray logs in clear. Nodes
+    # have them from their own environment, or from the job's.
+    class_cache.ENV_VARS_TO_PROPAGATE -= {name for name in class_cache.ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")}
     environment: dict[str, dict[str, str]] = {"env_vars": {name: os.environ[name] for name in SETTINGS}}
     if os.environ.get("RAY_ADDRESS"):
         ray.init(log_to_driver=False, logging_level=logging.ERROR, runtime_env=environment)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
+import socket
 import tempfile
 import threading
 from collections.abc import Callable
@@ -16,6 +18,7 @@ from typing import Any
 import ray
 import ray.train
 from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.torch.config import _TorchBackend
 
 from capgap_ray.experiment import Resources
 from capgap_ray.stages.sft_worker import ENVIRONMENT_CPU
@@ -72,7 +75,7 @@ class Crew:
                 TorchTrainer(
                     _loop,
                     train_loop_config={"desk": self._desk, "work": self._work},
-                    torch_config=TorchConfig(backend="nccl" if on_gpu else "gloo"),
+                    torch_config=_OwnAddress(backend="nccl" if on_gpu else "gloo"),
                     scaling_config=ray.train.ScalingConfig(
                         num_workers=(resources.min_workers, workers) if resources.min_workers else workers,
                         use_gpu=on_gpu,
@@ -90,6 +93,37 @@ class Crew:
                 ).fit()
         except BaseException as error:  # noqa: BLE001 (raised again by `train`, in the thread that waits)
             self._error = error
+
+
+class _OwnAddress(TorchConfig):  # type: ignore[misc]
+    """Process groups that listen at the node's address in the cluster, not on all of its interfaces."""
+
+    @property
+    def backend_cls(self) -> type:
+        return _OwnAddressBackend
+
+
+class _OwnAddressBackend(_TorchBackend):  # type: ignore[misc]
+    def on_start(self, worker_group: Any, backend_config: TorchConfig) -> None:
+        worker_group.execute(_listen_at_own_address)
+        super().on_start(worker_group, backend_config)
+
+
+def _listen_at_own_address() -> None:
+    """On a worker, before its process group is made: torch's store would listen on every interface."""
+    from torch.distributed import TCPStore, rendezvous
+
+    def create(hostname: str, port: int, rank: int, world_size: int, timeout: Any, use_libuv: bool = True) -> TCPStore:
+        settings = {"world_size": world_size, "timeout": timeout, "use_libuv": use_libuv, "multi_tenant": True}
+        if rank > 0:
+            return TCPStore(hostname, port, is_master=False, **settings)
+        family = socket.AF_INET6 if ":" in hostname else socket.AF_INET
+        listener = socket.create_server((hostname, port), family=family)
+        return TCPStore(hostname, port, is_master=True, master_listen_fd=listener.detach(), **settings)
+
+    rendezvous._create_c10d_store = create
+    if ray.util.get_node_ip_address() == "127.0.0.1":
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # or Gloo takes the address that the host's name has
 
 
 class _Desk:
