@@ -160,7 +160,7 @@ def by_chance(duels: Sequence[Duel], runs: Runs, draws: int = EXCHANGES, seed: i
     rng = np.random.default_rng(seed)
     observed = np.array([duel.advantages() for duel in duels])
     exchanged = np.stack([_exchanged(duel, draws, rng) for duel in duels], axis=1)  # (draws, tasks, sizes)
-    errors = np.array([[_error(pair, runs) for pair in duel.arms] for duel in duels])
+    halves = np.array([[_half(pair, runs) for pair in duel.arms] for duel in duels])
     first, sizes = duels[0], duels[0].sizes
 
     def row(rule: str, here: Array, drawn: Array) -> ChancePatterns:
@@ -178,21 +178,21 @@ def by_chance(duels: Sequence[Duel], runs: Runs, draws: int = EXCHANGES, seed: i
             p=float((counts >= here.sum()).mean()),
         )
 
-    made = [row("intervals", _by_intervals(observed, errors), _by_intervals(exchanged, errors))]
+    made = [row("intervals", _by_intervals(observed, halves), _by_intervals(exchanged, halves))]
     for rule in CAPACITY_GAP:
         made.append(row(rule, has_pattern(rule, 100 * observed, sizes), has_pattern(rule, 100 * exchanged, sizes)))
     return made
 
 
-def _by_intervals(advantages: Array, errors: Array) -> Array:
-    z = 1.959964
+def _by_intervals(advantages: Array, halves: Array) -> Array:
     small, contrast = advantages[..., 0], advantages[..., 0] - advantages[..., -1]
-    return (small > z * errors[:, 0]) & (contrast > z * np.hypot(errors[:, 0], errors[:, -1]))
+    return (small > halves[:, 0]) & (contrast > np.hypot(halves[:, 0], halves[:, -1]))
 
 
-def _error(pair: tuple[Arm, Arm], runs: Runs) -> float:
+def _half(pair: tuple[Arm, Arm], runs: Runs) -> float:
+    """Half of the 95 % interval of one advantage."""
     found = estimate([[(pair[0], 1.0), (pair[1], -1.0)]], runs)
-    return math.inf if found is None else found.error
+    return math.inf if found is None else found.sources.half(0.05)
 
 
 def _exchanged(duel: Duel, draws: int, rng: Any) -> Array:

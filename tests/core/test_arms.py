@@ -100,6 +100,24 @@ def test_intervals_over_runs_cover(runs: int, between: float) -> None:
     assert np.mean(covered) >= 0.92
 
 
+@pytest.mark.parametrize("runs", [(2, 2), (1, 3), (2, 4)])
+def test_few_runs_are_not_taken_for_certainty(runs: tuple[int, int]) -> None:
+    """Far out as well, where corrected tests decide: two runs that agree by luck prove nothing."""
+    rng = np.random.default_rng(4)
+    ps = []
+    for _ in range(1000):
+        difficulty = rng.uniform(0.2, 0.8, 300)
+        arms = [
+            arm("t", "s", name, (rng.random((count, 300)) < difficulty + rng.normal(0, 0.08, (count, 1))).T)
+            for name, count in zip("xy", runs, strict=True)
+        ]
+        found = estimate([[(arms[0], 1.0), (arms[1], -1.0)]], Runs(arms))
+        assert found is not None
+        ps.append(found.p)
+    assert sum(p <= 0.005 for p in ps) <= 12  # expected at most 5; 13 or more has probability 0.2 %
+    assert sum(p <= 0.05 for p in ps) <= 71  # at most 50; 0.1 %
+
+
 def test_runs_that_do_not_differ_beyond_their_items_cost_little() -> None:
     rng = np.random.default_rng(3)
     single, several = [], []

@@ -373,7 +373,9 @@ def test_equal_teachers_are_rarely_told_apart(settings: dict[str, Any]) -> None:
     found = [find(experiment(rng, **settings), exchanges=20) for _ in range(40)]
     assert sum(bool(claims(each)) for each in found) <= 6  # 5 % of 40 is 2; above 6 has probability 0.4 %
     covered = [a.comparison.ci_low <= 0 <= a.comparison.ci_high for each in found for a in each.advantages]  # type: ignore[operator]
-    assert np.mean(covered) >= 0.92
+    # Intervals of one experiment share their items and runs: the standard error of this mean is 0.02 to 0.025 (seeds
+    # 1 to 5), not the 0.017 of 160 independent intervals. Three of them below 0.95; the benchmark looks more closely.
+    assert np.mean(covered) >= 0.875
 
 
 def test_an_effect_of_the_stated_size_is_found_in_four_of_five() -> None:
