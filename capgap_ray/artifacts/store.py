@@ -8,11 +8,15 @@ first, because a local write, unlike an object's, can be seen half done.
 
 Rows that took long to make are kept in `rows/<name>.parquet` beside the attempts: each file is
 whole or absent, named by its content's identity, and shared by all attempts.
+
+The record holds the size and the sha256 of every file of the result, and its own: what was changed by a hand or by a
+bad disk is refused when it is read next.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import platform
@@ -20,8 +24,8 @@ import secrets
 import shutil
 import time
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -36,8 +40,8 @@ from capgap_ray.artifacts.step import Step
 RECORD = "record.json"
 FAILURE = "failure.json"
 """Beside a record's place: why the newest attempt failed."""
-REPORTS = "reports"
-"""The one folder of the root that is no stage."""
+REPORTS, INDEX = "reports", "index"
+"""The folders of the root that are no stages: pages for people, and where to find rows by their content."""
 State = Literal["built", "failed", "begun"]
 _T = TypeVar("_T")
 _GROUP_ROWS = 512
@@ -61,6 +65,8 @@ class Record:
     """Folder of the winning attempt, relative to the step's address."""
     tables: list[str]
     """Parquet files of the result's rows, in order, relative to the step's address."""
+    files: dict[str, tuple[int, str]]
+    """Every file of the result, the tables too, relative to the step's address -> (bytes, sha256)."""
     summary: dict[str, Any]
     """Small facts for people and for the report: counts, paths."""
     seconds: float
@@ -70,6 +76,18 @@ class Record:
 
 
 _FIELDS = {field.name for field in dataclasses.fields(Record)}
+_SEAL = b',\n "sha256": "'
+
+
+def _sealed(record: Record) -> bytes:
+    """The record as JSON; its last field is the sha256 of all that stands before it."""
+    body = json.dumps(dataclasses.asdict(record), indent=1).removesuffix("\n}").encode()
+    return body + _SEAL + hashlib.sha256(body).hexdigest().encode() + b'"\n}'
+
+
+def _seal_holds(data: bytes) -> bool:
+    body, _, rest = data.rpartition(_SEAL)
+    return rest == hashlib.sha256(body).hexdigest().encode() + b'"\n}'
 
 
 class StoreError(ValueError):
@@ -100,6 +118,8 @@ class Store:
             raise StoreError(f"store {root!r} cannot be opened: {error}") from error
         self._base = base.rstrip("/")
         self._local = isinstance(self._fs, pafs.LocalFileSystem)
+        self._checked: dict[str, tuple[int, int]] = {}
+        """Files whose contents were checked, at this size and time of change."""
 
     def __reduce__(self) -> tuple[type[Store], tuple[str]]:
         return Store, (self.root,)
@@ -157,6 +177,12 @@ class Store:
         return {
             each.path[len(path) + 1 :]: (each.size, each.mtime_ns) for each in found if each.type == pafs.FileType.File
         }
+
+    def folders(self, relative: str) -> list[str]:
+        """Names of the folders right below a folder, sorted; none where it is absent."""
+        selector = pafs.FileSelector(self._path(relative), allow_not_found=True)
+        found = self._tried(relative, "read", lambda: self._fs.get_file_info(selector))
+        return sorted(each.base_name for each in found if each.type == pafs.FileType.Directory)
 
     def download(self, relative: str, target: Path) -> None:
         """Copy one file to a local path, piece by piece."""
@@ -241,29 +267,12 @@ class Store:
         path = self._path(relative)
 
         def read() -> tuple[pa.Table, int]:
-            with (
-                self._fs.open_input_file(path) as source,
-                pq.ParquetFile(source, page_checksum_verification=True) as file,
-            ):
-                groups, first, skipped = [], 0, 0
-                for group in range(file.metadata.num_row_groups):
-                    end = first + file.metadata.row_group(group).num_rows
-                    if end <= start:
-                        skipped = end
-                    elif stop is None or first < stop:
-                        groups.append(group)
-                    first = end
-                return file.read_row_groups(groups), skipped
+            with self._fs.open_input_file(path) as source:
+                return _groups(source, start, stop)
 
-        try:
+        with _readable(relative):
             # A damaged page is an OSError too, on which another try changes nothing.
             table, skipped = read() if self._local else self._tried(relative, "read", read)
-        except StoreUnavailable:
-            raise
-        except (pa.ArrowException, OSError) as error:
-            raise StoreError(
-                f"{relative}: not a readable table ({error}); delete its step's folder and run again"
-            ) from error
         length = None if stop is None else max(0, stop - start)
         return list(table.slice(start - skipped, length).to_pylist())
 
@@ -272,7 +281,7 @@ class Store:
     def record(self, step: Step) -> Record | None:
         """The step's record, or None where the result does not exist: a record that is cut off counts as absent.
 
-        Raises StoreError on one that another version, or a hand, has written.
+        Raises StoreError on one that another version has written, or a hand has changed.
         """
         path = f"{step.address}/{RECORD}"
         try:
@@ -283,12 +292,16 @@ class Store:
             found = json.loads(data)
         except (ValueError, RecursionError):
             return None
-        if not isinstance(found, dict) or found.keys() != _FIELDS or found["key"] != step.key:
+        sealed = isinstance(found, dict) and found.pop("sha256", None)
+        if not sealed or found.keys() != _FIELDS or found["key"] != step.key:
             raise StoreError(
                 f"{path} is no record of this version of capgap-ray; delete the folder {step.address} to have it "
                 "built again, or give another store"
             )
-        return Record(**found)
+        if not _seal_holds(data):
+            raise _changed(path, step)
+        files = {name: (size, digest) for name, (size, digest) in found["files"].items()}
+        return Record(**{**found, "files": files})
 
     def built(self, step: Step) -> bool:
         """As `record` says."""
@@ -311,7 +324,7 @@ class Store:
         return {
             f"{stage.name}/{each.name}": set(os.listdir(each.path))
             for stage in os.scandir(self._base)
-            if stage.is_dir() and stage.name != REPORTS
+            if stage.is_dir() and stage.name not in (REPORTS, INDEX)
             for each in os.scandir(stage.path)
             if each.is_dir()
         }
@@ -321,7 +334,7 @@ class Store:
         names: dict[str, set[str]] = {}
         for each in self._tried("", "read", lambda: self._fs.get_file_info(selector)):
             parts = each.path[len(self._base) + 1 :].split("/")
-            if len(parts) > 2 and parts[0] != REPORTS:
+            if len(parts) > 2 and parts[0] not in (REPORTS, INDEX):
                 names.setdefault(f"{parts[0]}/{parts[1]}", set()).add(parts[2])
         return names
 
@@ -360,12 +373,13 @@ class Store:
             },
             attempt=attempt.removeprefix(f"{step.address}/"),
             tables=[table.removeprefix(f"{step.address}/") for table in tables],
+            files=self._contents(step, attempt, tables),
             summary=dict(summary),
             seconds=seconds,
             made_at=time.time(),
             host=platform.node(),
         )
-        path, data = f"{step.address}/{RECORD}", json.dumps(dataclasses.asdict(record), indent=1).encode()
+        path, data = f"{step.address}/{RECORD}", _sealed(record)
         self._tried(path, "written", lambda: self._put(self._path(path), data, first=True))
         if self.record(step) is None:  # one that is cut off is in the way
             self.write_bytes(path, data)
@@ -391,10 +405,92 @@ class Store:
             raise StoreError(f"{step.address} is not built")
         return record
 
+    def _contents(self, step: Step, attempt: str, tables: Sequence[str]) -> dict[str, tuple[int, str]]:
+        """Of the tables and, where the attempt has a folder of its own, of all that lies there."""
+        own = self.files(attempt) if attempt.startswith(f"{step.address}/attempts/") else {}
+        names = sorted({*tables, *(f"{attempt}/{name}" for name in own)})
+        return {name.removeprefix(f"{step.address}/"): self._digest(name) for name in names}
+
+    def _digest(self, relative: str) -> tuple[int, str]:
+        """(bytes, sha256) of a file."""
+        path = self._path(relative)
+
+        def read() -> tuple[int, str]:
+            digest, size = hashlib.sha256(), 0
+            with self._fs.open_input_stream(path) as stream:
+                while piece := stream.read(_PIECE_BYTES):
+                    digest.update(piece)
+                    size += len(piece)
+            return size, digest.hexdigest()
+
+        return self._tried(relative, "read", read)
+
     def folder(self, step: Step) -> str:
-        """The winning attempt's folder, relative to the root. Raises StoreError if the step is not built."""
-        return f"{step.address}/{self._built(step).attempt}"
+        """The winning attempt's folder, relative to the root. Raises StoreError if the step is not built, or if a file
+        in it is not what the record says: by its contents, on object storage by its size."""
+        record = self._built(step)
+        there = self.files(f"{step.address}/{record.attempt}")
+        for name, (size, digest) in record.files.items():
+            path = f"{step.address}/{name}"
+            inside = name.removeprefix(f"{record.attempt}/")
+            if inside == name:
+                continue
+            found = there.get(inside)
+            if found is None or found[0] != size:
+                raise _changed(path, step)
+            if self._local and self._checked.get(path) != found:
+                if self._digest(path) != (size, digest):
+                    raise _changed(path, step)
+                self._checked[path] = found
+        return f"{step.address}/{record.attempt}"
 
     def rows(self, step: Step) -> list[dict[str, Any]]:
-        """All rows of a built step, in order. Raises StoreError if it is not built or a table is damaged."""
-        return [row for table in self._built(step).tables for row in self.read_rows(f"{step.address}/{table}")]
+        """All rows of a built step, in order. Raises StoreError if it is not built or a table is not what was
+        committed."""
+        record = self._built(step)
+        rows: list[dict[str, Any]] = []
+        for name in record.tables:
+            path = f"{step.address}/{name}"
+            try:
+                data = self.read_bytes(path)
+            except FileNotFoundError:
+                raise _changed(path, step) from None
+            if hashlib.sha256(data).hexdigest() != record.files[name][1]:
+                raise _changed(path, step)
+            with _readable(path):
+                rows += _groups(pa.BufferReader(data), 0, None)[0].to_pylist()
+        return rows
+
+
+def _changed(path: str, step: Step) -> StoreError:
+    return StoreError(
+        f"{path} is not what was committed: changed by hand, or damaged; delete the folder {step.address} and run the "
+        "same command to have it built again"
+    )
+
+
+@contextmanager
+def _readable(relative: str) -> Iterator[None]:
+    """Turn pyarrow's errors into a StoreError that names the table."""
+    try:
+        yield
+    except StoreUnavailable:
+        raise
+    except (pa.ArrowException, OSError) as error:
+        raise StoreError(
+            f"{relative}: not a readable table ({error}); delete its step's folder and run again"
+        ) from error
+
+
+def _groups(source: pa.NativeFile, start: int, stop: int | None) -> tuple[pa.Table, int]:
+    """The row groups of a Parquet file that hold rows from `start` up to `stop`, and how many rows come before them."""
+    with pq.ParquetFile(source, page_checksum_verification=True) as file:
+        groups, first, skipped = [], 0, 0
+        for group in range(file.metadata.num_row_groups):
+            end = first + file.metadata.row_group(group).num_rows
+            if end <= start:
+                skipped = end
+            elif stop is None or first < stop:
+                groups.append(group)
+            first = end
+        return file.read_row_groups(groups), skipped

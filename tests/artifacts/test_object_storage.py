@@ -99,12 +99,20 @@ def test_damage_there_is_damage_here(store: Store) -> None:
     table = f"{store.folder(step('one'))}/rows.parquet"
     store.write_bytes(table, store.read_bytes(table)[:-20])
     with pytest.raises(StoreError, match=r"rows\.parquet: not a readable table"):
+        store.read_rows(table)
+    with pytest.raises(StoreError, match=r"rows\.parquet is not what was committed"):
         store.rows(step("one"))
+    with pytest.raises(StoreError, match=r"rows\.parquet is not what was committed"):
+        store.folder(step("one"))
     record = f"{step('one').address}/record.json"
     store.write_bytes(record, store.read_bytes(record)[:-20])
     assert not store.built(step("one"))
     store.build_rows(step("one"), lambda: (ROWS, {}))
     assert store.rows(step("one")) == ROWS
+    other = f"{store.folder(step('one'))}/rows.parquet"
+    store.write_rows(other, ROWS[:1])  # whole and good, but another one
+    with pytest.raises(StoreError, match=r"rows\.parquet is not what was committed"):
+        store.rows(step("one"))
 
 
 WRITER = """

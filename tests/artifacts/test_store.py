@@ -1,5 +1,6 @@
 """An artifact exists if and only if its record exists, whatever was interrupted."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capgap_ray.artifacts.step import Step
-from capgap_ray.artifacts.store import Store, StoreError, StoreUnavailable
+from capgap_ray.artifacts.store import Store, StoreError, StoreUnavailable, _sealed
 
 STEP = Step("score", 1, {"a": 1}, (), "label with spaces/../and slashes")
 ROWS = [
@@ -85,6 +86,8 @@ def test_a_damaged_table_is_named(store: Store, tmp_path: Path) -> None:
     table = next((tmp_path / "store").rglob("rows.parquet"))
     table.write_bytes(table.read_bytes()[:-20])
     with pytest.raises(StoreError, match=r"rows\.parquet: not a readable table"):
+        store.read_rows(str(table.relative_to(tmp_path / "store")))
+    with pytest.raises(StoreError, match=r"rows\.parquet is not what was committed.*delete the folder score/label"):
         store.rows(STEP)
 
 
@@ -153,11 +156,68 @@ def test_json_that_is_no_record_is_named(store: Store, text: str) -> None:
 
 def test_a_record_cannot_point_out_of_the_store(store: Store, tmp_path: Path) -> None:
     (tmp_path / "secret.parquet").write_bytes(b"")
-    store.build_rows(STEP, lambda: (ROWS, {}))
-    record = path_of(store, "record.json")
-    record.write_text(json.dumps({**json.loads(record.read_text()), "tables": ["../../../secret.parquet"]}))
+    record = store.build_rows(STEP, lambda: (ROWS, {}))
+    hostile = dataclasses.replace(record, tables=["../../../secret.parquet"])
+    path_of(store, "record.json").write_bytes(_sealed(hostile))
     with pytest.raises(StoreError, match="leaves the store"):
         store.rows(STEP)
+
+
+# --- what a hand can do to it: every change is found at the next read, named, and refused -----------------------
+
+
+CHANGED = r"is not what was committed: .* delete the folder score/label"
+
+
+def test_a_table_edited_by_hand_is_refused(store: Store) -> None:
+    store.build_rows(STEP, lambda: (ROWS, {}))
+    table = path_of(store, "rows.parquet")
+    store.write_rows(str(table.relative_to(store.root)), [{**ROWS[0], "value": 1.0}, ROWS[1]])  # a whole, good table
+    with pytest.raises(StoreError, match=r"rows\.parquet " + CHANGED):
+        Store(store.root).rows(STEP)
+    table.unlink()
+    with pytest.raises(StoreError, match=r"rows\.parquet " + CHANGED):
+        store.rows(STEP)
+
+
+def test_a_record_edited_by_hand_is_refused(store: Store) -> None:
+    store.build_rows(STEP, lambda: (ROWS, {"right": 41}))
+    record = path_of(store, "record.json")
+    record.write_bytes(record.read_bytes().replace(b'"right": 41', b'"right": 99'))
+    with pytest.raises(StoreError, match=r"record\.json " + CHANGED):
+        store.record(STEP)
+
+
+def test_a_checkpoint_edited_by_hand_is_refused(store: Store) -> None:
+    attempt = store.new_attempt(STEP)
+    store.write_bytes(f"{attempt}/model.safetensors", b"w" * 1000)
+    store.write_bytes(f"{attempt}/config.json", b"{}")
+    store.commit(STEP, attempt, {}, 1.0)
+    assert store.folder(STEP) == attempt
+    weights = path_of(store, "model.safetensors")
+    for edited in (b"w" * 999 + b"v", b"w" * 10):
+        weights.write_bytes(edited)
+        for reader in (store, Store(store.root)):
+            with pytest.raises(StoreError, match=r"model\.safetensors " + CHANGED):
+                reader.folder(STEP)
+    weights.write_bytes(b"w" * 1000)
+    os.utime(weights, ns=(0, 0))  # contents decide, not times
+    assert store.folder(STEP) == attempt
+    weights.unlink()
+    with pytest.raises(StoreError, match=r"model\.safetensors " + CHANGED):
+        store.folder(STEP)
+
+
+def test_a_checkpoint_is_read_once_to_be_checked(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    attempt = store.new_attempt(STEP)
+    store.write_bytes(f"{attempt}/model.safetensors", b"w" * 1000)
+    store.commit(STEP, attempt, {}, 1.0)
+    reader, read = Store(store.root), []
+    digest = reader._digest
+    monkeypatch.setattr(reader, "_digest", lambda path: read.append(path) or digest(path))
+    for _ in range(3):
+        reader.folder(STEP)
+    assert read == [f"{attempt}/model.safetensors"]
 
 
 @settings(deadline=None)
