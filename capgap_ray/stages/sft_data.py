@@ -11,6 +11,7 @@ from capgap_ray.core.budget import batches, hold_out, pack
 from capgap_ray.core.masking import Rendering, TokenizedExample, prepare
 from capgap_ray.experiment import Sft
 from capgap_ray.records import TrainingExample
+from capgap_ray.stages.weights import check_shards
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +119,10 @@ def check(folder: str, source: str, examples: Sequence[TrainingExample], sft: Sf
 
     if not list(Path(folder).glob("*.safetensors")):
         raise ValueError(f"student {source}: the folder has no *.safetensors (pickles are never read); convert it")
+    try:
+        check_shards(folder)
+    except ValueError as error:
+        raise ValueError(f"student {source}: {error}") from None
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False).get_text_config()
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     if not tokenizer.chat_template:

@@ -11,6 +11,7 @@ from capgap_ray.artifacts.fetch import fetch, is_remote
 
 ON = "::"
 """Between a base model's source and the folder of an adapter on it."""
+_META = "__metadata__"
 _FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
 """Configuration, tokenizer and safetensors: pickled weights and code are never fetched."""
 
@@ -57,7 +58,22 @@ def _shapes(file: Path) -> dict[str, list[int]]:
     with file.open("rb") as stream:
         (length,) = struct.unpack("<Q", stream.read(8))
         header: dict[str, Any] = json.loads(stream.read(length))
-    return {name: tensor["shape"] for name, tensor in header.items() if name != "__metadata__"}
+    return {name: tensor["shape"] for name, tensor in header.items() if name != _META}
+
+
+def check_shards(folder: str) -> None:
+    """Every safetensors file of `folder` is as long as its header says. Raises ValueError that names the file."""
+    for file in sorted(Path(folder).glob("*.safetensors")):
+        size = file.stat().st_size
+        try:
+            with file.open("rb") as stream:
+                (length,) = struct.unpack("<Q", stream.read(8))
+                header = json.loads(stream.read(length)) if length < size else {}
+            needed = 8 + length + max(tensor["data_offsets"][1] for name, tensor in header.items() if name != _META)
+        except (struct.error, ValueError, AttributeError, KeyError, TypeError):
+            raise ValueError(f"{file.name} is no whole safetensors file; fetch it again") from None
+        if size != needed:
+            raise ValueError(f"{file.name} has {size:,} bytes, its header says {needed:,}; fetch it again")
 
 
 def local_folder(source: str) -> str:

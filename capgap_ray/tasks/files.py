@@ -150,7 +150,13 @@ def _parse(location: str, data: bytes) -> list[tuple[int, Row]]:
 def _json(location: str, number: int | None, text: str) -> Any:
     row = "" if number is None else f" row {number}:"
     try:
-        return json.loads(text)
+        value = json.loads(text)
+        if "\\ud" in text.lower():  # JSON may escape half of a surrogate pair, which is no character
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
+    except UnicodeEncodeError as error:
+        half = f"\\u{ord(error.object[error.start]):04x}"
+        raise TaskError(f"{location}:{row} {half} without its other half is no character") from None
     except json.JSONDecodeError as error:
         raise TaskError(f"{location}:{row} not JSON ({error})") from None
     except RecursionError:

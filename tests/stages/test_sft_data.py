@@ -32,9 +32,21 @@ def _small_embedding(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps({**config, "vocab_size": 1000}))
 
 
+def _cut_off(folder: Path) -> None:
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+
+
+def _cut_in_the_header(folder: Path) -> None:
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
+        (_cut_off, r"student mine: model\.safetensors has [\d,]+ bytes, its header says [\d,]+; fetch it again"),
+        (_cut_in_the_header, r"student mine: model\.safetensors is no whole safetensors file; fetch it again"),
         (_no_weights, r"student mine: the folder has no \*\.safetensors"),
         (_no_template, "student mine: its tokenizer has no chat template"),
         (_small_embedding, "student mine: its tokenizer has 1024 tokens and its embedding only 1000 rows"),

@@ -33,6 +33,8 @@ BAD: list[tuple[str, str, bytes, str]] = [
     ),
     ("bbh/snarks", "f.jsonl", line(input="a", target="").encode(), "row 1: gold answer in field 'target' is empty"),
     ("bbh/snarks", "f.jsonl", line(input="a", target="b").encode() + b'\n{"input": "\xff"}', "row 2: byte 0xff is not"),
+    ("bbh/snarks", "f.jsonl", line(input="a\ud800", target="b").encode(), r"row 1: \\ud800 without its other half"),
+    ("bbh/snarks", "f.jsonl", line(input="a", target="b").encode("utf-16"), "row 1: byte 0xff is not UTF-8"),
     ("bbh/snarks", "f.jsonl", b'{"input": "a",\n', "f.jsonl: row 1: not JSON"),
     ("bbh/snarks", "f.jsonl", b"[1]", "row 1: a list, not an object"),
     ("bbh/snarks", "f.json", b'[{"input": "a", "target": "b"}, 7]', "row 2: a int, not an object"),
@@ -106,6 +108,21 @@ def test_folders_are_searched_for_the_split(tmp_path: Path) -> None:
 def test_a_place_that_is_not_there_is_named(data: str) -> None:
     with pytest.raises(TaskError, match=r"does not exist|cannot be opened"):
         tables(find_task("math500"), data)
+
+
+def test_marks_and_line_ends_of_other_systems_change_no_row(tmp_path: Path) -> None:
+    """A byte order mark, CRLF, and U+2028, which is a character and ends no row."""
+    rows = [line(question="q\u2028 \U0001f600", answer="a"), line(question="r", answer="b")]
+    found = []
+    for name, data in (
+        ("plain", "\n".join(rows).encode()),
+        ("windows", b"\xef\xbb\xbf" + "\r\n".join(rows).encode() + b"\r\n"),
+        ("unescaped", "\n".join(json.dumps(json.loads(row), ensure_ascii=False) for row in rows).encode()),
+    ):
+        (tmp_path / f"{name}.jsonl").write_bytes(data)
+        found.append([table.rows for table in tables(find_task(str(tmp_path / f"{name}.jsonl")), None).values()])
+    assert found[0] == found[1] == found[2]
+    assert len(found[0][0]) == 2
 
 
 def test_a_uri_and_a_path_hold_the_same(tmp_path: Path) -> None:
