@@ -75,6 +75,7 @@ def test_a_bad_file_is_named_with_its_row(tmp_path: Path, task: str, name: str, 
         ([{"question": "q", "answer": ""}], "row 1: gold answer in field 'answer' is empty"),
         ([{"question": "q", "answer": "a", "choices": "ab"}], "row 1: field 'choices' is not a list"),
         ([{"question": "q", "answer": "a", "id": 1}, {"question": "r", "answer": "a", "id": 1}], "row 2: id 1 is also"),
+        ([{"question": "q", "answer": "a", "id": 1}] * 2, "row 2: id 1 is also row 1's"),
     ],
 )
 def test_a_persons_own_items_are_checked(tmp_path: Path, rows: list[object], message: str) -> None:
