@@ -25,6 +25,7 @@ from capgap_ray.core.extraction import (
     unsure_before,
 )
 from capgap_ray.core.maths import Verdict
+from capgap_ray.core.notation import NUMBER_WORDS
 from capgap_ray.core.task_spec import Family
 from capgap_ray.records import FinishReason, Outcome
 
@@ -42,7 +43,8 @@ LONGEST_ANSWER = 2_000
 _BOOLEANS = ({"true", "false"}, {"yes", "no"}, {"valid", "invalid"})
 _ALL_BOOLEANS = set().union(*_BOOLEANS)
 _STATEMENT = re.compile(
-    r"\b(?:the|my|our|final|correct|right|best)[ *_]{1,3}(?:final |correct |right |best )?(?:answer|option|choice)"
+    r"\b(?:the|my|our|final|correct|right|best)[ *_]{1,3}(?:final |correct |right |best )?"
+    r"(?:answer|option|choice|(?<=final )result)"
     r"(?: (?:to (?:the|this) (?:question|problem)|here))?[*_]{0,3} is\b"
     r"|(?:^|(?<=[.!?] ))[*_#> ]{0,6}(?:the )?(?:final |correct )?(?:answer|result)[*_ ]{0,3}:",
     re.IGNORECASE | re.MULTILINE,
@@ -154,7 +156,7 @@ def kind_of(target: str, choices: Sequence[str], family: Family = "other") -> An
     if re.fullmatch(r"[\[\](){}<>\s]+", target):
         return "brackets"
     words = target.split()
-    if len(words) > 1 and all(re.fullmatch(r"[a-z][a-z'’.-]*", word) for word in words):
+    if len(words) > 1 and all(re.fullmatch(r"[a-z][a-z0-9'’.&-]*", word) for word in words):
         return "words"
     return "text"
 
@@ -327,7 +329,12 @@ def equal(answer: str, target: str, kind: AnswerKind, choices: Sequence[str]) ->
         return re.split(r"[\s,;]+", answer.casefold()) == re.split(r"[\s,]+", target.casefold())
     if _text_form(answer) == _text_form(target):
         return True
-    return maths.plain_number(target) is not None and maths.compare(target, answer).equal is True
+    if maths.plain_number(target) is None:
+        return False
+    word, _, rest = answer.partition(" ")
+    if word.casefold() in NUMBER_WORDS and rest:
+        answer = f"{NUMBER_WORDS[word.casefold()]} {rest}"  # fifteen fruits
+    return maths.compare(target, answer).equal is True
 
 
 def compare(answer: str, target: str, kind: AnswerKind, choices: Sequence[str], prove: Prover | None = None) -> Verdict:
@@ -489,7 +496,7 @@ def _plain(answer: str, kind: AnswerKind) -> str:
     answer = maths.unwrapped(maths.without_lead(answer))
     if "\\" in answer:
         answer = " ".join(_LATEX_TEXT.sub(r" \1 ", answer).split())
-    return _bare(answer, kind)
+    return _bare(answer.lstrip("= "), kind)
 
 
 def _folded(text: str) -> str:
@@ -504,13 +511,15 @@ def _option_letter(answer: str, choices: Sequence[str]) -> str | None:
         text = _folded(text)
         return chr(ord("A") + texts.index(text)) if texts.count(text) == 1 else None
 
-    answer = re.sub(r"^(?:option|choice|answer)\s+(?=\(?[A-Z]\b)", "", answer, flags=re.IGNORECASE)
+    answer = re.sub(r"^(?:option|choice|answer|sentence|statement)\s+(?=\(?[A-Z]\b)", "", answer, flags=re.IGNORECASE)
     if alone := re.fullmatch(r"[(\[{<]?([A-Za-z])[)\]}>]?,?", answer):
         return alone[1].upper()
-    stated = re.match(r"(?:\(([A-Za-z])\)|([A-Z])(?:[):.]|\s[-–—](?=\s)))[\s:,.–—-]*", answer)
+    stated = re.match(r"(?:\(([A-Za-z])\)|([A-Z])(?:[):.]|\s[-–—](?=\s))|([A-HJ-Z])(?=, ))[\s:,.–—-]*", answer)
     if stated is None:
         return letter_of(answer)
-    letter, rest = (stated[1] or stated[2]).upper(), answer[stated.end() :].strip(_MARKUP)
+    letter, rest = (stated[1] or stated[2] or stated[3]).upper(), answer[stated.end() :].strip(_MARKUP)
+    if not _TAKEN_BACK.search(rest):
+        rest = re.split(r"(?:^|\s+)(?:because|since)\s", rest, maxsplit=1)[0]
     if _folded(rest) in texts:
         return letter if letter_of(rest) == letter else None
     hedged = _HEDGE.search(rest) or re.search(r"\([A-Za-z]\)|\b[B-HJ-Z]\b|^\W*[A-Za-z]\W*$", rest)

@@ -480,6 +480,11 @@ class Reader:
             return ("sym", name)
         if name in ("e", "i"):
             return ("const", name)
+        if name == "C" and self._peek() == "(" and self._kind() == "op":
+            group = self._group_after("(")
+            if group[0] == "group" and group[2] == ")" and len(group[3]) == 2:
+                return ("binom", *(_bare(item) for item in group[3]))
+            return ("mul", ("sym", name), group)
         if name in ("f", "g", "h") and self._peek() == "(" and self._kind() == "op":
             self._at += 1
             items = self._list((")",))
@@ -517,6 +522,10 @@ class Reader:
         if len(items) == 1 and opened != "[":
             raise Unreadable("bracket")
         return ("group", opened, closed, tuple(items))
+
+    def _group_after(self, opened: str) -> Node:
+        self._expect(opened)
+        return self._group(opened)
 
     def _set(self) -> Node:
         start = self._at

@@ -7,6 +7,7 @@ hedge or a check line. Everything runs in time linear in the text; only its end 
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable
 
 from capgap_ray.core.maths import rational, readings, unwrapped
@@ -20,12 +21,24 @@ _MOST_BOXES = 64
 """Boxes looked at from the end; a text with more that are all empty has no answer."""
 
 _BOX_WORD = re.compile(r"\\(?:boxed|fbox|framebox)(?![a-zA-Z])")
+_THINKING_BEGINS = re.compile(r"<(?:think|thinking|thought|reasoning)>|<\|begin_of_thought\|>|\[THINK\]")
+_THINKING_ENDS = re.compile(r"</(?:think|thinking|thought|reasoning)>|<\|end_of_thought\|>|\[/THINK\]")
+_LABEL = re.compile(
+    r"(?:最终|正确)?答案\s?(?:是|为|應為|[:：])[:：]?\s*|答えは\s*|정답은\s*|。"
+    r"|\b(?:die |la )?(?:endgültige |richtige )?(?:antwort|respuesta|réponse|risposta|resposta|ответ)"
+    r"(?: (?:final|finale|correcta|correcte|corretta|correta))?(?:\s?:| (?:ist|lautet|es|est|è|é)\b)"
+    r"(?: (?:also|donc|por tanto|quindi)\b)?\s*"
+    r"|\\textbf\s?\{(?:final )?answer:?\}:?\s*",
+    re.IGNORECASE,
+)
+"""What labels an answer in other languages and in LaTeX; and the full stop of Chinese and Japanese."""
 _BRACES = re.compile(r"\\.|[{}]", re.DOTALL)
 _STATED = re.compile(
     r"(?:\b(?:final|correct|right|exact|numerical|overall)?[ *_]{0,4}(?:ans(?:wers?)?|results?|solutions?)[ *_]{0,3}"
     r"(?:(?:that )?(?:we|you)(?:'re| are) looking for|to (?:the|this|our) (?:\w+ )?(?:problem|question|equation|puzzle)"
     r"|in (?:\w+ ){0,3}form)?[ *_]{0,3}"
-    r"(?:is\b|are\b|=|:|equals\b|will be\b|would be\b|comes (?:out )?to\b)|####"
+    r"(?:is\b|are\b|=|:|→|⇒|equals\b|will be\b|would be\b|comes (?:out )?to\b)|####"
+    r"|\bfinal answer of\b|(?:^|\n)[#*_ ]{0,6}ans\."
     r"|\b(?:correct|right|best)[ *_]{1,4}(?:option|choice)[ *_]{0,3}is\b|\"(?:final_)?answer\"\s?:\s?\"?"
     r"|(?:^|\n)[#*_ ]{0,6}(?:final )?answer[*_ ]*(?=\n))[ *_:]*",
     re.IGNORECASE,
@@ -122,17 +135,27 @@ REASON = re.compile(
     re.IGNORECASE,
 )
 _EMOJI = re.compile("[\U0001f300-\U0001faff\u2600-\u27bf\ufe0f\u200d]+")
+_SPELT_OUT = re.compile(r"^(-?[$\\]?[0-9][0-9.,/]*) \([a-z][a-z -]{2,40}\)(?=\W*$)", re.IGNORECASE)
+"""`10 (ten)`."""
 _ASIDE = re.compile(r"\s\([^()]*\)")
 _MARKUP = " \t\r\n*_`>:"
 
 
 def after_thinking(text: str) -> str | None:
-    """Return what follows the last finished thinking; None while a `<think>` is still open."""
-    before, closed, rest = text.rpartition("</think>")
-    if closed and not rest.strip() and "</think>" in before:
-        rest = before.rpartition("</think>")[2]  # thinking that is closed once more after the answer
-    text = rest if closed else text
-    return None if "<think>" in text else text
+    """Return what follows the last finished thinking, its answer's label in English; None while thinking is open."""
+    closed = deque(_THINKING_ENDS.finditer(text), maxlen=2)
+    if closed:
+        rest = text[closed[-1].end() :]
+        if not rest.strip() and len(closed) > 1:
+            rest = text[closed[0].end() : closed[1].start()]  # closed once more after the answer
+        text = rest
+    if _THINKING_BEGINS.search(text):
+        return None
+    inside, tagged, after = text.rpartition("</answer>")
+    if tagged:
+        before, opened, inside = inside.rpartition("<answer>")
+        text = f"{before}\nAnswer: {inside.strip()}\n{after}" if opened else f"{before}{inside}\n{after}"
+    return _LABEL.sub(lambda match: "\n" if match[0] == "。" else "The answer is ", text)
 
 
 def own_part(text: str, read: Callable[[str], str | None]) -> str | None:
@@ -299,6 +322,9 @@ def _sentence(line: str) -> tuple[str, str]:
 
 def _maths_statement(after: str) -> str | None:
     line = re.sub(r"\"\s*,?\s*\}?$", "", _stated_line(after))  # the rest of a JSON field
+    if line.endswith("}") and line.count("}") > line.count("{"):
+        line = line[:-1].rstrip()
+    line = _SPELT_OUT.sub(r"\1", line)
     sentence, sign = _sentence(line)
     if sign == "?" or len(sentence) > LONGEST_MATHS:
         return None
@@ -493,6 +519,13 @@ def _number_in(claim: str) -> str | None:
     if len(numbers) > 1 and len(aside := [m[0] for m in _NUMBER.finditer(_ASIDE.sub(" ", claim))]) == 1:
         numbers = aside
         claim = _ASIDE.sub(" ", claim)
+    if (
+        len(numbers) > 1
+        and (said := _IS.split(claim))[1:]
+        and re.match(r"\s*(?:exactly |a total of )?\\?[$€£]?-?[0-9]", said[-1])
+    ):
+        claim = said[-1]  # the total for the 16 glasses is $64
+        numbers = [match[0] for match in _NUMBER.finditer(claim)]
     if not numbers or re.search(r"[0-9]\s*(?:or|to|and|-|–)\s*\$?[0-9]", claim):
         return None
     if len(numbers) > 1 and not re.match(

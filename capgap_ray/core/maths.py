@@ -31,6 +31,11 @@ _TEXT_WRAPPER = re.compile(r"\\(?:text[a-z]{0,10}|mbox|mathrm|mathbf|operatornam
 _SQUEEZE = re.compile(r"\s+(?![0-9A-Za-z])|(?<![0-9A-Za-z}])\s+")
 _SYNONYMS = re.compile(r"\\[dtc]frac(?![a-z])|\\(?:left|right|displaystyle|!|,|;|:|quad)(?![a-zA-Z])")
 _THOUSANDS_LIST = re.compile(r"[^()\[\]]*(?<![0-9])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])")
+_FOR_ALL = re.compile(
+    r"[\s,$]*(?:\\quad\s*)?(?:\\forall\b|(?:\\text\s?\{\s*)?\(?for (?:all|any|every|each)\b)[^=<>]{0,60}$",
+    re.IGNORECASE,
+)
+"""A quantifier after a function: `f(x) = 2x \\text{ for all } x`."""
 _DOUBTS = re.compile(r"\?|\\approx|≈|~=|\bapprox|\babout\b|\bnot\b", re.IGNORECASE)
 _ROUNDED_TOO = re.compile(r"(.+?)\$?\s*(?:\\approx|≈)\s*\$?-?[0-9][0-9,]*\.?[0-9]*\$?", re.DOTALL)
 _LEAD = re.compile(
@@ -151,7 +156,7 @@ def _unbraced(text: str, start: int) -> str:
 
 
 def _careful(gold: str, answer: str) -> Verdict:
-    gold, answer = unwrapped(gold), unwrapped(without_lead(answer))
+    gold, answer = unwrapped(gold), unwrapped(_FOR_ALL.sub("", without_lead(answer)))
     words = _words_verdict(gold, answer)
     if words is not None:
         return words
@@ -283,7 +288,11 @@ def _list_against_one(gold: tuple[Item, ...], answer: tuple[Item, ...]) -> bool 
             return False
         return _all(_same_items(one, other) for one, other in zip(value[3], several, strict=True))
     if value[0] == "union":
-        parts = [_as_set(item) for item in several]
+        # `x < 0 or x = 1`: a value beside inequalities is a point.
+        parts = [
+            ("set", (Item(item.value),)) if item.label and item.value[0] not in _SETS else _as_set(item)
+            for item in several
+        ]
         return False if any(part is None for part in parts) else _same_node(value, ("union", tuple(parts)))
     return False
 
@@ -453,6 +462,14 @@ def _as_set(item: Item) -> Node | None:
         if right[0] == "sym" and left[0] != "sym":
             left, right = right, left
             operator = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}[operator]
+        if (bound := _symmetric(left, right)) is not None:
+            low, high = bound
+            within: Node = (Item(low), Item(high))
+            if operator in ("<", "<="):
+                return ("group", "(", ")", within) if operator == "<" else ("group", "[", "]", within)
+            ends = (")", "(") if operator == ">" else ("]", "[")
+            below: Node = ("group", "(", ends[0], (Item(("neg", infinity)), Item(low)))
+            return ("union", (below, ("group", ends[1], ")", (Item(high), Item(infinity)))))
         if left[0] != "sym" or free_names(right) - {"i"}:
             return None
         if operator.startswith("<"):
@@ -471,6 +488,23 @@ def _as_set(item: Item) -> Node | None:
     return None
 
 
+def _symmetric(left: Node, right: Node) -> tuple[Node, Node] | None:
+    """Return the two ends that `|x| < 3`, `|x - 1| < 3` or `x^2 < 9` sets."""
+    if free_names(right) or _infinite(right):
+        return None
+    if left[0] == "pow" and left[1][0] == "sym" and left[2] == ("num", Fraction(2)):
+        left, right = ("fn", "abs", left[1]), ("pow", right, ("num", Fraction(1, 2)))
+    if left[:2] != ("fn", "abs"):
+        return None
+    inner: Node = left[2]
+    middle: Node = ("num", Fraction(0))
+    if inner[0] == "add" and inner[1][0] == "sym" and not free_names(inner[2]):
+        inner, middle = inner[1], ("neg", inner[2])
+    if inner[0] != "sym":
+        return None
+    return ("add", middle, ("neg", right)), ("add", middle, right)
+
+
 _SETS = frozenset(("group", "union", "set", "where", "minus"))
 _LINE: Node = ("group", "(", ")", (Item(("neg", ("const", "oo"))), Item(("const", "oo"))))
 
@@ -485,11 +519,11 @@ def _same_node(gold: Node, answer: Node) -> bool | None:
         return bool(one == other and gold[2] == answer[2] and gold[1].lstrip("0") == answer[1].lstrip("0"))
     if one == "rel" or other == "rel":
         return _same_relation(gold, answer)
-    if one in _SETS or other in _SETS:
-        return _same_sets(gold, answer)
     gold, answer = _with_matrices(gold), _with_matrices(answer)
+    if gold[0] != "matrix" != answer[0] and (one in _SETS or other in _SETS):
+        return _same_sets(gold, answer)
     if gold[0] == "matrix" or answer[0] == "matrix":
-        return _same_matrices(gold, answer)
+        return _same_matrices(_as_matrix(gold, answer), _as_matrix(answer, gold))
     if _infinite(gold) or _infinite(answer):
         return _infinity_sign(gold) == _infinity_sign(answer) != 0
     return same_value(gold, answer)
@@ -551,11 +585,22 @@ def _chain_value(relation: Node) -> Node | None:
     if set(relation[1]) != {"="}:
         return None
     operands: list[Node] = list(relation[2])
-    if operands[0][0] == "sym" or (len(operands) > 2 and operands[0][0] in ("app", "mul") and free_names(operands[0])):
+    if (
+        named := operands[0][0] == "sym"
+        or _names_added(operands[0])
+        or (len(operands) > 2 and operands[0][0] in ("app", "mul") and free_names(operands[0]))
+    ):
         operands = operands[1:]
-    if len(operands) > 1 and all(same_value(operands[-1], each) for each in operands[:-1]):
+    if (named or len(operands) > 1) and all(same_value(operands[-1], each) for each in operands[:-1]):
         return operands[-1]
     return None
+
+
+def _names_added(node: Node) -> bool:
+    """Return whether a node is `m + n` or the like: what such an equation's other side is the value of."""
+    if node[0] == "neg":
+        return bool(node[1][0] == "sym")
+    return node[0] == "add" and all(part[0] == "sym" or _names_added(part) for part in node[1:])
 
 
 def _same_sets(gold: Node, answer: Node) -> bool | None:
@@ -615,6 +660,8 @@ def _with_matrices(node: Node) -> Node:
             return _scaled(left, right)
         if right[0] == "matrix" and left[0] != "matrix":
             return _scaled(right, left)
+    if node[0] == "pow" and node[1][0] == "matrix" and node[2] == ("sym", "T") and node[1][1] == "matrix":
+        return ("matrix", "matrix", tuple(zip(*node[1][2], strict=True)))
     if node[0] == "div" and node[1][0] == "matrix" and not _has(node[2], "matrix"):
         return _scaled(node[1], ("div", ("num", Fraction(1)), node[2]))
     return node
@@ -625,6 +672,14 @@ def _scaled(matrix: Node, factor: Node) -> Node:
         return ("mul", factor, matrix)
     rows = tuple(tuple(cell._replace(value=("mul", factor, cell.value)) for cell in row) for row in matrix[2])
     return ("matrix", "matrix", rows)
+
+
+def _as_matrix(node: Node, other: Node) -> Node:
+    """Return a vector in brackets, `(1,2,3)`, as the column that stands on the other side."""
+    vector = node[0] == "group" and len(node[3]) > 1 and node[1] + node[2] in ("()", "[]", "<>")
+    if not vector or other[0] != "matrix" or any(len(row) != 1 for row in other[2]):
+        return node
+    return ("matrix", "matrix", tuple((item,) for item in node[3]))
 
 
 def _same_matrices(gold: Node, answer: Node) -> bool | None:

@@ -133,8 +133,10 @@ _SPACING = re.compile(
 )
 _DEGREE = re.compile(r"\^\s*(?:\{\s*)?\\(?:circ|degree)(?![a-zA-Z])(?:\s*\})?|\\textdegree|\\degree(?![a-zA-Z])")
 _PERIOD = re.compile(r"\s+(?:second|minute|hour|day|week|month|year)\b")
+_INFIX = re.compile(r"\{([^{}]*)\\(choose|over)(?![a-z])([^{}]*)\}")
 _ROW_GAP = re.compile(r"\\\\\s*\[-?[0-9.]+\s*(?:pt|ex|em|mm|cm)\]")
 _THOUSANDS = re.compile(r"(?<=[0-9])(?:,\\!\s*|\{,\}|\\,|\\!\s*,|,\{\}|\{\\,\})(?=[0-9]{3}(?![0-9]))")
+_PREFIX = {"choose": "binom", "over": "frac"}
 _TEXT_COMMAND = r"\\(?:text[a-z]*|mbox|hbox|mathrm|mathbf|mathit|mathsf|mathbb|mathcal|mathtt|operatorname|rm|bf)"
 _TOKEN = re.compile(
     r"(?P<space>\s+)"
@@ -163,11 +165,13 @@ def prepared(text: str) -> str:
         text = _OVERLINED.sub(lambda match: "\\overline{" + match[0].replace("\u0305", "") + "}", text)
         text = "".join(_UNICODE.get(char, char) for char in text)
     text = re.sub(r"\bsq\.? (?=[a-z])", "square ", text)
+    text = re.sub(r"\bin base\b", "base", text)
     text = _COMPOUND.sub(lambda match: str(NUMBER_WORDS[match[1].lower()] + NUMBER_WORDS[match[2].lower()]), text)
     text = _SCALED.sub(lambda match: rf"\cdot 10^{{{_SCALES[match[2].lower()]}}} {match[1] or ''}", text)
     text = text.replace("{,}", ",") if "{,}" in text and not _THOUSANDS.search(text) else text
     text = _THOUSANDS.sub(",", text)
     if "\\" in text:
+        text = _INFIX.sub(lambda match: rf"\{_PREFIX[match[2]]}{{{match[1]}}}{{{match[3]}}}", text)
         text = _DEGREE.sub(r"\\degree ", text)
         text = _ROW_GAP.sub(r"\\\\", _SPACING.sub(" ", text))
     return text

@@ -54,13 +54,13 @@ def same_value(left: Node, right: Node) -> bool | None:
         return None
     if "pm" in traits:
         return None
+    coarse = digits if traits >= {"step", "inexact"} else 40
     integers = "factorial" in traits or ("step" in traits and names <= _INTEGER_NAMES)
     agreed = 0
     for point in _points(sorted(names), integers):
         try:
-            first = Evaluation(point, 40).value(left) if "inexact" in traits else Evaluation(point, 15).value(left)
-            second = Evaluation(point, 40).value(right)
-            if not _close(first, second, 40, 0.0):
+            first, second = Evaluation(point, coarse).value(left), Evaluation(point, coarse).value(right)
+            if not _close(first, second, coarse, 0.0):
                 return False
             if not (isinstance(first, Fraction) and isinstance(second, Fraction)):
                 first, second = Evaluation(point, digits).value(left), Evaluation(point, digits).value(right)
@@ -322,7 +322,10 @@ class Evaluation:
                 if value.imag != 0 or abs(value) > 10**9:
                     raise TooLarge("floor")
                 near = self._mp.nint(value.real)
-                if abs(value.real - near) < self._mp.mpf(10) ** -20:
+                distance = abs(value.real - near)
+                if distance < self._mp.mpf(10) ** (25 - self._mp.dps):
+                    return Fraction(int(near))  # the base-2 logarithm of 8
+                if distance < self._mp.mpf(10) ** -20:
                     raise ValueError("too near to a whole number")
                 return Fraction(int(self._mp.floor(value.real) if name == "floor" else self._mp.ceil(value.real)))
             return Fraction(math.floor(value) if name == "floor" else math.ceil(value))

@@ -1,6 +1,20 @@
 """Pairs of a gold answer and a model's answer, by hand, in the forms that models write. Not a test by itself."""
 
 DAILY_EQUAL = r"""
+(-\sqrt{3}, \sqrt{3}) | |x|<\sqrt{3}
+(-\sqrt{3}, \sqrt{3}) | x^2 < 3
+[-1,3] | |x-1| \le 2
+(-\infty,-2)\cup(2,\infty) | |x| > 2
+$\binom{2n}{n}$ | {2n \choose n}
+\frac{a+b}{2} | {a+b \over 2}
+$\binom{2n}{n}$ | C(2n,n)
+$f(x)=2 x$ | f(x)=2x \text{ for all } x
+$f(n)=n$ | f(n) = n \quad \forall n \in \mathbb{Z}
+$(-\infty, 0) \cup\{1\}$. | x<0 \text{ or } x=1
+73 | m+n = 73
+$\left\lfloor\log _{2} n\right\rfloor+1$ | 1+\lfloor\log_2(n)\rfloor
+\begin{pmatrix} -2 \\ -14 \\ -7 \end{pmatrix} | (-2, -14, -7)
+\begin{pmatrix} -2 \\ -14 \\ -7 \end{pmatrix} | \begin{pmatrix}-2 & -14 & -7\end{pmatrix}^T
 -7 | f(-1)=-7
 72 | 72 sq. units
 1080 | $1,080/year
@@ -282,6 +296,17 @@ x^2+4y^2=4 | \frac{x^2}{4}+y^2=1
 """
 
 DAILY_UNEQUAL = r"""
+$\left\lfloor\log _{2} n\right\rfloor+1$ | \lceil\log_2 n\rceil
+(-\sqrt{3}, \sqrt{3}) | |x| \le \sqrt{3}
+(-\sqrt{3}, \sqrt{3}) | |x| > \sqrt{3}
+[-1,3] | |x+1| \le 2
+5 | 2x = 5
+5 | x + 1 = 5
+73 | m+n = 74
+$(-\infty, 0) \cup\{1\}$. | x<0 \text{ or } x=-1
+\begin{pmatrix} -2 \\ -14 \\ -7 \end{pmatrix} | (-2, -7, -14)
+\begin{pmatrix} -2 \\ -14 \\ -7 \end{pmatrix} | \begin{pmatrix}-2 & -14 & -7\end{pmatrix}
+$f(x)=2 x$ | f(x)=3x \text{ for all } x
 2 | two thirds
 2 | two hundred
 \text{A} | (B)
@@ -475,6 +500,7 @@ x \in [-2,9] | y \in (-2,9)
 """
 
 RARE_EQUAL = r"""
+52_8 | 52 in base 8
 10,\!080 | 7!\times 2!=10,\!080
 28 | \frac{8!}{6!2!}
 12 \text{ million} | 12,000,000

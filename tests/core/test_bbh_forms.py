@@ -169,6 +169,14 @@ EQUAL += [
         "$8$",
     )
 ]
+EQUAL += [
+    ("(B)", "(B) because (A) is too early", CHOICES),
+    ("(B)", "Sentence (B)", CHOICES),
+    ("(B)", "B, golf ball", ()),
+    ("24", "= 24", ()),
+    ("15", "fifteen fruits", ()),
+    ("guru it&t malton", "guru, it&t, malton", ()),
+]
 UNEQUAL: list[tuple[str, str, tuple[str, ...]]] = [
     ("(B)", a, CHOICES)
     for a in (
@@ -195,6 +203,12 @@ UNEQUAL: list[tuple[str, str, tuple[str, ...]]] = [
         "(BB)",
         "?",
     )
+]
+UNEQUAL += [
+    ("(B)", "B, C", ()),
+    ("(B)", "(B) because (A) is. Wait, (C)", CHOICES),
+    ("15", "fifteen or sixteen fruits", ()),
+    ("guru it&t malton", "guru, malton, it&t", ()),
 ]
 UNEQUAL += [
     ("True", a, ())

@@ -10,6 +10,19 @@ from capgap_ray.core.answers import AnswerKind, canonical, certain, compare, ext
 from capgap_ray.core.extraction import maths_answer, number_answer
 
 MATHS = [
+    ("<thinking>\\boxed{41}?</thinking>\n<answer>42</answer>", "42"),
+    ("<|begin_of_thought|>\\boxed{41}", None),
+    ("<answer>\n\\boxed{42}\n</answer>", "42"),
+    ("<answer></answer>", None),
+    ("因此，答案是 42。", "42"),
+    ("答案：10", "10"),
+    ("Die Antwort lautet: 10", "10"),
+    ("This gives us a final answer of 70.", "70"),
+    ("\\textbf{Final Answer:} 10", "10"),
+    ("Final Answer: 10 (ten)", "10"),
+    ('{"answer": 10}', "10"),
+    ("Final answer → 10", "10"),
+    ("Ans. 10", "10"),
     ("So \\boxed{5}.", "5"),
     ("\\boxed{\\frac{1}{2}}", "\\frac{1}{2}"),
     ("\\boxed{\\left\\{1, \\frac{2}{3}\\right\\}}", "\\left\\{1, \\frac{2}{3}\\right\\}"),
@@ -166,6 +179,7 @@ MATHS = [
     ("We get \\boxed{5}.<|im_end|>\n<|im_start|>user\nNow \\boxed{6}", "5"),
 ]
 NUMBERS = [
+    ("The total cost for the 16 glasses is $64.", "64"),
     ("... #### 18", "18"),
     ("#### 1,234", "1,234"),
     ("#### $18", "18"),
@@ -281,6 +295,11 @@ def test_numbers(text: str, answer: str | None) -> None:
 
 
 BBH = [
+    ("hyperbaton", "答案是 (B)。", "(B)"),
+    ("hyperbaton", "<answer>(B)</answer>", "(B)"),
+    ("hyperbaton", "The right option is (B) because (A) gives 12/11.", "(B)"),
+    ("boolean_expressions", "The final result is `False`.", "False"),
+    ("dyck_languages", "<answer>] ></answer>", "] >"),
     ("hyperbaton", "So the answer is (B).", "(B)"),
     ("hyperbaton", "The answer is **(B)**.", "(B)"),
     ("hyperbaton", "**Answer: (B)**", "(B)"),
