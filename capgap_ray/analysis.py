@@ -113,6 +113,25 @@ def comparisons(found: Findings) -> tuple[Comparison, ...]:
     )
 
 
+def engine_notes(plans: Iterable[Plan], summary: Callable[[Step], Mapping[str, Any]]) -> tuple[str, ...]:
+    """A warning for each student and task whose answers, before and after, come from engines of more than one
+    fingerprint (version, precision, batch, hardware). They are compared all the same: the settings that a person
+    chooses are equal, and are part of every identity."""
+    used: dict[tuple[str, str], dict[str, None]] = {}
+    for made in plans:
+        for task in made.tasks:
+            steps = [(student.name, made.baselines[student.name, task]) for student in made.students()]
+            steps += [(cell.student.name, made.predictions[cell.train.key, task]) for cell in made.cells]
+            for student, scored in steps:
+                used.setdefault((student, task), {}).update(dict.fromkeys(summary(scored.complete)["engines"]))
+    return tuple(
+        f"{student} on {task}: answers come from {len(engines)} kinds of engine ({'; '.join(engines)}); what they "
+        "differ by may be theirs"
+        for (student, task), engines in used.items()
+        if len(engines) > 1
+    )
+
+
 def judge_audit(plan: Plan, scores: ReadScores, rows: Iterable[Mapping[str, Any]]) -> JudgeAudit:
     """The judge's errors on the audit step's rows, and every arm's accuracy corrected for them."""
     verdicts = []

@@ -249,6 +249,7 @@ def _complete(
 ) -> None:
     from capgap_ray.stages.engine import Decoding
     from capgap_ray.stages.inference import UNIT_ROWS, Receipt, Slice, commit_completions, run_slices
+    from capgap_ray.stages.known_rows import made_by
 
     slices: dict[str, list[Slice]] = {}
     """Step's key -> its slices."""
@@ -256,7 +257,7 @@ def _complete(
         record = store.record(each.examples)
         assert record is not None
         rows, size = record.summary["rows"], max(1, UNIT_ROWS // each.samples)
-        sampling = each.complete.params["sampling"]
+        sampling, identity = each.complete.params["sampling"], each.complete.params["model"]
         slices[each.complete.key] = [
             Slice(
                 address=each.complete.address,
@@ -269,6 +270,7 @@ def _complete(
                 decoding=Decoding(
                     **{**sampling, "stop": tuple(sampling["stop"])}, plain=settings.prompt.chat == "plain"
                 ),
+                maker=made_by(identity, settings.engine.model_dump(), each.name),
             )
             for start in range(0, rows, size)
         ]

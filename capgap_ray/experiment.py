@@ -513,13 +513,33 @@ class Point:
         return Point(**named, filter=_validated(Filter, trees["filter"], "axes.filter"), sft=sft)
 
 
+class Parallel(_Part):
+    """How one engine of a large model is spread over GPUs, in vLLM's terms."""
+
+    tensor: int = Field(default=1, gt=0)
+    """GPUs that share each layer; must divide the model's attention heads. Within one node, if it can be."""
+    pipeline: int = Field(default=1, gt=0)
+    """Stages of layers, each of `tensor` GPUs; for models that no node holds."""
+
+    @property
+    def gpus(self) -> int:
+        return self.tensor * self.pipeline
+
+
 class Resources(_Part):
     """Where things run. Never part of any identity: other machines, same results."""
 
     engines: int = Field(default=1, gt=0)
-    """Engine replicas."""
+    """Engine replicas, at most."""
+    min_engines: int | None = Field(default=None, gt=0)
+    """Replicas that stand also when idle; more, up to `engines`, start while work waits for one and the cluster has
+    room or gets it, and go after a minute without work. None: all stand."""
     engine_cpus: float = Field(default=1, gt=0)
     engine_gpus: float = Field(default=0, ge=0)
+    """Of one replica; a model is spread over all of them. For models that need more than others, see `parallel`."""
+    parallel: dict[str, Parallel] = {}
+    """Model -> its engine's GPUs in place of `engine_gpus`. Its engines are its own, up to `engines` of them: they
+    start when it is asked, and idle ones of other models make room."""
     engine_timeout_s: float = Field(default=1800, gt=0)
     """An engine that has generated nothing for so long, loading included, has stopped answering: the run ends."""
     worker_cpus: float = Field(default=1, gt=0)
@@ -532,6 +552,21 @@ class Resources(_Part):
     """Train with as few workers where `sft.workers` cannot be had, with the same updates. None: wait for all."""
     save_every: int = Field(default=200, gt=0)
     """Updates between two saves of the training state, from which an interrupted training goes on."""
+
+    @model_validator(mode="after")
+    def _least_and_most(self) -> Resources:
+        if self.min_engines is not None and self.min_engines > self.engines:
+            raise ValueError(f"min_engines: {self.min_engines} is more than engines ({self.engines})")
+        return self
+
+    @property
+    def kept_engines(self) -> int:
+        """Replicas that stand also when idle."""
+        return self.min_engines or self.engines
+
+    def engine_gpus_of(self, model: str) -> float:
+        """GPUs of one engine of the model."""
+        return self.parallel[model].gpus if model in self.parallel else self.engine_gpus
 
     @field_validator("accelerator")
     @classmethod
@@ -644,6 +679,10 @@ class Experiment(_Part):
                 raise ValueError(f"mixtures.{name}: shares must be positive and sum to 1, not {sum(shares.values()):g}")
         if self.split.train is not None and self.selection.items > self.split.train:
             raise ValueError(f"selection.items: {self.selection.items} is more than split.train ({self.split.train})")
+        named = (*self.students, *self.teachers.values(), self.judge.model)
+        for model in self.resources.parallel:
+            if model not in named:
+                raise ValueError(f"resources.parallel: {model!r} is no model here{_did_you_mean(model, named)}")
         if self.judge.model in self.students or self.judge.model in self.teachers.values():
             raise ValueError(f"judge.model: {self.judge.model!r} is also under test; choose another judge")
         grid = self.grid()

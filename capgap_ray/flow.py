@@ -17,7 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from capgap_ray import accounts, forecast
-from capgap_ray.analysis import judge_audit, results, selection
+from capgap_ray.analysis import engine_notes, judge_audit, results, selection
 from capgap_ray.artifacts.step import Step, unique
 from capgap_ray.artifacts.store import Record, Store, StoreError
 from capgap_ray.catalog.models import Model
@@ -328,8 +328,11 @@ def analyse(run: Run, built: Built) -> Results:
         judge_audit=judge_audit(made, scores, rows(made.audit)) if made.audit else None,
     )
     each_split = reader(run.store)
+    assert answer.findings
+    notes = (*answer.findings.notes, *engine_notes(built.plans, summary))
     return dataclasses.replace(
         answer,
+        findings=dataclasses.replace(answer.findings, notes=notes),
         progress=accounts.progress(built.plans, summary, each_split),
         ledger=accounts.ledger(
             built.plans, lambda step: _record(run.store, step).seconds, each_split, answer.accuracies

@@ -392,11 +392,11 @@ def _fits(made: Plan, device: Accelerator) -> Iterable[Fit]:
     usable = 0.9 * device.gigabytes
     for name, model in made.models.items():
         if model.has_weights:
-            engine = engine_memory(model.parameters, resources.engine_gpus).total / GIGABYTE
+            gpus = resources.engine_gpus_of(name)
+            engine = engine_memory(model.parameters, gpus).total / GIGABYTE
             least = math.ceil(engine_memory(model.parameters, 1).total / GIGABYTE / usable)
-            yield _fit(
-                f"engine {name}", max(resources.engine_gpus, 1), engine, usable, f"resources.engine_gpus: {least}"
-            )
+            mend = f"resources.parallel: {{{name}: {{tensor: {least}}}}}"
+            yield _fit(f"engine {name}", max(gpus, 1), engine, usable, mend)
     for student, sft in {(cell.student, _shape(cell.sft)): (cell.student, cell.sft) for cell in made.cells}.values():
 
         def need(workers: int, student: Model = student, sft: Sft = sft) -> float:

@@ -11,6 +11,7 @@ from capgap_ray.records import Completion, Message, Request, content_id, from_ro
 from capgap_ray.stages.cluster import cluster
 from capgap_ray.stages.engine import Decoding
 from capgap_ray.stages.inference import EnginePool, Slice, run_slices
+from capgap_ray.stages.known_rows import made_by
 
 
 def ask(
@@ -49,6 +50,7 @@ def ask(
             start=0,
             stop=len(distinct),
             decoding=decoding,
+            maker=made_by(identity, engine.model_dump(), "ask"),
         )
         with cluster(where, workers=0):
             pool = EnginePool(engine, where)

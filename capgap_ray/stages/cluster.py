@@ -23,7 +23,7 @@ _LOCAL = {
 
 
 def demand(resources: Resources, workers: int) -> float:
-    """CPUs that engines and training ask for when both are up."""
+    """CPUs that engines, as many as there may be, and training ask for when both are up."""
     engines = resources.engines * resources.engine_cpus
     return engines + resources.trials * workers * resources.worker_cpus
 
@@ -74,10 +74,11 @@ class ResourcesError(ValueError):
 def unsatisfiable(resources: Resources, nodes: Sequence[Mapping[str, float]]) -> str | None:
     """Why a request can never be met, or None. `nodes`: what each node that is there or may come holds.
 
-    An engine and a training worker are each placed on one node; how many run at a time is Ray's to queue.
+    An engine and a training worker are each placed on one node, those of `parallel` GPU by GPU; how many run at a time
+    is Ray's to queue.
     """
     for what, cpus, gpus in (
-        ("engine", resources.engine_cpus, resources.engine_gpus),
+        ("engine", resources.engine_cpus, max(resources.engine_gpus, 1 if resources.parallel else 0)),
         ("worker", resources.worker_cpus, resources.worker_gpus),
     ):
         if not any(node.get("CPU", 0) >= cpus and node.get("GPU", 0) >= gpus for node in nodes):
@@ -104,7 +105,8 @@ def _refuse_unsatisfiable(resources: Resources) -> None:
 
 
 def fits_both(resources: Resources, workers: int) -> bool:
-    """Whether the cluster can hold the engines while it trains; if not, engines are closed in between."""
+    """Whether the cluster can hold the engines that stand while it trains; if not, they are closed in between."""
     total = ray.cluster_resources()
-    gpus = resources.engines * resources.engine_gpus + resources.trials * workers * resources.worker_gpus
-    return bool(total.get("CPU", 0) >= demand(resources, workers) and total.get("GPU", 0) >= gpus)
+    standing = resources.model_copy(update={"engines": resources.kept_engines})
+    gpus = standing.engines * standing.engine_gpus + standing.trials * workers * standing.worker_gpus
+    return bool(total.get("CPU", 0) >= demand(standing, workers) and total.get("GPU", 0) >= gpus)

@@ -80,6 +80,20 @@ class Decoding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """How one engine is spread over GPUs, in vLLM's terms."""
+
+    tensor: int
+    """GPUs that share each layer."""
+    pipeline: int
+    """Stages of layers, each of `tensor` GPUs."""
+
+    @property
+    def gpus(self) -> int:
+        return self.tensor * self.pipeline
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
     """One completion to generate."""
 
@@ -136,11 +150,21 @@ class WeightReloader:
 class Engine:
     """Chat completions by any model that fits the settings."""
 
-    def __init__(self, dtype: str, max_model_len: int, beat: Callable[[], None] = lambda: None) -> None:
-        """`beat` is called whenever the engine has got on: a model loaded, a step done."""
+    def __init__(
+        self,
+        dtype: str,
+        max_model_len: int,
+        beat: Callable[[], None] = lambda: None,
+        layout: Layout | None = None,
+    ) -> None:
+        """`beat` is called whenever the engine has got on: a model loaded, a step done. With a `layout` the process is
+        in a placement group of one-GPU bundles, as many as the layout has, and vLLM starts a worker in each; without
+        one it uses the GPUs that the process was given.
+        """
         self._dtype = dtype
         self._max_model_len = max_model_len
         self._beat = beat
+        self._layout = layout
         self._engines: dict[str, Any] = {}
         self._loaded: dict[str, str] = {}
         """Architecture -> source of the weights now in its engine."""
@@ -155,6 +179,8 @@ class Engine:
         import torch
 
         device = torch.cuda.get_device_name() if torch.cuda.is_available() else _cpu_name()
+        if self._layout:
+            device = f"{device} ({self._layout.tensor} tensor x {self._layout.pipeline} pipeline parallel)"
         return f"vllm {version(_distribution())}, {self._dtype}, {self._max_model_len}, {_MAX_SEQS} rows, {device}"
 
     def complete(
@@ -377,35 +403,43 @@ class Engine:
         import torch
         from vllm import LLM
 
-        on_gpu = torch.cuda.is_available()
-        extra: dict[str, Any] = {}
-        if on_gpu:
-            extra = {"tensor_parallel_size": torch.cuda.device_count()}  # all that this process was given
-        else:
-            # Whole prefills only: for a part of one vLLM draws a token too, and takes the draw back from the request's
-            # seeded generator, which a CPU generator cannot do ("CPU Generator does not use offset").
-            extra = {
-                "kv_cache_memory_bytes": _KV_BYTES_CPU,
-                "enable_chunked_prefill": False,
-                "max_num_batched_tokens": max(_BATCH_TOKENS_CPU, self._max_model_len),
-            }
+        gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        arguments = engine_arguments(self._dtype, self._max_model_len, gpus, self._layout)
         if rank:
-            extra |= {"enable_lora": True, "max_loras": 1, "max_lora_rank": _lora_rank(rank, source)}
+            arguments |= {"enable_lora": True, "max_loras": 1, "max_lora_rank": _lora_rank(rank, source)}
         try:
-            return LLM(
-                model=folder,
-                dtype=self._dtype,
-                max_model_len=self._max_model_len,
-                enforce_eager=not on_gpu,
-                enable_prefix_caching=True,
-                trust_remote_code=False,
-                load_format="safetensors",
-                max_num_seqs=_MAX_SEQS,
-                worker_extension_cls="capgap_ray.stages.engine.WeightReloader",
-                **extra,
-            )
+            return LLM(model=folder, **arguments)
         except (AssertionError, RuntimeError, ValueError, KeyError, OSError) as error:
             raise EngineError(f"{source}: vLLM cannot load it: {_line(error)}") from error
+
+
+def engine_arguments(dtype: str, max_model_len: int, gpus: int, layout: Layout | None) -> dict[str, Any]:
+    """What vLLM is started with. `gpus`: that this process sees, 0 on a CPU; `layout` as `Engine` takes it."""
+    arguments: dict[str, Any] = {
+        "dtype": dtype,
+        "max_model_len": max_model_len,
+        "enforce_eager": not gpus,
+        "enable_prefix_caching": True,
+        "trust_remote_code": False,
+        "load_format": "safetensors",
+        "max_num_seqs": _MAX_SEQS,
+        "worker_extension_cls": "capgap_ray.stages.engine.WeightReloader",
+    }
+    if layout:
+        return arguments | {
+            "tensor_parallel_size": layout.tensor,
+            "pipeline_parallel_size": layout.pipeline,
+            "distributed_executor_backend": "ray",
+        }
+    if gpus:
+        return arguments | {"tensor_parallel_size": gpus}
+    # Whole prefills only: for a part of one vLLM draws a token too, and takes the draw back from the request's
+    # seeded generator, which a CPU generator cannot do ("CPU Generator does not use offset").
+    return arguments | {
+        "kv_cache_memory_bytes": _KV_BYTES_CPU,
+        "enable_chunked_prefill": False,
+        "max_num_batched_tokens": max(_BATCH_TOKENS_CPU, max_model_len),
+    }
 
 
 def _line(error: BaseException) -> str:

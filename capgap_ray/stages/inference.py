@@ -20,21 +20,25 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeGuard
 
 import ray
 from ray.exceptions import RayActorError, RayTaskError
+from ray.util.placement_group import PlacementGroup
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
 
 from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import RECORD, Store
+from capgap_ray.core.replicas import Group, Replica, to_start, to_stop
 from capgap_ray.experiment import Engine as EngineSettings
 from capgap_ray.experiment import Resources
 from capgap_ray.records import Completion, Quarantined, QuarantineReason, Request, content_id, from_row, to_row
 from capgap_ray.stages import metrics
 from capgap_ray.stages.endpoint import EndpointClient, EndpointError, is_endpoint
-from capgap_ray.stages.engine import ENVIRONMENT, Ask, Canary, Decoding, Engine, EngineError, Output, Refusal
+from capgap_ray.stages.engine import ENVIRONMENT, Ask, Canary, Decoding, Engine, EngineError, Layout, Output, Refusal
+from capgap_ray.stages.known_rows import find_rows, note_rows, row_id
 from capgap_ray.stages.weights import AdapterError
 
 UNIT_ROWS = 512
@@ -46,6 +50,10 @@ _DEATHS_AT_START = 3
 _TRANSIENT: tuple[QuarantineReason, ...] = ("engine error", "unavailable", "bad answer")
 """What another run may not meet: shards with such rows are done again until their step is committed."""
 _LOG_LINES = 20
+_IDLE_S = 60.0
+"""After so long without work an engine beyond those that are kept is let go."""
+_ROOM_S = 20.0
+"""An engine that was asked for and is not placed after so long has no room."""
 
 
 class InferenceError(RuntimeError):
@@ -72,6 +80,10 @@ class Slice:
     decoding: Decoding
     trained_by: str | None = None
     """Address of the step that trained the model and may have stored a canary; None for untouched models."""
+    layout: Layout | None = None
+    """Of the engine that the model needs; None: any that `resources.engine_gpus` describes."""
+    maker: str | None = None
+    """What its rows can be shared by, from `known_rows.made_by`; None: with nobody."""
 
     @property
     def rows(self) -> int:
@@ -95,8 +107,10 @@ class Receipt:
     """Reason -> rows."""
     example: str
     """One quarantined row in words; empty where there is none."""
-    engine: str
-    """Fingerprint of the engine that made the rows."""
+    engines: tuple[str, ...]
+    """Fingerprints of the engines that made the rows."""
+    reused: int
+    """Rows that another step had."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,35 +127,57 @@ class Landed:
 
 
 class EnginePool:
-    """Standing engine actors. Use as a context: they are stopped, and their devices freed, at the end."""
+    """Engine actors, as many as the work wants and the resources allow. `close` stops them and frees their devices."""
 
     def __init__(self, settings: EngineSettings, resources: Resources, actor: Any = None) -> None:
         """`actor`: a class to start in place of the vLLM engine; tests and benchmarks give a scripted one."""
         name = f"desk-{secrets.token_hex(8)}"  # engines find it by name: they come back without what they were given
-        self.desk = _Desk.options(name=name).remote(resources.engine_timeout_s)  # type: ignore[attr-defined]
-        self._actors = [
-            _start_engine(actor or _EngineActor, name, index, settings, resources) for index in range(resources.engines)
-        ]
-        for index, engine in enumerate(self._actors):
-            self.desk.seat.remote(index, engine)
+        start = _Start(kind=actor or _EngineActor, desk=name, settings=settings, resources=resources)
+        self.desk = _Desk.options(name=name).remote(start, _IDLE_S, _ROOM_S)  # type: ignore[attr-defined]
+        self.desk.open.remote()
         self.replicas = resources.engines
 
+    def layouts(self) -> list[Layout | None]:
+        """Of the engines that hold their devices now."""
+        return list(ray.get(self.desk.layouts.remote()))
+
     def close(self) -> None:
-        for actor in (*self._actors, self.desk):
-            ray.kill(actor)
+        ray.get(self.desk.close.remote())
+        ray.kill(self.desk)
 
 
-def _start_engine(kind: Any, desk: str, index: int, settings: EngineSettings, resources: Resources) -> Any:
-    threads = max(1, int(resources.engine_cpus))
-    options = {
-        "num_cpus": resources.engine_cpus,
-        "num_gpus": resources.engine_gpus,
-        "name": f"engine-{index}-{desk}",
-        "max_restarts": -1,
-        "max_task_retries": 0,  # the desk decides
-        "runtime_env": {"env_vars": {**ENVIRONMENT, "OMP_NUM_THREADS": str(threads)}},
-    }
-    return kind.options(**options).remote(desk, index, settings.dtype, settings.max_model_len)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Start:
+    """Starts engine processes; called by the desk, whose they are."""
+
+    kind: Any
+    desk: str
+    settings: EngineSettings
+    resources: Resources
+
+    def __call__(self, index: int, layout: Layout | None) -> tuple[Any, PlacementGroup | None]:
+        """The engine, and the placement group that goes with it. Waits for neither."""
+        threads = max(1, int(self.resources.engine_cpus))
+        options: dict[str, Any] = {
+            "num_cpus": self.resources.engine_cpus,
+            "num_gpus": 0 if layout else self.resources.engine_gpus,  # those of a layout are its workers'
+            "name": f"engine-{index}-{self.desk}",
+            "max_restarts": -1,
+            "max_task_retries": 0,  # the desk decides
+            "runtime_env": {"env_vars": {**ENVIRONMENT, "OMP_NUM_THREADS": str(threads)}},
+        }
+        group = None
+        if layout:
+            # PACK: on one node where there is room, over nodes where there is not.
+            group = ray.util.placement_group(bundles(layout, self.resources.engine_cpus), strategy="PACK")
+            options["scheduling_strategy"] = PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=0)
+        arguments = (self.desk, index, self.settings.dtype, self.settings.max_model_len, layout)
+        return self.kind.options(**options).remote(*arguments), group
+
+
+def bundles(layout: Layout, engine_cpus: float) -> list[dict[str, float]]:
+    """One GPU each, as vLLM wants them; the first has the CPUs of the process that drives the others, too."""
+    return [{"GPU": 1.0, "CPU": float(engine_cpus)}, *({"GPU": 1.0} for _ in range(layout.gpus - 1))]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,11 +197,11 @@ def _whereabouts() -> Whereabouts:
 
 @ray.remote
 class _EngineActor:
-    def __init__(self, desk: str, index: int, dtype: str, max_model_len: int) -> None:
+    def __init__(self, desk: str, index: int, dtype: str, max_model_len: int, layout: Layout | None) -> None:
         pulse = Pulse(desk, index)
         import vllm  # noqa: F401  (its seconds of import pass while the driver prepares prompts)
 
-        self._engine = Engine(dtype, max_model_len, pulse)
+        self._engine = Engine(dtype, max_model_len, pulse, layout)
 
     def ready(self) -> None:
         """Answers once the process has started."""
@@ -204,133 +240,250 @@ class _Answer:
     failed: str | None = None
 
 
+@dataclass(slots=True, kw_only=True)
+class _Seat:
+    """One engine as the desk knows it."""
+
+    actor: Any
+    layout: Layout | None
+    group: PlacementGroup | None
+    since: float
+    """When it was asked for, became idle or died."""
+    state: Literal["starting", "idle", "busy", "away"] = "starting"
+    """`away`: its process died and another one is on its way."""
+    lost: bool = False
+    """Away for longer than the time-out."""
+    where: Whereabouts | None = None
+    holds: str = ""
+    """Source of the model that it was last asked for."""
+    beat: float = 0.0
+    worked: bool = False
+    """It has loaded a model once and got on."""
+    deaths_at_start: int = 0
+
+
 @ray.remote(num_cpus=0)
 class _Desk:
     """Finds an idle engine for each call, preferring one that holds the wanted model, and minds the call.
 
-    The call is the desk's own: a caller that dies leaves no engine taken.
+    The call is the desk's own: a caller that dies leaves no engine taken. Engines are the desk's, too: it starts more
+    while calls wait, and lets go of idle ones.
     """
 
-    def __init__(self, timeout_s: float) -> None:
-        self._timeout_s = timeout_s
-        self._engines: dict[int, Any] = {}
-        self._where: dict[int, Whereabouts] = {}
-        self._idle: set[int] = set()
-        self._holds: dict[int, str] = {}
-        self._beats: dict[int, float] = {}
-        self._working: set[int] = set()
-        """Engines that have loaded a model once and got on."""
-        self._deaths_at_start: Counter[int] = Counter()
+    def __init__(self, start: _Start, idle_s: float, room_s: float) -> None:
+        self._start, self._resources = start, start.resources
+        self._timeout_s = start.resources.engine_timeout_s
+        self._idle_s, self._room_s = idle_s, room_s
+        self._seats: dict[int, _Seat] = {}
+        self._waiting: Counter[Layout | None] = Counter()
+        """Calls without an engine, by what engine they want."""
+        self._numbers = count()
         self._endpoints: dict[str, Any] = {}
         self._changed = asyncio.Condition()
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def seat(self, index: int, engine: Any) -> None:
-        async with self._changed:
-            self._engines[index] = engine
-            self._offer(index)
+    async def open(self) -> None:
+        """Start the engines that are always kept, and mind how many there are."""
+        for _ in range(self._resources.kept_engines):
+            self._add(None)
+        self._run(self._mind_replicas())
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        for number in list(self._seats):
+            self._let_go(number)
 
     async def here(self, index: int, where: Whereabouts) -> None:
         """An engine process has started. Those that the cluster has no room for yet are offered no work."""
-        async with self._changed:
-            self._where[index] = where
-            self._beats[index] = time.monotonic()
-            self._offer(index)
-            self._changed.notify_all()
+        if index not in self._seats:  # let go on its way
+            return
+        seat = self._seats[index]
+        seat.where, seat.beat = where, time.monotonic()
+        if seat.state == "starting":
+            await self._offer(seat)
 
     async def beat(self, index: int) -> None:
-        self._beats[index] = time.monotonic()
-        self._working.add(index)
+        if index in self._seats:
+            self._seats[index].beat = time.monotonic()
+            self._seats[index].worked = True
 
     async def pids(self) -> list[int]:
         """Of the engine processes, as last heard of."""
-        return [where.pid for where in self._where.values()]
+        return [seat.where.pid for seat in self._seats.values() if seat.where]
 
-    def _offer(self, index: int) -> None:
-        if index in self._engines and index in self._where and index not in self._holds:
-            self._holds[index] = ""
-            self._idle.add(index)
+    async def layouts(self) -> list[Layout | None]:
+        return [seat.layout for seat in self._seats.values() if seat.where]
+
+    # --- how many --------------------------------------------------------------------------------------
+
+    def _run(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _add(self, layout: Layout | None) -> None:
+        number = next(self._numbers)
+        actor, group = self._start(number, layout)
+        self._seats[number] = _Seat(actor=actor, layout=layout, group=group, since=time.monotonic())
+
+    def _let_go(self, number: int) -> None:
+        seat = self._seats.pop(number)
+        ray.kill(seat.actor)
+        if seat.group:
+            ray.util.remove_placement_group(seat.group)
+
+    def _replicas(self, layout: Layout | None) -> Group:
+        now = time.monotonic()
+        return Group(
+            replicas=[
+                Replica(
+                    number=number,
+                    idle_s=now - seat.since if seat.state == "idle" else None,
+                    starting_s=now - seat.since if seat.state == "starting" else None,
+                )
+                for number, seat in self._seats.items()
+                if seat.layout == layout
+            ],
+            waiting=self._waiting[layout],
+            least=self._resources.kept_engines if layout is None else 0,
+            most=self._resources.engines,
+        )
+
+    async def _mind_replicas(self) -> None:
+        while True:
+            await asyncio.sleep(min(5.0, self._idle_s / 4, self._room_s / 4))
+            layouts = {seat.layout for seat in self._seats.values()}
+            for number in to_stop([self._replicas(each) for each in layouts], self._idle_s, self._room_s):
+                self._let_go(number)
+
+    async def _offer(self, seat: _Seat) -> None:
+        async with self._changed:
+            seat.state, seat.since, seat.lost = "idle", time.monotonic(), False
             self._changed.notify_all()
 
-    async def complete(self, source: str, asks: Sequence[Any], decoding: Decoding, canary: Canary | None) -> _Answer:
+    # --- calls -----------------------------------------------------------------------------------------
+
+    async def complete(
+        self,
+        source: str,
+        asks: Sequence[Any],
+        decoding: Decoding,
+        canary: Canary | None,
+        layout: Layout | None = None,
+    ) -> _Answer:
         """Generate; `asks` is one reference to the list of them."""
         if is_endpoint(source):
             return await self._ask_endpoint(source, asks, decoding)
-        async with self._changed:
-            await self._changed.wait_for(lambda: bool(self._idle))
-            index = min(self._idle, key=lambda each: (self._holds[each] != source, each))
-            self._idle.remove(index)
-            if self._holds[index] not in ("", source):
-                metrics.add("capgap_swaps", 1)
-            self._holds[index] = source
-        try:
-            return await self._call(index, source, asks[0], decoding, canary)
-        finally:
-            async with self._changed:
-                self._idle.add(index)
-                self._changed.notify_all()
-
-    async def _call(self, index: int, source: str, asks: Any, decoding: Decoding, canary: Canary | None) -> _Answer:
-        reason = ""
+        died = ""
         for _ in range(_DEATHS):
-            begun = self._beats[index] = time.monotonic()
-            made = self._engines[index].complete.options(num_returns=2).remote(source, asks, decoding, canary)
-            try:
-                fingerprint = await self._minded(index, made[1])
-            except TimeoutError:
-                tail = await self._log_tail(index)
-                ray.kill(self._engines[index], no_restart=False)
-                return _Answer(failed=f"{source}: its engine has not answered for {self._timeout_s:g} s.{tail}")
-            except RayActorError as error:
-                reason = f"the engine's process died ({' '.join(str(error).split())[:300]})"
-                if index not in self._working:
-                    self._deaths_at_start[index] += 1
-                    if self._deaths_at_start[index] >= _DEATHS_AT_START:
-                        tail = await self._log_tail(index)
-                        return _Answer(failed=f"{source}: its engine dies before it generates: {reason}.{tail}")
-            except RayTaskError as error:
-                if isinstance(error.cause, (EngineError, AdapterError)):
-                    return _Answer(failed=str(error.cause))
-                # Its state is not known any more.
-                reason = f"the engine failed ({type(error.cause).__name__}: {' '.join(str(error.cause).split())[:300]})"
-                ray.kill(self._engines[index], no_restart=False)
-            else:
-                return _Answer(outputs=[made[0]], engine=fingerprint, seconds=time.monotonic() - begun)
-            # Calls to an actor that is on its way back fail at once, and would count as deaths.
-            if not await self._back(index):
-                return _Answer(failed=f"{source}: its engine did not come back for {self._timeout_s:g} s: {reason}")
-        return _Answer(died=reason)
+            seat = await self._take(source, layout)
+            if seat is None:
+                return _Answer(failed=f"{source}: its engine did not come back for {self._timeout_s:g} s: {died}")
+            answer = await self._call(seat, source, asks[0], decoding, canary)
+            if answer.died is None:
+                return answer
+            died = answer.died
+        return _Answer(died=died)
 
-    async def _back(self, index: int) -> bool:
-        """Wait until the engine's next process answers; False if it does not in time."""
-        end = time.monotonic() + self._timeout_s
-        while (left := end - time.monotonic()) > 0:
+    async def _take(self, source: str, layout: Layout | None) -> _Seat | None:
+        """An engine, now busy; None where all that there are died and none comes back in time."""
+
+        def found() -> list[_Seat]:
+            seats = [seat for seat in self._seats.values() if seat.layout == layout]
+            idle = [seat for seat in seats if seat.state == "idle"]
+            return idle or (seats if all(seat.lost for seat in seats) else [])
+
+        self._waiting[layout] += 1
+        try:
+            for _ in range(to_start(self._replicas(layout))):
+                self._add(layout)
+            async with self._changed:
+                await self._changed.wait_for(lambda: bool(found()))
+                seat = min(found(), key=lambda each: each.holds != source)
+                if seat.lost:
+                    return None
+                if seat.holds not in ("", source):
+                    metrics.add("capgap_swaps", 1)
+                seat.state, seat.holds = "busy", source
+                return seat
+        finally:
+            self._waiting[layout] -= 1
+
+    async def _call(self, seat: _Seat, source: str, asks: Any, decoding: Decoding, canary: Canary | None) -> _Answer:
+        """One try. The engine is then idle again or, where its process has ended, away until the next one answers."""
+        begun = seat.beat = time.monotonic()
+        made = seat.actor.complete.options(num_returns=2).remote(source, asks, decoding, canary)
+        try:
+            fingerprint = await self._minded(seat, made[1])
+        except TimeoutError:
+            tail = await self._log_tail(seat)
+            self._end(seat)
+            return _Answer(failed=f"{source}: its engine has not answered for {self._timeout_s:g} s.{tail}")
+        except RayActorError as error:
+            reason = f"the engine's process died ({' '.join(str(error).split())[:300]})"
+            self._mind_return(seat)
+            if not seat.worked:
+                seat.deaths_at_start += 1
+                if seat.deaths_at_start >= _DEATHS_AT_START:
+                    tail = await self._log_tail(seat)
+                    return _Answer(failed=f"{source}: its engine dies before it generates: {reason}.{tail}")
+            return _Answer(died=reason)
+        except RayTaskError as error:
+            if isinstance(error.cause, (EngineError, AdapterError)):
+                await self._offer(seat)
+                return _Answer(failed=str(error.cause))
+            # Its state is not known any more.
+            self._end(seat)
+            return _Answer(
+                died=f"the engine failed ({type(error.cause).__name__}: {' '.join(str(error.cause).split())[:300]})"
+            )
+        await self._offer(seat)
+        return _Answer(outputs=[made[0]], engine=fingerprint, seconds=time.monotonic() - begun)
+
+    def _end(self, seat: _Seat) -> None:
+        ray.kill(seat.actor, no_restart=False)
+        self._mind_return(seat)
+
+    def _mind_return(self, seat: _Seat) -> None:
+        seat.state, seat.since = "away", time.monotonic()
+        self._run(self._return(seat))
+
+    async def _return(self, seat: _Seat) -> None:
+        """Offer the engine once its next process answers. Calls to one on its way back fail at once, and would count
+        as deaths."""
+        while True:
+            ready = asyncio.wrap_future(seat.actor.ready.remote().future())
             try:
-                await asyncio.wait_for(asyncio.wrap_future(self._engines[index].ready.remote().future()), timeout=left)
+                await asyncio.wait_for(ready, timeout=self._timeout_s)
             except RayActorError:
                 await asyncio.sleep(0.2)
             except TimeoutError:
-                break
+                pass
             else:
-                return True
-        return False
+                await self._offer(seat)
+                return
+            if not seat.lost and time.monotonic() - seat.since >= self._timeout_s:
+                async with self._changed:
+                    seat.lost = True
+                    self._changed.notify_all()
 
-    async def _minded(self, index: int, reference: Any) -> str:
+    async def _minded(self, seat: _Seat, reference: Any) -> str:
         """Wait for a call as long as its engine gets on. Raises TimeoutError when it does not."""
         waiting = asyncio.wrap_future(reference.future())
         while True:
             done, _ = await asyncio.wait([waiting], timeout=min(5.0, self._timeout_s / 4))
             if done:
                 return str(await waiting)
-            if time.monotonic() - self._beats[index] > self._timeout_s:
+            if time.monotonic() - seat.beat > self._timeout_s:
                 raise TimeoutError
 
-    async def _log_tail(self, index: int) -> str:
+    async def _log_tail(self, seat: _Seat) -> str:
         """The last lines of an engine's output, read on its node; the engine itself need not answer."""
-        where = self._where.get(index)
-        if where is None:
+        if seat.where is None:
             return ""
-        strategy = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(where.node, soft=False)
-        read = _last_lines.options(scheduling_strategy=strategy).remote(where.logs)
+        strategy = NodeAffinitySchedulingStrategy(seat.where.node, soft=False)
+        read = _last_lines.options(scheduling_strategy=strategy).remote(seat.where.logs)
         try:
             lines = await asyncio.wait_for(asyncio.wrap_future(read.future()), timeout=30)
         except (TimeoutError, ray.exceptions.RayError):
@@ -426,6 +579,10 @@ class _Wanted:
     request: Request
     sample: int
     seed: int | None
+    id: str | None = None
+    """As in `known_rows`; None where the slice shares no rows."""
+    had: tuple[Output, str] | None = None
+    """What another step has, and the engine that made it."""
 
 
 def _run_unit(store: Store, desk: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
@@ -433,13 +590,16 @@ def _run_unit(store: Store, desk: Any) -> Callable[[dict[str, Any]], dict[str, A
         unit = [from_row(Slice, each) for each in json.loads(row["unit"])]
         source, decoding = unit[0].source, unit[0].decoding
         wanted: list[_Wanted | Quarantined] = [one for each in unit for one in _wanted(store, each)]
-        asks = [Ask(chat=one.request.messages, seed=one.seed) for one in wanted if isinstance(one, _Wanted)]
+        asks = [Ask(chat=one.request.messages, seed=one.seed) for one in wanted if _is_asked(one)]
         try:
-            outputs, engine, seconds = _complete(desk, source, asks, decoding, _canary(store, unit[0]))
+            call = _Call(
+                desk=desk, source=source, decoding=decoding, canary=_canary(store, unit[0]), layout=unit[0].layout
+            )
+            outputs, engine, seconds = _complete(call, asks)
         except InferenceError as error:
             return {"index": row["index"], "seconds": 0.0, "receipts": "[]", "failed": str(error)}
         answered = iter(outputs)
-        ended = iter([(one, next(answered) if isinstance(one, _Wanted) else None) for one in wanted])
+        ended = iter([(one, next(answered) if _is_asked(one) else None) for one in wanted])
         receipts = [_write(store, each, list(islice(ended, each.rows)), engine) for each in unit]
         return {
             "index": row["index"],
@@ -451,7 +611,25 @@ def _run_unit(store: Store, desk: Any) -> Callable[[dict[str, Any]], dict[str, A
     return run
 
 
-def _wanted(store: Store, each: Slice) -> Iterator[_Wanted | Quarantined]:
+def _is_asked(one: _Wanted | Quarantined) -> TypeGuard[_Wanted]:
+    return isinstance(one, _Wanted) and one.had is None
+
+
+def _wanted(store: Store, each: Slice) -> list[_Wanted | Quarantined]:
+    """The slice's rows, with what other steps have of them."""
+    rows = list(_rows(store, each))
+    if each.maker is None:
+        return rows
+    ids = [row.id for row in rows if isinstance(row, _Wanted) and row.id]
+    had = find_rows(store, each.maker, each.decoding, each.address, ids)
+    if each.decoding.text_needed:  # where it was made, an empty text was an answer
+        had = {key: found for key, found in had.items() if found[0].text.strip()}
+    return [
+        dataclasses.replace(row, had=had[row.id]) if isinstance(row, _Wanted) and row.id in had else row for row in rows
+    ]
+
+
+def _rows(store: Store, each: Slice) -> Iterator[_Wanted | Quarantined]:
     for item in store.read_rows(each.requests, each.start, each.stop):
         for sample in range(each.decoding.samples):
             try:
@@ -467,7 +645,8 @@ def _wanted(store: Store, each: Slice) -> Iterator[_Wanted | Quarantined]:
                 )
             else:
                 seed = request_seed(each.decoding, request.example_id, sample)
-                yield _Wanted(request=request, sample=sample, seed=seed)
+                known = row_id(each.maker, each.decoding, request.messages, seed) if each.maker else None
+                yield _Wanted(request=request, sample=sample, seed=seed, id=known)
 
 
 def _canary(store: Store, each: Slice) -> Canary | None:
@@ -476,13 +655,23 @@ def _canary(store: Store, each: Slice) -> Canary | None:
     return Canary.of(json.loads(store.read_bytes(f"{each.trained_by}/{RECORD}"))["summary"])
 
 
-def _complete(
-    desk: Any, source: str, asks: Sequence[Ask], decoding: Decoding, canary: Canary | None
-) -> tuple[list[Output | Refusal], str, float]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Call:
+    """All of an engine call but the asks."""
+
+    desk: Any
+    source: str
+    decoding: Decoding
+    canary: Canary | None
+    layout: Layout | None
+
+
+def _complete(call: _Call, asks: Sequence[Ask]) -> tuple[list[Output | Refusal], str, float]:
     """Outputs, the engine's fingerprint and seconds. A row that kills its engine whenever it is asked is a Refusal."""
     if not asks:
         return [], "", 0.0
-    answer: _Answer = ray.get(desk.complete.remote(source, [ray.put(asks)], decoding, canary))
+    made = call.desk.complete.remote(call.source, [ray.put(asks)], call.decoding, call.canary, call.layout)
+    answer: _Answer = ray.get(made)
     if answer.failed is not None:
         raise InferenceError(answer.failed)
     if answer.died is None:
@@ -490,8 +679,7 @@ def _complete(
     if len(asks) == 1:
         return [Refusal(reason="engine error", detail=answer.died)], "", 0.0
     half = len(asks) // 2
-    left = _complete(desk, source, asks[:half], decoding, canary)
-    right = _complete(desk, source, asks[half:], decoding, canary)
+    left, right = _complete(call, asks[:half]), _complete(call, asks[half:])
     return left[0] + right[0], left[1] or right[1], left[2] + right[2]
 
 
@@ -501,13 +689,21 @@ def _write(
     """Write the slice's shard and quarantine table, and its receipt last."""
     completions: list[Completion] = []
     quarantined: list[Quarantined] = []
+    noted: list[tuple[str, str, int, str]] = []
+    makers: set[str] = set()
     for one, output in ended:
         if isinstance(one, Quarantined):
             quarantined.append(one)
             continue
+        maker = engine
+        if one.had:
+            output, maker = one.had
         who: dict[str, Any] = {"example_id": one.request.example_id, "task": one.request.task, "model": each.model}
         if isinstance(output, Output):
             completions.append(Completion(**who, sample=one.sample, seed=one.seed, **dataclasses.asdict(output)))
+            makers.add(maker)
+            if one.id:
+                noted.append((one.id, one.request.example_id, one.sample, maker))
         else:
             assert output is not None
             quarantined.append(Quarantined(**who, sample=one.sample, reason=output.reason, detail=output.detail))
@@ -518,11 +714,15 @@ def _write(
         truncated=sum(row.finish_reason == "length" for row in completions),
         quarantined=dict(Counter(row.reason for row in quarantined)),
         example=f"{quarantined[0].example_id}: {quarantined[0].detail}" if quarantined else "",
-        engine=engine,
+        engines=tuple(sorted(makers)),
+        reused=sum(isinstance(one, _Wanted) and one.had is not None for one, _ in ended),
     )
     if quarantined:
         store.write_rows(each.beside(".quarantine.parquet"), [to_row(row) for row in quarantined])
-    store.write_rows(f"{each.address}/{each.shard}", [to_row(row) for row in completions])
+    shard = f"{each.address}/{each.shard}"
+    store.write_rows(shard, [to_row(row) for row in completions])
+    if each.maker:
+        note_rows(store, each.maker, each.decoding, shard, noted)
     store.write_bytes(each.beside(".json"), json.dumps(to_row(receipt)).encode())
     return receipt
 
@@ -561,7 +761,8 @@ def commit_completions(
         "truncated": sum(receipt.truncated for receipt in receipts),
         "quarantined": dict(sorted(reasons.items())),
         "quarantine_tables": [table.removeprefix(f"{step.address}/") for table in tables],
-        "engines": sorted({receipt.engine for receipt in receipts} - {""}),
+        "engines": sorted({engine for receipt in receipts for engine in receipt.engines}),
+        "reused": sum(receipt.reused for receipt in receipts),
     }
     shards = [f"{step.address}/{each.shard}" for each, _ in landed]
     store.commit(step, f"{step.address}/rows", summary, seconds, tables=shards)

@@ -18,6 +18,7 @@ from capgap_ray.core.judging import JudgePrompt, judge_messages, parse_verdict
 from capgap_ray.records import Completion, Example, JudgeProbe, Request, Score, content_id, from_row, to_row
 from capgap_ray.stages.engine import Decoding
 from capgap_ray.stages.inference import Slice
+from capgap_ray.stages.known_rows import made_by
 
 _SHARDS = "rows/shards.json"
 """The files, relative to the store, that hold this step's verdicts."""
@@ -52,6 +53,7 @@ def _slice(step: Step, source: str, requests: str, rows: int, shard: str) -> Sli
         start=0,
         stop=rows,
         decoding=Decoding(temperature=0.0, top_p=1.0, max_tokens=step.params["max_tokens"], stop=(), seed=0),
+        maker=made_by(step.params["judge"], step.params["engine"], "judge"),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -17,15 +18,16 @@ from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store
 from capgap_ray.core.metering import Meter
 from capgap_ray.experiment import Experiment
-from capgap_ray.plan import Cell, Scored
+from capgap_ray.plan import Cell, Scored, resolve_models
 from capgap_ray.progress import Progress
 from capgap_ray.stages import metrics
 from capgap_ray.stages.cluster import cluster, fits_both
 from capgap_ray.stages.curate import build_mixture
-from capgap_ray.stages.engine import Decoding
+from capgap_ray.stages.engine import Decoding, Layout
 from capgap_ray.stages.grid import Training, run_grid
 from capgap_ray.stages.inference import UNIT_ROWS, EnginePool, Receipt, Slice, commit_completions, run_slices
 from capgap_ray.stages.judge import audit_slice, commit_audit, commit_judged, judge_slices
+from capgap_ray.stages.known_rows import made_by
 from capgap_ray.stages.scoring import Scorer, requests_table
 
 Say = Callable[[str], None]
@@ -72,6 +74,13 @@ class Session:
             self._pool = EnginePool(self._experiment.engine, resources)
             self._meter.hold("engines", resources.engines * engine_devices(resources))
         return self._pool
+
+    @cached_property
+    def _layouts(self) -> dict[str, Layout]:
+        """Identity of a model -> how its engine is spread, of those in `resources.parallel`."""
+        parallel = self._experiment.resources.parallel
+        models = resolve_models(self._experiment) if parallel else {}
+        return {models[name].identity: Layout(**each.model_dump()) for name, each in parallel.items()}
 
     def _close_engines(self) -> None:
         if self._pool is not None:
@@ -145,6 +154,9 @@ class Session:
     def _slices(self, step: Step, source: str) -> list[Slice]:
         params = step.params
         size = max(1, UNIT_ROWS // params["sampling"]["samples"])
+        untouched = params["model"] or step.inputs[1].params["student"]
+        weights = params["model"] or f"{step.inputs[1].key} {params.get('update')}"
+        maker = made_by(weights, params["engine"], step.inputs[0].params["task"])
         return [
             Slice(
                 address=step.address,
@@ -160,6 +172,8 @@ class Session:
                 ),
                 # The stored canary is the final export's; those on the way were checked when they were written.
                 trained_by=step.inputs[1].address if len(step.inputs) > 1 and "update" not in params else None,
+                layout=self._layouts.get(untouched),
+                maker=maker,
             )
             for start in range(params["start"], params["stop"], size)
         ]
@@ -216,6 +230,7 @@ class Session:
             for step in auditing:
                 slices.append(audit_slice(self._store, step, ray.get(self._scorer.probes.remote(step)), source))
             self._meter.check("judge")
+            slices = [dataclasses.replace(each, layout=self._layouts.get(each.model)) for each in slices]
             for landed in run_slices(self._store, self._engines(), slices) if slices else ():
                 metrics.count_landed(landed)
                 metrics.add(

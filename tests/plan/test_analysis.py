@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from capgap_ray.analysis import results, selection
+from capgap_ray.analysis import engine_notes, results, selection
 from capgap_ray.artifacts.step import Step
 from capgap_ray.experiment import Experiment
 from capgap_ray.plan import Plan, plan, resolve_models
@@ -295,3 +295,14 @@ def test_training_seeds_are_runs_of_one_arm(make: Make) -> None:
     assert {c.runs for c in answer.comparisons if c.kind == "teacher"} == {2}
     assert len([e for e in found.efficacy if e.task == "all"]) == 2 * 3, "a student and a mixture, whatever the seed"
     assert any(c.test == "t over items and training runs" for c in answer.comparisons)
+
+
+def test_answers_of_different_engines_are_compared_with_a_warning(planned: Plan) -> None:
+    other = planned.cells[-1]
+
+    def engines(step: Step) -> Mapping[str, Any]:
+        return {"engines": ["vllm 2" if other.train in step.inputs and "word_sorting" in step.label else "vllm 1"]}
+
+    assert engine_notes([planned], lambda step: {"engines": ["vllm 1"]}) == ()
+    (note,) = engine_notes([planned], engines)
+    assert note.startswith(f"{other.student.name} on tiny/word_sorting: answers come from 2 kinds of engine (vllm 1; ")

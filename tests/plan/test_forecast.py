@@ -133,7 +133,7 @@ def test_models_that_do_not_fit_are_named_with_the_mend() -> None:
     )[0]
     fits = {fit.what.split(" (")[0]: fit for fit in told(experiment).fits}
     assert not fits["engine qwen2.5-72b"].fits
-    assert fits["engine qwen2.5-72b"].mend == "needs resources.engine_gpus: 5"
+    assert fits["engine qwen2.5-72b"].mend == "needs resources.parallel: {qwen2.5-72b: {tensor: 5}}"
     assert fits["engine qwen2.5-7b"].fits
     assert not fits["training qwen2.5-7b"].fits
     assert fits["training qwen2.5-0.5b"].fits

@@ -74,6 +74,45 @@ def test_what_an_engine_failed_on_is_tried_again_by_the_next_run(store: Store, m
     assert (Path(store.root) / "complete/step/rows/000000001.parquet").stat().st_mtime_ns == before
 
 
+def test_another_step_finds_the_rows_that_are_there(store: Store, make_pool: MakePool) -> None:
+    sampled = dataclasses.replace(DECODING, temperature=0.7, samples=2)
+    rows = [request(f"i{n}", f"say word{n}") for n in range(30)]
+
+    def of(step: str, rows: list[dict[str, Any]], **changes: Any) -> list[Slice]:
+        made = slices(store, rows, "m", 10, dataclasses.replace(sampled, **changes))
+        return [dataclasses.replace(each, address=f"complete/{step}", maker="weights") for each in made]
+
+    pool = make_pool(actor=ScriptedEngine)
+    first = of("first", rows[:20])
+    list(run_slices(store, pool, first))
+    made = table(store, first)
+
+    edited = [request("i0", "say otherwise"), *rows[1:][::-1]]
+    for step, wanted_rows, changes, reused in (
+        ("edited", edited, {}, 38),
+        ("more samples", rows[:20], {"samples": 3}, 40),
+        ("other seed", rows[:20], {"seed": 1}, 0),
+        ("longer", rows[:20], {"max_tokens": 25}, 0),
+    ):
+        wanted = of(step, wanted_rows, **changes)
+        receipts = [receipt for _, receipt in landed(list(run_slices(store, pool, wanted)))]
+        assert sum(receipt.reused for receipt in receipts) == reused, step
+        assert {engine for receipt in receipts for engine in receipt.engines} == {"scripted"}
+        found = table(store, wanted)
+        assert len(found) == len(wanted_rows) * wanted[0].decoding.samples
+        if step == "edited":
+            assert [row["text"] for row in found if row["example_id"] == "i0"] == ["OTHERWISE"] * 2
+            assert [row for row in found if row["example_id"] == "i7"] == [
+                row for row in made if row["example_id"] == "i7"
+            ]
+
+    (Path(store.root) / first[0].address / first[0].shard).write_bytes(b"damaged")
+    wanted = [dataclasses.replace(each, address="complete/again") for each in of("again", rows[:20])]
+    again = landed(list(run_slices(store, pool, wanted)))
+    assert [row["text"] for row in table(store, wanted)] == [row["text"] for row in made]
+    assert sum(receipt.reused for _, receipt in again) >= 20
+
+
 def test_an_engine_that_hangs_ends_the_run_with_its_last_lines(store: Store, make_pool: MakePool) -> None:
     wanted = slices(store, [request("a", "HANG")], "m", 1, DECODING)
     begun = time.monotonic()
@@ -106,9 +145,10 @@ def test_a_caller_that_dies_leaves_no_engine_taken(store: Store, make_pool: Make
 
 def test_the_share_of_quarantined_rows_decides(store: Store, make_pool: MakePool) -> None:
     rows = [request(f"i{n}", "EMPTY" if n < 3 else "say it") for n in range(20)]
-    wanted = slices(store, rows, "m", 7, dataclasses.replace(DECODING, text_needed=True))
-    done = landed(list(run_slices(store, make_pool(actor=ScriptedEngine), wanted)))
     step = Step(stage="complete", version=0, params={}, label="step")
+    wanted = slices(store, rows, "m", 7, dataclasses.replace(DECODING, text_needed=True))
+    wanted = [dataclasses.replace(each, address=step.address) for each in wanted]
+    done = landed(list(run_slices(store, make_pool(actor=ScriptedEngine), wanted)))
     with pytest.raises(InferenceError, match=r"3 of 20 rows are quarantined \(3 empty\), more than max_error_share"):
         commit_completions(store, step, done, 1.0, 0.1)
     assert not store.built(step)
@@ -170,13 +210,15 @@ def test_fifty_broken_rows_in_a_thousand(store: Store, make_pool: MakePool, tmp_
         if number % 20 == 7:
             reasons[f"i{number}"], row["messages"] = broken[number // 20 % 10]
         rows.append(row)
+    step = Step(stage="complete", version=0, params={}, label="step")
     wanted = slices(store, rows, strict_model(tmp_path / "strict"), 500, dataclasses.replace(DECODING, max_tokens=8))
+    wanted = [dataclasses.replace(each, address=step.address) for each in wanted]
     done = landed(list(run_slices(store, make_pool(engines=2), wanted)))
     made = table(store, wanted)
     assert [row["example_id"] for row in made] == [f"i{n}" for n in range(1000) if n % 20 != 7]
     assert quarantined(store, wanted) == reasons
     assert Counter(reasons.values()) == {"overlong": 15, "no prompt": 10, "malformed": 15, "template": 10}
-    commit_completions(store, Step(stage="complete", version=0, params={}, label="step"), done, 1.0, 0.05)
+    commit_completions(store, step, done, 1.0, 0.05)
 
 
 def test_killed_engines_change_nothing(store: Store, make_pool: MakePool, monkeypatch: pytest.MonkeyPatch) -> None:
