@@ -60,6 +60,8 @@ class ModelEntry(_Part):
     """Of one request."""
     retries: int = Field(default=6, ge=0)
     """Of one request on 408, 409, 429, 5xx and lost connections, with exponential back-off."""
+    license: str | None = None
+    """As the Hub writes it, such as `apache-2.0`; for model cards only, no part of any identity."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> ModelEntry:
@@ -552,6 +554,8 @@ class Resources(_Part):
     """Train with as few workers where `sft.workers` cannot be had, with the same updates. None: wait for all."""
     save_every: int = Field(default=200, gt=0)
     """Updates between two saves of the training state, from which an interrupted training goes on."""
+    trackers: tuple[Literal["mlflow", "wandb"], ...] = ()
+    """Where every training's losses go beside TensorBoard; see `stages/trackers.py` for how each finds its server."""
 
     @model_validator(mode="after")
     def _least_and_most(self) -> Resources:
@@ -632,6 +636,9 @@ class Experiment(_Part):
     allow_larger_student: bool = False
     max_error_share: float = Field(default=0.05, ge=0, lt=1)
     """Share of a step's rows that may be quarantined before the run fails. No part of any identity."""
+    push_to_hub: str | None = Field(default=None, pattern=r"^[^/\s]+/[^/\s]+$")
+    """Upload every checkpoint of the results with its model card to this private repository, `organisation/name`, or,
+    where there are several, to `organisation/name-<student>-<arm>`. No part of any identity."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Experiment:

@@ -20,6 +20,7 @@ from capgap_ray import accounts, forecast
 from capgap_ray.analysis import engine_notes, judge_audit, results, selection
 from capgap_ray.artifacts.step import Step, unique
 from capgap_ray.artifacts.store import Record, Store, StoreError
+from capgap_ray.cards import check_upload, publish
 from capgap_ray.catalog.models import Model
 from capgap_ray.catalog.tasks import data_of, find_task
 from capgap_ray.core.chance import chance_level
@@ -29,6 +30,7 @@ from capgap_ray.experiment import Experiment, ExperimentError, load
 from capgap_ray.plan import Plan, Scored, plan, resolve_models
 from capgap_ray.pooling import pool, pooled_selection
 from capgap_ray.records import Example, Results, Score, Selection, from_row, to_row
+from capgap_ray.stages.trackers import missing
 from capgap_ray.tasks.hub import check_reachable
 
 if TYPE_CHECKING:
@@ -88,6 +90,9 @@ def open_run(what: str, argv: Sequence[str] | None = None) -> Run:
             _refuse_confounds(plans[0])
         store = Store(arguments.store)
         if not arguments.dry_run:
+            if (why := missing(experiment.resources.trackers)) is not None:
+                raise ExperimentError(why)
+            check_upload(experiment, plans)
             store.check_writable()
             check_reachable(
                 spec
@@ -373,8 +378,11 @@ def finish(run: Run, built: Built) -> None:
         run.store.write_bytes(f"{folder}/{name}", contents)
     say("\n" + tables.verdict_text(answer))
     say(f"report: {run.store.local_path(f'{folder}/index.html')}")
+    uploaded = publish(run.store, built.plans, answer, say)
     if built.failed:
         say(f"PARTIAL: {len(built.failed)} cells failed and are not in the report: {', '.join(built.failed)}")
+        raise SystemExit(1)
+    if not uploaded:
         raise SystemExit(1)
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from capgap_ray.artifacts.store import Store
+from capgap_ray.artifacts.store import Store, StoreError
 from capgap_ray.core.budget import balance_update, hold_out, learning_rate_at, split_update
 from capgap_ray.core.masking import TokenizedExample, prepare
 from capgap_ray.experiment import Sft
@@ -66,6 +66,8 @@ class Progress:
     """1-based, of `updates`."""
     updates: int
     loss: float
+    losses: tuple[float, ...]
+    """Of the updates since the last telling, this one's at the end."""
     learning_rate: float
     validation: float | None = None
 
@@ -155,7 +157,6 @@ def run(
         summed = torch.tensor(local, dtype=torch.float64, device=trainer.device)
         dist.all_reduce(summed)
         losses.extend(summed.tolist())
-        local.clear()
 
     for number in range(first, len(updates)):
         rate = learning_rate_at(number, len(updates), sft.learning_rate, warmup, sft.schedule)
@@ -177,10 +178,12 @@ def run(
                         update=done,
                         updates=len(updates),
                         loss=losses[-1],
+                        losses=tuple(losses[-len(local) :]),
                         learning_rate=rate,
                         validation=validation_losses.get(str(done)),
                     )
                 )
+            local.clear()
         if sft.checkpoints is not None and not last and sft.checkpoints.wanted(done):
             folder = f"{place.attempt}/update-{done:06d}"
             _export(trainer, source, tokenizer, place.store, folder, canary_ids)
@@ -194,8 +197,8 @@ def run(
                 checkpoints=checkpoints,
             )
             fragments = trainer.fragments()
-            _together(lambda: states.write(fragments, rank, facts.updates))  # noqa: B023 (called at once)
-            _together(lambda: states.name_latest(facts) if rank == 0 else None)  # noqa: B023
+            together(lambda: states.write(fragments, rank, facts.updates))  # noqa: B023 (called at once)
+            together(lambda: states.name_latest(facts) if rank == 0 else None)  # noqa: B023
     ended = time.monotonic()
     canary = _export(trainer, source, tokenizer, place.store, place.attempt, canary_ids)
     used = [index for update in updates for index in update]
@@ -237,15 +240,15 @@ def _failed(place: Place, update: int, slots: Sequence[Slot], tokenizer: Any) ->
     import torch.distributed as dist
 
     batch = json.dumps({"update": update, "rows": rows}, indent=1).encode()
-    _together(lambda: place.store.write_bytes(name, batch) if dist.get_rank() == 0 else None)
+    together(lambda: place.store.write_bytes(name, batch) if dist.get_rank() == 0 else None)
     return (
         f"loss or gradient of update {update} is not finite; its batch of {len(rows)} rows is in the store as {name}; "
         "lower sft.learning_rate, or look at these rows"
     )
 
 
-def _together(work: Callable[[], None]) -> None:
-    """Do something that may fail on one rank; then all ranks raise its ValueError, and none waits for ever."""
+def together(work: Callable[[], None]) -> None:
+    """Collective. What may fail on one rank: all ranks then raise its ValueError, and none waits for ever."""
     import torch
     import torch.distributed as dist
 
@@ -591,17 +594,25 @@ def _export(
 
     What evaluation loads is always whole weights; for LoRA these are merged, and the adapter lies beside them.
     """
+    from safetensors import SafetensorError
+
     canary = trainer.log_probabilities(canary_ids)
     state = trainer.engine._zero3_consolidated_16bit_state_dict()
 
     def write_and_check() -> None:
         with tempfile.TemporaryDirectory() as scratch:
             write = export_lora if trainer.sft.method == "lora" else export_full
-            write(trainer.engine.module, state, source, tokenizer, scratch)
+            try:
+                write(trainer.engine.module, state, source, tokenizer, scratch)
+            except (OSError, SafetensorError) as error:
+                raise StoreError(
+                    f"the export into {folder} could not be written to {scratch} ({error}); the newest training state "
+                    "and earlier checkpoints stay valid: make room and run the same command to go on"
+                ) from error
             check_canary(canary, canary_ids, scratch, source, trainer.sft)
             for file in sorted(Path(scratch).rglob("*")):
                 if file.is_file():
                     store.write_bytes(f"{folder}/{os.path.relpath(file, scratch)}", file.read_bytes())
 
-    _together(write_and_check if trainer.rank == 0 else lambda: None)
+    together(write_and_check if trainer.rank == 0 else lambda: None)
     return canary

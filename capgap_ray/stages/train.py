@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,18 @@ from typing import Any
 import ray.train
 
 from capgap_ray.artifacts.step import Step
-from capgap_ray.artifacts.store import Store
+from capgap_ray.artifacts.store import Store, StoreUnavailable
 from capgap_ray.experiment import Resources, Sft
 from capgap_ray.records import TrainingExample, from_row, to_row
 from capgap_ray.stages.crew import Crew
 from capgap_ray.stages.sft_data import Length, check
 from capgap_ray.stages.sft_state import States
-from capgap_ray.stages.sft_worker import Place, Progress, run
+from capgap_ray.stages.sft_worker import Place, Progress, run, together
+from capgap_ray.stages.trackers import Tracker, start
 from capgap_ray.stages.weights import local_folder
 
 PROGRESS = "progress.json"
-"""Beside a step's record: the newest `Progress` of a training that runs or ran."""
+"""Beside a step's record: the newest `Progress` of a training that runs or ran, and its attempt."""
 
 
 def build_checkpoint(store: Store, step: Step, source: str, resources: Resources, crew: Callable[[int], Crew]) -> None:
@@ -44,6 +46,7 @@ def build_checkpoint(store: Store, step: Step, source: str, resources: Resources
         "source": source,
         "attempt": attempt,
         "save_every": resources.save_every,
+        "trackers": resources.trackers,
     }
     trained = crew(sft.workers).train(job)
     store.commit(step, attempt, trained, time.monotonic() - begun)
@@ -71,28 +74,52 @@ def train_job(job: dict[str, Any]) -> dict[str, Any]:
     """Runs on every worker; returns rank 0's facts of the run."""
     store, step = Store(job["root"]), job["step"]
     place = Place(store=store, address=step.address, attempt=job["attempt"], save_every=job["save_every"])
+    sft = Sft.model_validate(step.params["sft"])
+    first = ray.train.get_context().get_world_rank() == 0
+    trackers: list[Tracker] = []
+
+    def begin() -> None:
+        recipe = {**sft.model_dump(mode="json"), "student": step.params["student"]}
+        trackers.extend(start(job["trackers"], step.label, place.attempt.rpartition("/")[2], recipe))
+
+    if job["trackers"]:
+        together(begin if first else lambda: None)
     with tempfile.TemporaryDirectory() as scratch:
-        tell = _teller(place, scratch) if ray.train.get_context().get_world_rank() == 0 else lambda progress: None
-        sft = Sft.model_validate(step.params["sft"])
+        tell = _teller(place, scratch, trackers) if first else lambda progress: None
         source = local_folder(job["source"])
-        trained = run(source, _examples(store, step), sft, place, _length(store, step), tell)
+        try:
+            trained = run(source, _examples(store, step), sft, place, _length(store, step), tell)
+        finally:
+            for each in trackers:
+                each.end()
         for file in Path(scratch).iterdir():
             store.write_bytes(f"{place.attempt}/tensorboard/{file.name}", file.read_bytes())
     return to_row(trained)
 
 
-def _teller(place: Place, scratch: str) -> Callable[[Progress], None]:
-    """Writes progress for whoever watches the store, and TensorBoard's events, which are kept at the end."""
+def _teller(place: Place, scratch: str, trackers: Sequence[Tracker]) -> Callable[[Progress], None]:
+    """Tells whoever watches the store, the trackers, and TensorBoard's events, which are kept at the end."""
     from tensorboardX import SummaryWriter
 
     writer = SummaryWriter(scratch)
 
     def tell(progress: Progress) -> None:
-        place.store.write_bytes(f"{place.address}/{PROGRESS}", json.dumps(asdict(progress)).encode())
-        writer.add_scalar("loss", progress.loss, progress.update)
-        writer.add_scalar("learning rate", progress.learning_rate, progress.update)
-        if progress.validation is not None:
-            writer.add_scalar("validation loss", progress.validation, progress.update)
+        told = {**asdict(progress), "attempt": place.attempt}
+        # On a full disk this line is missed, not the training: its next state or export says so on all workers.
+        with suppress(StoreUnavailable):
+            place.store.write_bytes(f"{place.address}/{PROGRESS}", json.dumps(told).encode())
+        first = progress.update - len(progress.losses) + 1
+        for update, loss in enumerate(progress.losses, start=first):
+            last = update == progress.update
+            values = {"loss": loss}
+            if last:
+                values["learning_rate"] = progress.learning_rate
+            if last and progress.validation is not None:
+                values["validation_loss"] = progress.validation
+            for name, value in values.items():
+                writer.add_scalar(name, value, update)
+            for each in trackers:
+                each.log(values, update)
         writer.flush()
 
     return tell

@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -26,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests/stages")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests/stages"), str(ROOT / ".ci")]
 
 from sft_ranks import examples, train  # noqa: E402
 
@@ -172,13 +171,21 @@ def seconds_of(command: list[str]) -> float:
 
 
 def make_environment(folder: Path) -> Path:
-    """LLaMA-Factory's environment, from where pip is configured to look."""
+    """LLaMA-Factory's environment, from where pip is configured to look. One that is half made is made anew."""
     if not (folder / "bin/llamafactory-cli").exists():
-        shutil.rmtree(folder, ignore_errors=True)
+        from install import pip_settings, uv_environment
+
+        print(f"making LLaMA-Factory's environment in {folder}, once", flush=True)
         uv = [sys.executable, "-m", "uv"]
-        subprocess.run([*uv, "venv", "-q", "--python", sys.executable, str(folder)], check=True)
-        subprocess.run([*uv, "pip", "install", "-q", "--python", str(folder / "bin/python"), *PEER], check=True)
+        sources = {**os.environ, **uv_environment(pip_settings(sys.executable), "cpu")}
+        install = ["pip", "install", "-q", "--python", str(folder / "bin/python"), *PEER]
+        subprocess.run([*uv, "venv", "-q", "--clear", "--python", sys.executable, str(folder)], check=True)
+        subprocess.run([*uv, *install], check=True, env=sources)
     return folder
+
+
+def cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "capgap-ray/llama-factory-0.9.5"
 
 
 # --- the measurements ----------------------------------------------------------------------------------------
@@ -260,7 +267,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--quick", action="store_true", help="one round on few rows")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--peer-environment", type=Path, default=Path(tempfile.gettempdir()) / "capgap-llama-factory")
+    parser.add_argument("--peer-environment", type=Path, default=cache())
     parser.add_argument("--trainer", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.trainer:

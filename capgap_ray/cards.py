@@ -1,0 +1,78 @@
+"""What leaves the store: every checkpoint's model card, written beside it, and its upload where one is asked for."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+
+from capgap_ray.artifacts.store import Store
+from capgap_ray.catalog.licenses import MODEL_LICENSES, data_license
+from capgap_ray.experiment import Experiment, ExperimentError
+from capgap_ray.plan import Cell, Plan
+from capgap_ray.records import Results
+from capgap_ray.report.model_card import model_card
+from capgap_ray.stages.publish import CARD, PushError, check_push, push
+
+RECIPE = "recipe.json"
+"""The recipe card, beside the weights."""
+
+
+def check_upload(experiment: Experiment, plans: Sequence[Plan]) -> None:
+    """Raise ExperimentError if `push_to_hub` cannot be done: a name that the Hub would refuse, or no valid token."""
+    if experiment.push_to_hub is not None:
+        try:
+            check_push([name for _, name in _repositories(experiment.push_to_hub, plans)])
+        except PushError as error:
+            raise ExperimentError(f"push_to_hub: {error}") from None
+
+
+def publish(store: Store, plans: Sequence[Plan], results: Results, say: Callable[[str], None]) -> bool:
+    """Write the card and the recipe of every checkpoint of the results beside it, and upload it where
+    `push_to_hub` says so. Returns whether all that was asked for was done."""
+    experiment = plans[0].experiment
+    checkpoints = {(each.student, each.arm): each for each in results.checkpoints}
+    done = True
+    for cell, repository in _repositories(experiment.push_to_hub, plans):
+        checkpoint = checkpoints[cell.student.name, cell.arm]
+        folder = store.folder(cell.train)
+        card = model_card(
+            results,
+            checkpoint,
+            cell.arm,
+            base_model=_hub_id(cell),
+            base_license=_license(experiment, cell.student.name),
+            teachers=experiment.teachers,
+            data_licenses={task: known for task in plans[0].tasks if (known := data_license(task)) is not None},
+        )
+        store.write_bytes(f"{folder}/{CARD}", card.encode())
+        store.write_bytes(f"{folder}/{RECIPE}", json.dumps(asdict(checkpoint.recipe), indent=1).encode())
+        if experiment.push_to_hub is not None:
+            try:
+                say(f"uploaded: {push(store, folder, repository)}")
+            except PushError as error:
+                done = False
+                say(f"NOT UPLOADED to {repository}: {error}; run the same command to try again")
+    return done
+
+
+def _repositories(name: str | None, plans: Sequence[Plan]) -> Iterator[tuple[Cell, str]]:
+    """Every checkpoint with its repository: `name` itself where there is one checkpoint, else one name for each."""
+    many = sum(len(made.cells) for made in plans) > 1
+    for number, made in enumerate(plans, start=1):
+        split = [f"split {number}"] if len(plans) > 1 else []
+        for cell in made.cells:
+            own = re.sub(r"[^A-Za-z0-9.]+", "-", " ".join([cell.student.name, cell.arm, *split]))
+            yield cell, f"{name}-{own}" if many else str(name)
+
+
+def _hub_id(cell: Cell) -> str:
+    """As the Hub knows the base model, without its revision; the model's name where it is a folder."""
+    hub, at, _ = cell.student.source.partition("@")
+    return hub if at and not hub.startswith("/") else cell.student.name
+
+
+def _license(experiment: Experiment, model: str) -> str | None:
+    own = experiment.models.get(model)
+    return own.license if own is not None else MODEL_LICENSES.get(model)
