@@ -73,6 +73,11 @@ class Arm:
         return float(known.mean()) if len(known) else None
 
     @property
+    def scored_runs(self) -> int:
+        """Runs with a score on some item."""
+        return int((~np.isnan(self.scores)).any(axis=0).sum())
+
+    @property
     def unscored(self) -> int:
         """Items without any score."""
         return int(np.isnan(item_means(self)).sum()) if self.items is not None else 0
@@ -151,22 +156,24 @@ class Contrast(NamedTuple):
     """The value if every unscored item went one way or the other."""
 
     def detectable(self, alpha: float = 0.05, power: float = 0.8) -> float | None:
-        """Return the smallest true value found with `power` by a test at level `alpha`."""
+        """Return the smallest true value found with `power` by a test at level `alpha`; None: no share is."""
         if self.discordant is not None:
             without = max(0.0, self.discordant - self.slope * abs(self.value))
             return minimum_detectable_difference(self.n, without, power, alpha, self.slope)
-        return detectable_effect(self.sources.df(alpha), power, alpha) * self.error
+        size = detectable_effect(self.sources.df(alpha), power, alpha) * self.error
+        return size if size <= 1 else None
 
 
 def detectable_effect(df: float, power: float, alpha: float) -> float:
     """Return the true effect, in standard errors, that a two-sided t test finds with `power` (noncentral t)."""
     from scipy.optimize import brentq
-    from scipy.stats import nct, norm, t
+    from scipy.special import ndtri
+    from scipy.stats import nct
 
+    critical = _t_quantile(alpha, df)
     if df > 1000:
-        return float(norm.isf(alpha / 2) + norm.ppf(power))
-    critical = float(t.isf(alpha / 2, df))
-    return float(brentq(lambda effect: nct.sf(critical, df, effect) - power, 0.0, 10 * critical + 10, xtol=1e-4))
+        return critical + float(ndtri(power))
+    return float(brentq(lambda effect: nct.sf(critical, df, effect) - power, 0.0, 2 * critical + 3, xtol=1e-4))
 
 
 class Refusal(ValueError):
@@ -237,7 +244,7 @@ class Runs:
     """
 
     def __init__(self, arms: Sequence[Arm]) -> None:
-        self._several = [arm for arm in arms if len(arm.runs) > 1]
+        self._several = [arm for arm in arms if len(arm.runs) > 1 and arm.scored_runs == len(arm.runs)]
         self._means = {id(arm): _run_means(arm) for arm in self._several}
         self._known: dict[tuple[str | None, bool, frozenset[str] | None], Spread | None] = {}
 
@@ -328,15 +335,20 @@ def estimate(parts: Sequence[Part], runs: Runs, level: float = 0.95) -> Contrast
     shared: dict[str, Any] = {
         "n": n,
         "unscored": sum(map(len, sums)) - n,
-        "runs": min(len(arm.runs) for part in parts for arm, _ in part),
+        "runs": min(arm.scored_runs for part in parts for arm, _ in part),
         "bounds": _bounds(parts),
     }
     between = _between_runs(parts, runs)
     grain = min(arm.grain / len(arm.runs) for part in parts for arm, _ in part)
     if count == 1 and between is None and len(parts[0]) == 2 and grain == 1 and {*np.unique(known[0])} <= {-1, 0, 1}:
         return _mcnemar(known[0], value, _middle(parts[0], sums[0]), level, shared)
-    variance = sum(_variance(each) for each in known) / count**2 + 2 * (grain / (n + 2)) ** 2
-    sources = _sources((variance, max(1.0, n - count)), between)
+    each_task = [(_variance(each) / count**2, len(each) - 1) for each in known]
+    # Bonett and Price's two added items, shared among the tasks.
+    variance = sum(part for part, _ in each_task)
+    variance += 2 * grain**2 * float(np.mean([1 / (len(each) + 2) ** 2 for each in known])) / count**2
+    # Satterthwaite: a task of few items carries much of the variance and knows little about it.
+    unsure = sum(part**2 / df for part, df in each_task if df)
+    sources = _sources((variance, max(1.0, min(n - count, variance**2 / unsure) if unsure else n - count)), between)
     if between is None and len(parts[0]) == 2:
         test = "paired permutation"
         weights = np.concatenate([np.full(len(each), 1 / (count * len(each))) for each in known])
@@ -436,7 +448,7 @@ def _between_runs(parts: Sequence[Part], runs: Runs) -> dict[Spread, float] | No
         arm = first[key]
         spread = runs.spread(arm.student if one_student else None, arm.teacher == UNTOUCHED, tasks)
         if spread is not None:
-            by_source[spread] = by_source.get(spread, 0.0) + weight**2 / len(arm.runs)
+            by_source[spread] = by_source.get(spread, 0.0) + weight**2 / max(1, arm.scored_runs)
     return by_source or None
 
 
@@ -469,19 +481,36 @@ def _t_quantile(alpha: float, df: float) -> float:
     return -float(stdtrit(df, alpha / 2))
 
 
-def random_effects(values: Sequence[float], errors: Sequence[float]) -> dict[str, float]:
+def shared_by_tasks(single: Sequence[Contrast], pooled: Contrast) -> tuple[float, float]:
+    """Return (variance, degrees of freedom) of what training runs do to all tasks together.
+
+    It is what the runs' mean over tasks varies by, beyond what runs that move each task by itself would give; the
+    number of tasks does not lessen it. (0, infinite) with one run per arm.
+    """
+    if not pooled.sources.parts:
+        return 0.0, math.inf
+    runs = [each.error**2 - each.sources.items[0] for each in (pooled, *single)]
+    shared = runs[0] - sum(runs[1:]) / len(single) ** 2
+    if shared <= 0:
+        return 0.0, math.inf
+    return shared, min(df for _, df in pooled.sources.parts[1:])
+
+
+def random_effects(
+    values: Sequence[float], errors: Sequence[float], shared: tuple[float, float] = (0.0, math.inf)
+) -> dict[str, float]:
     """Return plain mean and error, random-effects estimate, its interval and spread, over at least two tasks.
 
     Between-task variance by Paule and Mandel, interval by Hartung, Knapp, Sidik and Jonkman with t quantiles, both
-    from statsmodels.
+    from statsmodels. `shared` is `shared_by_tasks`, which widens the interval.
     """
-    from scipy.stats import t
     from statsmodels.stats.meta_analysis import combine_effects
 
     effect, error = np.asarray(values, float), np.asarray(errors, float)
     with np.errstate(divide="ignore"):  # of a ratio that is not used, where all effects are equal
         found = combine_effects(effect, error**2, method_re="iterated", use_t=True)
-    half = float(t.ppf(0.975, len(effect) - 1)) * math.sqrt(float(found.var_hksj_re))
+    between = _t_quantile(0.05, len(effect) - 1) * math.sqrt(float(found.var_hksj_re))
+    half = math.hypot(between, _t_quantile(0.05, shared[1]) * math.sqrt(shared[0]))
     return {
         "mean": float(effect.mean()),
         "standard_error": float(effect.std(ddof=1) / math.sqrt(len(effect))),

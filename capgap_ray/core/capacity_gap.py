@@ -53,8 +53,11 @@ class Duel:
 
     def advantages(self) -> Array:
         """Return weak minus strong by size, in shares; NaN where a side has no score."""
-        return np.array([(weak.accuracy or math.nan) - (strong.accuracy or math.nan) if None not in (
-            weak.accuracy, strong.accuracy) else math.nan for weak, strong in self.arms])  # fmt: skip
+
+        def accuracy(arm: Arm) -> float:
+            return math.nan if arm.accuracy is None else arm.accuracy
+
+        return np.array([accuracy(weak) - accuracy(strong) for weak, strong in self.arms])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +122,12 @@ def verdict(gap: Gap, p_adjusted: float | None, level: float) -> CapacityGap:
         reasons.append(
             f"not shown: {' and '.join(missing)}" if missing else "not significant after the correction for all looks"
         )
-        reasons.append(f"a lead of {100 * gap.detectable(level):.0f} points that is gone at the large end would show")
+        size = gap.detectable(level)
+        reasons.append(
+            f"a lead of {100 * size:.0f} points that is gone at the large end would show"
+            if size < 1
+            else "these are too few items or training runs to show even the largest lead"
+        )
     advantages = np.mean([each.advantages() for each in gap.duels], axis=0)
     return CapacityGap(
         task=gap.task,
@@ -201,11 +209,10 @@ def _exchanged(duel: Duel, draws: int, rng: Any) -> Array:
 
 
 def _exchanged_pair(weak: Arm, strong: Arm, draws: int, rng: Any) -> Array:
-    several = min(len(weak.runs), len(strong.runs)) > 1
-    if several:
-        means = np.concatenate([np.nanmean(arm.scores, axis=0) for arm in (weak, strong)])
-        order = rng.permuted(np.tile(means, (draws, 1)), axis=1)
-        k = len(weak.runs)
+    if min(weak.scored_runs, strong.scored_runs) > 1:
+        first, second = (np.nanmean(arm.scores[:, ~np.isnan(arm.scores).all(axis=0)], axis=0) for arm in (weak, strong))
+        order = rng.permuted(np.tile(np.concatenate([first, second]), (draws, 1)), axis=1)
+        k = len(first)
         return order[:, :k].mean(axis=1) - order[:, k:].mean(axis=1)
     if weak.items is None:
         share = float(np.mean([weak.accuracy, strong.accuracy]))

@@ -45,6 +45,7 @@ from capgap_ray.core.arms import (
     item_means,
     name,
     random_effects,
+    shared_by_tasks,
 )
 from capgap_ray.core.protocol_rules import CAPACITY_GAP, EFFICACY, Distilled, effective, has_pattern
 from capgap_ray.core.proxies import Cell, judge_proxies
@@ -544,20 +545,28 @@ class _Finder:
 
     def _random_effects(self, gains: Iterable[_Asked], advantages: Iterable[_Asked]) -> Iterable[RandomEffects]:
         for kind, group in (("gain", gains), ("teacher", advantages)):
-            single: dict[tuple[str, tuple[str, str], str], list[_Asked]] = {}
+            single: dict[tuple[str, tuple[str, str], str], list[Contrast]] = {}
+            pooled: dict[tuple[str, tuple[str, str], str], Contrast] = {}
             for asked in group:
-                if asked.task != ALL:
-                    single.setdefault((asked.student, asked.teachers, asked.recipe), []).append(asked)
-            for (student, (right, left), recipe), each in single.items():
+                key = asked.student, asked.teachers, asked.recipe
+                if asked.task == ALL:
+                    pooled[key] = asked.found
+                else:
+                    single.setdefault(key, []).append(asked.found)
+            for key, each in single.items():
                 if len(each) > 2:  # two tasks say next to nothing about the variance between tasks
-                    values, errors = [a.found.value for a in each], [a.found.error for a in each]
+                    student, (right, left), recipe = key
                     yield RandomEffects(
                         kind=kind,  # type: ignore[arg-type]
                         student=student,
                         left=_label(left, recipe),
                         right=_label(right, recipe),
                         tasks=len(each),
-                        **random_effects(values, errors),
+                        **random_effects(
+                            [found.value for found in each],
+                            [found.error for found in each],
+                            shared_by_tasks(each, pooled[key]),
+                        ),
                     )
 
     # --- selection, proxies, rules -----------------------------------------------------------------

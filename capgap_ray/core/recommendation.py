@@ -240,10 +240,11 @@ def recommend(
     It rests on what is pooled over tasks, or on the one task there is. `tokens` maps (student, teacher, recipe), the
     teacher empty for the untouched student, to the mean length of an answer.
     """
-    several = any(each.task == "all" for each in efficacy)
     made = []
     for student in students:
-        gains = [e for e in efficacy if e.student == student and (e.task == "all" or not several)]
+        mine = [e for e in efficacy if e.student == student]
+        several = any(e.task == "all" for e in mine)
+        gains = [e for e in mine if e.task == "all" or not several]
         duels = [a for a in advantages if a.student == student]
         duels = [a for a in duels if a.task == "all"] or (duels if len({a.task for a in duels}) == 1 else [])
         if not any(not e.comparison.confounds for e in gains):

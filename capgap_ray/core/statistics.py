@@ -37,7 +37,7 @@ def paired_permutation(differences: Sequence[float], weights: Sequence[float] | 
     values = np.asarray(differences, float) * (1.0 if weights is None else np.asarray(weights, float))
     values = values[values != 0]
     if len(values) <= 13:
-        if not len(values):
+        if len(values) < 2:
             return 1.0
         found = permutation_test((values,), np.sum, permutation_type="samples", vectorized=True, rng=0)
         return float(found.pvalue)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from capgap_ray.core.arms import Refusal, Runs, detectable_effect, estimate, random_effects
+from capgap_ray.core.arms import Refusal, Runs, detectable_effect, estimate, random_effects, shared_by_tasks
 from capgap_ray.core.statistics import mcnemar_exact, mean_interval, minimum_detectable_difference
 from tests.core.simulated import arm
 
@@ -44,6 +44,17 @@ def test_tasks_weigh_alike_whatever_their_items() -> None:
     assert found is not None
     assert found.value == pytest.approx((0.9 + 0.5) / 2)
     assert found.n == 110
+
+
+def test_a_task_of_few_items_keeps_its_few_degrees_of_freedom() -> None:
+    rng = np.random.default_rng(1)
+    parts = [
+        [(arm(task, "s", teacher, rng.random(items) < 0.5), sign) for teacher, sign in (("x", 1.0), ("", -1.0))]
+        for task, items in (("few", 8), ("many", 2000))
+    ]
+    found = estimate(parts, Runs([]))
+    assert found is not None
+    assert found.sources.items[1] < 12, "the small task has nearly all of the variance, and 7 degrees of freedom"
 
 
 def test_answers_to_one_item_are_one_cluster() -> None:
@@ -174,3 +185,24 @@ def test_random_effects_cover() -> None:
         found = random_effects(rng.normal(0.1, 0.05, 8) + rng.normal(0, errors), errors)
         covered += found["ci_low"] <= 0.1 <= found["ci_high"]
     assert covered / 400 == pytest.approx(0.95, abs=0.03)
+
+
+def test_random_effects_cover_where_a_run_moves_all_tasks_together() -> None:
+    rng = np.random.default_rng(1)
+    covered = 0
+    for _ in range(200):
+        moved = rng.normal(0, 0.06, (2, 3))
+        arms = {
+            (task, teacher): arm(f"t{task}", "s", teacher, (rng.random((3, 80)) < 0.5 + moved[side][:, None]).T)
+            for task in range(4)
+            for side, teacher in enumerate("xy")
+        }
+        parts = [[(arms[task, "x"], 1.0), (arms[task, "y"], -1.0)] for task in range(4)]
+        runs = Runs([*arms.values()])
+        single = [estimate([part], runs) for part in parts]
+        pooled = estimate(parts, runs)
+        assert pooled is not None
+        each = [one for one in single if one is not None]
+        found = random_effects([one.value for one in each], [one.error for one in each], shared_by_tasks(each, pooled))
+        covered += found["ci_low"] <= 0 <= found["ci_high"]
+    assert covered / 200 >= 0.9  # three binomial standard errors below 0.95; 0.74 where the runs are taken as apart

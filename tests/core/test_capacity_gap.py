@@ -42,6 +42,11 @@ def test_expected_patterns_are_those_of_all_exchanges() -> None:
     assert found["G1"].p == pytest.approx(ways / 32, abs=0.02)
 
 
+def test_an_accuracy_of_zero_is_an_accuracy() -> None:
+    found = duel("t", [([0, 0], [0, 1]), ([1, 1], [0, 0])])
+    assert found.advantages().tolist() == [-0.5, 1.0]
+
+
 def test_whole_runs_are_exchanged_where_there_are_several() -> None:
     """All runs of a teacher agree, so only 2 of 6 exchanges separate them again."""
     weak, strong = np.ones((10, 2)), np.zeros((10, 2))

@@ -209,6 +209,49 @@ def test_unscored_items_are_not_wrong() -> None:
     assert any("60 items of an arm have no score" in note for note in found.notes)
 
 
+def test_a_student_on_one_task_is_advised_beside_one_on_several() -> None:
+    rng = np.random.default_rng(13)
+    arms = [
+        arm(task, student, teacher, rng.random(80) < (0.8 if teacher else 0.2))
+        for student, tasks in (("1B", ("p", "q")), ("3B", ("q",)))
+        for task in tasks
+        for teacher in ("", "x")
+    ]
+    advice = find(Table(arms=tuple(arms), rows=0, sizes={})).recommendations
+    assert {each.student: each.distil for each in advice} == {"1B": "yes", "3B": "yes"}
+
+
+def test_a_run_without_any_score_is_no_run() -> None:
+    rng = np.random.default_rng(14)
+    scores = (rng.random((60, 2)) < 0.5).astype(float)
+    scores[:, 1] = math.nan
+    table = Table(
+        arms=(
+            arm("t", "1B", "", rng.random(60) < 0.5),
+            arm("t", "1B", "x", scores),
+            arm("t", "1B", "y", rng.random((60, 2)) < 0.5),
+        ),
+        rows=0,
+        sizes={},
+    )
+    found = find(table)
+    json.dumps(to_row(found), allow_nan=False)
+    assert found.advantages[0].comparison.runs == 1
+
+
+def test_few_seeds_say_that_even_the_largest_difference_would_not_show() -> None:
+    rng = np.random.default_rng(15)
+    arms = [
+        arm("t", f"{size}B", teacher, (rng.random((2, 40)) < 0.5 + rng.normal(0, 0.2, (2, 1))).T)
+        for size in (1, 3)
+        for teacher in ("weak", "strong")
+    ]
+    found = find(Table(arms=tuple(arms), rows=0, sizes={"1B": 1.0, "3B": 3.0}))
+    assert found.capacity_gap[0].status == "undetermined"
+    assert any("to show even the largest lead" in reason for reason in found.capacity_gap[0].reasons)
+    assert all(a.comparison.mde_adjusted is None for a in found.advantages if a.task == "t" and a.student != ALL)
+
+
 def test_confounded_arms_get_no_verdict() -> None:
     confound = Confound(field="updates", left="100", right="10", note="10x fewer updates")
     table = experiment(np.random.default_rng(6), lead=0.3, students=(0.5, 3.0))

@@ -80,6 +80,7 @@ def test_permutation_of_few_items_is_exact() -> None:
     assert paired_permutation([0.5] * 6) == pytest.approx(2 / 64)
     assert paired_permutation([0.25, -0.25]) == 1.0
     assert paired_permutation([0.0, 0.0]) == 1.0
+    assert paired_permutation([0.0, 0.5, 0.0]) == 1.0, "one item that differs: either sign is as extreme"
     assert paired_permutation([0.2] * 40) < 0.001
 
 
