@@ -46,7 +46,8 @@ _STATEMENT = re.compile(
     r"\b(?:the|my|our|final|correct|right|best)[ *_]{1,3}(?:final |correct |right |best )?"
     r"(?:answer|option|choice|(?<=final )result)"
     r"(?: (?:to (?:the|this) (?:question|problem)|here))?[*_]{0,3} is\b"
-    r"|(?:^|(?<=[.!?] ))[*_#> ]{0,6}(?:the )?(?:final |correct )?(?:answer|result)[*_ ]{0,3}:",
+    r"|(?:^|(?<=[.!?] ))[*_#> ]{0,6}(?:the |my |our )?"
+    r"(?:(?:final |correct )?(?:answer|result)|(?:correct|right|best) (?:option|choice))[*_ ]{0,3}:",
     re.IGNORECASE | re.MULTILINE,
 )
 _SORTED = re.compile(
@@ -104,11 +105,16 @@ _BRACKET_NAMES = {
 _BRACKET_NAME = re.compile("|".join(map(re.escape, sorted(_BRACKET_NAMES, key=len, reverse=True))))
 _BRACKET_WRAPPER = re.compile(r"\\(?:boxed|fbox|text[a-z]{0,6}|mathrm|mathtt)\s?\{|\\verb\|")
 _LATEX_TEXT = re.compile(r"\\(?:text[a-z]{0,6}|mbox|mathrm|mathbf|boxed|fbox)\s?\{([^{}]*)\}")
-_LIST_MARKS = re.compile(r"(?:^|(?<=\s))(?:\(?[0-9]{1,3}[.)]|[-*•])\s+|[\[\]\"]|(?<!\w)'|'(?!\w)|\s?(?:->|→|<|≤|\|)\s?")
+_LIST_MARKS = re.compile(
+    r"(?:^|(?<=\s))(?:\(?[0-9]{1,3}[.)]|[-*•])\s+|[\[\]\"]|(?<!\w)'|'(?!\w)|\s?(?:->|→|<|>|≤|\|)\s?"
+)
 _SUBJECT = re.compile(
     r"^(?:(?:the|this) (?:argument|statement|sentence|expression|answer|conclusion|claim) "
     r"(?:is|evaluates to) )?(?:deductively )?",
     re.IGNORECASE,
+)
+_COUNTED = re.compile(
+    r"^(?:(?:so|thus|therefore|hence),? )?(?:there (?:are|is)|(?:you|i|we) have) (?=\w)", re.IGNORECASE
 )
 _BRACES = re.compile(r"\\(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
 _SPACE = "".join(char for char in map(chr, range(0x3001)) if char.isspace())
@@ -116,6 +122,20 @@ _MARKUP = _SPACE + "*_`$\"'“”‘’"
 _SENTENCE_END = re.compile(r"[.!?;][*_`$\"'\\)\]]{0,4}(?:\s|$)")
 _BRACKET_RUN = re.compile(r"[\[\](){}<>\s,\\*_`$\"']*")
 _HEDGE = re.compile(r"\b(?:or|and|not|nor|either|neither|maybe|perhaps|possibly|both|but)\b", re.IGNORECASE)
+
+
+_OPTION_HEDGE = re.compile(
+    r"^(?:and|not|but)\b|\b(?:or|nor|either|neither|maybe|perhaps|possibly|both)\b", re.IGNORECASE
+)
+"""A hedge after an option's letter, where the option's own text may follow."""
+_DISMISSED = re.compile(
+    r"^(?:is|was|would be|seems)\b.*\b(?:not|wrong|incorrect|false|impossible)\b"
+    r"|\b(?:wrong|incorrect|except|eliminate\w*|exclude\w*)\b|\?$",
+    re.IGNORECASE,
+)
+_OWN_VERDICT = re.compile(r",|\s+is (?:the )?(?:most )?(?:correct|right|best)\b")
+_LETTER_LAST = re.compile(r"([^()\n]{1,200}?)\s*\(([A-Z])\)")
+"""An option's text and then its letter: "Facts (F)"."""
 
 
 _KIND_OF_TASK: dict[str, AnswerKind] = {
@@ -235,7 +255,7 @@ def _picked(last: str) -> bool:
     """Return whether a sentence with one option starts with it, sets it in bold or calls it right."""
     if re.match(r"[*_]{0,2}(?:option )?\(?[A-Z]\)", last, re.IGNORECASE):
         return last[-1] in ".!*" or not re.search(
-            r"\) (?:says|states|claims|means|describes|is|are|has|was|would)\b", last
+            r"\):?\s.*?\b(?:says|states|claims|means|describes)\b|\) (?:is|are|has|was|would)\b", last
         )
     if PREMISE.search(last) or _EXAMINED.search(last):
         return False
@@ -325,12 +345,15 @@ def equal(answer: str, target: str, kind: AnswerKind, choices: Sequence[str]) ->
         # Commas are what some models put between brackets; any other character is left to differ.
         return re.sub(r"[\s,\\]", "", answer) == re.sub(r"\s", "", target)
     if kind == "words":
-        answer = _LIST_MARKS.sub(" ", re.sub(r",\s+and\s+", ", ", answer)).strip()
+        if "," in answer and " and " not in f" {target} ":
+            answer = re.sub(r",?\s+and\s+(?=\S+$)", ", ", answer)
+        answer = _LIST_MARKS.sub(" ", answer).strip()
         return re.split(r"[\s,;]+", answer.casefold()) == re.split(r"[\s,]+", target.casefold())
     if _text_form(answer) == _text_form(target):
         return True
     if maths.plain_number(target) is None:
         return False
+    answer = _COUNTED.sub("", answer)
     word, _, rest = answer.partition(" ")
     if word.casefold() in NUMBER_WORDS and rest:
         answer = f"{NUMBER_WORDS[word.casefold()]} {rest}"  # fifteen fruits
@@ -495,7 +518,7 @@ def _plain(answer: str, kind: AnswerKind) -> str:
         return _bare(_BRACKET_NAME.sub(lambda match: _BRACKET_NAMES[match[0]], answer), kind)
     answer = maths.unwrapped(maths.without_lead(answer))
     if "\\" in answer:
-        answer = " ".join(_LATEX_TEXT.sub(r" \1 ", answer).split())
+        answer = " ".join(_LATEX_TEXT.sub(r" \1 ", answer.replace("\\ ", " ")).split())
     return _bare(answer.lstrip("= "), kind)
 
 
@@ -514,15 +537,20 @@ def _option_letter(answer: str, choices: Sequence[str]) -> str | None:
     answer = re.sub(r"^(?:option|choice|answer|sentence|statement)\s+(?=\(?[A-Z]\b)", "", answer, flags=re.IGNORECASE)
     if alone := re.fullmatch(r"[(\[{<]?([A-Za-z])[)\]}>]?,?", answer):
         return alone[1].upper()
-    stated = re.match(r"(?:\(([A-Za-z])\)|([A-Z])(?:[):.]|\s[-–—](?=\s))|([A-HJ-Z])(?=, ))[\s:,.–—-]*", answer)
+    stated = re.match(r"(?:\(([A-Za-z])\)|([A-Z])(?:[):.]|\s[-–—](?=\s))|([A-HJ-Z])(?=, | is\b))[\s:,.–—-]*", answer)
     if stated is None:
+        named = _LETTER_LAST.fullmatch(answer)
+        if named and not (_HEDGE.search(named[1]) or _UNSURE.search(named[1]) or _DISMISSED.search(named[1])):
+            return named[2] if letter_of(named[1]) in (None, named[2]) else None
         return letter_of(answer)
     letter, rest = (stated[1] or stated[2] or stated[3]).upper(), answer[stated.end() :].strip(_MARKUP)
     if not _TAKEN_BACK.search(rest):
         rest = re.split(r"(?:^|\s+)(?:because|since)\s", rest, maxsplit=1)[0]
     if _folded(rest) in texts:
         return letter if letter_of(rest) == letter else None
-    hedged = _HEDGE.search(rest) or re.search(r"\([A-Za-z]\)|\b[B-HJ-Z]\b|^\W*[A-Za-z]\W*$", rest)
+    if rest.startswith("?") or _DISMISSED.search(rest) or (stated[3] and not _OWN_VERDICT.match(f"{answer[1:]}")):
+        return None
+    hedged = _OPTION_HEDGE.search(rest) or re.search(r"\([A-Za-z]\)|\b[B-HJ-Z]\b|^\W*[A-Za-z]\W*$", rest)
     return None if hedged else letter
 
 
@@ -531,8 +559,8 @@ def _boolean(answer: str) -> str | None:
     answer = _SUBJECT.sub("", answer.casefold(), count=1)
     if answer.strip(_MARKUP + ".") in ("not valid", "not deductively valid"):
         return "invalid"
-    head, _, rest = re.sub(r"\s+[-–—]+\s+|;|\s+because\s", ", ", answer, count=1).partition(",")
-    word = head.strip(_MARKUP)
+    head, _, rest = re.sub(r"\s+[-–—]+\s+|;|\s+because\s|(?<=\w)\s+\(", ", ", answer, count=1).partition(",")
+    word = head.strip(_MARKUP + "!()")
     if word not in _ALL_BOOLEANS:
         return None
     doubts = {match.casefold() for match in _HEDGE.findall(rest)}

@@ -735,6 +735,8 @@ def _relation(operators: list[str], operands: list[Node], unit: str) -> Item:
     label = _label(operands[0])
     if operators[0] == "=" and label and len(operands) == 2:
         return Item(operands[1], unit, label)
+    if operators == ["in"] and label.startswith("(") and operands[1][0] == "set":
+        return Item(operands[1], unit)  # (a, n) \\in \\{(6, 3), (9, 5)\\}
     if operators == ["="] and (label := _label(operands[1])) and operands[0][0] in ("num", "neg"):
         return Item(operands[0], unit, label)
     return Item(("rel", tuple(operators), tuple(operands)), unit)

@@ -34,11 +34,12 @@ _LABEL = re.compile(
 """What labels an answer in other languages and in LaTeX; and the full stop of Chinese and Japanese."""
 _BRACES = re.compile(r"\\.|[{}]", re.DOTALL)
 _STATED = re.compile(
-    r"(?:\b(?:final|correct|right|exact|numerical|overall)?[ *_]{0,4}(?:ans(?:wers?)?|results?|solutions?)[ *_]{0,3}"
+    r"(?:\b(?:final|correct|right|exact|numerical|overall)?[ *_]{0,4}"
+    r"(?:ans(?:wers?)?(?: \(final\))?|results?|solutions?)[ *_]{0,3}"
     r"(?:(?:that )?(?:we|you)(?:'re| are) looking for|to (?:the|this|our) (?:\w+ )?(?:problem|question|equation|puzzle)"
     r"|in (?:\w+ ){0,3}form)?[ *_]{0,3}"
     r"(?:is\b|are\b|=|:|→|⇒|equals\b|will be\b|would be\b|comes (?:out )?to\b)|####"
-    r"|\bfinal answer of\b|(?:^|\n)[#*_ ]{0,6}ans\."
+    r"|\bfinal answer of\b|(?:^|\n)[#*_ ]{0,6}(?:final )?ans(?:wer)?\."
     r"|\b(?:correct|right|best)[ *_]{1,4}(?:option|choice)[ *_]{0,3}is\b|\"(?:final_)?answer\"\s?:\s?\"?"
     r"|(?:^|\n)[#*_ ]{0,6}(?:final )?answer[*_ ]*(?=\n))[ *_:]*",
     re.IGNORECASE,
@@ -135,6 +136,14 @@ REASON = re.compile(
     re.IGNORECASE,
 )
 _EMOJI = re.compile("[\U0001f300-\U0001faff\u2600-\u27bf\ufe0f\u200d]+")
+_ANSWER_WORDS = frozenset(
+    re.findall(
+        r"\w+",
+        "ellipse circle parabola hyperbola line point sphere cone cylinder plane square rectangle rhombus even odd "
+        "north south east west yes no true false increasing decreasing acute obtuse right infinity",
+    )
+)
+"""Lower-case words that are whole answers to maths problems."""
 _SPELT_OUT = re.compile(r"^(-?[$\\]?[0-9][0-9.,/]*) \([a-z][a-z -]{2,40}\)(?=\W*$)", re.IGNORECASE)
 """`10 (ten)`."""
 _ASIDE = re.compile(r"\s\([^()]*\)")
@@ -276,8 +285,10 @@ def _last_statement(text: str, read: Callable[[str], str | None]) -> tuple[int, 
     start = max(0, len(text) - _TAIL)
     tail = text[start:]
     found = list(_STATED.finditer(tail))[-20:]
-    if len(found) > 1 and _cut_repetition(tail, tail.rfind("\n", 0, found[-1].start()) + 1):
-        found.pop()
+    if len(found) > 1:
+        last = found[-1].start()
+        if _cut_repetition(tail, 1 + max(tail.rfind("\n", 0, last), 1 + tail.rfind(". ", 0, last))):
+            found.pop()
     for match in reversed(found):
         before = tail[max(0, match.start() - 80) : match.start()]
         if match[0][0] != "#" and unsure_before(before):
@@ -351,7 +362,8 @@ def _maths_statement(after: str) -> str | None:
     words = re.fullmatch(r"(?:\\text\{)?\(?([A-Za-z][A-Za-z' -]{0,40})\)?\}?", unwrapped(sentence.strip(_MARKUP)))
     if words:
         name = words[1]
-        if len(name.split()) <= 3 and not _UNSURE.search(name) and name[0].isupper() and "I " not in name:
+        known = name[0].isupper() or name.lower() in _ANSWER_WORDS
+        if known and len(name.split()) <= 3 and not _UNSURE.search(name) and "I " not in name:
             return words[0]
     return None
 

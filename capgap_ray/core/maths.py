@@ -32,14 +32,17 @@ _SQUEEZE = re.compile(r"\s+(?![0-9A-Za-z])|(?<![0-9A-Za-z}])\s+")
 _SYNONYMS = re.compile(r"\\[dtc]frac(?![a-z])|\\(?:left|right|displaystyle|!|,|;|:|quad)(?![a-zA-Z])")
 _THOUSANDS_LIST = re.compile(r"[^()\[\]]*(?<![0-9])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])")
 _FOR_ALL = re.compile(
-    r"[\s,$]*(?:\\quad\s*)?(?:\\forall\b|(?:\\text\s?\{\s*)?\(?for (?:all|any|every|each)\b)[^=<>]{0,60}$",
+    r"[\s,$]*(?:\\quad\s*)?(?:\\forall\b|(?:\\text\s?\{\s*)?\(?(?:for|where) "
+    r"(?:all|any|every|each|some|integers?)\b"
+    r"|(?:\\text\s?\{\s*|\()(?:for|where)\s*\}?\s*[a-z]\s*\\in\b|,\s*\(?[a-z]\s*\\in\s*\\mathbb)[^=<>]{0,60}$",
     re.IGNORECASE,
 )
 """A quantifier after a function: `f(x) = 2x \\text{ for all } x`."""
 _DOUBTS = re.compile(r"\?|\\approx|≈|~=|\bapprox|\babout\b|\bnot\b", re.IGNORECASE)
 _ROUNDED_TOO = re.compile(r"(.+?)\$?\s*(?:\\approx|≈)\s*\$?-?[0-9][0-9,]*\.?[0-9]*\$?", re.DOTALL)
 _LEAD = re.compile(
-    r"^(?:\\text\{)?\s*(?:(?:so|thus|hence|therefore),?\s+)?(?:the\s+)?(?:final\s+)?(?:answer|result|solution)"
+    r"^(?:\\text\{)?\s*(?:(?:so|thus|hence|therefore),?\s+)?(?:(?:the|my|our)\s+)?(?:(?:final|correct|right|best)\s+)?"
+    r"(?:answer|result|solution|option|choice)"
     r"(?:\s+is\s*:?|\s*[:=])\s*\}?\s*",
     re.IGNORECASE,
 )
@@ -395,7 +398,7 @@ def _all(results: Iterable[bool | None]) -> bool | None:
 def _same_items(gold: Item, answer: Item) -> bool | None:
     if gold.unit and answer.unit and gold.unit != answer.unit:
         return False
-    if gold.label and answer.label and gold.label != answer.label:
+    if gold.label and answer.label and _EXTREME.sub("", gold.label) != _EXTREME.sub("", answer.label):
         return _swapped_equation(gold, answer)
     if gold.label and not answer.label and answer.value[0] == "rel":
         return (
@@ -410,12 +413,20 @@ def _same_items(gold: Item, answer: Item) -> bool | None:
             else _interval_form(gold, answer)
         )
     same = _same_node(gold.value, answer.value)
+    if same and answer.unit == "percent" and not gold.unit:
+        proportion = exact(gold.value)
+        if proportion is not None and 0 < abs(proportion) < 1:
+            return False  # 0.34 is not 0.34 %
     if same is not True and (gold.unit == "percent") != (answer.unit == "percent") and not (gold.unit and answer.unit):
         hundred: Node = ("num", Fraction(100))
         one = ("div", gold.value, hundred) if gold.unit else gold.value
         other = ("div", answer.value, hundred) if answer.unit else answer.value
         return _same_node(one, other) or same
     return same
+
+
+_EXTREME = re.compile(r"_(?:max|min)$")
+"""The largest `m` may be called `m_{\\max}` or `m`."""
 
 
 def _equation(item: Item) -> Node:

@@ -123,12 +123,15 @@ def _points(names: list[str], integers: bool) -> list[Mapping[str, Fraction]]:
     if not names:
         return [{}]
     points: list[Mapping[str, Fraction]] = []
-    for index in range(14):
+    for index in range(60 if integers and len(names) > 1 else 14):
         point = {}
         for name in names:
-            seed = zlib.crc32(f"{name}/{0 if integers else index}".encode("utf-8", "replace"))
-            if integers:
+            fixed = integers and len(names) == 1
+            seed = zlib.crc32(f"{name}/{0 if fixed else index}".encode("utf-8", "replace"))
+            if fixed:
                 point[name] = Fraction(2 + seed % 7 + index)
+            elif integers:
+                point[name] = Fraction(1 + seed % (8 + index // 4))
             else:
                 sign = -1 if index % 3 == 2 else 1
                 point[name] = sign * Fraction(1009 + seed % 8999, 997 + (seed >> 13) % 1999)

@@ -1,6 +1,12 @@
 """Pairs of a gold answer and a model's answer, by hand, in the forms that models write. Not a test by itself."""
 
 DAILY_EQUAL = r"""
+40_9 | 40 \text{ (base 9)}
+$(6,3),(9,3),(9,5),(54,5)$ | (a,n) \in \{(6,3),(9,3),(9,5),(54,5)\}
+$m_{\max }=n^{2}-n-1$ | m = n^2 - n - 1
+\frac{\pi}{6}+\pi k | x = \frac{\pi}{6} + k\pi \text{ for } k \in \mathbb{Z}
+\frac{\pi}{6}+\pi k | \frac{\pi}{6} + k\pi, k \in \mathbb{Z}
+$\frac{d !}{2 k(d-k) !}$ | \frac{1}{2k}\cdot\frac{d!}{(d-k)!}
 (-\sqrt{3}, \sqrt{3}) | |x|<\sqrt{3}
 (-\sqrt{3}, \sqrt{3}) | x^2 < 3
 [-1,3] | |x-1| \le 2
@@ -296,6 +302,10 @@ x^2+4y^2=4 | \frac{x^2}{4}+y^2=1
 """
 
 DAILY_UNEQUAL = r"""
+\dfrac{17}{50} | 0.34\%
+$m_{\max }=n^{2}-n-1$ | m_{\max} = n^2 - n
+$\frac{d !}{2 k(d-k) !}$ | \frac{d!}{k(d-k)!}
+$(6,3),(9,3)$ | (a,n) \in \{(3,6),(3,9)\}
 $\left\lfloor\log _{2} n\right\rfloor+1$ | \lceil\log_2 n\rceil
 (-\sqrt{3}, \sqrt{3}) | |x| \le \sqrt{3}
 (-\sqrt{3}, \sqrt{3}) | |x| > \sqrt{3}

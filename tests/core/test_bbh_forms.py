@@ -170,6 +170,17 @@ EQUAL += [
     )
 ]
 EQUAL += [
+    ("(B)", "B is correct", CHOICES),
+    ("(B)", "The correct answer is B", CHOICES),
+    ("(B)", "Facts (B)", ()),
+    ("(B)", "(B) between green and blue", ()),
+    ("yes", "yes!", ()),
+    ("True", "(True)", ()),
+    ("No", "No (he lies)", ()),
+    ("14", "There are 14 animals", ()),
+    ("guru malton only", "Guru, malton and only", ()),
+    ("guru malton only", "guru > malton > only", ()),
+    ("guru malton only", "guru\\ malton\\ only", ()),
     ("(B)", "(B) because (A) is too early", CHOICES),
     ("(B)", "Sentence (B)", CHOICES),
     ("(B)", "B, golf ball", ()),
@@ -205,6 +216,15 @@ UNEQUAL: list[tuple[str, str, tuple[str, ...]]] = [
     )
 ]
 UNEQUAL += [
+    ("(B)", "(B)?", CHOICES),
+    ("(B)", "(B) is wrong", CHOICES),
+    ("(B)", "B is incorrect", CHOICES),
+    ("(B)", "not (B)", ()),
+    ("(B)", "Facts or numbers (B)", ()),
+    ("(B)", "wrong (B)", ()),
+    ("(B)", "red (B)", CHOICES),
+    ("guru and malton", "guru, malton", ()),
+    ("No", "No (yes)", ()),
     ("(B)", "B, C", ()),
     ("(B)", "(B) because (A) is. Wait, (C)", CHOICES),
     ("15", "fifteen or sixteen fruits", ()),

@@ -10,6 +10,11 @@ from capgap_ray.core.answers import AnswerKind, canonical, certain, compare, ext
 from capgap_ray.core.extraction import maths_answer, number_answer
 
 MATHS = [
+    ("The answer is 104. The answer is 104. The answer is 10", "104"),
+    ("**Answer.** $36$", "36"),
+    ("Answer (final): 36", "36"),
+    ("So the answer is ellipse.", "ellipse"),
+    ("So the answer is unclear.", None),
     ("<thinking>\\boxed{41}?</thinking>\n<answer>42</answer>", "42"),
     ("<|begin_of_thought|>\\boxed{41}", None),
     ("<answer>\n\\boxed{42}\n</answer>", "42"),
@@ -295,6 +300,9 @@ def test_numbers(text: str, answer: str | None) -> None:
 
 
 BBH = [
+    ("snarks", "Option (A): the speaker says", None),
+    ("snarks", "My answer: (B)", "(B)"),
+    ("snarks", "Correct option: B", "(B)"),
     ("hyperbaton", "答案是 (B)。", "(B)"),
     ("hyperbaton", "<answer>(B)</answer>", "(B)"),
     ("hyperbaton", "The right option is (B) because (A) gives 12/11.", "(B)"),
