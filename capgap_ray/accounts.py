@@ -82,11 +82,20 @@ def progress(plans: Iterable[Plan], summary: Summary, scores: ReadScores) -> tup
 # --- the ledger --------------------------------------------------------------------------------------------
 
 
-def ledger(plans: Sequence[Plan], seconds: Seconds, scores: ReadScores, accuracies: Sequence[Accuracy]) -> Ledger:
-    """What the results cost. Hours are work time times the devices that each stage holds, whenever it was spent."""
+def ledger(
+    plans: Sequence[Plan],
+    seconds: Seconds,
+    scores: ReadScores,
+    accuracies: Sequence[Accuracy],
+    tried: Iterable[Step] = (),
+) -> Ledger:
+    """What the results cost. Hours are work time times the devices that each stage holds, whenever it was spent.
+
+    `tried`: trainings of a search, also of cells that were not chosen.
+    """
     resources = plans[0].experiment.resources
     hours: defaultdict[str, float] = defaultdict(float)
-    for step in unique(step for made in plans for step in made.steps()):
+    for step in unique([*(step for made in plans for step in made.steps()), *tried]):
         hours[step.stage] += device_hours(step, seconds(step), resources)
     teachers: defaultdict[str, tuple[list[Score], list[float]]] = defaultdict(lambda: ([], []))
     for made in plans:

@@ -580,6 +580,54 @@ class Resources(_Part):
         return value
 
 
+class EarlyStop(_Part):
+    """Give up cells that are surely worse than the untouched student on development items. They are no results."""
+
+    alpha: float = Field(default=0.05, gt=0, lt=1)
+    """Chance that a cell is given up though it is nowhere worse than the margin; it holds at every look."""
+    margin_points: float = Field(default=0.0, ge=0)
+    """How much worse than the untouched student is worth going on with."""
+    after: float = Field(default=0.5, ge=0, lt=1)
+    """Share of a cell's updates before which it is not judged: accuracy may fall before it rises."""
+
+
+class Development(_Part):
+    """Items cut off each task's training part: the same for all cells, trained on by none, no part of any result."""
+
+    items: int = Field(gt=0)
+    """Per task."""
+    early_stop: EarlyStop | None = None
+    """Looks at the exports of `sft.checkpoints`."""
+
+
+class Search(_Part):
+    """Train some of the grid's cells, chosen by their accuracy on development items, and report the best.
+
+    The grid's product or points are what is chosen from; each student and mixture has a search of its own.
+    """
+
+    searcher: Literal["optuna", "random"] = "optuna"
+    """Who proposes the next cell: Optuna's TPE sampler, or chance."""
+    scheduler: Literal["asha", "none"] = "none"
+    """`asha`: asynchronous successive halving gives up the worse part of the cells at each rung. It looks at the
+    exports of `sft.checkpoints`."""
+    trials: int = Field(gt=0)
+    """Cells that are tried, of each student and mixture."""
+    keep: int = Field(default=1, gt=0)
+    """Best cells of each student and mixture that go on to the test items."""
+    seed: int = 0
+    grace: float = Field(default=0.25, gt=0, le=1)
+    """Of `asha`: share of a cell's updates at its first rung."""
+    reduction: float = Field(default=2, gt=1)
+    """Of `asha`: from one rung to the next so many times the updates, and one in so many cells."""
+
+    @model_validator(mode="after")
+    def _keeps_some(self) -> Search:
+        if self.keep > self.trials:
+            raise ValueError(f"keep: {self.keep} is more than trials ({self.trials})")
+        return self
+
+
 class Budget(_Part):
     """What a run may use up. It then stops at the next whole piece of work and says what was skipped."""
 
@@ -629,6 +677,8 @@ class Experiment(_Part):
     max_cells: int = Field(default=10_000, gt=0)
     """A larger grid is refused: most are typing errors."""
     comparisons: tuple[DeclaredComparison, ...] = ()
+    development: Development | None = None
+    search: Search | None = None
     judge: Judge
     resources: Resources = Resources()
     budget: Budget | None = None
@@ -695,8 +745,32 @@ class Experiment(_Part):
         grid = self.grid()
         for each in self.comparisons:
             self.pairs(each, grid)
-        self.over_splits()
+        splits = self.over_splits()
+        if self.development is not None or self.search is not None:
+            self._check_development(grid, len(splits))
         return self
+
+    def _check_development(self, grid: Sequence[Point], splits: int) -> None:
+        if self.development is None:
+            raise ValueError("search: needs development.items, on which cells are chosen; never the test items")
+        if self.search is None and self.development.early_stop is None:
+            raise ValueError("development: serves search and development.early_stop; give one of them, or remove it")
+        if self.published:
+            raise ValueError("development: published sets may hold its items; use the teachers' own rationales")
+        if splits > 1:
+            raise ValueError("development: takes one split; remove split.repeats, split.crossfit and axes: split.seed")
+        needed = self.selection.items + self.development.items
+        if self.split.train is not None and needed > self.split.train:
+            raise ValueError(
+                f"development.items: {self.development.items} with selection.items ({self.selection.items}) are more "
+                f"than split.train ({self.split.train})"
+            )
+        if self.search is not None and self.comparisons:
+            raise ValueError("comparisons: their arms are not known before a search; remove comparisons or search")
+        looks = self.development.early_stop is not None or (self.search and self.search.scheduler == "asha")
+        if looks and any(point.sft.checkpoints is None for point in grid):
+            what = "development.early_stop" if self.development.early_stop else "search.scheduler: asha"
+            raise ValueError(f"{what} looks at exports on the way; set sft.checkpoints, such as {{every: 20}}")
 
     def _requested(self) -> dict[str, int]:
         """Task -> samples per item, groups expanded, in the order written."""

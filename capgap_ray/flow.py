@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from capgap_ray import accounts, forecast
@@ -23,11 +24,12 @@ from capgap_ray.artifacts.store import Record, Store, StoreError
 from capgap_ray.cards import check_upload, publish
 from capgap_ray.catalog.models import Model
 from capgap_ray.catalog.tasks import data_of, find_task
+from capgap_ray.choice import chosen, expected, given_up, groups, searched
 from capgap_ray.core.chance import chance_level
 from capgap_ray.core.metering import BudgetError
 from capgap_ray.core.task_spec import TaskError
 from capgap_ray.experiment import Experiment, ExperimentError, load
-from capgap_ray.plan import Plan, Scored, plan, resolve_models
+from capgap_ray.plan import Cell, Plan, Scored, plan, resolve_models
 from capgap_ray.pooling import pool, pooled_selection
 from capgap_ray.records import Example, Results, Score, Selection, from_row, to_row
 from capgap_ray.stages.trackers import missing
@@ -35,6 +37,7 @@ from capgap_ray.tasks.hub import check_reachable
 
 if TYPE_CHECKING:
     from capgap_ray.report.items import TaskSource
+    from capgap_ray.stages.search import Watched
     from capgap_ray.stages.session import Session
 
 Until = Literal["generate", "train", "evaluate"]
@@ -89,6 +92,10 @@ def open_run(what: str, argv: Sequence[str] | None = None) -> Run:
         if arguments.strict:
             _refuse_confounds(plans[0])
         store = Store(arguments.store)
+        if experiment.search and experiment.search.searcher == "optuna" and not find_spec("optuna"):
+            raise ExperimentError(
+                "search.searcher: optuna is not installed; pip install 'capgap-ray[search]', or take random"
+            )
         if not arguments.dry_run:
             if (why := missing(experiment.resources.trackers)) is not None:
                 raise ExperimentError(why)
@@ -156,6 +163,8 @@ class Built:
     chosen: tuple[tuple[Selection, ...], ...]
     failed: tuple[str, ...] = ()
     """Cells that could not be trained, `<student> / <arm>`; the plans are without them."""
+    everything: tuple[Plan, ...] = ()
+    """The plans with all cells, where a search or early stop left some out."""
 
 
 def build(run: Run, until: Until) -> Built:
@@ -202,19 +211,80 @@ def _build(run: Run, session: Session, until: Until) -> Built:
     controls = [cell.train.inputs[0] for made in built.plans for cell in made.cells]  # some read the natural ones
     session.published(step for made in built.plans for step in made.published.values())
     session.mixtures(natural + controls)
-    built = _without_failed(built, session.train([cell for made in built.plans for cell in made.cells]))
+    session.predict([pair for made in built.plans for pair in _untouched_developed(made, models)], "development")
+    if run.experiment.search:
+        failed = _search(run, session, built)
+    else:
+        ready = _landed(run.store, built, test=until == "evaluate")
+        cells = [cell for made in built.plans for cell in made.cells]
+        failed = session.train(cells, ready, _watching(built))
+    built = _without_failed(_chosen(run.store, built, failed), failed)
     if until == "train":
         if built.failed:
             raise SystemExit(1)
         return built
-    on_the_way = [pair for made in built.plans for pair in _on_the_way(run.store, made)]
-    session.predict([pair for made in built.plans for pair in _distilled(run.store, made)] + on_the_way, "evaluate")
+    ready = _landed(run.store, built)
+    session.predict([pair for made in built.plans for cell in made.cells for pair in ready(cell)], "evaluate")
     session.judge(
         [scored for made in built.plans for scored in (*made.baselines.values(), *made.predictions.values())],
         [made.audit for made in built.plans if made.audit],
         models[run.experiment.judge.model].source,
     )
     return built
+
+
+def _search(run: Run, session: Session, built: Built) -> dict[str, str]:
+    """Every search of the experiment, one after the other. Returns which of the tried cells failed, and why."""
+    failed: dict[str, str] = {}
+    ready, watched = _landed(run.store, built, test=False), _watching(built)
+    for made in built.plans:
+        for student, mixture in groups(made):
+            failed |= session.search(made, student, mixture, ready, watched)
+            told = searched(run.store, made, student, mixture)
+            kept = ", ".join(
+                f"{arm} ({100 * accuracy:.1f} %)" for arm, accuracy in zip(told.kept, told.development, strict=True)
+            )
+            say(f"  search    {student}, {mixture}: {told.tried} of {told.cells} cells tried, kept {kept or 'none'}")
+    return failed
+
+
+def _watching(built: Built) -> Callable[[Cell], Watched | None]:
+    """How each cell's training is looked at; not at all where nothing depends on it."""
+    from capgap_ray.stages.search import Watched
+
+    plans = {cell.train.key: made for made in built.plans for cell in made.cells}
+
+    def watched(cell: Cell) -> Watched | None:
+        made = plans[cell.train.key]
+        development = made.experiment.development
+        if development is None:
+            return None
+        return Watched(
+            end=tuple(made.on_development(cell)),
+            untouched=tuple(scored.score for scored in made.untouched_developed(cell.student.name)),
+            early_stop=development.early_stop,
+            stop=made.stop(cell) if development.early_stop else None,
+        )
+
+    return watched
+
+
+def _chosen(store: Store, built: Built, failed: Mapping[str, str]) -> Built:
+    """With the cells that a search has chosen, or that were not given up; those that failed stay, to be told of."""
+    if built.plans[0].experiment.development is None:
+        return built
+    plans = []
+    for made in built.plans:
+        kept = chosen(store, made)
+        gone = {(each.student, each.arm) for each in given_up(store, made)}
+        for student, arm in sorted(gone):
+            say(f"  GIVEN UP  {student} / {arm}: surely worse than the untouched student on development items")
+        keys = {cell.train.key for cell in kept.cells} | failed.keys()
+        plans.append(made.without({(c.student.name, c.arm) for c in made.cells if c.train.key not in keys}))
+    if not all(made.cells for made in plans):
+        say("no cell is left to evaluate: all were given up")
+        raise SystemExit(1)
+    return dataclasses.replace(built, plans=tuple(plans), everything=built.plans)
 
 
 def _without_failed(built: Built, failed: Mapping[str, str]) -> Built:
@@ -239,7 +309,7 @@ def _skipped(run: Run) -> str:
     """What is not built, stage by stage, as far as it is planned before selection."""
     there = run.store.listing()
     counts: defaultdict[str, int] = defaultdict(int)
-    for step in unique(step for made in run.plans for step in made.steps()):
+    for step in unique(step for made in run.plans for step in expected(run.store, made).steps()):
         counts[step.stage] += not (step.address in there and run.store.built(step))
     return "".join(f"skipped     {stage}: {count} steps\n" for stage, count in counts.items() if count)
 
@@ -249,18 +319,40 @@ def _by_model(scored: Mapping[tuple[str, str], Scored], models: Mapping[str, Mod
     return sorted(((each, models[name].source) for (name, _), each in scored.items()), key=lambda pair: pair[1])
 
 
-def _distilled(store: Store, made: Plan) -> Iterable[tuple[Scored, str]]:
-    for cell in made.cells:
-        source = store.local_path(store.folder(cell.train))
-        for task in made.tasks:
-            yield made.predictions[cell.train.key, task], source
+def _untouched_developed(made: Plan, models: Mapping[str, Model]) -> list[tuple[Scored, str]]:
+    students = set(made.experiment.students)
+    return _by_model({who: scored for who, scored in made.developed.items() if who[0] in students}, models)
 
 
-def _on_the_way(store: Store, made: Plan) -> Iterable[tuple[Scored, str]]:
-    """The exports of `sft.checkpoints`; only the final ones are judged."""
-    for _, _, folder, scored in accounts.exports(made, lambda step: _record(store, step).summary):
-        for each in scored.values():
-            yield each, store.local_path(folder)
+def _landed(store: Store, built: Built, test: bool = True) -> Callable[[Cell], list[tuple[Scored, str]]]:
+    """What of a cell can be scored by now, with its weights: exports on the way (`sft.checkpoints`), then the end.
+
+    On the development items, and on the test items if `test`.
+    """
+    from capgap_ray.stages.landing import exports_so_far
+
+    plans: defaultdict[str, list[Plan]] = defaultdict(list)
+    for made in built.plans:
+        for cell in made.cells:
+            plans[cell.train.key].append(made)
+
+    def ready(cell: Cell) -> list[tuple[Scored, str]]:
+        record = store.record(cell.train)
+        folders = record.summary["checkpoints"] if record else exports_so_far(store, cell.train)
+        pairs = []
+        for update, folder in folders.items():  # one model after the other: an engine holds one at a time
+            for made in plans[cell.train.key]:
+                ends = made.on_development(cell)
+                ends += [made.predictions[cell.train.key, task] for task in made.tasks if test]
+                pairs += [(end.after(int(update)), store.local_path(folder)) for end in ends]
+        if record:
+            source = store.local_path(f"{cell.train.address}/{record.attempt}")
+            for made in plans[cell.train.key]:
+                pairs += [(scored, source) for scored in made.on_development(cell)]
+                pairs += [(made.predictions[cell.train.key, task], source) for task in made.tasks if test]
+        return pairs
+
+    return ready
 
 
 def _record(store: Store, step: Step) -> Record:
@@ -306,7 +398,8 @@ def reader(store: Store) -> Callable[[Step], list[Score]]:
 def analyse(run: Run, built: Built) -> Results:
     """Everything the report shows. Raises StoreError if a step is not built."""
     seconds: defaultdict[str, float] = defaultdict(float)
-    for step in unique(step for made in built.plans for step in made.steps()):
+    tried = [cell.train for made in built.everything for cell in made.cells if run.store.built(cell.train)]
+    for step in unique([*(step for made in built.plans for step in made.steps()), *tried]):
         seconds[step.stage] += _record(run.store, step).seconds
 
     def summary(step: Step) -> dict[str, Any]:
@@ -335,12 +428,20 @@ def analyse(run: Run, built: Built) -> Results:
     each_split = reader(run.store)
     assert answer.findings
     notes = (*answer.findings.notes, *engine_notes(built.plans, summary))
+    chose = built.everything or built.plans
     return dataclasses.replace(
         answer,
         findings=dataclasses.replace(answer.findings, notes=notes),
+        searches=tuple(
+            searched(run.store, made, student, mixture)
+            for made in chose
+            if made.experiment.search
+            for student, mixture in groups(made)
+        ),
+        given_up=tuple(each for made in chose for each in given_up(run.store, made)),
         progress=accounts.progress(built.plans, summary, each_split),
         ledger=accounts.ledger(
-            built.plans, lambda step: _record(run.store, step).seconds, each_split, answer.accuracies
+            built.plans, lambda step: _record(run.store, step).seconds, each_split, answer.accuracies, tried
         ),
     )
 
@@ -361,7 +462,8 @@ def stored(run: Run) -> Built:
     missing = [step for made in plans for step in made.measuring() if not run.store.built(step)]
     if missing:
         refuse(f"{missing[0].address} is not built yet ({len(missing)} such steps); run jobs/grid.py first")
-    return _selected(run, plans)
+    built = _selected(run, plans)
+    return _chosen(run.store, built, {}) if run.experiment.development else built
 
 
 def finish(run: Run, built: Built) -> None:
@@ -428,6 +530,7 @@ def show_plan(run: Run) -> None:
     if measured:
         with redirect_stdout(sys.stderr if run.json else sys.stdout):
             plans = _selected(run, plans).plans
+    plans = [expected(run.store, made) for made in plans] if run.experiment.development else plans
     with _no_collector():
         told = forecast.forecast(plans, summary, selected=measured, wanted_points=run.detect)
     if run.json:

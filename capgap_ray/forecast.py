@@ -172,10 +172,19 @@ def forecast(plans: Sequence[Plan], summary: Summary, *, selected: bool, wanted_
         wanted=_wanted(plans, tasks, wanted_points),
         assumptions=(
             *ASSUMED.words(),
+            *_search_words(experiment),
             f"power: {100 * DISCORDANT:.0f} % of items discordant between two arms, {100 * PERSISTENT:.0f} % of that "
             "variance the items' own; pooled over tasks as one set of items",
         ),
     )
+
+
+def _search_words(experiment: Experiment) -> Iterable[str]:
+    if experiment.search:
+        yield (
+            f"search: at most {experiment.search.trials} cells of each student and mixture are trained, as "
+            f"{experiment.search.searcher} proposes; the grid's first ones stand for them"
+        )
 
 
 # --- fairness ------------------------------------------------------------------------------------------
@@ -236,7 +245,7 @@ def _places(sft: Sft) -> int:
 
 
 def _items(made: Plan) -> int:
-    return sum(made.sizes(task)[0] for task in made.tasks)
+    return sum(made.training_items(task) for task in made.tasks)
 
 
 def _rows(made: Plan, cell: Cell, have: Mapping[str, Mapping[str, Any]]) -> int:

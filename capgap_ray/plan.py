@@ -2,6 +2,7 @@
 
     examples -> few-shot accuracy of every model on training items -> task selection
              -> teacher rationales -> own-correct filter -> mixtures -> SFT over the grid
+             (-> development items, if cells are searched or given up on the way)
              -> predictions of untouched and distilled students on the test items
              -> rule score -> judge, and the judge audited -> (analysis.py) comparisons -> verdicts -> report
 
@@ -35,7 +36,18 @@ from capgap_ray.experiment import (
 from capgap_ray.tasks import Parts, digests, fingerprint, tables
 from capgap_ray.tasks.published import published_source
 
-VERSIONS = {"examples": 2, "complete": 3, "score": 2, "mix": 2, "train": 2, "judge": 2, "audit": 1, "published": 1}
+VERSIONS = {
+    "examples": 2,
+    "published": 1,
+    "complete": 3,
+    "score": 2,
+    "mix": 2,
+    "train": 2,
+    "stop": 1,
+    "search": 1,
+    "judge": 2,
+    "audit": 1,
+}
 """Raised when a stage's code changes what it computes; old results then stay, unread."""
 
 
@@ -51,6 +63,12 @@ class Scored:
     @property
     def last(self) -> Step:
         return self.judge or self.score
+
+    def after(self, update: int) -> Scored:
+        """The same of the checkpoint's export after that update, not judged."""
+        label = f"{self.complete.label}-update-{update}"
+        complete = replace(self.complete, params={**self.complete.params, "update": update}, label=label)
+        return Scored(complete=complete, score=self.score.on((self.score.inputs[0], complete), label))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +128,9 @@ class Plan:
     """(model, task) -> few-shot on the test items, untouched students and teachers."""
     predictions: dict[tuple[str, str], Scored] = field(default_factory=dict)
     """(train step's key, task) -> the distilled student on the same items with the same prompt."""
+    developed: dict[tuple[str, str], Scored] = field(default_factory=dict)
+    """(student's name or train step's key, task) -> few-shot on the development items; empty without them. Those of
+    cells are no part of `steps`: a search decides which are needed."""
     audit: Step | None = None
     """The judge's answers to probes with known verdicts; None where no audit is asked for."""
 
@@ -124,6 +145,7 @@ class Plan:
             + [scored.score for slices in self.rationales.values() for scored in slices]
             + [cell.train for cell in self.cells]
             + [scored.last for scored in (*self.baselines.values(), *self.predictions.values())]
+            + [scored.score for scored in self.untouched_developed()]
             + ([self.audit] if self.audit else [])
         )
 
@@ -137,6 +159,61 @@ class Plan:
         """The task's items in (train, test)."""
         split = self.examples[task].params["split"]
         return split["train"], split["test"]
+
+    def training_items(self, task: str) -> int:
+        """Items that train: those of the training part without the development items, which are its last ones."""
+        development = self.experiment.development
+        return self.sizes(task)[0] - (development.items if development else 0)
+
+    def untouched_developed(self, student: str | None = None) -> list[Scored]:
+        """The untouched students, or one of them, on the development items."""
+        names = self.experiment.students if student is None else (student,)
+        return [scored for (who, _), scored in self.developed.items() if who in names]
+
+    def on_development(self, cell: Cell) -> list[Scored]:
+        """The cell's end on the development items, one step per task."""
+        return [scored for (who, _), scored in self.developed.items() if who == cell.train.key]
+
+    def stop(self, cell: Cell) -> Step:
+        """Built if and only if the cell was given up by `development.early_stop`."""
+        development = self.experiment.development
+        assert development and development.early_stop
+        return Step(
+            stage="stop",
+            version=VERSIONS["stop"],
+            params=development.early_stop.model_dump(),
+            inputs=(cell.train, *(scored.score for scored in self.untouched_developed(cell.student.name))),
+            label=cell.train.label,
+        )
+
+    def search(self, student: str, mixture: str) -> Step:
+        """Which cells of a student and a mixture were tried, and the best of them."""
+        settings = self.experiment.search
+        assert settings
+        return Step(
+            stage="search",
+            version=VERSIONS["search"],
+            params={
+                **settings.model_dump(),
+                "cells": [cell.train.key for cell in self.candidates(student, mixture)],
+                "early_stop": self.experiment.model_dump(mode="json")["development"]["early_stop"],
+            },
+            inputs=tuple(scored.score for scored in self.untouched_developed(student)),
+            label=f"{student}-{mixture}",
+        )
+
+    def axes_in_words(self, cells: Iterable[Cell]) -> dict[str, dict[str, str]]:
+        """Train step's key -> axis of `sft` that the grid varies -> the cell's value, for a searcher."""
+        axes = [axis for axis in self.experiment.varied() if axis.startswith("sft.")]
+        points = {
+            cell.train.key: Point(student=cell.student.name, mixture=cell.mixture, filter=cell.filter, sft=cell.sft)
+            for cell in cells
+        }
+        return {key: {axis: str(point.value(axis)) for axis in axes} for key, point in points.items()}
+
+    def candidates(self, student: str, mixture: str) -> list[Cell]:
+        """The cells of one student and mixture."""
+        return [cell for cell in self.cells if (cell.student.name, cell.mixture) == (student, mixture)]
 
     def teachers(self) -> dict[str, Model]:
         """Role -> model."""
@@ -159,16 +236,11 @@ class Plan:
         Which updates have exports is known once the cell is trained (`sft.checkpoints`, the train step's summary), so
         these steps are no part of `steps`.
         """
-        made = {}
-        for task in self.tasks:
-            last = self.predictions[cell.train.key, task]
-            for update in updates:
-                label = f"{last.complete.label}-update-{update}"
-                params = {**last.complete.params, "update": update}
-                complete = replace(last.complete, params=params, label=label)
-                score = last.score.on((last.score.inputs[0], complete), label)
-                made[update, task] = Scored(complete=complete, score=score)
-        return made
+        return {
+            (update, task): self.predictions[cell.train.key, task].after(update)
+            for task in self.tasks
+            for update in updates
+        }
 
     def students(self) -> list[Model]:
         return [self.models[name] for name in self.experiment.students]
@@ -251,19 +323,25 @@ def plan(experiment: Experiment, models: Mapping[str, Model], selected: Iterable
     # 1. Items and prompts of every task: both parts, few-shot for evaluation and bare for training.
     for task in experiment.task_names():
         made.examples[task] = _examples(experiment, task)
+        if task in trained and made.training_items(task) < 1:
+            assert experiment.development
+            raise ExperimentError(
+                f"development.items: {experiment.development.items} are all {made.sizes(task)[0]} training items of "
+                f"{task}, or more"
+            )
 
     # 2. Few-shot accuracy of every model on the first training items. Selection sees nothing else.
     candidates = [*made.teachers().values(), *made.students()]
     first = experiment.selection.items
     for task in experiment.trained_names():
         for model in candidates:
-            stop = min(first, made.sizes(task)[0])
+            stop = min(first, made.training_items(task))
             made.measured[model.name, task] = _score(experiment, made.examples[task], model, "train", 0, stop)
 
     # 3. Teacher rationales: the rest of the training items, and the measured ones again for free. A teacher with
     #    settings of its own (k samples, another temperature) generates them all.
     for task in made.trained:
-        items = made.sizes(task)[0]
+        items = made.training_items(task)
         for role, model in made.teachers().items():
             if role in experiment.published:
                 continue
@@ -289,7 +367,16 @@ def plan(experiment: Experiment, models: Mapping[str, Model], selected: Iterable
         for left, right in experiment.pairs(comparison, grid):
             _compare(made, comparison, grid[left], made.cells[left], grid[right], made.cells[right])
 
-    # 6. Test items, opened here and nowhere else: every untouched model, then every distilled student,
+    # 6. Development items: the last training items, which nothing trains on. Cells are chosen or given up by them.
+    for task in made.trained if experiment.development else ():
+        begin, end = made.training_items(task), made.sizes(task)[0]
+        for model in made.students():
+            made.developed[model.name, task] = _score(experiment, made.examples[task], model, "train", begin, end)
+        for cell in made.cells:
+            scored = _score(experiment, made.examples[task], cell.train, "train", begin, end)
+            made.developed[cell.train.key, task] = scored
+
+    # 7. Test items, opened here and nowhere else: every untouched model, then every distilled student,
     #    with the same prompt, budget and engine (pitfall 1), scored by rules and by the judge.
     judge = models[experiment.judge.model]
     for task in tasks:
@@ -301,7 +388,7 @@ def plan(experiment: Experiment, models: Mapping[str, Model], selected: Iterable
         for cell in made.cells:
             made.predictions[cell.train.key, task] = _of_student(distilled, cell.train)
 
-    # 7. What the judge's word is worth: probes from the golds and from answers that the rules accept.
+    # 8. What the judge's word is worth: probes from the golds and from answers that the rules accept.
     return replace(made, audit=_audit(made, judge)) if experiment.judge.audit else made
 
 
@@ -328,6 +415,7 @@ def _mix(made: Plan, point: Point, least: Step | None = None) -> Step:
             "seed": made.experiment.sft.seed,
             **({"published": ready} if ready else {}),
             **({"tests": len(made.examples)} if point.filter.decontaminate else {}),
+            **({"development": made.experiment.development.items} if made.experiment.development else {}),
             **({"rows": "least"} if least else {}),
         },
         inputs=(

@@ -866,6 +866,49 @@ class Ledger:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Searched:
+    """How the reported cells of one student and mixture were chosen, on development items and never on test items."""
+
+    student: str
+    mixture: str
+    searcher: str
+    scheduler: str
+    cells: int
+    """That could have been tried."""
+    tried: int
+    trained: int
+    """To their end; only these can be chosen."""
+    stopped: int
+    failed: int
+    items: int
+    """Development items, all tasks."""
+    kept: tuple[str, ...]
+    """Arms that went on to the test items, best first."""
+    development: tuple[float, ...]
+    """Their accuracy on the development items: the best of many, hence too good; the test items tell."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenUp:
+    """A cell that was stopped on the way, for being surely worse than the untouched student. It is no result."""
+
+    student: str
+    arm: str
+    update: int
+    updates: int
+    items: int
+    """Development items."""
+    difference_points: float
+    """From the untouched student, after `update` of `updates`."""
+    low_points: float
+    high_points: float
+    """Bounds that hold at every look, each with chance 1 - alpha."""
+    look: int
+    alpha: float
+    """Of this look, the experiment's alpha being shared among all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Results:
     """All that the report shows, as one JSON document."""
 
@@ -893,6 +936,10 @@ class Results:
     """Accuracy on the way; empty unless `sft.checkpoints` asks for it."""
     ledger: Ledger | None = None
     """None in results made before it existed."""
+    searches: tuple[Searched, ...] = ()
+    """Empty without `search`."""
+    given_up: tuple[GivenUp, ...] = ()
+    """Empty without `development.early_stop`."""
 
 
 R = TypeVar("R")

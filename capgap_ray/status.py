@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from capgap_ray.analysis import selection
 from capgap_ray.artifacts.step import Step, unique
 from capgap_ray.artifacts.store import FAILURE, State, Store
+from capgap_ray.choice import expected
 from capgap_ray.flow import Run, reader
 from capgap_ray.plan import Plan, plan
 
@@ -55,7 +56,7 @@ def status(run: Run) -> Status:
     there = run.store.listing()
     measured = all(there.get(step.address) == "built" for made in run.plans for step in made.measuring())
     plans = [_with_selected(made, run) for made in run.plans] if measured else run.plans
-    steps = unique(step for made in plans for step in made.steps())
+    steps = unique(step for made in plans for step in expected(run.store, made).steps())
     return Status(
         experiment=run.experiment.name,
         selected=measured,

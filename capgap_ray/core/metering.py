@@ -10,7 +10,8 @@ class BudgetError(RuntimeError):
 
 
 class Meter:
-    """Adds up device-hours. `clock` returns seconds; `limit` is in hours, None for no limit."""
+    """Adds up device-hours. `clock` returns seconds; `limit` is in hours, None for no limit. One thread holds and
+    releases; others may ask meanwhile."""
 
     def __init__(self, limit: float | None, clock: Callable[[], float]) -> None:
         self._limit, self._clock = limit, clock
@@ -33,13 +34,13 @@ class Meter:
     def hours(self) -> float:
         """Used until now."""
         now = self._clock()
-        return (self._spent + sum((now - since) * devices for since, devices in self._held.values())) / 3600
+        return (self._spent + sum((now - since) * devices for since, devices in list(self._held.values()))) / 3600
 
     def seconds_left(self, more_devices: float = 0.0) -> float | None:
         """How long what is held, and so many devices more, can still be held; None without a limit."""
         if self._limit is None:
             return None
-        devices = more_devices + sum(devices for _, devices in self._held.values())
+        devices = more_devices + sum(devices for _, devices in list(self._held.values()))
         left = max(0.0, self._limit - self.hours) * 3600
         return left / devices if devices else left
 

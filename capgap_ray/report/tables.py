@@ -255,6 +255,53 @@ def selection(results: Results) -> Table:
     )
 
 
+def searches(results: Results) -> Table:
+    """How many cells were tried for each that is reported."""
+    rows = [
+        (
+            s.student,
+            s.mixture,
+            s.searcher + ("" if s.scheduler == "none" else f", {s.scheduler}"),
+            str(s.cells),
+            str(s.tried),
+            str(s.trained),
+            str(s.stopped),
+            str(s.failed),
+            ", ".join(s.kept) or formats.DASH,
+            ", ".join(points(each) for each in s.development) or formats.DASH,
+            str(s.items),
+        )
+        for s in results.searches
+    ]
+    return _table(
+        "student | mixture | search | cells | tried | trained | stopped | failed | kept | "
+        "accuracy on development items, best of those tried | development items",
+        rows,
+    )
+
+
+def given_up(results: Results) -> Table:
+    """Cells that early stop has ended; they are no results."""
+    rows = [
+        (
+            g.student,
+            g.arm,
+            f"{g.update} of {g.updates}",
+            signed(g.difference_points / 100),
+            signed(g.low_points / 100),
+            signed(g.high_points / 100),
+            f"{100 * (1 - g.alpha):.2f} %",
+            str(g.items),
+        )
+        for g in results.given_up
+    ]
+    return _table(
+        "student | arm | stopped after update | points from the untouched student | low | high | "
+        "each bound holds with | development items",
+        rows,
+    )
+
+
 def accuracies(results: Results, part: str) -> Table:
     """Scores of every arm per task on one part (`train` or `test`), shares in points."""
     order = {role: rank for rank, role in enumerate(_ROLES)}
@@ -628,6 +675,8 @@ def everything(results: Results) -> dict[str, Table]:
         "yields": yields(results),
         "costs": costs(results),
         "selection": selection(results),
+        "searches": searches(results),
+        "given_up": given_up(results),
         "accuracies_train": accuracies(results, "train"),
         "accuracies": accuracies(results, "test"),
         "samples": samples(results),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from capgap_ray.artifacts.step import Step
@@ -50,6 +50,10 @@ def _mixture(store: Store, step: Step) -> tuple[list[dict[str, Any]], dict[str, 
         scores = [from_row(Score, row) for _ in range(slices) for row in store.rows(next(inputs))]
         traces.setdefault(task, {})[role] = [_rationale(score, role) for score in scores]
     ready = {role: [from_row(TrainingExample, row) for row in store.rows(next(inputs))] for role in _published(step)}
+    held_out = _development_questions(examples.values(), int(step.params.get("development", 0)))
+    for of_role in traces.values():
+        for role, rationales in of_role.items():
+            of_role[role] = [each for each in rationales if _words(examples[each.example_id]) not in held_out]
     settings = dict(step.params["filter"])
     decontaminate = settings.pop("decontaminate")
     tests = None
@@ -90,6 +94,19 @@ def _mixture(store: Store, step: Step) -> tuple[list[dict[str, Any]], dict[str, 
         "contaminated": sum(match.dropped for match in filtered.contaminated),
     }
     return [to_row(row) for row in rows], summary, [to_row(match) for match in filtered.contaminated]
+
+
+def _development_questions(examples: Iterable[Example], items: int) -> set[str]:
+    """Questions of the last `items` training items of each task: an item with the same one must not train."""
+    of_task: dict[str, list[str]] = {}
+    for each in examples:
+        if each.split == "train":
+            of_task.setdefault(each.task, []).append(_words(each))
+    return {question for found in of_task.values() for question in found[len(found) - items :]} if items else set()
+
+
+def _words(example: Example) -> str:
+    return " ".join(example.question.split())
 
 
 def _mixed(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, nullcontext
 from functools import cached_property
 from types import TracebackType
 from typing import Any
@@ -16,19 +16,23 @@ import ray
 from capgap_ray.accounts import engine_devices, training_devices
 from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store
+from capgap_ray.choice import Log
 from capgap_ray.core.metering import Meter
 from capgap_ray.experiment import Experiment
-from capgap_ray.plan import Cell, Scored, resolve_models
+from capgap_ray.plan import Cell, Plan, Scored, resolve_models
 from capgap_ray.progress import Progress
 from capgap_ray.stages import metrics
-from capgap_ray.stages.cluster import cluster, fits_both
+from capgap_ray.stages.cluster import ResourcesError, cluster, fits_both
 from capgap_ray.stages.curate import build_mixture
 from capgap_ray.stages.engine import Decoding, Layout
-from capgap_ray.stages.grid import Training, run_grid
+from capgap_ray.stages.grid import Outcome, Training, run_grid, run_search
 from capgap_ray.stages.inference import UNIT_ROWS, EnginePool, Receipt, Slice, commit_completions, run_slices
 from capgap_ray.stages.judge import audit_slice, commit_audit, commit_judged, judge_slices
 from capgap_ray.stages.known_rows import made_by
+from capgap_ray.stages.landing import Landing, Wanted
+from capgap_ray.stages.loss_line import LossLine
 from capgap_ray.stages.scoring import Scorer, requests_table
+from capgap_ray.stages.search import Candidates, Watched
 
 Say = Callable[[str], None]
 
@@ -103,53 +107,68 @@ class Session:
             with _timed(self._say, "published", f"{len(todo)} sets"):
                 ray.get([self._scorer.build_published.remote(step) for step in todo])
 
-    def predict(self, wanted: Sequence[tuple[Scored, str]], what: str) -> None:
+    def predict(self, wanted: Wanted, what: str) -> None:
         """Complete and rule-score: pairs of steps and the source of the model that each runs."""
-        slices, owners = [], {}
-        for scored, source in dict.fromkeys(wanted):
-            if not self._store.built(scored.complete):
-                for each in self._slices(scored.complete, source):
-                    slices.append(each)
-                    owners[each] = scored
-        unscored = [scored for scored, _ in dict.fromkeys(wanted) if not self._store.built(scored.score)]
-        if not unscored:
-            return
-        rows = sum(each.rows for each in slices)
-        with _timed(self._say, what, f"{rows} rows, {len(unscored)} steps"), Progress(what, rows, "rows") as progress:
-            scoring = [
-                self._scorer.build_score.remote(scored.score)
-                for scored in unscored
-                if self._store.built(scored.complete)
-            ]
-            wanted_of: defaultdict[Step, list[Slice]] = defaultdict(list)
-            for each, scored in owners.items():
-                wanted_of[scored.complete].append(each)
-            self._meter.check(what)
-            receipts: dict[Slice, Receipt] = {}
-            spent: defaultdict[Step, float] = defaultdict(float)
-            for landed in run_slices(self._store, self._engines(), slices) if slices else ():
-                unit_rows = sum(each.rows for each in landed.slices)
-                receipts |= dict(zip(landed.slices, landed.receipts, strict=True))
-                metrics.count_landed(landed)
-                progress(unit_rows)
-                for each in landed.slices:
-                    scored = owners[each]
-                    spent[scored.complete] += landed.seconds * each.rows / unit_rows
-                whole = dict.fromkeys(owners[each] for each in landed.slices)
-                for scored in whole:
-                    mine = wanted_of[scored.complete]
-                    if all(each in receipts for each in mine):
-                        commit_completions(
-                            self._store,
-                            scored.complete,
-                            [(each, receipts[each]) for each in mine],
-                            spent[scored.complete],
-                            self._experiment.max_error_share,
-                        )
-                        scoring.append(self._scorer.build_score.remote(scored.score))
-                if len(receipts) < len(slices):
-                    self._meter.check(what)
-            ray.get(scoring)
+        unscored, owners = self._todo(wanted)
+        if unscored:
+            rows = sum(each.rows for each in owners)
+            said = f"{rows} rows, {len(unscored)} steps"
+            with _timed(self._say, what, said), Progress(what, rows, "rows") as progress:
+                self._complete(unscored, owners, progress, what)
+
+    def _predict_beside(self, wanted: Wanted) -> None:
+        """As `predict`, beside another stage, which has the progress lines."""
+        unscored, owners = self._todo(wanted)
+        if unscored:
+            self._complete(unscored, owners, lambda rows: None, "evaluate")
+
+    def _todo(self, wanted: Wanted) -> tuple[list[Scored], dict[Slice, Scored]]:
+        """What is not scored yet, and the slices to be completed for it."""
+        each_once = dict.fromkeys(wanted)
+        owners = {
+            each: scored
+            for scored, source in each_once
+            if not self._store.built(scored.complete)
+            for each in self._slices(scored.complete, source)
+        }
+        return [scored for scored, _ in each_once if not self._store.built(scored.score)], owners
+
+    def _complete(
+        self, unscored: Iterable[Scored], owners: Mapping[Slice, Scored], progress: Callable[[float], None], what: str
+    ) -> None:
+        """Run the slices, commit each step whose last one has landed, and score what is complete."""
+        scoring = [
+            self._scorer.build_score.remote(scored.score) for scored in unscored if self._store.built(scored.complete)
+        ]
+        wanted_of: defaultdict[Step, list[Slice]] = defaultdict(list)
+        for each, scored in owners.items():
+            wanted_of[scored.complete].append(each)
+        self._meter.check(what)
+        receipts: dict[Slice, Receipt] = {}
+        spent: defaultdict[Step, float] = defaultdict(float)
+        for landed in run_slices(self._store, self._engines(), list(owners)) if owners else ():
+            unit_rows = sum(each.rows for each in landed.slices)
+            receipts |= dict(zip(landed.slices, landed.receipts, strict=True))
+            metrics.count_landed(landed)
+            progress(unit_rows)
+            for each in landed.slices:
+                scored = owners[each]
+                spent[scored.complete] += landed.seconds * each.rows / unit_rows
+            whole = dict.fromkeys(owners[each] for each in landed.slices)
+            for scored in whole:
+                mine = wanted_of[scored.complete]
+                if all(each in receipts for each in mine):
+                    commit_completions(
+                        self._store,
+                        scored.complete,
+                        [(each, receipts[each]) for each in mine],
+                        spent[scored.complete],
+                        self._experiment.max_error_share,
+                    )
+                    scoring.append(self._scorer.build_score.remote(scored.score))
+            if len(receipts) < len(owners):
+                self._meter.check(what)
+        ray.get(scoring)
 
     def _slices(self, step: Step, source: str) -> list[Slice]:
         params = step.params
@@ -188,35 +207,118 @@ class Session:
                     assert record is not None
                     metrics.count_filters(record.summary["filters"].values())
 
-    def train(self, cells: Sequence[Cell]) -> dict[str, str]:
-        """Returns, for every cell that could not be trained, its step's key and why."""
-        todo = [cell for cell in cells if not self._store.built(cell.train)]
-        if not todo:
+    def train(
+        self,
+        cells: Sequence[Cell],
+        ready: Callable[[Cell], Wanted] | None = None,
+        watched: Callable[[Cell], Watched | None] = lambda cell: None,
+    ) -> dict[str, str]:
+        """Returns, for every cell that could not be trained, its step's key and why; not those that are given up.
+
+        `ready`: what of a cell can be scored by now. It is scored beside the training, where the cluster can hold the
+        engines and the training together. `watched`: how a cell is looked at, for which it has to hold them.
+        """
+        todo = {cell.train.key: cell for cell in cells if not self._store.built(cell.train)}
+        trainings = [
+            Training(step=cell.train, source=cell.student.source, watched=watched(cell)) for cell in todo.values()
+        ]
+        trainings = [each for each in trainings if not each.given_up(self._store)]
+        if not trainings:
             return {}
+        resources = self._experiment.resources
+        return self._trials(
+            [todo[each.step.key] for each in trainings],
+            len(trainings),
+            ready,
+            lambda watch, until: run_grid(self._store, trainings, resources, watch, until),
+            must_score=any(each.watched for each in trainings),
+        )
+
+    def search(
+        self,
+        made: Plan,
+        student: str,
+        mixture: str,
+        ready: Callable[[Cell], Wanted],
+        watched: Callable[[Cell], Watched | None],
+    ) -> dict[str, str]:
+        """Try cells of one student and mixture as the experiment's search says. Returns what `train` does."""
+        step = made.search(student, mixture)
+        settings = self._experiment.search
+        assert settings
+        if self._store.built(step):
+            return {}
+        log = Log(self._store, step)
+        cells = made.candidates(student, mixture)
+        entries = log.entries()
+        candidates = Candidates(
+            settings=settings,
+            axes=made.axes_in_words(cells),
+            begun=[key for key, each in entries.items() if each["outcome"] not in ("trained", "stopped")],
+            known={key: each["accuracy"] for key, each in entries.items() if each["outcome"] in ("trained", "stopped")},
+        )
+        trials = min(settings.trials, len(cells)) - len(candidates.known)
+        failed: dict[str, str] = {}
+        begun = time.monotonic()
+        if trials > 0:
+            trainings = [Training(step=cell.train, source=cell.student.source, watched=watched(cell)) for cell in cells]
+            failed = self._trials(
+                cells,
+                trials,
+                ready,
+                lambda watch, until: run_search(
+                    self._store, trainings, candidates, self._experiment.resources, watch, until
+                ),
+                must_score=True,
+                log=log,
+            )
+        if not failed:
+            tried = log.entries()
+            attempt = self._store.new_attempt(step)
+            self._store.commit(step, attempt, {"tried": len(tried), "trials": tried}, time.monotonic() - begun)
+        return failed
+
+    def _trials(
+        self,
+        cells: Sequence[Cell],
+        trials: int,
+        ready: Callable[[Cell], Wanted] | None,
+        run: Callable[[Trials, float | None], dict[str, str]],
+        must_score: bool,
+        log: Log | None = None,
+    ) -> dict[str, str]:
+        """Run trials of the cells, as many as `trials`, with what has landed scored beside them."""
         assert self._ray
         resources = self._experiment.resources
-        if not fits_both(resources, self._workers):
+        fits = fits_both(resources, self._workers)
+        if must_score and not fits:
+            raise ResourcesError(
+                "resources: search and development.early_stop look at trainings while they run, and the cluster cannot "
+                "hold the engines and the training workers together; ask for less, or enlarge it"
+            )
+        landing = Landing(ready or (lambda cell: ()), self._predict_beside)
+        beside = ready is not None and fits
+        if beside:
+            self._engines()
+        elif not fits:
             self._close_engines()
         devices = resources.trials * training_devices(self._workers, resources)
         left = self._meter.seconds_left(devices)
         self._meter.hold("training", devices)
-        metrics.tell_cells(len(todo), 0, 0)
-        with _timed(self._say, "train", f"{len(todo)} cells"):
-            count = iter(range(1, len(todo) + 1))
-            failed = run_grid(
-                self._store,
-                [Training(step=cell.train, source=cell.student.source) for cell in todo],
-                resources,
-                lambda label: self._say(f"  trial     {next(count, len(todo))}/{len(todo)} {label}"),
-                until=None if left is None else time.time() + left,
-            )
-        self._meter.release("training")
-        for cell in todo:
+        metrics.tell_cells(trials, 0, 0)
+        with landing if beside else nullcontext():
+            with _timed(self._say, "train", f"{trials} cells"), LossLine(self._store, [each.train for each in cells]):
+                watch = Trials(cells, trials, landing, self._say, log)
+                failed = run(watch, None if left is None else time.time() + left)
+            self._meter.release("training")
+        if landing.scored:
+            self._say(f"evaluate    {landing.scored} steps were scored while the grid trained")
+        for cell in cells:
             if cell.train.key in failed:
                 self._store.note_failure(cell.train, failed[cell.train.key])
-        metrics.tell_cells(len(todo), len(todo) - len(failed), len(failed))
+        metrics.tell_cells(trials, trials - len(failed), len(failed))
         if failed:
-            self._meter.check(f"train, {len(failed)} of {len(todo)} cells")
+            self._meter.check(f"train, {len(failed)} of {trials} cells")
         return failed
 
     def judge(self, wanted: Iterable[Scored], audits: Iterable[Step], source: str) -> None:
@@ -243,6 +345,32 @@ class Session:
 
     def _missing(self, steps: Iterable[Step]) -> list[Step]:
         return [step for step in dict.fromkeys(steps) if not self._store.built(step)]
+
+
+class Trials:
+    """Says each trial's end, and tells the landing and a search's log."""
+
+    def __init__(self, cells: Iterable[Cell], trials: int, landing: Landing, say: Say, log: Log | None) -> None:
+        self._cells = {cell.train.key: cell for cell in cells}
+        self._trials, self._landing, self._say, self._log = trials, landing, say, log
+        self._ended: set[str] = set()
+
+    def began(self, step: Step) -> None:
+        if self._log is not None:
+            self._log.note(step.key)
+        self._landing.began(self._cells[step.key])
+
+    def ended(self, step: Step, outcome: Outcome, accuracy: float | None) -> None:
+        if self._log is not None and not self.broken():
+            self._log.note(step.key, outcome, accuracy)
+        self._ended.add(step.key)
+        told = "" if outcome == "trained" else ": FAILED" if outcome == "failed" else f": {outcome}"
+        seen = "" if accuracy is None else f", {100 * accuracy:.1f} % on development items"
+        self._say(f"  trial     {len(self._ended)}/{self._trials} {step.label}{seen}{told}")
+        self._landing.ended(self._cells[step.key], outcome == "trained")
+
+    def broken(self) -> bool:
+        return self._landing.error is not None
 
 
 class _timed:
