@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from capgap_ray.artifacts.step import Step, unique
@@ -94,15 +95,16 @@ def ledger(
     `tried`: trainings of a search, also of cells that were not chosen.
     """
     resources = plans[0].experiment.resources
+    own = {plans[0].models[name].identity: float(each.gpus) for name, each in resources.parallel.items()}
     hours: defaultdict[str, float] = defaultdict(float)
     for step in unique([*(step for made in plans for step in made.steps()), *tried]):
-        hours[step.stage] += device_hours(step, seconds(step), resources)
+        hours[step.stage] += device_hours(step, seconds(step), resources, own)
     teachers: defaultdict[str, tuple[list[Score], list[float]]] = defaultdict(lambda: ([], []))
     for made in plans:
         for (role, _), slices in made.rationales.items():
             for scored in slices:
                 teachers[role][0].extend(scores(scored.score))
-                teachers[role][1].append(device_hours(scored.complete, seconds(scored.complete), resources))
+                teachers[role][1].append(device_hours(scored.complete, seconds(scored.complete), resources, own))
     spent: defaultdict[tuple[str, str], float] = defaultdict(float)
     for made in plans:
         for cell in made.cells:
@@ -118,19 +120,31 @@ def ledger(
     )
 
 
-def device_hours(step: Step, seconds: float, resources: Resources) -> float:
-    """Hours of GPUs, or of CPUs where the experiment uses no GPU, that a step's work time held; 0 for small work."""
+def device_hours(
+    step: Step, seconds: float, resources: Resources, own: Mapping[str, float] = MappingProxyType({})
+) -> float:
+    """Hours of GPUs, or of CPUs where the experiment uses no GPU, that a step's work time held; 0 for small work.
+
+    `own`: GPUs of an engine, by the identity of its model, of those in `resources.parallel`.
+    """
     if step.stage == "train":
         devices = training_devices(Sft.model_validate(step.params["sft"]).workers, resources)
     elif step.stage in ("complete", "judge", "audit"):
-        devices = engine_devices(resources)
+        devices = own.get(_asked(step), engine_devices(resources))
     else:
         devices = 0.0
     return seconds * devices / 3600
 
 
+def _asked(step: Step) -> str:
+    """Identity of the untouched model whose engine the step uses; of a checkpoint, its student's."""
+    if "judge" in step.params:
+        return str(step.params["judge"])
+    return str(step.params.get("model") or (step.inputs[1].params["student"] if len(step.inputs) > 1 else ""))
+
+
 def engine_devices(resources: Resources) -> float:
-    """What one engine holds."""
+    """What one engine holds, of a model that has no engines of its own."""
     return resources.engine_gpus if _on_gpu(resources) else resources.engine_cpus
 
 
@@ -140,4 +154,4 @@ def training_devices(workers: int, resources: Resources) -> float:
 
 
 def _on_gpu(resources: Resources) -> bool:
-    return resources.engine_gpus > 0 or resources.worker_gpus > 0
+    return resources.engine_gpus > 0 or resources.worker_gpus > 0 or bool(resources.parallel)

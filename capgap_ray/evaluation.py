@@ -144,6 +144,10 @@ def _wanted(arguments: Any, settings: EvaluationSettings, models: Sequence[tuple
     """Raises TaskError or ValueError on a task that cannot be run as asked."""
     if arguments.limit is not None and arguments.limit < 1:
         raise ValueError(f"--limit: must be at least 1, not {arguments.limit}")
+    names = [Path(name).name for name in arguments.model]
+    for name in settings.resources.parallel:
+        if name not in names:
+            raise ValueError(f"resources.parallel: {name!r} is none of the models: {', '.join(names)}")
     made = []
     for entry in arguments.tasks.split(","):
         name, _, k = (
@@ -247,7 +251,7 @@ def _complete(
     missing: Sequence[_Wanted],
     settings: EvaluationSettings,
 ) -> None:
-    from capgap_ray.stages.engine import Decoding
+    from capgap_ray.stages.engine import Decoding, Layout
     from capgap_ray.stages.inference import UNIT_ROWS, Receipt, Slice, commit_completions, run_slices
     from capgap_ray.stages.known_rows import made_by
 
@@ -258,6 +262,7 @@ def _complete(
         assert record is not None
         rows, size = record.summary["rows"], max(1, UNIT_ROWS // each.samples)
         sampling, identity = each.complete.params["sampling"], each.complete.params["model"]
+        spread = settings.resources.parallel.get(each.model.partition("+")[0])
         slices[each.complete.key] = [
             Slice(
                 address=each.complete.address,
@@ -270,6 +275,7 @@ def _complete(
                 decoding=Decoding(
                     **{**sampling, "stop": tuple(sampling["stop"])}, plain=settings.prompt.chat == "plain"
                 ),
+                layout=None if spread is None else Layout(**spread.model_dump()),
                 maker=made_by(identity, settings.engine.model_dump(), each.name),
             )
             for start in range(0, rows, size)

@@ -26,6 +26,10 @@ MODELS = Path(__file__).parents[1] / "capgap_ray" / "tiny" / "models"
         (["--model", "tiny-judge", "--tasks", "tiny/dyck_languages", "--limit", "0"], "--limit: must be at least 1"),
         (["--model", "tiny-judge", "--tasks", "tiny/dyck_languages", "--set", "sampling.tempera=1"], "temperature"),
         (["--model", "tiny-judge", "--tasks", "tiny/dyck_languages", "--adapter", "/nowhere"], "adapter_config.json"),
+        (
+            ["--model", "tiny-judge", "--tasks", "tiny/dyck_languages", "--set", "resources.parallel={x: {tensor: 2}}"],
+            "resources.parallel: 'x' is none of the models: tiny-judge",
+        ),
     ],
 )
 def test_mistakes_are_one_line(

@@ -82,6 +82,12 @@ def test_device_hours_count_what_is_held() -> None:
     assert device_hours(train, 3600, on_gpu) == 4
     assert device_hours(Step("complete", 1, {}), 1800, on_gpu) == 1
     assert device_hours(Step("mix", 1, {}), 3600, on_gpu) == 0
+    own = {"large@1": 8.0}
+    assert device_hours(Step("complete", 1, {"model": "large@1"}), 1800, on_gpu, own) == 4
+    assert device_hours(Step("complete", 1, {"model": "small@1"}), 1800, on_gpu, own) == 1
+    assert device_hours(Step("judge", 1, {"judge": "large@1"}), 1800, on_gpu, own) == 4
+    tuned = Step("train", 1, {"student": "large@1"})
+    assert device_hours(Step("complete", 1, {"model": None}, (train, tuned)), 1800, on_gpu, own) == 4
     assert device_hours(train, 3600, Resources(worker_cpus=0.5)) == 2
 
 

@@ -56,7 +56,8 @@ def test_what_enters_no_identity(make: Make, monkeypatch: pytest.MonkeyPatch) ->
 
     before = keys({})
     assert before == keys({"endpoint": "http://127.0.0.1:8000/v1", "concurrency": 3, "key_env": None})
-    assert before == keys({}, max_error_share=0.5, resources={"engine_timeout_s": 5})
+    spread = {"engine_timeout_s": 5, "min_engines": 1, "engines": 3, "parallel": {"tiny-judge": {"tensor": 2}}}
+    assert before == keys({}, max_error_share=0.5, resources=spread)
     assert before != keys({"revision": "2026-02"})
     assert before != keys({"model": "bigger"})
 
@@ -95,6 +96,9 @@ def test_decontamination_reads_every_tasks_items(make: Make) -> None:
         ({"filter": {"size": "largest"}}, "filter.size"),
         ({"mixing": {"by": "characters"}}, "mixing.by"),
         ({"max_error_share": 1.0}, "max_error_share"),
+        ({"resources": {"engines": 2, "min_engines": 3}}, r"min_engines: 3 is more than engines \(2\)"),
+        ({"resources": {"parallel": {"nobody": {"tensor": 2}}}}, "resources.parallel: 'nobody' is no model here"),
+        ({"resources": {"parallel": {"tiny-judge": {"tensor": 0}}}}, "resources.parallel.tiny-judge.tensor"),
         ({"models": {"x": {}}}, "models.x: give either source"),
         ({"models": {"x": {"source": "a", "endpoint": "http://b/v1"}}}, "models.x: give either source"),
         ({"models": {"x": {"source": "a", "key_env": "B"}}}, "models.x: key_env: belongs to an endpoint"),

@@ -21,6 +21,7 @@ LARGE = {"CPU": 96.0, "GPU": 8.0}
         {"engine_gpus": 1, "worker_gpus": 1, "trials": 9},
         {"engine_cpus": 96, "engine_gpus": 8},
         {"engine_cpus": 90},  # no GPU asked: fits a node that has some
+        {"parallel": {"m": {"tensor": 8, "pipeline": 4}}},  # over as many nodes as it takes
     ],
 )
 def test_what_may_wait_is_not_refused(asked: dict[str, Any]) -> None:
@@ -31,6 +32,7 @@ def test_what_may_wait_is_not_refused(asked: dict[str, Any]) -> None:
     ("asked", "word"),
     [
         ({"engine_gpus": 16}, "engine_gpus 16"),
+        ({"parallel": {"m": {"tensor": 8}}, "engine_cpus": 97}, "engine_cpus 97 with resources.engine_gpus"),
         ({"worker_gpus": 9}, "worker_gpus 9"),
         ({"engine_cpus": 97}, "engine_cpus 97"),
         ({"worker_cpus": 200, "worker_gpus": 1}, "worker_cpus 200"),
