@@ -104,12 +104,13 @@ def _trainer(module: Any) -> None:
 def _store(module: Any) -> None:
     put = module.Store._put
 
-    def told(self: Any, path: str, data: bytes, **named: Any) -> None:
+    def noted(self: Any, path: str, data: bytes, **named: Any) -> None:
         put(self, path, data, **named)
-        if "/rows/" in path and path.endswith(".json"):
-            note(shard=path, rows=json.loads(data)["rows"])
+        told = json.loads(data) if "/rows/" in path and path.endswith(".json") else None
+        if isinstance(told, dict) and "rows" in told:
+            note(shard=path, rows=told["rows"])
 
-    module.Store._put = told
+    module.Store._put = noted
     _timed(module.Store, "record", "commit", "folder", "note_failure", "check_writable")
 
 

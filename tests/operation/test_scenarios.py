@@ -12,7 +12,7 @@ ROW = re.compile(r"^\| (\d*) ?\| (.+?) \| (.+?) \| `([^`]+)::(\w+)` \|", re.MULT
 
 def test_the_table_names_tests_that_exist() -> None:
     rows = ROW.findall((ROOT / "tests/operation/README.md").read_text())
-    assert len(rows) > 40
+    assert sum(bool(row[0]) for row in rows) >= 45, "of the 67"
     for _, fault, _, path, name in rows:
         assert (ROOT / path).is_file(), path
         tree = ast.parse((ROOT / path).read_text())
