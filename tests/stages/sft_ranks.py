@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import random
+import resource
 import socket
 import subprocess
 import sys
@@ -52,9 +53,9 @@ def examples(rows: int, long_share: float = 0.2, seed: int = 0, most_checks: int
 def train(workers: int, jobs: Sequence[dict[str, Any]], timeout: float = 200) -> list[dict[str, Any]]:
     """Run the jobs one after the other on `workers` ranks; returns rank 0's results.
 
-    A job has `store`, `sft` (its fields) and optionally `source`, `rows`, `save_every`, `updates` and
-    `die_at` (update at whose beginning the last rank kills itself, which ends everything). A result is `Trained` as a
-    dictionary, or {"error": text}.
+    A job has `store`, `sft` (its fields) and optionally `source`, `rows`, `save_every`, `updates`, `die_at` (update at
+    whose beginning the last rank kills itself, which ends everything) and `room` (an update, and the bytes that a file
+    may have from then on, as if the disk were full). A result is `Trained` as a dictionary, or {"error": text}.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -119,6 +120,7 @@ def one(job: dict[str, Any], is_last: bool) -> dict[str, Any]:
         attempt=f"train/cell/attempts/{job.get('attempt', 'one')}",
         save_every=job.get("save_every", 1000),
     )
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
     true_update = sft_worker._Trainer.update
     first: list[float] = []
 
@@ -126,6 +128,8 @@ def one(job: dict[str, Any], is_last: bool) -> dict[str, Any]:
         first.append(time.time())
         if is_last and number == job.get("die_at"):
             os.kill(os.getpid(), 9)
+        if "room" in job and number >= job["room"][0]:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (job["room"][1], unlimited[1]))
         return true_update(self, update, number, rate)
 
     sft_worker._Trainer.update = deadly  # type: ignore[method-assign]
@@ -139,6 +143,7 @@ def one(job: dict[str, Any], is_last: bool) -> dict[str, Any]:
         )
     finally:
         sft_worker._Trainer.update = true_update  # type: ignore[method-assign]
+        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
     started = psutil.Process().create_time()
     return {**dataclasses.asdict(trained), "seconds_from_process_start": first[0] - started}
 

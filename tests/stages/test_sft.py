@@ -27,6 +27,12 @@ BASE: dict[str, Any] = {
 DECAYED = {"weight_decay": 0.01, "warmup_ratio": 0.1}
 CHEAP = {"checkpoints": {"at": [2]}, "validation": {"share": 0.1, "every": 4}}
 RESUMED = {**BASE, **CHEAP, "epochs": 2}
+FULL_DISK: dict[str, dict[str, Any]] = {
+    "full disk, state": {"room": (6, 1000)},
+    "full disk, export": {"room": (6, 1000), "save_every": 1000},
+    "room again": {},
+}
+"""Runs of one training, one after the other; the first has saved the state of update 5."""
 LORA = {"method": "lora", "lora": {"dropout": 0.1}, "learning_rate": 1e-2}
 
 
@@ -46,8 +52,13 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, dict[
         "adapter of nothing": {**BASE, "method": "lora", "learning_rate": 1e-45},
     }
     stores = {name: tmp_path_factory.mktemp("two") for name in recipes}
-    jobs = [{"store": str(stores[name]), "sft": sft, "save_every": 3} for name, sft in recipes.items()]
-    return {name: (stores[name], result) for name, result in zip(recipes, train(2, jobs), strict=True)}
+    jobs: list[dict[str, Any]] = [
+        {"store": str(stores[name]), "sft": sft, "save_every": 3} for name, sft in recipes.items()
+    ]
+    for name, changes in FULL_DISK.items():
+        stores[name] = stores.get("full disk, state") or tmp_path_factory.mktemp("two")
+        jobs.append({"store": str(stores[name]), "sft": BASE, "save_every": 5, **changes})
+    return {name: (stores[name], result) for name, result in zip(stores, train(2, jobs), strict=True)}
 
 
 def weights(store: Path, attempt: str = "one") -> dict[str, Any]:
@@ -208,6 +219,16 @@ def test_an_export_that_changes_nothing_is_refused(two: dict[str, Any]) -> None:
     assert "the adapter changes nothing of" in two["adapter of nothing"][1]["error"]
     for name in ("nothing learnt", "adapter of nothing"):
         assert not list(two[name][0].glob("train/cell/attempts/**/*.safetensors"))
+
+
+def test_a_full_disk_costs_no_state_and_is_said(two: dict[str, Any]) -> None:
+    store, ended = two["room again"]
+    assert "state of update 10 could not be saved" in two["full disk, state"][1]["error"]
+    assert "state of update 5 stays valid: make room and run the same" in two["full disk, state"][1]["error"]
+    assert "the export into train/cell/attempts/one could not be written" in two["full disk, export"][1]["error"]
+    assert "earlier checkpoints stay valid: make room and run the same" in two["full disk, export"][1]["error"]
+    assert (ended["resumed_from"], ended["updates"], len(ended["losses"])) == (5, 12, 12)
+    assert weights(store)
 
 
 def test_exports_are_loaded_by_transformers_and_say_what_training_said(two: dict[str, Any]) -> None:
