@@ -16,9 +16,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import random
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -40,7 +42,7 @@ STAGES = ("examples", "measure", "generate", "mixtures", "train", "evaluate", "j
 """In the order in which the job tells their end."""
 MUST = ("measure", "generate", "train", "judge")
 """Test items are answered while the grid trains, so engines die of evaluation in `train`."""
-PER_STAGE, ROUNDS = 7, 8
+PER_STAGE, ROUNDS = 9, 8
 """Kills in one stage of one round, so that every round comes to its end; rounds at most."""
 WEIGHTS = {"engine": 8, "scorer": 1, "worker": 8, "trial": 1, "node": 3, "driver": 3, "cluster": 1}
 """How often each target is drawn, among those that are there."""
@@ -53,7 +55,7 @@ TITLES = {
 NO_STAGES = ("reports", "index")
 """Folders of a store that hold no artifacts."""
 PAUSE_S = (0.5, 9.0)
-STUCK_S = 240
+STUCK_S = 300
 """A round that has not ended so long after its last kill hangs."""
 
 
@@ -84,6 +86,7 @@ class Machines:
     def __init__(self) -> None:
         from ray.cluster_utils import Cluster
 
+        logging.getLogger("ray").setLevel(logging.ERROR)
         self._folder = tempfile.mkdtemp(prefix="cgf-", dir="/tmp")  # short: it holds sockets
         # Of a training whose driver was lost, Ray frees the workers' places only where there is a dashboard.
         head = {"num_cpus": 0, "include_dashboard": True, "dashboard_port": 0, "temp_dir": self._folder}
@@ -121,6 +124,7 @@ class Machines:
             _kill([process for pid in pids for process in _family(pid)], parents_first=True)
         for node in (*list(self._cluster.worker_nodes), self._cluster.head_node):
             self._cluster.remove_node(node, allow_graceful=False)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def _raylet(node: Any) -> int:
