@@ -181,7 +181,7 @@ class Session:
                 address=step.address,
                 shard=f"rows/{start:09d}-{min(start + size, params['stop']):09d}.parquet",
                 source=source,
-                model=step.label,
+                model=_who(step),
                 requests=requests_table(self._store, step.inputs[0], params["part"]),
                 start=start,
                 stop=min(start + size, params["stop"]),
@@ -371,6 +371,11 @@ class Trials:
 
     def broken(self) -> bool:
         return self._landing.error is not None
+
+
+def _who(step: Step) -> str:
+    """The model or arm that a completion step runs: its label less the slice."""
+    return step.label.partition(f"-{step.inputs[0].params['task']}-{step.params['part']}-")[0]
 
 
 class _timed:

@@ -111,7 +111,7 @@ def test_a_planted_secret_is_nowhere(watched: Watched) -> None:
 def test_what_is_counted_is_served(watched: Watched) -> None:
     for name in ("ray_capgap_completions_total", "ray_capgap_completion_tokens_total"):
         found = re.findall(rf'^{name}{{.*model="([^"]+)".*}} ([0-9.]+)$', watched.metrics, re.MULTILINE)
-        assert {model for model, _ in found} >= {"tiny-teacher-small", "tiny-student-0.15m"}
+        assert {model for model, _ in found} >= {"tiny-teacher-small", "tiny-student-0.15m"}, "models, not steps"
         assert all(float(value) > 0 for _, value in found)
 
 
