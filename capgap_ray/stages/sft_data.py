@@ -138,6 +138,12 @@ def check(folder: str, source: str, examples: Sequence[TrainingExample], sft: Sf
             f"sft.cutoff_tokens: {sft.cutoff_tokens} is more than the {positions} positions of student {source}; "
             f"set it to {positions} or less"
         )
+    kinds = set(getattr(config, "layer_types", None) or ()) - {"full_attention"}
+    if kinds or getattr(config, "attn_logit_softcapping", None):
+        raise ValueError(
+            f"student {source}: its attention is not plain ({', '.join(sorted(kinds)) or 'soft-capped logits'}), and "
+            "would be trained as if it were; choose a student with full attention in every layer"
+        )
     slots = slots_of(prepare(examples, tokenizer, rendering(sft)).rows, sft)
     training, _ = hold_out(len(slots), sft.validation.share if sft.validation else 0.0, sft.seed)
     updates_of([slots[index] for index in training], sft, length)

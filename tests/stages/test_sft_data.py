@@ -42,9 +42,15 @@ def _cut_in_the_header(folder: Path) -> None:
     weights.write_bytes(weights.read_bytes()[:100])
 
 
+def _sliding(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "layer_types": ["full_attention", "sliding_attention"]}))
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
+        (_sliding, r"student mine: its attention is not plain \(sliding_attention\)"),
         (_cut_off, r"student mine: model\.safetensors has [\d,]+ bytes, its header says [\d,]+; fetch it again"),
         (_cut_in_the_header, r"student mine: model\.safetensors is no whole safetensors file; fetch it again"),
         (_no_weights, r"student mine: the folder has no \*\.safetensors"),
