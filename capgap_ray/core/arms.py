@@ -150,7 +150,9 @@ class Contrast(NamedTuple):
     discordant: float | None
     """Share of discordant items where the test is McNemar's; else None."""
     slope: float
-    """How much of a difference adds to that share: |1 - 2 x accuracy|, as one side moves while the other stays."""
+    """How much of a difference adds to the share of discordant items, as one side moves while the other stays."""
+    per_item: float
+    """Variance that a share of discordant items of 1 would add: 1 / n for one task; 0 where not known."""
     runs: int
     bounds: tuple[float, float]
     """The value if every unscored item went one way or the other."""
@@ -160,7 +162,13 @@ class Contrast(NamedTuple):
         if self.discordant is not None:
             without = max(0.0, self.discordant - self.slope * abs(self.value))
             return minimum_detectable_difference(self.n, without, power, alpha, self.slope)
-        size = detectable_effect(self.sources.df(alpha), power, alpha) * self.error
+        effect = detectable_effect(self.sources.df(alpha), power, alpha)
+        size = effect * self.error
+        # The error is that of the measured value; a difference d adds slope x d - d^2 per item to the variance.
+        k, value = effect**2 * self.per_item, abs(self.value)
+        rest = effect**2 * self.error**2 - k * (self.slope - value) * value
+        if rest > 0:
+            size = max(size, (k * self.slope + math.sqrt((k * self.slope) ** 2 + 4 * (1 + k) * rest)) / (2 * (1 + k)))
         return size if size <= 1 else None
 
 
@@ -341,7 +349,7 @@ def estimate(parts: Sequence[Part], runs: Runs, level: float = 0.95) -> Contrast
     between = _between_runs(parts, runs)
     grain = min(arm.grain / len(arm.runs) for part in parts for arm, _ in part)
     if count == 1 and between is None and len(parts[0]) == 2 and grain == 1 and {*np.unique(known[0])} <= {-1, 0, 1}:
-        return _mcnemar(known[0], value, _middle(parts[0], sums[0]), level, shared)
+        return _mcnemar(known[0], value, parts[0], sums[0], level, shared)
     each_task = [(_variance(each) / count**2, len(each) - 1) for each in known]
     # Bonett and Price's two added items, shared among the tasks.
     variance = sum(part for part, _ in each_task)
@@ -357,6 +365,10 @@ def estimate(parts: Sequence[Part], runs: Runs, level: float = 0.95) -> Contrast
         test = "t over items" if between is None else "t over items and training runs"
         p = sources.p(value)
     half = sources.half(1 - level)
+    slope = per_item = 0.0
+    if len(parts[0]) == 2 and grain == 1:
+        slopes = [_slope(part, each, float(np.nanmean(np.abs(each)))) for part, each in zip(parts, sums, strict=True)]
+        slope, per_item = float(np.mean(slopes)), sum(1 / len(each) for each in known) / count**2
     return Contrast(
         value=value,
         low=max(-2.0, value - half),
@@ -366,18 +378,21 @@ def estimate(parts: Sequence[Part], runs: Runs, level: float = 0.95) -> Contrast
         error=sources.error,
         sources=sources,
         discordant=None,
-        slope=0.0,
+        slope=slope,
+        per_item=per_item,
         **shared,
     )
 
 
-def _middle(part: Part, sums: Array) -> float:
-    """Mean accuracy of the arms, on the items that all have a score for."""
-    known = ~np.isnan(sums)
-    return float(np.mean([item_means(arm)[known].mean() for arm, _ in part]))
+def _slope(part: Part, sums: Array, discordant: float) -> float:
+    """|1 - 2 x accuracy| where the two sides err apart; 1, all of a difference, where they err on the same items."""
+    middle = float(np.mean([item_means(arm)[~np.isnan(sums)].mean() for arm, _ in part]))
+    apart = 2 * middle * (1 - middle)
+    alike = max(0.0, 1 - discordant / apart) if apart > 0 else 0.0
+    return alike + (1 - alike) * abs(1 - 2 * middle)
 
 
-def _mcnemar(z: Array, value: float, middle: float, level: float, shared: Mapping[str, Any]) -> Contrast:
+def _mcnemar(z: Array, value: float, part: Part, sums: Array, level: float, shared: Mapping[str, Any]) -> Contrast:
     gained, lost, n = int((z > 0).sum()), int((z < 0).sum()), len(z)
     sources = Sources((_variance(z) + 2 / (n + 2) ** 2, max(1, n - 1)))
     low, high = mean_interval([1.0] * gained + [-1.0] * lost + [0.0] * (n - gained - lost), level)
@@ -390,7 +405,8 @@ def _mcnemar(z: Array, value: float, middle: float, level: float, shared: Mappin
         error=sources.error,
         sources=sources,
         discordant=(gained + lost) / n,
-        slope=abs(1 - 2 * middle),
+        slope=_slope(part, sums, (gained + lost) / n),
+        per_item=1 / n,
         **shared,
     )
 
@@ -420,6 +436,7 @@ def _of_accuracies(parts: Sequence[Part], runs: Runs, level: float) -> Contrast:
         sources=sources,
         discordant=None,
         slope=0.0,
+        per_item=0.0,
         runs=min(len(arm.runs) for part in parts for arm, _ in part),
         bounds=(value, value),
     )

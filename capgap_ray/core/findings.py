@@ -671,7 +671,7 @@ class _Finder:
         """What cannot be said, and under which assumptions the rest is."""
         if self.family:
             self.notes.append(
-                f"{len(self.family)} claims form one family: the chance of any false one among them is at most 5 %"
+                f"claims in one family: {len(self.family)}; the chance of any false one among them is at most 5 %"
             )
         if not self.teachers:
             self.notes.append("no distilled student: efficacy, teachers and capacity gap cannot be judged")

@@ -189,8 +189,15 @@ def _in_words(c: Comparison) -> str:
         return f"{measured}; no difference is shown; {c.n} items are too few to show any"
     return (
         f"{measured}; no difference is shown; the smallest difference these {c.n} items could have shown "
-        f"is {100 * c.mde:.0f} points"
+        f"is {100 * c.mde:.0f} points{_corrected(c)}"
     )
+
+
+def _corrected(c: Comparison) -> str:
+    if c.level is None:
+        return ""
+    size = "none of them" if c.mde_adjusted is None else f"{100 * c.mde_adjusted:.0f}"
+    return f" ({size} after the correction for all looks)"
 
 
 def _points(share: float) -> str:

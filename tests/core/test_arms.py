@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from capgap_ray.core.arms import Refusal, Runs, detectable_effect, estimate, random_effects, shared_by_tasks
+from capgap_ray.core.arms import Arm, Refusal, Runs, detectable_effect, estimate, random_effects, shared_by_tasks
 from capgap_ray.core.statistics import mcnemar_exact, mean_interval, minimum_detectable_difference
 from tests.core.simulated import arm
 
@@ -27,7 +27,8 @@ def test_one_task_one_run_is_mcnemar() -> None:
     )
     assert many is not None
     assert many.discordant is not None
-    slope = abs(1 - 2 * (0.8 + 0.5) / 2)
+    apart = 2 * 0.65 * 0.35  # the share of discordant items of arms that err apart
+    slope = abs(1 - 2 * 0.65) if many.discordant >= apart else math.nan
     without = many.discordant - slope * 0.3
     assert many.detectable(0.01) == pytest.approx(minimum_detectable_difference(100, without, 0.8, 0.01, slope))
 
@@ -164,6 +165,29 @@ def test_detectable_effects_are_found_with_the_stated_power(df: int) -> None:
     rng = np.random.default_rng(0)
     drawn = (rng.normal(effect, 1, 20_000)) / np.sqrt(rng.chisquare(df, 20_000) / df)
     assert (np.abs(drawn) > t.isf(0.005, df)).mean() == pytest.approx(0.8, abs=0.02)
+
+
+@pytest.mark.parametrize("tasks", [1, 3])
+@pytest.mark.parametrize("alike", [0.0, 0.9])
+def test_the_detectable_size_holds_for_arms_that_err_on_the_same_items(tasks: int, alike: float) -> None:
+    """Where two arms agree by nature, a difference is nearly all of what is discordant."""
+    rng = np.random.default_rng(6)
+
+    def parts(difference: float) -> list[list[tuple[Arm, float]]]:
+        made = []
+        for task in range(tasks):
+            common = rng.random(150)
+            scores = [
+                np.where(rng.random(150) < alike, common, rng.random(150)) < 0.5 + each for each in (difference, 0.0)
+            ]
+            pair = zip(scores, "xy", (1.0, -1.0), strict=True)
+            made.append([(arm(f"t{task}", "s", name, score), sign) for score, name, sign in pair])
+        return made
+
+    stated = [one.detectable() for _ in range(40) if (one := estimate(parts(0.0), Runs([]))) is not None]
+    size = float(np.median([each for each in stated if each is not None]))
+    found = [one.p < 0.05 for _ in range(200) if (one := estimate(parts(size), Runs([]))) is not None]
+    assert 0.7 <= np.mean(found) <= 0.9  # 0.8 within three and a half binomial standard errors
 
 
 def test_random_effects_over_tasks() -> None:
