@@ -47,7 +47,7 @@ _STATEMENT = re.compile(
     r"(?:answer|option|choice|(?<=final )result)"
     r"(?: (?:to (?:the|this) (?:question|problem)|here))?[*_]{0,3} is\b"
     r"|(?:^|(?<=[.!?] ))[*_#> ]{0,6}(?:the |my |our )?"
-    r"(?:(?:final |correct )?(?:answer|result)|(?:correct|right|best) (?:option|choice))[*_ ]{0,3}:",
+    r"(?:(?:final |correct )?(?:answer|result)|(?:correct|right|best) (?:option|choice))[*_ ]{0,3}(?::|[-–—](?= ))",
     re.IGNORECASE | re.MULTILINE,
 )
 _SORTED = re.compile(
@@ -103,10 +103,11 @@ _BRACKET_NAMES = {
     "\\rbrack": "]", "\\lbrack": "[", "\\rbrace": "}", "\\lbrace": "{", "\\rparen": ")", "\\lparen": "(",
 }  # fmt: skip
 _BRACKET_NAME = re.compile("|".join(map(re.escape, sorted(_BRACKET_NAMES, key=len, reverse=True))))
+_BRACKET_LEAD = re.compile(r"^(?:the )?(?:final |correct )?(?:answer|sequence)(?:\s+is\s*:?|\s*:)\s*", re.IGNORECASE)
 _BRACKET_WRAPPER = re.compile(r"\\(?:boxed|fbox|text[a-z]{0,6}|mathrm|mathtt)\s?\{|\\verb\|")
 _LATEX_TEXT = re.compile(r"\\(?:text[a-z]{0,6}|mbox|mathrm|mathbf|boxed|fbox)\s?\{([^{}]*)\}")
 _LIST_MARKS = re.compile(
-    r"(?:^|(?<=\s))(?:\(?[0-9]{1,3}[.)]|[-*•])\s+|[\[\]\"]|(?<!\w)'|'(?!\w)|\s?(?:->|→|<|>|≤|\|)\s?"
+    r"(?:^|(?<=\s))(?:\(?[0-9]{1,3}[.)]|\(?[a-z]\)|[-*•])\s+|[/]\s|[\[\]\"]|(?<!\w)'|'(?!\w)|\s?(?:->|→|<|>|≤|\|)\s?"
 )
 _SUBJECT = re.compile(
     r"^(?:(?:the|this) (?:argument|statement|sentence|expression|answer|conclusion|claim) "
@@ -114,7 +115,9 @@ _SUBJECT = re.compile(
     re.IGNORECASE,
 )
 _COUNTED = re.compile(
-    r"^(?:(?:so|thus|therefore|hence),? )?(?:there (?:are|is)|(?:you|i|we) have) (?=\w)", re.IGNORECASE
+    r"^(?:(?:so|thus|therefore|hence),? )?"
+    r"(?:(?:there (?:are|is)|(?:you|i|we) have) (?=\w))?(?:a total of )?",
+    re.IGNORECASE,
 )
 _BRACES = re.compile(r"\\(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
 _SPACE = "".join(char for char in map(chr, range(0x3001)) if char.isspace())
@@ -128,12 +131,14 @@ _OPTION_HEDGE = re.compile(
     r"^(?:and|not|but)\b|\b(?:or|nor|either|neither|maybe|perhaps|possibly|both)\b", re.IGNORECASE
 )
 """A hedge after an option's letter, where the option's own text may follow."""
+_TITLES = re.compile(r"[A-Z][a-z]+ or [A-Z][a-z]+")
+"""In an option's own text: `(D) Modifiers or Adjectives`."""
 _DISMISSED = re.compile(
     r"^(?:is|was|would be|seems)\b.*\b(?:not|wrong|incorrect|false|impossible)\b"
-    r"|\b(?:wrong|incorrect|except|eliminate\w*|exclude\w*)\b|\?$",
+    r"|\b(?:wrong|incorrect|except|eliminate\w*|exclude\w*|ruled out|rejected|discarded)\b|\?$",
     re.IGNORECASE,
 )
-_OWN_VERDICT = re.compile(r",|\s+is (?:the )?(?:most )?(?:correct|right|best)\b")
+_OWN_VERDICT = re.compile(r",| \([^()]*\)$|\s+is (?:the )?(?:most )?(?:correct|right|best|answer|option|choice)\b")
 _LETTER_LAST = re.compile(r"([^()\n]{1,200}?)\s*\(([A-Z])\)")
 """An option's text and then its letter: "Facts (F)"."""
 
@@ -228,6 +233,8 @@ def _concluded(text: str, kind: AnswerKind) -> str | None:
         return head[1] or head[2] or head[3]
     if kind == "boolean" and (verdict := _judged(text, last)):
         return verdict
+    if kind == "option" and len(sentences) > 1 and re.fullmatch(r"[Oo]ption \(?[A-Z]\)?", last):
+        return None  # cut off
     if kind == "option" and (letter := _chosen(last)):
         return letter
     if _UNSURE.search(last):
@@ -347,13 +354,15 @@ def equal(answer: str, target: str, kind: AnswerKind, choices: Sequence[str]) ->
     if kind == "words":
         if "," in answer and " and " not in f" {target} ":
             answer = re.sub(r",?\s+and\s+(?=\S+$)", ", ", answer)
-        answer = _LIST_MARKS.sub(" ", answer).strip()
+        if (led := _SORTED.search(answer[:80])) is not None:
+            answer = answer[led.end() :]
+        answer = _LIST_MARKS.sub(" ", re.sub(r"\*+|`", "", answer)).strip()
         return re.split(r"[\s,;]+", answer.casefold()) == re.split(r"[\s,]+", target.casefold())
     if _text_form(answer) == _text_form(target):
         return True
     if maths.plain_number(target) is None:
         return False
-    answer = _COUNTED.sub("", answer)
+    answer = re.sub(r"\s\([a-z -]+\)$", "", _COUNTED.sub("", answer))  # a total of 6 (six)
     word, _, rest = answer.partition(" ")
     if word.casefold() in NUMBER_WORDS and rest:
         answer = f"{NUMBER_WORDS[word.casefold()]} {rest}"  # fifteen fruits
@@ -508,7 +517,7 @@ def _bare(answer: str, kind: AnswerKind) -> str:
 def _plain(answer: str, kind: AnswerKind) -> str:
     """Return a whole answer as plain text: no lead ("the answer is"), no box, no LaTeX around or in it."""
     if kind == "brackets":
-        answer = answer.strip(_MARKUP)
+        answer = _BRACKET_LEAD.sub("", answer.strip(_MARKUP)).strip(_MARKUP)
         while wrapped := _BRACKET_WRAPPER.match(answer):
             inside = answer[wrapped.end() :].rstrip(_MARKUP + ".")
             if not inside.endswith("|" if wrapped[0].endswith("|") else "}"):
@@ -537,7 +546,9 @@ def _option_letter(answer: str, choices: Sequence[str]) -> str | None:
     answer = re.sub(r"^(?:option|choice|answer|sentence|statement)\s+(?=\(?[A-Z]\b)", "", answer, flags=re.IGNORECASE)
     if alone := re.fullmatch(r"[(\[{<]?([A-Za-z])[)\]}>]?,?", answer):
         return alone[1].upper()
-    stated = re.match(r"(?:\(([A-Za-z])\)|([A-Z])(?:[):.]|\s[-–—](?=\s))|([A-HJ-Z])(?=, | is\b))[\s:,.–—-]*", answer)
+    stated = re.match(
+        r"(?:\(([A-Za-z])\)|([A-Z])(?:[):.]|\s[-–—](?=\s))|([A-HJ-Z])(?=, | is\b| \())[\s:,.–—-]*", answer
+    )
     if stated is None:
         named = _LETTER_LAST.fullmatch(answer)
         if named and not (_HEDGE.search(named[1]) or _UNSURE.search(named[1]) or _DISMISSED.search(named[1])):
@@ -550,16 +561,20 @@ def _option_letter(answer: str, choices: Sequence[str]) -> str | None:
         return letter if letter_of(rest) == letter else None
     if rest.startswith("?") or _DISMISSED.search(rest) or (stated[3] and not _OWN_VERDICT.match(f"{answer[1:]}")):
         return None
-    hedged = _OPTION_HEDGE.search(rest) or re.search(r"\([A-Za-z]\)|\b[B-HJ-Z]\b|^\W*[A-Za-z]\W*$", rest)
+    hedged = _OPTION_HEDGE.search(_TITLES.sub("", rest)) or re.search(
+        r"\([A-Za-z]\)|\b[B-HJ-Z]\b|^\W*[A-Za-z]\W*$", rest
+    )
     return None if hedged else letter
 
 
 def _boolean(answer: str) -> str | None:
     """Return the boolean that the answer starts with, unless what follows hedges or names another."""
     answer = _SUBJECT.sub("", answer.casefold(), count=1)
+    if not _TAKEN_BACK.search(answer):
+        answer = re.split(r",?\s+(?:because|since)\s", answer, maxsplit=1)[0]
     if answer.strip(_MARKUP + ".") in ("not valid", "not deductively valid"):
         return "invalid"
-    head, _, rest = re.sub(r"\s+[-–—]+\s+|;|\s+because\s|(?<=\w)\s+\(", ", ", answer, count=1).partition(",")
+    head, _, rest = re.sub(r"\s+[-–—]+\s+|;|(?<=\w)\s+\(|(?<=\w)\.\s+", ", ", answer, count=1).partition(",")
     word = head.strip(_MARKUP + "!()")
     if word not in _ALL_BOOLEANS:
         return None

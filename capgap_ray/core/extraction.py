@@ -28,9 +28,11 @@ _LABEL = re.compile(
     r"|\b(?:die |la )?(?:endgültige |richtige )?(?:antwort|respuesta|réponse|risposta|resposta|ответ)"
     r"(?: (?:final|finale|correcta|correcte|corretta|correta))?(?:\s?:| (?:ist|lautet|es|est|è|é)\b)"
     r"(?: (?:also|donc|por tanto|quindi)\b)?\s*"
+    r"|∴\s*|\$\s?\\therefore(?:\\quad|\\ |\s)*"
     r"|\\textbf\s?\{(?:final )?answer:?\}:?\s*",
     re.IGNORECASE,
 )
+_IN_ENGLISH = {"。": "\n", "∴": "Therefore, ", "$\\therefore": "Therefore, $"}
 """What labels an answer in other languages and in LaTeX; and the full stop of Chinese and Japanese."""
 _BRACES = re.compile(r"\\.|[{}]", re.DOTALL)
 _STATED = re.compile(
@@ -38,14 +40,15 @@ _STATED = re.compile(
     r"(?:ans(?:wers?)?(?: \(final\))?|results?|solutions?)[ *_]{0,3}"
     r"(?:(?:that )?(?:we|you)(?:'re| are) looking for|to (?:the|this|our) (?:\w+ )?(?:problem|question|equation|puzzle)"
     r"|in (?:\w+ ){0,3}form)?[ *_]{0,3}"
-    r"(?:is\b|are\b|=|:|→|⇒|equals\b|will be\b|would be\b|comes (?:out )?to\b)|####"
-    r"|\bfinal answer of\b|(?:^|\n)[#*_ ]{0,6}(?:final )?ans(?:wer)?\."
+    r"(?:is\b(?: given by\b)?|are\b|=|:|→|⇒|equals\b|will be\b|would be\b|comes (?:out )?to\b)|####"
+    r"|\bfinal answer of\b|(?:^|\n)[#*_ ]{0,6}(?:final )?answer[*_ ]*[-–—](?= )"
+    r"|(?:^|\n)[#*_ ]{0,6}(?:final )?ans(?:wer)?\."
     r"|\b(?:correct|right|best)[ *_]{1,4}(?:option|choice)[ *_]{0,3}is\b|\"(?:final_)?answer\"\s?:\s?\"?"
     r"|(?:^|\n)[#*_ ]{0,6}(?:final )?answer[*_ ]*(?=\n))[ *_:]*",
     re.IGNORECASE,
 )
 _JOINED = re.compile(
-    r"[\s$.]*(?:,|;|\band\b|\bor\b|\\text\{\s?(?:and|or)\s?\}|\\quad|\\qquad|,\s*and\b)[\s$]*(?:[a-zA-Z]\s*=\s*)?"
+    r"[\s$.]*(?:(?:,|;|\band\b|\bor\b|\\text\{\s?(?:and|or)\s?\}|\\quad|\\qquad)[\s$]*){1,4}(?:[a-zA-Z]\s*=\s*)?"
 )
 _UNSURE_BEFORE = re.compile(
     r"\b(?:if|whether|suppose|assum\w+|don'?t|not|unless|cannot|can'?t|isn'?t|wonder|guess\w*|might|maybe|perhaps|could|"
@@ -68,7 +71,7 @@ _CHECK = re.compile(
     r"[*_#\s>(-]*(?:(?:let'?s |let us |let me |i(?:'ll| will) |to |we can |quick |double[- ]?)*"
     r"(?:check|verif|sanity|confirm|proof|note)"
     r"|(?:this|which) (?:is (?:achieved|attained)|occurs|happens|completes|matches)|(?:i )?hope|let me know|feel free"
-    r"|if you (?:have|need|would)|please (?:let|feel)"
+    r"|if you (?:have|need|would)|please (?:let|feel)|(?:correct|indeed|perfect|great|done)\b(?=[.!])"
     r"|\$?\\(?:blacksquare|square|qed)|q\.?e\.?d)",
     re.IGNORECASE,
 )
@@ -164,7 +167,7 @@ def after_thinking(text: str) -> str | None:
     if tagged:
         before, opened, inside = inside.rpartition("<answer>")
         text = f"{before}\nAnswer: {inside.strip()}\n{after}" if opened else f"{before}{inside}\n{after}"
-    return _LABEL.sub(lambda match: "\n" if match[0] == "。" else "The answer is ", text)
+    return _LABEL.sub(lambda match: _IN_ENGLISH.get(match[0].strip()[:11], "The answer is "), text)
 
 
 def own_part(text: str, read: Callable[[str], str | None]) -> str | None:
@@ -337,6 +340,7 @@ def _maths_statement(after: str) -> str | None:
         line = line[:-1].rstrip()
     line = _SPELT_OUT.sub(r"\1", line)
     sentence, sign = _sentence(line)
+    sentence = re.sub(r",\s+not\s\S+$", "", sentence)
     if sign == "?" or len(sentence) > LONGEST_MATHS:
         return None
     if "\\boxed" in sentence:
@@ -359,7 +363,10 @@ def _maths_statement(after: str) -> str | None:
         after_span = line.strip()[span.end() : span.end() + 40]
         if _reads(piece) and not re.match(r"[\s,]*(?:or|and|to|\$)\b", after_span):
             return piece
-    words = re.fullmatch(r"(?:\\text\{)?\(?([A-Za-z][A-Za-z' -]{0,40})\)?\}?", unwrapped(sentence.strip(_MARKUP)))
+    words = re.fullmatch(
+        r"(?:\\(?:text(?:bf|rm)?|math(?:bf|rm))\{)?\(?([A-Za-z][A-Za-z' -]{0,40})\)?\}?",
+        unwrapped(sentence.strip(_MARKUP)),
+    )
     if words:
         name = words[1]
         known = name[0].isupper() or name.lower() in _ANSWER_WORDS

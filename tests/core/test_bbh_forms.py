@@ -171,6 +171,17 @@ EQUAL += [
 ]
 EQUAL += [
     ("(B)", "B is correct", CHOICES),
+    ("(B)", "B is the answer", ()),
+    ("(B)", "B (green)", CHOICES),
+    ("(D)", "(D) Modifiers or Adjectives", ()),
+    ("False", "False, since not True is False", ()),
+    ("Yes", "Yes. We are at (0,0)", ()),
+    (") ) ]", "The answer is ) ) ]", ()),
+    ("6", "a total of 6 (six)", ()),
+    ("guru malton only", "guru / malton / only", ()),
+    ("guru malton only", "**guru**, **malton**, **only**", ()),
+    ("guru malton only", "The sorted list is: guru, malton, only", ()),
+    ("guru malton only", "a) guru b) malton c) only", ()),
     ("(B)", "The correct answer is B", CHOICES),
     ("(B)", "Facts (B)", ()),
     ("(B)", "(B) between green and blue", ()),
@@ -217,6 +228,11 @@ UNEQUAL: list[tuple[str, str, tuple[str, ...]]] = [
 ]
 UNEQUAL += [
     ("(B)", "(B)?", CHOICES),
+    ("(B)", "(B) can be ruled out", CHOICES),
+    ("(B)", "(B) or maybe Green", CHOICES),
+    ("False", "False, since it may be. Wait, True", ()),
+    ("Yes", "Yes. No", ()),
+    ("6", "a total of 6 or 7", ()),
     ("(B)", "(B) is wrong", CHOICES),
     ("(B)", "B is incorrect", CHOICES),
     ("(B)", "not (B)", ()),

@@ -10,6 +10,12 @@ from capgap_ray.core.answers import AnswerKind, canonical, certain, compare, ext
 from capgap_ray.core.extraction import maths_answer, number_answer
 
 MATHS = [
+    ("Final answer - 58", "58"),
+    ("$\\therefore x = 58$", "58"),
+    ("The answer is given by\n\\[\n58.\n\\]", "58"),
+    ("The answer is 58, not 59.", "58"),
+    ("The answer is $\\textbf{(E)}$.", "\\textbf{(E)}"),
+    ("$$x=\\boxed{1}\\quad\\text{or}\\quad x=\\boxed{2}$$", "1, 2"),
     ("The answer is 104. The answer is 104. The answer is 10", "104"),
     ("**Answer.** $36$", "36"),
     ("Answer (final): 36", "36"),
@@ -184,6 +190,7 @@ MATHS = [
     ("We get \\boxed{5}.<|im_end|>\n<|im_start|>user\nNow \\boxed{6}", "5"),
 ]
 NUMBERS = [
+    ("The cost is $58.\n\nLet me verify: 20 + 38 = 58. Correct.", "58"),
     ("The total cost for the 16 glasses is $64.", "64"),
     ("... #### 18", "18"),
     ("#### 1,234", "1,234"),
@@ -300,6 +307,8 @@ def test_numbers(text: str, answer: str | None) -> None:
 
 
 BBH = [
+    ("snarks", "The path has three lines. Option (K)", None),
+    ("snarks", "Answer - (B)", "(B)"),
     ("snarks", "Option (A): the speaker says", None),
     ("snarks", "My answer: (B)", "(B)"),
     ("snarks", "Correct option: B", "(B)"),
