@@ -6,7 +6,7 @@ wraps functions of the package as soon as their module is imported.
 - `call`, `rows`: an engine begins or ends a call of so many rows.
 - `update`: rank 0 has made this update.
 - `shard`, `rows`: a shard's receipt is written.
-- `timed`, `s`: seconds in records, checks, states and metrics; what one of them calls of another counts once.
+- `timed`, `s`, `pid`: seconds in records, checks, states and metrics; what one of them calls of another counts once.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _timing(function: Callable[..., Any], name: str) -> Callable[..., Any]:
             return function(*values, **named)
         finally:
             _inside.yes = False
-            note(timed=name, s=time.perf_counter() - begun)
+            note(timed=name, s=time.perf_counter() - begun, pid=os.getpid())
 
     return timed
 
