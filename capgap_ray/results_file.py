@@ -69,8 +69,8 @@ def _columns(path: str) -> Any:
             import pyarrow.csv as pc
 
             # Numbers stay text until their column is known: item 007 is not item 7.
-            with open(path, "rb") as stream:
-                header = pc.open_csv(stream).schema.names
+            with open(path, "rb") as stream, pc.open_csv(stream) as reader:
+                header = reader.schema.names
             types = dict.fromkeys(header, pa.string())
             options = pc.ConvertOptions(column_types=types, strings_can_be_null=True, null_values=["", "NA", "null"])
             rows = pc.read_csv(path, convert_options=options)
