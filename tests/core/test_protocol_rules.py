@@ -74,6 +74,39 @@ def advantages(setting: str, task: str) -> list[float]:
     return [w - s for w, s in zip(weak, strong, strict=True)]
 
 
+GAINS = {
+    "Date Understanding": (33.3, (20.0, 8, 0.60), (17.5, 8, 0.53)),
+    "Dyck Languages": (44.3, (16.2, 8, 0.37), (13.4, 8, 0.30)),
+    FF: (30.7, (2.0, 5, 0.07), (-4.6, 0, -0.15)),
+    LD3: (34.6, (14.0, 8, 0.40), (14.5, 8, 0.42)),
+    LD5: (47.6, (8.5, 7, 0.18), (10.4, 8, 0.22)),
+    LD7: (48.3, (5.7, 6, 0.12), (6.2, 6, 0.13)),
+    PENGUINS: (31.2, (-1.0, 4, -0.03), (0.9, 5, 0.03)),
+    RCO: (36.0, (7.4, 6, 0.21), (9.9, 7, 0.28)),
+    "Ruin Names": (43.0, (28.2, 8, 0.66), (25.8, 8, 0.60)),
+    "Salient Translation Error Detection": (31.5, (14.1, 8, 0.45), (18.2, 8, 0.58)),
+    "Temporal Sequences": (57.2, (49.8, 8, 0.87), (45.3, 8, 0.79)),
+    "Tracking Shuffled Objects (3)": (39.7, (37.7, 8, 0.95), (40.6, 8, 1.02)),
+    "Tracking Shuffled Objects (5)": (58.7, (55.3, 8, 0.94), (57.7, 8, 0.98)),
+    "Tracking Shuffled Objects (7)": (63.8, (52.0, 8, 0.81), (58.0, 8, 0.91)),
+    "Word Sorting": (52.4, (16.3, 8, 0.31), (19.8, 8, 0.38)),
+}
+"""In-context gap; mean gain in points, cells above the baseline, share of the gap closed; small-large, short-long."""
+
+
+@pytest.mark.parametrize("setting", ["SL", "ShL"])
+@pytest.mark.parametrize("task", GAINS)
+def test_every_cell_of_the_efficacy_table(task: str, setting: str) -> None:
+    read, gap = task_of(setting, task), GAINS[task][0]
+    gain, up, closed = GAINS[task][1 + (setting == "ShL")]
+    gains = [d - b for b, of_teachers in zip(read.baseline, read.distilled, strict=True) for d in of_teachers]
+    assert read.gap == pytest.approx(gap, abs=0.0501)
+    assert sum(gains) / 8 == pytest.approx(gain, abs=0.0501)
+    assert sum(each > 0 for each in gains) == up
+    assert read.gap is not None
+    assert sum(gains) / 8 / read.gap == pytest.approx(closed, abs=0.00501)
+
+
 @pytest.mark.parametrize("rule", EFFICACY)
 @pytest.mark.parametrize("setting", ["SL", "ShL"])
 def test_efficacy_rules_are_wrong_where_the_check_says(rule: str, setting: str) -> None:
