@@ -21,7 +21,7 @@ from typing import Any
 
 from capgap_ray.records import Message, QuarantineReason
 from capgap_ray.stages.sft_export import CANARY
-from capgap_ray.stages.weights import check_adapter, local_folder, split_source
+from capgap_ray.stages.weights import check_adapter, local_folder, shape_difference, split_source, tensor_shapes
 
 ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # engine in this process
@@ -170,6 +170,8 @@ class Engine:
         """Architecture -> source of the weights now in its engine."""
         self._probed: dict[str, tuple[str, list[float]]] = {}
         """Architecture -> folder of those weights and their log-probabilities of `_PROBE`."""
+        self._shapes: dict[str, dict[str, list[int]]] = {}
+        """Architecture -> shapes of the tensors that its engine was started with."""
         self._adapters: dict[tuple[str, str], int] = {}
         self._numbers = count()
 
@@ -321,6 +323,7 @@ class Engine:
         if architecture not in self._engines:
             self._make_room()
             self._engines[architecture] = self._start(folder, source, rank)
+            self._shapes[architecture] = tensor_shapes(folder)
         elif swapped:
             self._swap(architecture, folder, source)
         engine = self._engines[architecture]
@@ -334,6 +337,9 @@ class Engine:
 
     def _swap(self, architecture: str, folder: str, source: str) -> None:
         engine = self._engines[architecture]
+        # vLLM's reload leaves what a file lacks as it was.
+        if difference := shape_difference(tensor_shapes(folder), self._shapes[architecture]):
+            raise EngineError(f"{source}: its weights do not fit its config.json: {difference}")
         self._loaded.pop(architecture, None)  # until the new ones are known to be right, nobody knows what it holds
         try:
             engine.collective_rpc("reload_from", args=(folder,))

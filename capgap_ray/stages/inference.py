@@ -1,12 +1,13 @@
-"""Requests -> completions, streamed by Ray Data through a pool of standing vLLM engines.
+"""Requests -> completions, streamed by Ray Data through a pool of vLLM engines that grows and shrinks with the work.
 
 A unit is what one engine call generates: slices of one or several steps for one model. Ray Data runs one task
-per unit; the task reads its prompts from the store, has the desk find an engine (one that holds the model
-already, if it can), and writes each slice's rows as a shard, those without a completion as a quarantine table,
-and last a receipt that counts both. A restart finds the receipts and does only the rest.
+per unit; the task reads its prompts from the store, and of its rows what other steps have; has the desk find an
+engine for the rest (one that holds the model already, if it can); and writes each slice's rows as a shard, those
+without a completion as a quarantine table, and last a receipt that counts both. A restart finds the receipts and
+does only the rest.
 
-What dies is done again: an engine process that is killed comes back, and its unit with it. A unit that kills its
-engine again and again is halved until the row that does it is alone, and quarantined.
+What dies is done again: an engine process that is killed comes back, and its unit goes to whichever is free. A
+unit that kills its engine again and again is halved until the row that does it is alone, and quarantined.
 """
 
 from __future__ import annotations
@@ -133,7 +134,10 @@ class EnginePool:
         """`actor`: a class to start in place of the vLLM engine; tests and benchmarks give a scripted one."""
         name = f"desk-{secrets.token_hex(8)}"  # engines find it by name: they come back without what they were given
         start = _Start(kind=actor or _EngineActor, desk=name, settings=settings, resources=resources)
-        self.desk = _Desk.options(name=name).remote(start, _IDLE_S, _ROOM_S)  # type: ignore[attr-defined]
+        # Beside the driver: engines go with the desk, and its node must not be one that may be taken away alone.
+        place = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        desk = _Desk.options(name=name, scheduling_strategy=place)  # type: ignore[attr-defined]
+        self.desk = desk.remote(start, _IDLE_S, _ROOM_S)
         self.desk.open.remote()
         self.replicas = resources.engines
 
@@ -568,8 +572,14 @@ def run_slices(store: Store, pool: EnginePool, slices: Sequence[Slice]) -> Itera
 
 
 def _receipt(store: Store, each: Slice) -> Receipt | None:
+    """None where there is none, or one that another version wrote."""
     path = each.beside(".json")
-    return from_row(Receipt, json.loads(store.read_bytes(path))) if store.exists(path) else None
+    if not store.exists(path):
+        return None
+    try:
+        return from_row(Receipt, json.loads(store.read_bytes(path)))
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,7 @@ def check_adapter(adapter: str, base: str) -> int:
     config = json.loads(file.read_text())
     if config.get("peft_type") != "LORA" or config.get("use_dora") or config.get("modules_to_save"):
         raise AdapterError(f"adapter {adapter}: only plain LoRA is served; merge it into its base first")
-    shapes: dict[str, list[int]] = {}
-    for each in sorted(Path(base).glob("*.safetensors")):
-        shapes |= _shapes(each)
+    shapes = tensor_shapes(base)
     for name, shape in _shapes(weights).items():
         module, _, rest = name.removeprefix("base_model.model.").partition(".lora_")
         of_base = shapes.get(f"{module}.weight")
@@ -51,6 +50,28 @@ def check_adapter(adapter: str, base: str) -> int:
                 f"it was made for {made_for}"
             )
     return max([int(config["r"]), *map(int, (config.get("rank_pattern") or {}).values())])
+
+
+def tensor_shapes(folder: str) -> dict[str, list[int]]:
+    """Tensor name -> shape, of all safetensors files of a model."""
+    found: dict[str, list[int]] = {}
+    for each in sorted(Path(folder).glob("*.safetensors")):
+        found |= _shapes(each)
+    return found
+
+
+def shape_difference(one: Mapping[str, list[int]], other: Mapping[str, list[int]]) -> str | None:
+    """In words, the first tensor in which two models of one configuration differ; None where they do not.
+
+    A head that is tied to the embeddings may be written or left out.
+    """
+    names = one.keys() | other.keys()
+    if "lm_head.weight" not in one.keys() & other.keys():
+        names -= {"lm_head.weight"}
+    for name in sorted(names):
+        if one.get(name) != other.get(name):
+            return f"{name} has shape {one.get(name, 'none')} in place of {other.get(name, 'none')}"
+    return None
 
 
 def _shapes(file: Path) -> dict[str, list[int]]:

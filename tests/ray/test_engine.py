@@ -79,31 +79,48 @@ def run(chats):
     return [each.text if isinstance(each, Output) else [each.reason, each.detail] for each in outputs]
 print("OUT", json.dumps(run(chats)))
 print("OUT", json.dumps(run([chats[0], chats[-1]])))
-try:
-    engine.complete(sys.argv[2], [Ask(chat=chats[0], seed=None)], decoding)
-except EngineError as error:
-    print("OUT", json.dumps(str(error)))
+for source in sys.argv[2:]:
+    try:
+        engine.complete(source, [Ask(chat=chats[0], seed=None)], decoding)
+    except EngineError as error:
+        print("OUT", json.dumps(str(error)))
+print("OUT", json.dumps(run([chats[0], chats[-1]])))
 """
 
 
-def test_broken_prompts_are_named_and_leave_the_others_as_they_are(tmp_path: Path) -> None:
+def test_broken_prompts_and_models_are_named_and_leave_the_others_as_they_are(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
     bare = tmp_path / "bare"
     shutil.copytree(MODELS / "tiny-student-0.15m", bare)
     (bare / "chat_template.jinja").unlink()
+    misfit, lacking = tmp_path / "misfit", tmp_path / "lacking"
+    for folder in (misfit, lacking):
+        shutil.copytree(MODELS / "tiny-student-0.15m", folder)
+    shutil.copy(MODELS / "tiny-teacher-small" / "model.safetensors", misfit)
+    weights = load_file(lacking / "model.safetensors")
+    dropped = max(weights)
+    del weights[dropped]
+    save_file(weights, lacking / "model.safetensors", metadata={"format": "pt"})
+    sources = map(str, (MODELS / "tiny-student-0.15m", bare, misfit, lacking))
     done = subprocess.run(
-        [sys.executable, "-c", BROKEN_SCRIPT, str(MODELS / "tiny-student-0.15m"), str(bare)],
+        [sys.executable, "-c", BROKEN_SCRIPT, *sources],
         capture_output=True,
         text=True,
         timeout=300,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     lines = [line.removeprefix("OUT ") for line in done.stdout.splitlines() if line.startswith("OUT ")]
-    (good, overlong, nothing, blank, surrogate, last), alone, no_template = map(json.loads, lines)
-    assert [good, last] == alone
+    (good, overlong, nothing, blank, surrogate, last), alone, no_template, *misfits, after = map(json.loads, lines)
+    assert [good, last] == alone == after
     assert overlong[0] == "overlong"
     assert "exceed engine.max_model_len 256" in overlong[1]
     assert (nothing[0], blank[0], surrogate[0]) == ("no prompt", "no prompt", "template")
     assert "has no chat template; set prompt.chat: plain" in no_template
+    assert len(misfits) == 2
+    for line in misfits:
+        assert "its weights do not fit its config.json" in line
+    assert f"{dropped} has shape none in place of" in misfits[1]
 
 
 SAMPLING_SCRIPT = """

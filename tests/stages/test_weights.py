@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from capgap_ray.catalog.models import ModelSpec, resolve
-from capgap_ray.stages.weights import local_folder
+from capgap_ray.stages.weights import local_folder, shape_difference
 
 
 def test_a_folder_is_itself(tmp_path: Path) -> None:
@@ -40,3 +40,14 @@ def test_a_checkpoint_fits_the_engine_of_its_student(tmp_path: Path) -> None:
     (copy / "config.json").write_text(json.dumps({**config, "dtype": "float32", "transformers_version": "x"}))
     assert _architecture(str(copy)) == _architecture(str(student))
     assert _architecture(str(student)) != _architecture(str(EMBEDDED / "tiny-student-0.5m"))
+
+
+def test_the_first_tensor_that_differs_is_named() -> None:
+    base = {"a": [2, 3], "b": [4], "lm_head.weight": [9, 2]}
+    assert shape_difference(base, base) is None
+    assert shape_difference({"a": [2, 3], "b": [4]}, base) is None, "a tied head need not be written"
+    assert shape_difference({**base, "b": [5]}, base) == "b has shape [5] in place of [4]"
+    assert shape_difference({"b": [4]}, base) == "a has shape none in place of [2, 3]"
+    assert shape_difference({**base, "c": [1]}, base) == "c has shape [1] in place of none"
+    head = {**base, "lm_head.weight": [8, 2]}
+    assert shape_difference(head, base) == "lm_head.weight has shape [8, 2] in place of [9, 2]"
