@@ -632,7 +632,8 @@ class Budget(_Part):
     """What a run may use up. It then stops at the next whole piece of work and says what was skipped."""
 
     gpu_hours: float = Field(gt=0)
-    """Hours of accelerators held, engines and training workers alike; of CPUs where the experiment uses no GPU."""
+    """Hours of accelerators held, by training workers and by engines, all of `resources.engines` as long as any stands;
+    of CPUs where the experiment uses no GPU."""
 
 
 class Experiment(_Part):
