@@ -221,7 +221,15 @@ class _Finder:
             teachers=self.teachers,
             recipes=self.recipes,
             recommendations=recommend(
-                tuple(self.students), efficacy, told, verdicts, comparisons, self._tokens(), chosen, judged
+                tuple(self.students),
+                efficacy,
+                told,
+                verdicts,
+                comparisons,
+                self._tokens(),
+                chosen,
+                judged,
+                self._few_shot_leads(),
             ),
             efficacy=efficacy,
             advantages=told,
@@ -578,6 +586,30 @@ class _Finder:
             [a for a in untouched if a.student in self.teachers],
             [a for a in untouched if a.student in self.students],
         )
+
+    def _few_shot_leads(self) -> tuple[str, ...]:
+        """Every two teachers' own accuracies in words: what a choice before training can rest on."""
+        own = {(task, arm.student): arm for task in self.tasks for arm in self._few_shot(task)[0]}
+        said = []
+        for first, second in combinations(self.teachers, 2):
+            pairs = [(own.get((task, first)), own.get((task, second))) for task in self.tasks]
+            parts: list[Part] = [[(a, 1.0), (b, -1.0)] for a, b in pairs if a is not None and b is not None]
+            try:
+                found = estimate(parts, self.runs) if parts else None
+            except Refusal:
+                continue
+            if found is not None:
+                low, high = 100 * found.low, 100 * found.high
+                said.append(
+                    f"few-shot, {first} scores {100 * found.value:+.1f} points against {second} (95 % interval "
+                    f"{low:+.1f} to {high:+.1f}): "
+                    + (
+                        "where teachers differ much, start with the stronger one; a hint that only training can confirm"
+                        if low > 0 or high < 0
+                        else "their own accuracies give no reason to prefer either"
+                    )
+                )
+        return tuple(said)
 
     def _selection(self, threshold_points: float) -> tuple[Selection, ...]:
         made = []

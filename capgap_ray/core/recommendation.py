@@ -241,11 +241,13 @@ def recommend(
     tokens: Mapping[tuple[str, str, str], float],
     selection: Sequence[Selection],
     proxies: Sequence[ProxyQuality],
+    leads: Sequence[str] = (),
 ) -> tuple[Recommendation, ...]:
     """Return, per student, whether to distil, from whom and how, with reasons and what would make it surer.
 
     It rests on what is pooled over tasks, or on the one task there is. `tokens` maps (student, teacher, recipe), the
-    teacher empty for the untouched student, to the mean length of an answer.
+    teacher empty for the untouched student, to the mean length of an answer. `leads` are words on the teachers' own
+    accuracies, which a student that was never trained is advised by.
     """
     made = []
     for student in students:
@@ -255,7 +257,7 @@ def recommend(
         duels = [a for a in advantages if a.student == student]
         duels = [a for a in duels if a.task == "all"] or (duels if len({a.task for a in duels}) == 1 else [])
         if not any(not e.comparison.confounds for e in gains):
-            made.append(_untried(student, duels, selection, proxies))
+            made.append(_untried(student, duels, selection, proxies, leads))
             continue
         settings = [c for c in declared if c.student == student and (c.task == "all" or not several)]
         made.append(_recommendation(student, gains, duels, efficacy, gaps, settings, tokens))
@@ -322,6 +324,7 @@ def _untried(
     duels: Sequence[TeacherAdvantage],
     selection: Sequence[Selection],
     proxies: Sequence[ProxyQuality],
+    leads: Sequence[str],
 ) -> Recommendation:
     """Before training, or without a baseline: what the few-shot accuracies suggest, with its uncertainty."""
     reasons = ["no fair comparison with the untouched student exists, so whether distillation helps is not known"]
@@ -337,7 +340,7 @@ def _untried(
         for each in proxies
         if each.rank_correlation is not None
     ]
-    reasons += [_in_words(each.comparison) for each in duels]
+    reasons += [_in_words(each.comparison) for each in duels] or list(leads)
     hint = "; the few-shot gap suggests to try" if wide else ""
     return Recommendation(
         student=student,

@@ -338,6 +338,20 @@ def test_few_shot_teachers_give_selection_and_proxies() -> None:
     assert [(each.proxy, each.cells) for each in found.proxies] == [("few-shot gap", 12)]
 
 
+def test_a_student_that_was_never_trained_is_advised_by_the_teachers_own_accuracies() -> None:
+    rng = np.random.default_rng(16)
+    table = experiment(rng, students=(0.5,))
+    own = [
+        arm(f"task {t}", name, "", rng.random(80) < share)
+        for t in range(3)
+        for name, share in (("weak", 0.5), ("strong", 0.95), ("new", 0.2))
+    ]
+    found = find(dataclasses.replace(table, arms=(*table.arms, *own)))
+    (advice,) = [each for each in found.recommendations if each.student == "new"]
+    assert advice.distil == "undetermined"
+    assert any("few-shot, weak scores -" in reason and "start with the stronger" in reason for reason in advice.reasons)
+
+
 def test_what_cannot_be_said_is_said() -> None:
     rng = np.random.default_rng(11)
     one_size = find(
