@@ -322,7 +322,10 @@ class Store:
         if not os.path.isdir(self._base):
             return {}
         return {
-            f"{stage.name}/{each.name}": set(os.listdir(each.path))
+            # Most are built, and to ask for one name is much cheaper than for all.
+            f"{stage.name}/{each.name}": {RECORD}
+            if os.path.exists(f"{each.path}/{RECORD}")
+            else set(os.listdir(each.path))
             for stage in os.scandir(self._base)
             if stage.is_dir() and stage.name not in (REPORTS, INDEX)
             for each in os.scandir(stage.path)
