@@ -113,7 +113,7 @@ class Machines:
 
     def kill_node(self, rng: random.Random) -> None:
         """A worker node: its raylet and all that it runs."""
-        node = rng.choice(sorted(self._cluster.worker_nodes, key=id))
+        node = rng.choice(sorted(self._cluster.worker_nodes, key=_raylet))
         _kill(_family(_raylet(node)), parents_first=True)
         self._cluster.remove_node(node, allow_graceful=False)
 
