@@ -428,6 +428,7 @@ def engine_arguments(dtype: str, max_model_len: int, gpus: int, layout: Layout |
         "enable_prefix_caching": True,
         "trust_remote_code": False,
         "load_format": "safetensors",
+        "safetensors_load_strategy": "prefetch",  # the file is read while its first tensors are put in place
         "max_num_seqs": _MAX_SEQS,
         "worker_extension_cls": "capgap_ray.stages.engine.WeightReloader",
     }
