@@ -15,9 +15,7 @@ serve(lambda size: len(bytearray(size)), float(sys.argv[1]))
 """
 
 
-def test_a_question_that_takes_too_much_memory_is_not_answered(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_question_that_takes_too_much_memory_is_not_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "hog.py").write_text(HOG)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     hog = Killable("hog", seconds=20.0)
