@@ -18,7 +18,7 @@ from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store
 from capgap_ray.experiment import Resources
 from capgap_ray.stages.crew import Crew, TrainingError
-from capgap_ray.stages.search import ACCURACY, Candidates, Hopeless, Picker, Watched, follow, scheduler
+from capgap_ray.stages.search import ACCURACY, SHARE, Candidates, Hopeless, Picker, Watched, follow, scheduler
 from capgap_ray.stages.train import build_checkpoint, train_job
 
 _TRIAL = {"CPU": 0.01}
@@ -156,17 +156,17 @@ def _run_trials(
             watch.began(todo[trial.config["key"]].step)
 
     def ended(trial: Any, failed: bool) -> None:
-        key = trial.config["key"]
+        key, told = trial.config["key"], trial.last_result or {}
         outcome: Outcome = "trained"
         if failed:
             outcome = "failed"
         elif key in ray.get(tally.refused.remote()):
             outcome = "not trained"
-        elif not store.built(todo[key].step):
+        elif not store.built(todo[key].step) or told.get(SHARE, 100) < 100:  # the end is not what was seen last
             outcome = "stopped"
         if not failed:
             ended_well.add(key)
-        watch.ended(todo[key].step, outcome, (trial.last_result or {}).get(ACCURACY))
+        watch.ended(todo[key].step, outcome, told.get(ACCURACY))
 
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are told below, once and short
     with tempfile.TemporaryDirectory() as scratch:
