@@ -17,8 +17,11 @@ from typing import Any
 
 import ray
 import ray.train
+from ray._private.state import actors
+from ray.experimental import internal_kv
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.torch.config import _TorchBackend
+from ray.util.placement_group import PlacementGroup, PlacementGroupID, remove_placement_group
 
 from capgap_ray.experiment import Resources
 from capgap_ray.stages.sft_worker import ENVIRONMENT_CPU
@@ -41,6 +44,7 @@ class Crew:
         # Not inside the trial's placement group, which has room for the trial only.
         self._desk = ray.remote(_Desk).options(num_cpus=0, scheduling_strategy="DEFAULT").remote()
         self._error: BaseException | None = None
+        _remove_groups_of_the_dead()
         self._thread = threading.Thread(target=self._run, args=(workers,), daemon=True)
         self._thread.start()
 
@@ -74,7 +78,7 @@ class Crew:
             with tempfile.TemporaryDirectory() as scratch:
                 TorchTrainer(
                     _loop,
-                    train_loop_config={"desk": self._desk, "work": self._work},
+                    train_loop_config={"desk": self._desk, "work": self._work, "owner": _this_actor()},
                     torch_config=_OwnAddress(backend="nccl" if on_gpu else "gloo"),
                     scaling_config=ray.train.ScalingConfig(
                         num_workers=(resources.min_workers, workers) if resources.min_workers else workers,
@@ -93,6 +97,29 @@ class Crew:
                 ).fit()
         except BaseException as error:  # noqa: BLE001 (raised again by `train`, in the thread that waits)
             self._error = error
+
+
+_GROUPS = "capgap-crews"
+"""Namespace of Ray's key-value store: placement group of a crew -> actor id of the trial that it works for."""
+
+
+def _this_actor() -> str:
+    """Empty in a driver."""
+    return ray.get_runtime_context().get_actor_id() or ""
+
+
+def _remove_groups_of_the_dead() -> None:
+    """Free what the workers of trials that died still hold; a new crew would wait for it.
+
+    Ray's own cleaner learns from the dashboard that a controller died, and a local cluster runs none. A process has
+    one crew at a time, so whatever this one had before is over, too.
+    """
+    mine = _this_actor()
+    for key in internal_kv._internal_kv_list(b"", namespace=_GROUPS):
+        owner = (internal_kv._internal_kv_get(key, namespace=_GROUPS) or b"").decode()
+        if owner == mine or (owner and actors(owner).get("State", "DEAD") == "DEAD"):
+            remove_placement_group(PlacementGroup(PlacementGroupID(key)))
+            internal_kv._internal_kv_del(key, namespace=_GROUPS)
 
 
 class _OwnAddress(TorchConfig):  # type: ignore[misc]
@@ -171,6 +198,9 @@ def _loop(config: dict[str, Any]) -> None:
     """Runs on every worker: job after job. A job that is refused ends the crew, whose state may be spoilt."""
     desk, work = config["desk"], config["work"]
     first = ray.train.get_context().get_world_rank() == 0
+    if first:
+        group = ray.util.get_current_placement_group()
+        internal_kv._internal_kv_put(group.id.binary(), config["owner"].encode(), namespace=_GROUPS)
     index = ray.get(desk.first_open.remote())
     while (job := ray.get(desk.job.remote(index))) is not None:
         try:

@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 import pytest
+import ray
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
 from sft_ranks import STUDENT, examples
@@ -52,6 +53,24 @@ def worker_of(store: Path) -> int:
         except psutil.NoSuchProcess:
             continue
     raise AssertionError("no training worker runs")
+
+
+class Trial:
+    """Drives a crew, as a trial's process does."""
+
+    def train(self, resources: Resources) -> Any:
+        self.crew = Crew(1, resources, lambda job: os.getpid())
+        return self.crew.train({})
+
+
+def test_what_the_workers_of_a_dead_trial_held_is_free_again(crew: Any) -> None:
+    free = ray.cluster_resources()["CPU"] - 2 * RESOURCES.worker_cpus
+    greedy = RESOURCES.model_copy(update={"worker_cpus": 0.6 * free})  # two of them do not fit
+    first, second = (ray.remote(Trial).options(num_cpus=0).remote() for _ in range(2))
+    assert ray.get(first.train.remote(greedy), timeout=60)
+    ray.kill(first)
+    assert ray.get(second.train.remote(greedy), timeout=90)
+    ray.kill(second)
 
 
 def test_a_killed_worker_costs_nothing_but_time(crew: Any, tmp_path: Path) -> None:
