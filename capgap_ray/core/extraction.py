@@ -131,6 +131,14 @@ _COUNTED = re.compile(
     rf"(?:there (?:are|is) |it is )?(?:exactly |only |a total of )?(-?[0-9][0-9,.]*|{'|'.join(NUMBER_WORDS)}) [a-z ]+",
     re.IGNORECASE,
 )
+_GIVEN_NUMBER = re.compile(
+    r"\b(?:the|these|those|his|her|their|my|our)\s+[0-9][0-9,.]*\s+(?=[a-z])"
+    r"|^(?:in|after|for|over|within|during)\s+[0-9][0-9,.]*\s+[a-z]+,?\s",
+    re.IGNORECASE,
+)
+"""A number that the question gave: "each of the 4 people", "in 5 days he"."""
+_CALCULATION = re.compile(r"<<[^<>\n]{0,200}>>")
+"""GSM8K's calculator marks."""
 _RESULT = re.compile(r"=[\s$*\\]*(-?[0-9][0-9,]*(?:\.[0-9]+)?)")
 _ARITHMETIC = re.compile(r"[0-9)]\s*[-+*/×÷=]\s*[$(]?[0-9]")
 REASON = re.compile(
@@ -202,7 +210,9 @@ def number_answer(text: str) -> str | None:
     """Return the number that a word problem's solution states as its result, or None."""
     rest = after_thinking(text)
     thought = rest is not None and len(rest) < len(text)
-    return None if rest is None else own_part(rest, lambda part: _number_of(part, thought))
+    if rest is None:
+        return None
+    return own_part(_CALCULATION.sub("", rest), lambda part: _number_of(part, thought))
 
 
 def _number_of(rest: str, thought: bool) -> str | None:
@@ -358,7 +368,9 @@ def _maths_statement(after: str) -> str | None:
             return piece
     if _IS.search(sentence) and (claimed := _claimed(sentence, True)):
         return claimed
-    if span := re.match(r"(?:\$([^$\n]+)\$|\\\((.+?)\\\)|\*\*([^*\n]+)\*\*)(?=\s|[.,;]|$)", line.strip()):
+    if span := re.match(
+        r"(?:\$([^$\n]+)\$|\\\((.+?)\\\)|\*\*([^*\n]+)\*\*|([^*$\n]+)\*\*)(?=\s|[.,;]|$)", line.strip()
+    ):
         piece = unwrapped(next(group for group in span.groups() if group))
         after_span = line.strip()[span.end() : span.end() + 40]
         if _reads(piece) and not re.match(r"[\s,]*(?:or|and|to|\$)\b", after_span):
@@ -535,6 +547,10 @@ def _number_in(claim: str) -> str | None:
     if claim.rstrip(".").lower() in NUMBER_WORDS:
         return claim.rstrip(".").lower()
     numbers = [match[0] for match in _NUMBER.finditer(claim)]
+    if len(numbers) > 1:
+        rest = _GIVEN_NUMBER.sub(" ", claim)
+        if others := [match[0] for match in _NUMBER.finditer(rest)]:
+            claim, numbers = rest, others
     if len(numbers) > 1 and len(aside := [m[0] for m in _NUMBER.finditer(_ASIDE.sub(" ", claim))]) == 1:
         numbers = aside
         claim = _ASIDE.sub(" ", claim)
@@ -548,7 +564,9 @@ def _number_in(claim: str) -> str | None:
     if not numbers or re.search(r"[0-9]\s*(?:or|to|and|-|–)\s*\$?[0-9]", claim):
         return None
     if len(numbers) > 1 and not re.match(
-        r"[^0-9]{0,40}[0-9.,]+\s*[A-Za-z ]+(?:\b(?:per|for|in|every|each|at|out of|on|by)|, out of)\b", claim
+        r"[^0-9]{0,40}[0-9.,]+\s*[A-Za-z ]+"
+        r"(?:\b(?:per|for|in|every|each|at|out of|on|by|after|from|with|over|during|within|using|among)|, out of)\b",
+        claim,
     ):
         return None
     return re.sub(r"[\\$€£\s]", "", numbers[0]).replace("−", "-").rstrip("%").lstrip("+")

@@ -133,6 +133,8 @@ def unwrapped(text: str) -> str:
         before = text
         if text.endswith((".", ",", ";")) and not text.endswith(".."):
             text = text[:-1].rstrip()
+            if text.endswith("\\") and not text.endswith("\\\\"):
+                text = text[:-1].rstrip()  # it was the space `\;` or `\,`
         for opened, closed in _WRAPPERS:
             if len(text) > len(opened) + len(closed) and text.startswith(opened) and text.endswith(closed):
                 inside = text[len(opened) : -len(closed)]

@@ -10,6 +10,8 @@ from capgap_ray.core.answers import AnswerKind, canonical, certain, compare, ext
 from capgap_ray.core.extraction import maths_answer, number_answer
 
 MATHS = [
+    ("Answer: **81** ways", "81"),
+    ("The answer is $\\boxed{\\;81\\;}$", "\\;81"),
     ("Final answer - 58", "58"),
     ("$\\therefore x = 58$", "58"),
     ("The answer is given by\n\\[\n58.\n\\]", "58"),
@@ -190,6 +192,11 @@ MATHS = [
     ("We get \\boxed{5}.<|im_end|>\n<|im_start|>user\nNow \\boxed{6}", "5"),
 ]
 NUMBERS = [
+    ("3 * 27 = 81\nTherefore each of the 4 people pays $81.", "81"),
+    ("Hence, John will have 81 marbles after 3 days.", "81"),
+    ("They sold 27 + 54 = <<27+54=81>>81 cakes.", "81"),
+    ("So in 5 days he reads 58 pages.", "58"),
+    ("So the 4 people pay for 3 tickets and 2 drinks.", None),
     ("\u202e42", None),  # shown as 24
     ("The cost is $58.\n\nLet me verify: 20 + 38 = 58. Correct.", "58"),
     ("The total cost for the 16 glasses is $64.", "64"),
