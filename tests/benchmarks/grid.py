@@ -151,8 +151,7 @@ def _factory(environment: Path, folder: Path, batch: tuple[int, int]) -> float:
         "dataset_dir": str(folder),
         "template": "qwen",
         "cutoff_len": 1024,
-        "output_dir": str(folder / "factory"),
-        "overwrite_output_dir": True,
+        "output_dir": str(folder / f"factory-{batch[0]}x{batch[1]}"),
         "per_device_train_batch_size": batch[0],
         "gradient_accumulation_steps": batch[1],
         "learning_rate": 1e-3,
@@ -168,7 +167,7 @@ def _factory(environment: Path, folder: Path, batch: tuple[int, int]) -> float:
     python = str(environment / "bin/python")
     arguments = [python, "-m", "torch.distributed.run", "--nproc_per_node", "2", "-m", "llamafactory.launcher"]
     seconds = timed(lambda: command([*arguments, str(folder / "sft.yaml")], **ONE_THREAD))
-    if not (folder / "factory/model.safetensors").is_file():
+    if not (folder / f"factory-{batch[0]}x{batch[1]}" / "model.safetensors").is_file():
         raise SystemExit("LLaMA-Factory has saved no model")
     return seconds
 
