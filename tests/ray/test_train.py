@@ -55,15 +55,14 @@ def worker_of(store: Path) -> int:
     raise AssertionError("no training worker runs")
 
 
-class Trial:
-    """Drives a crew, as a trial's process does."""
-
-    def train(self, resources: Resources) -> Any:
-        self.crew = Crew(1, resources, lambda job: os.getpid())
-        return self.crew.train({})
-
-
 def test_what_the_workers_of_a_dead_trial_held_is_free_again(crew: Any) -> None:
+    class Trial:  # in here, so that Ray sends it by value
+        """Drives a crew, as a trial's process does."""
+
+        def train(self, resources: Resources) -> Any:
+            self.crew = Crew(1, resources, lambda job: os.getpid())
+            return self.crew.train({})
+
     free = ray.cluster_resources()["CPU"] - 2 * RESOURCES.worker_cpus
     greedy = RESOURCES.model_copy(update={"worker_cpus": 0.6 * free})  # two of them do not fit
     first, second = (ray.remote(Trial).options(num_cpus=0).remote() for _ in range(2))
