@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import io
-import os
 import re
-import shutil
-import subprocess
 import sys
 import tempfile
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -28,70 +19,10 @@ from capgap_ray.experiment import ExperimentError, load
 from capgap_ray.records import Completion, Example, Score, from_row
 from capgap_ray.results_file import read as read_results
 from capgap_ray.score import main as score_main
-from tests.ray.test_flow import command
+from tests.watching import SECRET, Watched
 
 ROOT = Path(__file__).parents[2]
-SECRET = "planted-secret-7c1d"
-SECRETS = ("AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "OPENAI_API_KEY")
 LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
-
-
-@dataclass
-class Watched:
-    output: str
-    listened: dict[str, str]
-    """address:port -> whose"""
-    metrics: str
-    """What the metrics endpoint served last."""
-    store: Path
-    logs: Path
-
-
-@pytest.fixture(scope="module")
-def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    store = tmp_path_factory.mktemp("store")
-    scratch = Path(tempfile.mkdtemp(prefix="cs", dir="/tmp"))  # short: Ray's sockets lie below it
-    environment = {**os.environ, **dict.fromkeys(SECRETS, SECRET), "TMPDIR": str(scratch)}
-    made = Watched(output="", listened={}, metrics="", store=store, logs=scratch)
-    with (scratch / "output").open("w") as output:
-        job = subprocess.Popen(command(store), cwd=ROOT, stdout=output, stderr=output, env=environment)
-        deadline = time.monotonic() + 400
-        while job.poll() is None and time.monotonic() < deadline:
-            _look(job.pid, made)
-            time.sleep(0.5)
-        if job.poll() is None:
-            job.kill()
-    made.output = (scratch / "output").read_text()
-    assert job.returncode == 0, made.output
-    yield made
-    shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _look(pid: int, made: Watched) -> None:
-    try:
-        me = psutil.Process(pid)
-        family = [me, *me.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return
-    for process in family:
-        try:
-            connections, name = process.net_connections("inet"), " ".join(process.cmdline())[:80]
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue
-        for each in connections:
-            if each.status == psutil.CONN_LISTEN:
-                made.listened[f"{each.laddr.ip} {each.laddr.port}"] = name
-                if "DashboardAgent" in name and each.laddr.ip == "127.0.0.1":
-                    made.metrics = _metrics(each.laddr.port) or made.metrics
-
-
-def _metrics(port: int) -> str:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=2) as answer:
-            text: str = answer.read().decode()
-    except (OSError, urllib.error.URLError):
-        return ""
-    return text if "ray_capgap" in text else ""
 
 
 def test_nothing_listens_beyond_this_machine(watched: Watched) -> None:

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from capgap_ray import stages  # sets the token that this process and its children share
-from tests.ray.test_flow import ROOT, SHRUNKEN
+from tests.ray.shrunken import ROOT, SHRUNKEN
 
 HEAD = "f" * 51 + "00000"
 """The name by which Ray's local node provider knows the head."""

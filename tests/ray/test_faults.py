@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.ray.test_flow import ROOT, command
+from tests.ray.shrunken import ROOT, command
 
 
 def test_interrupted_twice_it_ends_soon_and_leaves_no_process(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,24 +11,8 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-EPOCHS = 4
-SHRUNKEN = [
-    "tasks=[tiny/dyck_languages]",
-    "students=[tiny-student-0.15m]",
-    "teachers={small: tiny-teacher-small}",
-    "mixtures={small: {small: 1.0}}",
-    "comparisons=[]",
-    "split={train: 100, test: 30}",
-    "selection={items: 30, gap_points: -100}",
-    f"sft.epochs={EPOCHS}",
-    "sft.checkpoints={at: [5]}",
-]
-
-
-def command(store: Path, job: str = "grid") -> list[str]:
-    overrides = [word for override in SHRUNKEN for word in ("--set", override)]
-    return [sys.executable, f"jobs/{job}.py", "--store", str(store), *overrides]
+from tests.ray.shrunken import EPOCHS, ROOT, command
+from tests.watching import Watched
 
 
 def run(store: Path, job: str = "grid") -> subprocess.CompletedProcess[str]:
@@ -48,10 +31,9 @@ def answer(store: Path) -> dict[str, Any]:
     return results
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    store = tmp_path_factory.mktemp("undisturbed")
-    return store, run(store).stdout
+@pytest.fixture
+def undisturbed(watched: Watched) -> tuple[Path, str]:
+    return watched.store, watched.output
 
 
 def test_it_ends_with_verdicts_and_a_report(undisturbed: tuple[Path, str]) -> None:

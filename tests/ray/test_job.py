@@ -15,8 +15,8 @@ import psutil
 import pytest
 
 from capgap_ray import stages  # sets the token that this process and its children share
+from tests.ray.shrunken import ROOT, SHRUNKEN
 from tests.ray.test_autoscaling import free_ports, kill, wait_for
-from tests.ray.test_flow import ROOT, SHRUNKEN
 
 RAY = str(Path(sys.executable).parent / "ray")
 

@@ -1,0 +1,23 @@
+"""The whole flow, shrunken: one task, one teacher, one student, two cells."""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+EPOCHS = 4
+SHRUNKEN = [
+    "tasks=[tiny/dyck_languages]",
+    "students=[tiny-student-0.15m]",
+    "teachers={small: tiny-teacher-small}",
+    "mixtures={small: {small: 1.0}}",
+    "comparisons=[]",
+    "split={train: 100, test: 30}",
+    "selection={items: 30, gap_points: -100}",
+    f"sft.epochs={EPOCHS}",
+    "sft.checkpoints={at: [5]}",
+]
+
+
+def command(store: Path, job: str = "grid") -> list[str]:
+    overrides = [word for override in SHRUNKEN for word in ("--set", override)]
+    return [sys.executable, f"jobs/{job}.py", "--store", str(store), *overrides]
