@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import importlib
 import os
 import socket
 import tempfile
@@ -138,7 +139,10 @@ class _OwnAddressBackend(_TorchBackend):  # type: ignore[misc]
 
 def _listen_at_own_address() -> None:
     """On a worker, before its process group is made: torch's store would listen on every interface."""
-    from torch.distributed import TCPStore, rendezvous
+    from torch.distributed import TCPStore
+
+    # Not `from torch.distributed import rendezvous`: that is a function of the same name.
+    rendezvous: Any = importlib.import_module("torch.distributed.rendezvous")
 
     def create(hostname: str, port: int, rank: int, world_size: int, timeout: Any, use_libuv: bool = True) -> TCPStore:
         settings = {"world_size": world_size, "timeout": timeout, "use_libuv": use_libuv, "multi_tenant": True}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-TRIALS = 3
+TRIALS = 2
 SHRUNKEN = [
     "tasks=[tiny/dyck_languages]",
     "split={train: 120, test: 30}",
@@ -50,13 +50,14 @@ def test_a_search_whose_driver_is_killed_tries_nothing_twice_and_reports_the_bes
     assert before.items() <= after.items(), "what was trained is not trained again"
     entries = {path.stem: json.loads(path.read_text()) for path in tmp_path.glob("search/*/trials/*.json")}
     assert len(entries) == TRIALS, "what the killed driver tried counts"
-    assert {key for key, entry in entries.items() if entry["outcome"] == "trained"} == set(after)
+    chosen_from = {key for key, entry in entries.items() if entry["outcome"] == "trained"}
+    assert chosen_from <= set(after), "one that was stopped just as it ended is trained, and not chosen"
     assert {entry["outcome"] for entry in entries.values()} <= {"trained", "stopped"}
 
     results = json.loads((tmp_path / "reports/tiny-search/results.json").read_text())
     (search,) = results["searches"]
     assert (search["cells"], search["tried"]) == (4, TRIALS)
-    best = max(entries[key]["accuracy"] for key in after)
+    best = max(entries[key]["accuracy"] for key in chosen_from)
     assert search["development"] == [best]
     (arm,) = {row["arm"] for row in results["accuracies"] if row["role"] == "distilled"}
     assert [arm] == [f"tiny-student-0.15m / {each}" for each in search["kept"]]
