@@ -54,16 +54,15 @@ def test_it_is_the_same_store_in_another_process(store: Store) -> None:
     assert again(root).rows(step("one")) == ROWS
 
 
-@pytest.mark.parametrize("failure", ["500"])
-def test_every_request_of_a_commit_may_fail(storage: Storage, store: Store, failure: str) -> None:
+def test_every_request_of_a_commit_may_fail(storage: Storage, store: Store) -> None:
     """One request after the other fails once for as long as the client tries by itself, which is three times."""
     begun = len(storage.seen)
     store.build_rows(step("healthy"), lambda: (ROWS, {}))
     requests = len(storage.seen) - begun
     assert requests > 3
     for number in range(requests):
-        name = f"fails-{number}"
-        storage.fail(lambda count, _, first=number: failure if first <= count < first + 4 else None)
+        name, failure = f"fails-{number}", ("500", "503")[number % 2]
+        storage.fail(lambda count, _, first=number, failure=failure: failure if first <= count < first + 4 else None)
         store.build_rows(step(name), lambda: (ROWS, {}))
         storage.fail(lambda count, method: None)
         assert store.rows(step(name)) == ROWS, number
