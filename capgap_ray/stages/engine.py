@@ -38,8 +38,9 @@ _KV_BYTES_CPU = 128 << 20
 _BATCH_TOKENS_CPU = 4096
 """Tokens of one step; a prompt is computed whole."""
 _MAX_SEQS = 256
-_RESIDENT_CPU, _RESIDENT_GPU = 8, 1
-"""Engines kept per process. On a GPU the next architecture replaces the last."""
+_RESIDENT_CPU, _RESIDENT_GPU = 2, 1
+"""Engines kept per process; the next architecture replaces the oldest. Two serve a grid of two students without a start
+in between, while others train."""
 _LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """What vLLM accepts as the largest rank; an adapter needs the next one."""
 
