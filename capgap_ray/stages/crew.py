@@ -6,7 +6,6 @@ trial's process again for the next trial, so that process keeps a crew, and hand
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import importlib
 import os
@@ -25,9 +24,9 @@ from ray.train.torch.config import _TorchBackend
 from ray.util.placement_group import PlacementGroup, PlacementGroupID, remove_placement_group
 
 from capgap_ray.experiment import Resources
+from capgap_ray.stages.desks import Desk, Job
 from capgap_ray.stages.sft_worker import ENVIRONMENT_CPU
 
-Job = dict[str, Any]
 Work = Callable[[Job], Any]
 """Runs on every worker for every job; rank 0's return value is the job's outcome."""
 
@@ -43,7 +42,7 @@ class Crew:
         self.shape = (workers, resources.min_workers, resources.worker_cpus, resources.worker_gpus)
         self._resources, self._work = resources, work
         # Not inside the trial's placement group, which has room for the trial only.
-        self._desk = ray.remote(_Desk).options(num_cpus=0, scheduling_strategy="DEFAULT").remote()
+        self._desk = ray.remote(Desk).options(num_cpus=0, scheduling_strategy="DEFAULT").remote()
         self._error: BaseException | None = None
         _remove_groups_of_the_dead()
         self._thread = threading.Thread(target=self._run, args=(workers,), daemon=True)
@@ -155,47 +154,6 @@ def _listen_at_own_address() -> None:
     rendezvous._create_c10d_store = create
     if ray.util.get_node_ip_address() == "127.0.0.1":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # or Gloo takes the address that the host's name has
-
-
-class _Desk:
-    """The actor that hands jobs to the workers, in order, and outcomes back."""
-
-    def __init__(self) -> None:
-        self._jobs: list[Job] = []
-        self._outcomes: dict[int, tuple[Any, str | None]] = {}
-        self._closed = False
-        self._changed = asyncio.Condition()
-
-    async def add(self, job: Job) -> int:
-        async with self._changed:
-            self._jobs.append(job)
-            self._changed.notify_all()
-        return len(self._jobs) - 1
-
-    async def first_open(self) -> int:
-        """The job to go on with: workers that were started again ask for it."""
-        return len(self._outcomes)
-
-    async def job(self, index: int) -> Job | None:
-        """The job, as soon as there is one; None when there will be none."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._closed or index < len(self._jobs))
-        return self._jobs[index] if index < len(self._jobs) else None
-
-    async def finish(self, index: int, found: Any, refused: str | None) -> None:
-        async with self._changed:
-            self._outcomes[index] = (found, refused)
-            self._changed.notify_all()
-
-    async def outcome(self, index: int) -> tuple[Any, str | None]:
-        async with self._changed:
-            await self._changed.wait_for(lambda: index in self._outcomes)
-        return self._outcomes[index]
-
-    async def close(self) -> None:
-        async with self._changed:
-            self._closed = True
-            self._changed.notify_all()
 
 
 def _loop(config: dict[str, Any]) -> None:

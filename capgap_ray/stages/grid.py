@@ -18,6 +18,7 @@ from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store
 from capgap_ray.experiment import Resources
 from capgap_ray.stages.crew import Crew, TrainingError
+from capgap_ray.stages.desks import Tally
 from capgap_ray.stages.search import ACCURACY, SHARE, Candidates, Hopeless, Picker, Watched, follow, scheduler
 from capgap_ray.stages.train import build_checkpoint, train_job
 
@@ -119,7 +120,7 @@ def _run_trials(
     )
     # Not inside a trial's placement group, which has room for the trial only.
     trials = len(todo) if candidates is None else min(len(todo), candidates.settings.trials - len(candidates.known))
-    tally = ray.remote(_Tally).options(num_cpus=0, scheduling_strategy="DEFAULT").remote(trials)
+    tally = ray.remote(Tally).options(num_cpus=0, scheduling_strategy="DEFAULT").remote(trials)
 
     def trial(config: dict[str, Any]) -> None:
         training = todo[config["key"]]
@@ -235,26 +236,6 @@ def _follow(store: Store, step: Step, watched: Watched, build: Callable[[], None
 def _order(training: Training) -> tuple[int, str]:
     """Trainings of one number of workers come together, so that crews stay."""
     return training.step.params["sft"]["workers"], training.step.label
-
-
-class _Tally:
-    """How many trials have not begun yet, and which were refused."""
-
-    def __init__(self, trials: int) -> None:
-        self._left = trials
-        self._refused: dict[str, str] = {}
-
-    def refuse(self, key: str, why: str) -> None:
-        self._refused[key] = why
-
-    def refused(self) -> dict[str, str]:
-        return self._refused
-
-    def begin(self) -> None:
-        self._left -= 1
-
-    def none_left(self) -> bool:
-        return self._left <= 0
 
 
 _standing: list[Crew] = []

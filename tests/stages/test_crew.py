@@ -5,7 +5,7 @@ from collections.abc import Awaitable
 from typing import Any
 
 from capgap_ray.artifacts.step import Step
-from capgap_ray.stages.crew import _Desk
+from capgap_ray.stages.desks import Desk
 from capgap_ray.stages.grid import Training, _order, _trained_first, last_lines
 
 
@@ -15,7 +15,7 @@ def run(work: Awaitable[Any]) -> Any:
 
 def test_jobs_are_handed_out_in_order_and_outcomes_back() -> None:
     async def story() -> list[Any]:
-        desk = _Desk()
+        desk = Desk()
         seen = []
 
         async def worker() -> None:
@@ -39,7 +39,7 @@ def test_jobs_are_handed_out_in_order_and_outcomes_back() -> None:
 
 def test_workers_that_start_again_take_up_the_job_that_is_open() -> None:
     async def story() -> tuple[int, Any]:
-        desk = _Desk()
+        desk = Desk()
         await desk.add({"n": 1})
         await desk.add({"n": 2})
         await desk.finish(0, "done", None)
@@ -51,7 +51,7 @@ def test_workers_that_start_again_take_up_the_job_that_is_open() -> None:
 
 def test_a_refusal_is_an_outcome_too() -> None:
     async def story() -> Any:
-        desk = _Desk()
+        desk = Desk()
         await desk.add({})
         await desk.finish(0, None, "row 3 has no supervised token")
         return await desk.outcome(0)
@@ -61,7 +61,7 @@ def test_a_refusal_is_an_outcome_too() -> None:
 
 def test_closing_sends_waiting_workers_home() -> None:
     async def story() -> Any:
-        desk = _Desk()
+        desk = Desk()
         waiting = asyncio.create_task(desk.job(0))
         await asyncio.sleep(0)
         await desk.close()

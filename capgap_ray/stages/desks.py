@@ -1,0 +1,72 @@
+"""The small actors between a driver, its trials and their workers.
+
+A file of their own, without torch and Ray Train: each actor is a process that holds whatever its file imports.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+Job = dict[str, Any]
+
+
+class Desk:
+    """The actor that hands jobs to the workers, in order, and outcomes back."""
+
+    def __init__(self) -> None:
+        self._jobs: list[Job] = []
+        self._outcomes: dict[int, tuple[Any, str | None]] = {}
+        self._closed = False
+        self._changed = asyncio.Condition()
+
+    async def add(self, job: Job) -> int:
+        async with self._changed:
+            self._jobs.append(job)
+            self._changed.notify_all()
+        return len(self._jobs) - 1
+
+    async def first_open(self) -> int:
+        """The job to go on with: workers that were started again ask for it."""
+        return len(self._outcomes)
+
+    async def job(self, index: int) -> Job | None:
+        """The job, as soon as there is one; None when there will be none."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._closed or index < len(self._jobs))
+        return self._jobs[index] if index < len(self._jobs) else None
+
+    async def finish(self, index: int, found: Any, refused: str | None) -> None:
+        async with self._changed:
+            self._outcomes[index] = (found, refused)
+            self._changed.notify_all()
+
+    async def outcome(self, index: int) -> tuple[Any, str | None]:
+        async with self._changed:
+            await self._changed.wait_for(lambda: index in self._outcomes)
+        return self._outcomes[index]
+
+    async def close(self) -> None:
+        async with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+
+class Tally:
+    """How many trials have not begun yet, and which were refused."""
+
+    def __init__(self, trials: int) -> None:
+        self._left = trials
+        self._refused: dict[str, str] = {}
+
+    def refuse(self, key: str, why: str) -> None:
+        self._refused[key] = why
+
+    def refused(self) -> dict[str, str]:
+        return self._refused
+
+    def begin(self) -> None:
+        self._left -= 1
+
+    def none_left(self) -> bool:
+        return self._left <= 0
