@@ -8,6 +8,8 @@ fixed tokens are compared: with those stored beside the checkpoint, and with the
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import hashlib
 import json
 import platform
@@ -33,7 +35,7 @@ ENVIRONMENT = {
 }
 """Must be set before vllm is imported; `inference.py` starts the actor's process with it."""
 
-_KV_BYTES_CPU = 128 << 20
+_KV_BYTES_CPU = 96 << 20
 """KV cache per engine on a CPU. Given in bytes, it skips vLLM's demand for 92 % of the node's memory."""
 _BATCH_TOKENS_CPU = 4096
 """Tokens of one step; a prompt is computed whole."""
@@ -405,6 +407,10 @@ class Engine:
         self._probed.pop(architecture, None)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+        gc.collect()  # what it held is held by cycles
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:  # glibc keeps a hundred megabytes of what was freed
+            trim(0)
 
     def _start(self, folder: str, source: str, rank: int) -> Any:
         import torch
