@@ -1,17 +1,18 @@
-"""What leaves the store: every checkpoint's model card, written beside it, and its upload where one is asked for."""
+"""What leaves the store: every checkpoint's recipe and model card, written beside it, and its upload on request."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 
-from capgap_ray.artifacts.store import Store
+from capgap_ray.analysis import recipe_card
+from capgap_ray.artifacts.store import Store, StoreError
 from capgap_ray.catalog.licenses import MODEL_LICENSES, data_license
 from capgap_ray.experiment import Experiment, ExperimentError
 from capgap_ray.plan import Cell, Plan
-from capgap_ray.records import Results
+from capgap_ray.records import RecipeCard, Results
 from capgap_ray.report.model_card import model_card
 from capgap_ray.stages.publish import CARD, PushError, check_push, push
 
@@ -28,6 +29,17 @@ def check_upload(experiment: Experiment, plans: Sequence[Plan]) -> None:
             raise ExperimentError(f"push_to_hub: {error}") from None
 
 
+def write_recipe(store: Store, experiment: Experiment, cell: Cell) -> RecipeCard:
+    """Write a cell's recipe card beside its weights, and return it. Raises StoreError on a cell that is not trained."""
+    record = store.record(cell.train)
+    if record is None:
+        raise StoreError(f"{cell.train.address} is not built yet; run jobs/train.py")
+    recipe = recipe_card(experiment, cell, record.summary)
+    path = f"{cell.train.address}/{record.attempt}/{RECIPE}"
+    store.write_bytes(path, json.dumps(dataclasses.asdict(recipe), indent=1).encode())
+    return recipe
+
+
 def publish(store: Store, plans: Sequence[Plan], results: Results, say: Callable[[str], None]) -> bool:
     """Write the card and the recipe of every checkpoint of the results beside it, and upload it where
     `push_to_hub` says so. Returns whether all that was asked for was done."""
@@ -35,7 +47,8 @@ def publish(store: Store, plans: Sequence[Plan], results: Results, say: Callable
     checkpoints = {(each.student, each.arm): each for each in results.checkpoints}
     done = True
     for cell, repository in _repositories(experiment.push_to_hub, plans):
-        checkpoint = checkpoints[cell.student.name, cell.arm]
+        recipe = write_recipe(store, experiment, cell)  # of this very split; that in the results is of the first
+        checkpoint = dataclasses.replace(checkpoints[cell.student.name, cell.arm], recipe=recipe)
         folder = store.folder(cell.train)
         card = model_card(
             results,
@@ -47,7 +60,6 @@ def publish(store: Store, plans: Sequence[Plan], results: Results, say: Callable
             data_licenses={task: known for task in plans[0].tasks if (known := data_license(task)) is not None},
         )
         store.write_bytes(f"{folder}/{CARD}", card.encode())
-        store.write_bytes(f"{folder}/{RECIPE}", json.dumps(asdict(checkpoint.recipe), indent=1).encode())
         if experiment.push_to_hub is not None:
             try:
                 say(f"uploaded: {push(store, folder, repository)}")

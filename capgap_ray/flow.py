@@ -21,7 +21,7 @@ from capgap_ray import accounts, forecast
 from capgap_ray.analysis import engine_notes, judge_audit, results, selection
 from capgap_ray.artifacts.step import Step, unique
 from capgap_ray.artifacts.store import Record, Store, StoreError
-from capgap_ray.cards import check_upload, publish
+from capgap_ray.cards import check_upload, publish, write_recipe
 from capgap_ray.catalog.models import Model
 from capgap_ray.catalog.tasks import data_of, find_task
 from capgap_ray.choice import chosen, expected, given_up, groups, searched
@@ -220,6 +220,9 @@ def _build(run: Run, session: Session, until: Until) -> Built:
         failed = session.train(cells, ready, _watching(built))
     built = _without_failed(_chosen(run.store, built, failed), failed)
     if until == "train":
+        for made in built.plans:
+            for cell in made.cells:
+                write_recipe(run.store, made.experiment, cell)
         if built.failed:
             raise SystemExit(1)
         return built

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping, Sequence
 
+from capgap_ray.catalog.licenses import HUB_LICENSES
 from capgap_ray.records import Checkpoint, Comparison, MixtureReport, RecipeCard, Results
 
 
@@ -48,7 +50,13 @@ def model_card(
 
 
 def _front_matter(base_model: str, license_: str | None) -> str:
-    fields = {"base_model": base_model, "license": license_, "library_name": "transformers"}
+    known = license_ is None or license_ in HUB_LICENSES
+    fields = {
+        "base_model": base_model,
+        "license": license_ if known else "other",
+        "license_name": None if known else re.sub(r"[^a-z0-9.-]+", "-", str(license_).lower()),
+        "library_name": "transformers",
+    }
     lines = [f"{name}: {json.dumps(value)}" for name, value in fields.items() if value is not None]  # JSON is YAML
     return "\n".join(["---", *lines, "pipeline_tag: text-generation", "tags: [capgap-ray, distillation]", "---"])
 

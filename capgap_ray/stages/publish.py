@@ -56,7 +56,7 @@ def push(store: Store, folder: str, repository: str, *, private: bool = True) ->
             api.upload_folder(
                 repo_id=made.repo_id, folder_path=scratch, commit_message="A distilled student, by capgap-ray"
             )
-    except _failures() as error:
+    except (*_failures(), RuntimeError, ValueError) as error:  # a file that did not arrive; a card that is refused
         raise PushError(_line(error)) from error
     return str(made)
 

@@ -1,5 +1,6 @@
 """Every checkpoint has its card and recipe beside it; it is uploaded where the experiment says so, and only there."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 from capgap_ray import cards
 from capgap_ray.analysis import results
-from capgap_ray.artifacts.store import Store
+from capgap_ray.artifacts.store import Store, StoreError
 from capgap_ray.experiment import Experiment, ExperimentError
 from capgap_ray.plan import Plan, plan, resolve_models
 from capgap_ray.stages.publish import PushError
@@ -19,14 +20,20 @@ Make = Callable[..., Experiment]
 OWN = {"mine": {"source": "capgap_ray/tiny/models/tiny-student-0.15m", "license": "cc-by-4.0"}}
 
 
-def built(make: Make, store: Store, **changes: Any) -> tuple[Plan, list[str]]:
-    """A plan whose checkpoints are in the store, and the lines that publishing it said."""
+def trained(make: Make, store: Store, **changes: Any) -> Plan:
+    """A plan whose checkpoints are in the store."""
     experiment = make(tasks=["tiny/dyck_languages", "tiny/word_sorting"], **changes)
     made = plan(experiment, resolve_models(experiment))
     for cell in made.cells:
         attempt = store.new_attempt(cell.train)
         store.write_bytes(f"{attempt}/model.safetensors", b"weights")
         store.commit(cell.train, attempt, summary(cell.train), 1.0)
+    return made
+
+
+def built(make: Make, store: Store, **changes: Any) -> tuple[Plan, list[str]]:
+    """Such a plan, and the lines that publishing it said."""
+    made = trained(make, store, **changes)
     said: list[str] = []
     answer = results(
         made,
@@ -58,6 +65,19 @@ def test_card_and_recipe_lie_beside_every_checkpoint(make: Make, tmp_path: Path)
         assert "teacher *large*: tiny-teacher-large" in card
         recipe = json.loads((folder / "recipe.json").read_text())
         assert (recipe["mixture"], recipe["updates"]) == (cell.mixture, summary(cell.train)["updates"])
+
+
+def test_training_alone_leaves_the_recipe(make: Make, tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    made = trained(make, store)
+    for cell in made.cells:
+        card = cards.write_recipe(store, made.experiment, cell)
+        written = json.loads((tmp_path / store.folder(cell.train) / "recipe.json").read_text())
+        assert written == json.loads(json.dumps(dataclasses.asdict(card)))
+        assert (written["mixture"], written["updates"]) == (cell.mixture, summary(cell.train)["updates"])
+    other = make(name="other", tasks=["tiny/dyck_languages"])
+    with pytest.raises(StoreError, match=r"is not built yet; run jobs/train\.py"):
+        cards.write_recipe(store, other, plan(other, resolve_models(other)).cells[0])
 
 
 def test_uploads_have_a_repository_each_and_a_failure_is_said(

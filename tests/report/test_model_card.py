@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import pytest
 import yaml
 
 from capgap_ray.records import Results
@@ -26,6 +27,22 @@ def test_its_front_matter_is_yaml_and_names_base_and_licence(results: Results) -
     assert body.strip().startswith("# ")
     assert "license" not in yaml.safe_load(card(results, base_license=None).split("---\n", 2)[1])
     assert "base model org/tiny: not known to this card" in card(results, base_license=None)
+
+
+@pytest.mark.parametrize(
+    ("licence", "fields"),
+    [
+        ("gemma", {"license": "gemma"}),
+        ("qwen-research", {"license": "other", "license_name": "qwen-research"}),
+        ("My Licence, v2", {"license": "other", "license_name": "my-licence-v2"}),
+    ],
+)
+def test_a_licence_that_the_hub_has_no_word_for_is_named_as_another(
+    results: Results, licence: str, fields: dict[str, str]
+) -> None:
+    front = yaml.safe_load(card(results, base_license=licence).split("---\n", 2)[1])
+    assert {name: value for name, value in front.items() if name.startswith("license")} == fields
+    assert f"base model org/tiny: {licence}" in card(results, base_license=licence), "its own name is in the text"
 
 
 def test_it_holds_scores_before_and_after_with_intervals_recipe_and_lineage(results: Results) -> None:
