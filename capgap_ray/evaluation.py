@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import os
 import sys
 import time
 from collections import Counter
@@ -68,7 +69,11 @@ def evaluate(argv: Sequence[str] | None = None) -> None:
     arguments = _parser().parse_args(argv)
     try:
         settings = from_overrides(EvaluationSettings, arguments.set)
-        models = [_model(name, arguments.revision, arguments.adapter) for name in arguments.model]
+        if arguments.adapter and settings.engine.lora == "merged":
+            raise ValueError(
+                "engine.lora: merged is for experiments; give merged weights as --model, without --adapter"
+            )
+        models = [each for name in arguments.model for each in _models(name, arguments.revision, arguments.adapter)]
         for source, _, _ in models:
             settings = _fitted(settings, source)
         wanted = _wanted(arguments, settings, models)
@@ -89,7 +94,9 @@ def _parser() -> argparse.ArgumentParser:
     known = "known names, folders in Hugging Face layout, or Hub ids; those of one architecture share an engine"
     parser.add_argument("--model", required=True, nargs="+", help=known)
     parser.add_argument("--revision", help="Hub commit; or a name for the content of a folder too large to hash")
-    parser.add_argument("--adapter", help="folder of a LoRA adapter on each model")
+    parser.add_argument(
+        "--adapter", nargs="+", default=[], help="folders of LoRA adapters on each model; they are served together"
+    )
     parser.add_argument("--tasks", required=True, help="such as bbh/snarks,math500:4; task:k takes k samples per item")
     parser.add_argument("--limit", type=int, help="only the first items of each task")
     parser.add_argument("--log-samples", metavar="DIR", help="write samples_<task>_<time>.jsonl as lm-eval does")
@@ -108,8 +115,9 @@ def _stop(line: str, status: int) -> NoReturn:
 # --- what to do ------------------------------------------------------------------------------------------
 
 
-def _model(name: str, revision: str | None, adapter: str | None) -> tuple[str, str, str]:
-    """(source, identity, label). Raises ValueError that names the model and the mend."""
+def _models(name: str, revision: str | None, adapters: Sequence[str]) -> list[tuple[str, str, str]]:
+    """(source, identity, label) of the model or, in its place, of each adapter on it. Raises ValueError that names the
+    model and the mend."""
     from capgap_ray.stages.weights import ON, check_adapter, local_folder
 
     if name in MODELS or Path(name).is_dir():
@@ -120,17 +128,25 @@ def _model(name: str, revision: str | None, adapter: str | None) -> tuple[str, s
     else:
         raise ValueError(f"--model: {name!r} is no known model, no folder and no Hub id; known: {', '.join(MODELS)}")
     label = Path(name).name
-    if adapter is not None:
-        check_adapter(adapter, local_folder(source))
-        adapter = str(Path(adapter).resolve())
-        source, identity = f"{source}{ON}{adapter}", f"{identity}+{content_hash(Path(adapter))}"
-        label = f"{label}+{Path(adapter).name}"
-    return source, identity, label
+    if not adapters:
+        return [(source, identity, label)]
+    places = list(dict.fromkeys(Path(adapter).resolve() for adapter in adapters))
+    # Those of one store are all named `adapter`: what tells them apart lies above.
+    above = places[0].parent if len(places) == 1 else Path(os.path.commonpath(places))
+    made = []
+    for place in places:
+        check_adapter(str(place), local_folder(source))
+        made.append(
+            (f"{source}{ON}{place}", f"{identity}+{content_hash(place)}", f"{label}+{place.relative_to(above)}")
+        )
+    return made
 
 
 def _fitted(settings: EvaluationSettings, source: str) -> EvaluationSettings:
     """With the context of the model where it is shorter than the default. A length that was asked for stays."""
-    config = Path(source.partition("::")[0]) / "config.json"
+    from capgap_ray.stages.weights import split_source
+
+    config = Path(split_source(source)[0]) / "config.json"
     if "max_model_len" in settings.engine.model_fields_set or not config.is_file():
         return settings
     longest = json.loads(config.read_text()).get("max_position_embeddings")
@@ -189,7 +205,7 @@ def _steps(
             "model": identity,
             "part": "test",
             "sampling": settings.sampling.model_dump() | {"stop": stop, "samples": samples, "text_needed": False},
-            "engine": settings.engine.model_dump(),
+            "engine": settings.engine.of_all(),
         },
         inputs=(examples,),
         label=f"{label}-{task}",
@@ -276,7 +292,7 @@ def _complete(
                     **{**sampling, "stop": tuple(sampling["stop"])}, plain=settings.prompt.chat == "plain"
                 ),
                 layout=None if spread is None else Layout(**spread.model_dump()),
-                maker=made_by(identity, settings.engine.model_dump(), each.name),
+                maker=made_by(identity, settings.engine.of_all(), each.name),
             )
             for start in range(0, rows, size)
         ]

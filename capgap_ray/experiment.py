@@ -196,11 +196,22 @@ class Rationales(TeacherSampling):
         return self.per_teacher.get(role, TeacherSampling(**self.model_dump(exclude={"per_teacher"})))
 
 
+LARGEST_SERVED_RANK = 512
+"""Of an adapter that vLLM takes."""
+
+
 class Engine(_Part):
     """Settings of the inference engine that can move scores, hence part of every result's identity."""
 
     dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
     max_model_len: int = Field(default=4096, gt=0)
+    lora: Literal["adapters", "merged"] = "adapters"
+    """How checkpoints of `method: lora` are served. `adapters`: on the student's own weights, many in one batch.
+    `merged`: as whole weights, rounded to 16 bits, one after the other; where vLLM does not serve the adapters."""
+
+    def of_all(self) -> dict[str, Any]:
+        """What moves the rows of every model; `lora` moves those of LoRA checkpoints only."""
+        return self.model_dump(exclude={"lora"})
 
 
 class Decontamination(_Part):
@@ -362,7 +373,7 @@ class Sft(_Part):
 
     method: Literal["full", "lora"] = "full"
     lora: Lora = Lora()
-    """Used with `method: lora`. The adapter is stored beside merged weights, and the merged ones are evaluated."""
+    """Used with `method: lora`. The adapter is stored beside merged weights; `engine.lora` says which are evaluated."""
     learning_rate: float = Field(default=1e-5, gt=0)
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     warmup_ratio: float = Field(default=0.0, ge=0.0, lt=1.0)

@@ -333,6 +333,13 @@ def _landed(store: Store, built: Built, test: bool = True) -> Callable[[Cell], l
     On the development items, and on the test items if `test`.
     """
     from capgap_ray.stages.landing import exports_so_far
+    from capgap_ray.stages.sft_export import ADAPTER
+    from capgap_ray.stages.weights import ON
+
+    def weights(cell: Cell, scored: Scored, folder: str) -> str:
+        if scored.complete.params.get("adapter"):
+            return f"{cell.student.source}{ON}{store.local_path(f'{folder}/{ADAPTER}')}"
+        return store.local_path(folder)
 
     plans: defaultdict[str, list[Plan]] = defaultdict(list)
     for made in built.plans:
@@ -347,12 +354,13 @@ def _landed(store: Store, built: Built, test: bool = True) -> Callable[[Cell], l
             for made in plans[cell.train.key]:
                 ends = made.on_development(cell)
                 ends += [made.predictions[cell.train.key, task] for task in made.tasks if test]
-                pairs += [(end.after(int(update)), store.local_path(folder)) for end in ends]
+                pairs += [(end.after(int(update)), weights(cell, end, folder)) for end in ends]
         if record:
-            source = store.local_path(f"{cell.train.address}/{record.attempt}")
+            folder = f"{cell.train.address}/{record.attempt}"
             for made in plans[cell.train.key]:
-                pairs += [(scored, source) for scored in made.on_development(cell)]
-                pairs += [(made.predictions[cell.train.key, task], source) for task in made.tasks if test]
+                ends = made.on_development(cell)
+                ends += [made.predictions[cell.train.key, task] for task in made.tasks if test]
+                pairs += [(end, weights(cell, end, folder)) for end in ends]
         return pairs
 
     return ready

@@ -23,6 +23,7 @@ from capgap_ray.catalog.models import MODELS, Endpoint, Model, ModelSpec, resolv
 from capgap_ray.catalog.tasks import data_of, find_task, read_yaml
 from capgap_ray.core.task_spec import TaskError
 from capgap_ray.experiment import (
+    LARGEST_SERVED_RANK,
     DeclaredComparison,
     Experiment,
     ExperimentError,
@@ -383,10 +384,12 @@ def plan(experiment: Experiment, models: Mapping[str, Model], selected: Iterable
         for model in candidates:
             scored = _score(experiment, made.examples[task], model, "test", 0, made.sizes(task)[1])
             made.baselines[model.name, task] = _judged(experiment, scored, judge)
-        scored = _score(experiment, made.examples[task], made.cells[0].train, "test", 0, made.sizes(task)[1])
-        distilled = _judged(experiment, scored, judge)
+        firsts: dict[str, Scored] = {}  # of each training method; the other cells' steps differ by their training only
         for cell in made.cells:
-            made.predictions[cell.train.key, task] = _of_student(distilled, cell.train)
+            if cell.sft.method not in firsts:
+                scored = _score(experiment, made.examples[task], cell.train, "test", 0, made.sizes(task)[1])
+                firsts[cell.sft.method] = _judged(experiment, scored, judge)
+            made.predictions[cell.train.key, task] = _of_student(firsts[cell.sft.method], cell.train)
 
     # 8. What the judge's word is worth: probes from the golds and from answers that the rules accept.
     return replace(made, audit=_audit(made, judge)) if experiment.judge.audit else made
@@ -436,6 +439,12 @@ def _mix(made: Plan, point: Point, least: Step | None = None) -> Step:
 def _cell(made: Plan, point: Point, matched: tuple[Match, Cell] | None = None, mixture: Step | None = None) -> Cell:
     """The grid's cell at the point; a control arm's if it is `matched`, on the rows of `mixture` if given."""
     student, name = made.models[point.student], _mixture_name(made.experiment, point)
+    rank = point.sft.lora.rank
+    if point.sft.method == "lora" and made.experiment.engine.lora == "adapters" and rank > LARGEST_SERVED_RANK:
+        raise ExperimentError(
+            f"sft.lora.rank: {rank} is more than the {LARGEST_SERVED_RANK} of an adapter that vLLM serves; "
+            "set engine.lora: merged"
+        )
     own = replace(point, sft=made.experiment.sft, filter=made.experiment.filter)
     notes = [
         f"{axis.rpartition('.')[2].replace('_', ' ')} {value}"
@@ -574,6 +583,8 @@ def _score(
     """
     task = str(examples.params["task"])
     who, inputs = (runs.label, (examples, runs)) if isinstance(runs, Step) else (runs.name, (examples,))
+    lora = isinstance(runs, Step) and runs.params["sft"]["method"] == "lora"
+    adapter = lora and experiment.engine.lora == "adapters"
     label = f"{who}-{task}-{part}-{start}-{stop}"
     own = {
         "stop": experiment.stop(task),
@@ -592,7 +603,8 @@ def _score(
             "start": start,
             "stop": stop,
             "sampling": experiment.sampling.model_dump() | own,
-            "engine": experiment.engine.model_dump(),
+            "engine": experiment.engine.of_all(),
+            **({"adapter": True} if adapter else {}),
         },
         inputs=inputs,
         label=label,
@@ -640,5 +652,5 @@ def _judging(experiment: Experiment, judge: Model) -> dict[str, Any]:
         "system": prompt.system,
         "user_template": prompt.user_template,
         "max_tokens": prompt.max_tokens,
-        "engine": experiment.engine.model_dump(),
+        "engine": experiment.engine.of_all(),
     }

@@ -27,6 +27,10 @@ MODELS = Path(__file__).parents[1] / "capgap_ray" / "tiny" / "models"
         (["--model", "tiny-judge", "--tasks", "tiny/dyck_languages", "--set", "sampling.tempera=1"], "temperature"),
         (["--model", "tiny-judge", "--tasks", "tiny/dyck_languages", "--adapter", "/nowhere"], "adapter_config.json"),
         (
+            ["--model", "tiny-judge", "--tasks", "x", "--adapter", "/nowhere", "--set", "engine.lora=merged"],
+            "engine.lora: merged is for experiments",
+        ),
+        (
             ["--model", "tiny-judge", "--tasks", "tiny/dyck_languages", "--set", "resources.parallel={x: {tensor: 2}}"],
             "resources.parallel: 'x' is none of the models: tiny-judge",
         ),

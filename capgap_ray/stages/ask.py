@@ -31,7 +31,7 @@ def ask(
             "model": identity,
             "prompts": sorted(ids.values()),
             "max_tokens": max_tokens,
-            "engine": engine.model_dump(),
+            "engine": engine.of_all(),
         },
         label="prompts",
     )
@@ -50,7 +50,7 @@ def ask(
             start=0,
             stop=len(distinct),
             decoding=decoding,
-            maker=made_by(identity, engine.model_dump(), "ask"),
+            maker=made_by(identity, engine.of_all(), "ask"),
         )
         with cluster(where, workers=0):
             pool = EnginePool(engine, where)

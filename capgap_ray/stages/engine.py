@@ -3,7 +3,11 @@
 Runs vLLM inside the calling process (no engine sub-process: each would import torch and vllm again), on a GPU
 as on a CPU. A model whose architecture is already loaded is read into the standing engine, which takes a tenth
 of a second for a tiny model where a new engine takes many. After each swap the engine's log-probabilities of
-fixed tokens are compared: with those stored beside the checkpoint, and with the weights that were there before.
+fixed tokens are compared: with those that training stored, and with the weights that were there before.
+
+LoRA adapters on one base are served together, each row with its own, by an engine that serves nothing else: beside rows
+with an adapter, vLLM's CPU backend gives a row without one the weights of the last slot (its index of -1, as Python
+counts). The log-probabilities of every adapter are compared with those that training stored before its rows are made.
 """
 
 from __future__ import annotations
@@ -14,16 +18,25 @@ import hashlib
 import json
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from itertools import count
 from pathlib import Path
 from statistics import fmean
+from types import MappingProxyType
 from typing import Any
 
+from capgap_ray.experiment import LARGEST_SERVED_RANK
 from capgap_ray.records import Message, QuarantineReason
-from capgap_ray.stages.sft_export import CANARY
-from capgap_ray.stages.weights import check_adapter, local_folder, shape_difference, split_source, tensor_shapes
+from capgap_ray.stages.sft_export import CANARY, CANARY_FILE
+from capgap_ray.stages.weights import (
+    ON,
+    adapter_folder,
+    check_adapter,
+    local_folder,
+    shape_difference,
+    tensor_shapes,
+)
 
 ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # engine in this process
@@ -43,8 +56,13 @@ _MAX_SEQS = 256
 _RESIDENT_CPU, _RESIDENT_GPU = 2, 1
 """Engines kept per process; the next architecture replaces the oldest. Two serve a grid of two students without a start
 in between, while others train."""
-_LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+_LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, LARGEST_SERVED_RANK)
 """What vLLM accepts as the largest rank; an adapter needs the next one."""
+_SLOTS_CPU, _SLOTS_GPU = 8, 16
+"""Adapters of one batch, at most. Rows of further ones wait their turn in vLLM's scheduler."""
+_SLOT_RANKS = 512
+"""Ranks of all slots together, at most: each is as large as the largest adapter. For a 7B model 512 take about 2.6 GB
+in 16 bits."""
 
 _PROBE = tuple(range(16, 48))
 """Tokens whose log-probabilities tell weights apart where none are stored; any vocabulary has them."""
@@ -103,6 +121,8 @@ class Ask:
     chat: Sequence[Message]
     seed: int | None
     """None: greedy."""
+    adapter: str | None = None
+    """Where the LoRA adapter on the call's model lies. Either all asks of a call have one or none has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +158,12 @@ class Canary:
         stored = summary.get("canary")
         return None if stored is None else Canary(logprobs=tuple(map(float, stored)))
 
+    @staticmethod
+    def beside(folder: str) -> Canary | None:
+        """From the file that every export has; None where weights were made elsewhere."""
+        file = Path(folder) / CANARY_FILE
+        return Canary.of(json.loads(file.read_text())) if file.is_file() else None
+
 
 class WeightReloader:
     """vLLM worker extension: read other weights of the same architecture into the standing engine."""
@@ -148,6 +174,27 @@ class WeightReloader:
         if hasattr(head, "cpu_linear"):
             # vLLM's CPU backend keeps a packed copy of a tied head, which its reload leaves as it was.
             head.quant_method.process_weights_after_loading(head)
+
+
+Canaries = Mapping[str | None, Canary]
+"""Adapter -> what its trainer computed; None -> of the model itself."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Standing:
+    """One vLLM engine and what it holds."""
+
+    llm: Any
+    rank: int
+    """The largest that an adapter may have; 0: it takes none."""
+    shapes: Mapping[str, list[int]]
+    """Of the tensors that it was started with."""
+    holds: str | None = None
+    """Source of its weights; None while they are not known to be right."""
+    probed: tuple[str, list[float]] | None = None
+    """Folder of the weights and their log-probabilities of `_PROBE`."""
+    requests: dict[str, Any] = field(default_factory=dict)
+    """Adapter on those weights -> its LoRARequest."""
 
 
 class Engine:
@@ -168,19 +215,18 @@ class Engine:
         self._max_model_len = max_model_len
         self._beat = beat
         self._layout = layout
-        self._engines: dict[str, Any] = {}
-        self._loaded: dict[str, str] = {}
-        """Architecture -> source of the weights now in its engine."""
-        self._probed: dict[str, tuple[str, list[float]]] = {}
-        """Architecture -> folder of those weights and their log-probabilities of `_PROBE`."""
-        self._shapes: dict[str, dict[str, list[int]]] = {}
-        """Architecture -> shapes of the tensors that its engine was started with."""
-        self._adapters: dict[tuple[str, str], int] = {}
-        self._numbers = count()
+        self._engines: dict[str, _Standing] = {}
+        """By architecture; those for adapters apart."""
+        self._numbers = count(1)
+        """Of requests and of adapters, for vLLM."""
 
     @property
     def fingerprint(self) -> str:
-        """What can move scores beside model, prompt and sampling."""
+        """What can move scores beside model, prompt and sampling.
+
+        That a LoRA checkpoint is served as an adapter is part of its step's identity and not told here: it comes with
+        the model, and every comparison with an untouched one would be between two fingerprints.
+        """
         import torch
 
         device = torch.cuda.get_device_name() if torch.cuda.is_available() else _cpu_name()
@@ -189,30 +235,43 @@ class Engine:
         return f"vllm {version(_distribution())}, {self._dtype}, {self._max_model_len}, {_MAX_SEQS} rows, {device}"
 
     def complete(
-        self, source: str, asks: Sequence[Ask], decoding: Decoding, canary: Canary | None = None
+        self,
+        source: str,
+        asks: Sequence[Ask],
+        decoding: Decoding,
+        canaries: Canaries = MappingProxyType({}),
     ) -> list[Output | Refusal]:
         """Generate one completion per ask, in order; those cut off once more with the larger budget, if there is one.
 
-        `source` is a folder or `<Hub id>@<revision>`, followed by `::<folder>` for an adapter on it. A row that cannot
-        be done is a Refusal. Raises EngineError where no row can.
+        `source` is a folder or `<Hub id>@<revision>`. What is not in `canaries` is compared with the file beside its
+        weights, if there is one. A row that cannot be done is a Refusal. Raises EngineError or AdapterError where no
+        row can.
         """
-        engine, adapter = self._load(source, canary)
+        used = list(dict.fromkeys(ask.adapter for ask in asks))
+        adapters = [each for each in used if each is not None]
+        if adapters and None in used:
+            raise ValueError(f"{source}: some asks of one call have an adapter and some have none")
+        engine, requests = self._load(source, adapters, canaries)
         self._beat()
         tokenizer = engine.get_tokenizer()
         # The model's own: the standing engine's tokenizer has that of the model it was started with.
-        template = None if decoding.plain else chat_template(local_folder(split_source(source)[0]))
-        if template is None and not decoding.plain:
+        own = chat_template(local_folder(source))
+        templates = {each: own if each is None else chat_template(requests[each].lora_path) or own for each in used}
+        if not decoding.plain and None in templates.values():
             raise EngineError(f"{source}: the model has no chat template; set prompt.chat: plain, or use another model")
-        known: dict[tuple[Message, ...], list[int] | Refusal] = {}
+        known: dict[tuple[str | None, tuple[Message, ...]], list[int] | Refusal] = {}
+        prompts = []
         for ask in asks:
-            if tuple(ask.chat) not in known:
-                known[tuple(ask.chat)] = self._tokenize(tokenizer, template, ask.chat, decoding)
-        prompts = [known[tuple(ask.chat)] for ask in asks]
-        outputs = self._generate(engine, prompts, asks, decoding, decoding.max_tokens, adapter)
+            template = None if decoding.plain else templates[ask.adapter]
+            key = template, tuple(ask.chat)
+            if key not in known:
+                known[key] = self._tokenize(tokenizer, template, ask.chat, decoding)
+            prompts.append(known[key])
+        outputs = self._generate(engine, prompts, asks, decoding, decoding.max_tokens, requests)
         cut = [i for i, output in enumerate(outputs) if isinstance(output, Output) and output.finish_reason == "length"]
         if decoding.retry_truncated and cut:
             again = [prompts[i] for i in cut], [asks[i] for i in cut]
-            repeated = self._generate(engine, *again, decoding, decoding.retry_truncated, adapter)
+            repeated = self._generate(engine, *again, decoding, decoding.retry_truncated, requests)
             for index, output in zip(cut, repeated, strict=True):
                 outputs[index] = output
         return outputs
@@ -250,7 +309,7 @@ class Engine:
         asks: Sequence[Ask],
         decoding: Decoding,
         max_tokens: int,
-        adapter: Any,
+        requests: Mapping[str, Any],
     ) -> list[Output | Refusal]:
         from vllm import SamplingParams
 
@@ -264,8 +323,9 @@ class Engine:
             )
             for ask in asks
         ]
+        own = [requests[ask.adapter] if ask.adapter is not None else None for ask in asks]
         made: list[Output | Refusal] = []
-        for ids, result in zip(prompts, self._run(engine, prompts, params, adapter), strict=True):
+        for ids, result in zip(prompts, self._run(engine, prompts, params, own), strict=True):
             if isinstance(ids, Refusal) or isinstance(result, Refusal):
                 made.append(result)
                 continue
@@ -287,7 +347,7 @@ class Engine:
                 )
         return made
 
-    def _run(self, engine: Any, prompts: Sequence[Any], params: Sequence[Any], adapter: Any) -> list[Any]:
+    def _run(self, engine: Any, prompts: Sequence[Any], params: Sequence[Any], adapters: Sequence[Any]) -> list[Any]:
         """What `LLM.generate` does, row by row: one that vLLM refuses is a Refusal, and every step is a beat."""
         from vllm.inputs.engine import tokens_input
         from vllm.sampling_params import RequestOutputKind
@@ -295,7 +355,7 @@ class Engine:
         core = engine.llm_engine
         results: list[Any] = [each if isinstance(each, Refusal) else None for each in prompts]
         index_of: dict[str, int] = {}
-        for index, (ids, wanted) in enumerate(zip(prompts, params, strict=True)):
+        for index, (ids, wanted, adapter) in enumerate(zip(prompts, params, adapters, strict=True)):
             if isinstance(ids, Refusal):
                 continue
             wanted.output_kind = RequestOutputKind.FINAL_ONLY
@@ -315,82 +375,91 @@ class Engine:
 
     # --- weights -----------------------------------------------------------------------------------------
 
-    def _load(self, source: str, canary: Canary | None) -> tuple[Any, Any]:
-        """The engine of the model's architecture, holding the model's weights, and the adapter to ask it with."""
-        base, adapter = split_source(source)
-        folder = local_folder(base)
-        rank = check_adapter(adapter, folder) if adapter else 0
-        # Own engines for adapters: where vLLM's CPU backend serves adapters, rows without one get the last one's.
-        architecture = _architecture(folder) + (f"-lora{_lora_rank(rank, source)}" if adapter else "")
-        swapped = self._loaded.get(architecture) != base
-        if architecture not in self._engines:
+    def _load(self, source: str, adapters: Sequence[str], canaries: Canaries) -> tuple[Any, dict[str, Any]]:
+        """The engine of the model's architecture, holding the model's weights, and the request of each adapter."""
+        folder = local_folder(source)
+        places = {adapter: adapter_folder(adapter) for adapter in adapters}
+        ranks = [
+            _slot_rank(check_adapter(place, folder), f"{source}{ON}{adapter}") for adapter, place in places.items()
+        ]
+        rank = max(ranks, default=0)
+        architecture = _architecture(folder) + ("-lora" if adapters else "")
+        if architecture in self._engines and self._engines[architecture].rank < rank:
+            self._discard(architecture)
+        standing = self._engines.get(architecture)
+        swapped = standing is None or standing.holds != source
+        if standing is None:
             self._make_room()
-            self._engines[architecture] = self._start(folder, source, rank)
-            self._shapes[architecture] = tensor_shapes(folder)
+            standing = _Standing(llm=self._start(folder, source, rank), rank=rank, shapes=tensor_shapes(folder))
+            self._engines[architecture] = standing
         elif swapped:
             self._swap(architecture, folder, source)
-        engine = self._engines[architecture]
         if swapped:
             self._compare_with_former(architecture, folder, source)
-            self._loaded[architecture] = base
-        request = self._adapter_request(base, adapter) if adapter else None
-        if canary and (swapped or adapter):
-            self._compare_with_stored(engine, canary, source, request)
-        return engine, request
+        for adapter, place in places.items():
+            if adapter not in standing.requests:
+                standing.requests[adapter] = _lora_request(next(self._numbers), place)
+        if swapped or adapters:
+            asked: list[tuple[str | None, str]] = [*places.items()] if adapters else [(None, folder)]
+            stored = {each: canaries.get(each) or Canary.beside(place) for each, place in asked}
+            self._compare_with_stored(standing, source, {each: found for each, found in stored.items() if found})
+        standing.holds = source
+        return standing.llm, standing.requests
 
     def _swap(self, architecture: str, folder: str, source: str) -> None:
-        engine = self._engines[architecture]
+        standing = self._engines[architecture]
         # vLLM's reload leaves what a file lacks as it was.
-        if difference := shape_difference(tensor_shapes(folder), self._shapes[architecture]):
+        if difference := shape_difference(tensor_shapes(folder), standing.shapes):
             raise EngineError(f"{source}: its weights do not fit its config.json: {difference}")
-        self._loaded.pop(architecture, None)  # until the new ones are known to be right, nobody knows what it holds
+        standing.holds = None  # until the new ones are known to be right, nobody knows what it holds
+        standing.requests = {}  # vLLM's reload drops adapters; other numbers keep their cached prefixes apart
         try:
-            engine.collective_rpc("reload_from", args=(folder,))
+            standing.llm.collective_rpc("reload_from", args=(folder,))
         except (AssertionError, RuntimeError, ValueError, KeyError) as error:
             self._discard(architecture)
             raise EngineError(f"{source}: its weights do not fit its config.json: {_line(error)}") from error
         # Cached prefixes were computed by the weights that have just gone.
-        if not engine.reset_prefix_cache():
+        if not standing.llm.reset_prefix_cache():
             raise EngineError(f"{source}: vLLM did not reset its prefix cache after a weight swap")
 
     def _compare_with_former(self, architecture: str, folder: str, source: str) -> None:
         """Raise EngineError if the weights answer exactly as those before them did, and the files differ."""
-        now = self._logprobs(self._engines[architecture], [_PROBE], None)[0]
-        former, before = self._probed.get(architecture, (folder, None))
-        self._probed[architecture] = (folder, now)
+        standing = self._engines[architecture]
+        now = self._logprobs(standing.llm, [_PROBE], [None])[0]
+        former, before = standing.probed or (folder, None)
+        standing.probed = (folder, now)
         if now == before and former != folder and _digest(former) != _digest(folder):
             self._discard(architecture)
             raise EngineError(f"{source}: the engine still answers with the weights of {former} after a swap")
 
-    def _compare_with_stored(self, engine: Any, canary: Canary, source: str, adapter: Any) -> None:
-        tokenizer = engine.get_tokenizer()
+    def _compare_with_stored(self, standing: _Standing, source: str, canaries: Canaries) -> None:
+        """Raise EngineError, with its name, for a model or an adapter that does not answer as it did in training."""
+        tokenizer = standing.llm.get_tokenizer()
         texts = [tokenizer.encode(text, add_special_tokens=False) for text in CANARY]
-        found = [fmean(values) for values in self._logprobs(engine, texts, adapter)]
-        distance = max(abs(now - stored) for now, stored in zip(found, canary.logprobs, strict=True))
-        if not distance <= TOLERANCE[self._dtype]:
-            raise EngineError(
-                f"{source}: the engine's log-probabilities are {distance:.3f} nats per token from those that training "
-                f"stored (at most {TOLERANCE[self._dtype]:g} in {self._dtype}): stale, damaged or wrong weights"
-            )
+        requests = [None if each is None else standing.requests[each] for each in canaries for _ in texts]
+        found = [fmean(values) for values in self._logprobs(standing.llm, texts * len(canaries), requests)]
+        for number, (adapter, canary) in enumerate(canaries.items()):
+            own = found[number * len(texts) : (number + 1) * len(texts)]
+            distance = max(abs(now - stored) for now, stored in zip(own, canary.logprobs, strict=True))
+            if not distance <= TOLERANCE[self._dtype]:
+                raise EngineError(
+                    f"{source if adapter is None else f'{source}{ON}{adapter}'}: the engine's log-probabilities are "
+                    f"{distance:.3f} nats per token from those that training stored (at most "
+                    f"{TOLERANCE[self._dtype]:g} in {self._dtype}): stale, damaged or wrong weights"
+                )
 
-    def _logprobs(self, engine: Any, prompts: Sequence[Sequence[int]], adapter: Any) -> list[list[float]]:
+    def _logprobs(self, engine: Any, prompts: Sequence[Sequence[int]], adapters: Sequence[Any]) -> list[list[float]]:
         """Of each token but the first, given those before it."""
         from vllm import SamplingParams
 
         wanted = [SamplingParams(temperature=0.0, max_tokens=1, prompt_logprobs=0) for _ in prompts]
         made = []
-        for ids, result in zip(prompts, self._run(engine, [list(p) for p in prompts], wanted, adapter), strict=True):
+        for ids, result in zip(prompts, self._run(engine, [list(p) for p in prompts], wanted, adapters), strict=True):
             if isinstance(result, Refusal):
                 raise EngineError(f"the canary of {len(ids)} tokens cannot be computed: {result.detail}")
             each = zip(ids[1:], result.prompt_logprobs[1:], strict=True)
             made.append([float(options[token].logprob) for token, options in each])
         return made
-
-    def _adapter_request(self, base: str, adapter: str) -> Any:
-        from vllm.lora.request import LoRARequest
-
-        number = self._adapters.setdefault((base, adapter), len(self._adapters) + 1)
-        return LoRARequest(lora_name=str(number), lora_int_id=number, lora_path=adapter)
 
     def _make_room(self) -> None:
         import torch
@@ -402,9 +471,7 @@ class Engine:
     def _discard(self, architecture: str) -> None:
         import torch
 
-        self._engines.pop(architecture).llm_engine.engine_core.shutdown()
-        self._loaded.pop(architecture, None)
-        self._probed.pop(architecture, None)
+        self._engines.pop(architecture).llm.llm_engine.engine_core.shutdown()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         gc.collect()  # what it held is held by cycles
@@ -419,7 +486,8 @@ class Engine:
         gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
         arguments = engine_arguments(self._dtype, self._max_model_len, gpus, self._layout)
         if rank:
-            arguments |= {"enable_lora": True, "max_loras": 1, "max_lora_rank": _lora_rank(rank, source)}
+            slots = min(_SLOTS_GPU if gpus else _SLOTS_CPU, max(1, _SLOT_RANKS // rank))
+            arguments |= {"enable_lora": True, "max_loras": slots, "max_lora_rank": rank}
         try:
             return LLM(model=folder, **arguments)
         except (AssertionError, RuntimeError, ValueError, KeyError, OSError) as error:
@@ -462,11 +530,17 @@ def _line(error: BaseException) -> str:
     return text if len(text) <= 300 else f"{text[:300]}…"
 
 
-def _lora_rank(rank: int, source: str) -> int:
+def _slot_rank(rank: int, source: str) -> int:
     for known in _LORA_RANKS:
         if rank <= known:
             return known
     raise EngineError(f"{source}: an adapter of rank {rank} is more than vLLM's {_LORA_RANKS[-1]}; merge it first")
+
+
+def _lora_request(number: int, folder: str) -> Any:
+    from vllm.lora.request import LoRARequest
+
+    return LoRARequest(lora_name=str(number), lora_int_id=number, lora_path=folder)
 
 
 def _distribution() -> str:

@@ -1,10 +1,10 @@
 """Requests -> completions, streamed by Ray Data through a pool of vLLM engines that grows and shrinks with the work.
 
-A unit is what one engine call generates: slices of one or several steps for one model. Ray Data runs one task
-per unit; the task reads its prompts from the store, and of its rows what other steps have; has the desk find an
-engine for the rest (one that holds the model already, if it can); and writes each slice's rows as a shard, those
-without a completion as a quarantine table, and last a receipt that counts both. A restart finds the receipts and
-does only the rest.
+A unit is what one engine call generates: slices of one or several steps for one model, or for LoRA adapters on one
+model. Ray Data runs one task per unit; the task reads its prompts from the store, and of its rows what other steps
+have; has the desk find an engine for the rest (one that holds the model already, if it can); and writes each slice's
+rows as a shard, those without a completion as a quarantine table, and last a receipt that counts both. A restart finds
+the receipts and does only the rest.
 
 What dies is done again: an engine process that is killed comes back, and its unit goes to whichever is free. A
 unit that kills its engine again and again is halved until the row that does it is alone, and quarantined.
@@ -21,7 +21,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal, TypeGuard
 
@@ -38,9 +38,20 @@ from capgap_ray.experiment import Resources
 from capgap_ray.records import Completion, Quarantined, QuarantineReason, Request, content_id, from_row, to_row
 from capgap_ray.stages import metrics
 from capgap_ray.stages.endpoint import EndpointClient, EndpointError, is_endpoint
-from capgap_ray.stages.engine import ENVIRONMENT, Ask, Canary, Decoding, Engine, EngineError, Layout, Output, Refusal
+from capgap_ray.stages.engine import (
+    ENVIRONMENT,
+    Ask,
+    Canaries,
+    Canary,
+    Decoding,
+    Engine,
+    EngineError,
+    Layout,
+    Output,
+    Refusal,
+)
 from capgap_ray.stages.known_rows import find_rows, note_rows, row_id
-from capgap_ray.stages.weights import AdapterError
+from capgap_ray.stages.weights import AdapterError, split_source
 
 UNIT_ROWS = 512
 """Rows of one engine call: enough to fill an engine's batch several times over."""
@@ -70,7 +81,7 @@ class Slice:
     shard: str
     """Where they are written, relative to the step's address."""
     source: str
-    """Folder or Hub id of the model."""
+    """Folder or Hub id of the model, `::` and a folder after it for an adapter on it."""
     model: str
     """The model's name in the rows."""
     requests: str
@@ -80,7 +91,7 @@ class Slice:
     """Requests, not completions: each is answered `decoding.samples` times."""
     decoding: Decoding
     trained_by: str | None = None
-    """Address of the step that trained the model and may have stored a canary; None for untouched models."""
+    """Address of the step whose record may hold the model's canary; None: only a file beside the weights may."""
     layout: Layout | None = None
     """Of the engine that the model needs; None: any that `resources.engine_gpus` describes."""
     maker: str | None = None
@@ -90,6 +101,14 @@ class Slice:
     def rows(self) -> int:
         """Completions, if none is quarantined."""
         return (self.stop - self.start) * self.decoding.samples
+
+    @property
+    def base(self) -> str:
+        return split_source(self.source)[0]
+
+    @property
+    def adapter(self) -> str | None:
+        return split_source(self.source)[1]
 
     def beside(self, ending: str) -> str:
         """A file that belongs to the shard, relative to the store."""
@@ -211,9 +230,9 @@ class _EngineActor:
         """Answers once the process has started."""
 
     def complete(
-        self, source: str, asks: Sequence[Ask], decoding: Decoding, canary: Canary | None
+        self, source: str, asks: Sequence[Ask], decoding: Decoding, canaries: Canaries
     ) -> tuple[list[Output | Refusal], str]:
-        outputs = self._engine.complete(source, asks, decoding, canary)
+        outputs = self._engine.complete(source, asks, decoding, canaries)
         return outputs, self._engine.fingerprint
 
 
@@ -259,7 +278,7 @@ class _Seat:
     """Away for longer than the time-out."""
     where: Whereabouts | None = None
     holds: str = ""
-    """Source of the model that it was last asked for."""
+    """Source of the model that it was last asked for, adapters left out."""
     beat: float = 0.0
     worked: bool = False
     """It has loaded a model once and got on."""
@@ -373,7 +392,7 @@ class _Desk:
         source: str,
         asks: Sequence[Any],
         decoding: Decoding,
-        canary: Canary | None,
+        canaries: Canaries,
         layout: Layout | None = None,
     ) -> _Answer:
         """Generate; `asks` is one reference to the list of them."""
@@ -384,7 +403,7 @@ class _Desk:
             seat = await self._take(source, layout)
             if seat is None:
                 return _Answer(failed=f"{source}: its engine did not come back for {self._timeout_s:g} s: {died}")
-            answer = await self._call(seat, source, asks[0], decoding, canary)
+            answer = await self._call(seat, source, asks[0], decoding, canaries)
             if answer.died is None:
                 return answer
             died = answer.died
@@ -414,10 +433,10 @@ class _Desk:
         finally:
             self._waiting[layout] -= 1
 
-    async def _call(self, seat: _Seat, source: str, asks: Any, decoding: Decoding, canary: Canary | None) -> _Answer:
+    async def _call(self, seat: _Seat, source: str, asks: Any, decoding: Decoding, canaries: Canaries) -> _Answer:
         """One try. The engine is then idle again or, where its process has ended, away until the next one answers."""
         begun = seat.beat = time.monotonic()
-        made = seat.actor.complete.options(num_returns=2).remote(source, asks, decoding, canary)
+        made = seat.actor.complete.options(num_returns=2).remote(source, asks, decoding, canaries)
         try:
             fingerprint = await self._minded(seat, made[1])
         except TimeoutError:
@@ -519,17 +538,21 @@ def _last_lines(logs: Sequence[str]) -> str:
 
 
 def pack(slices: Iterable[Slice]) -> list[list[Slice]]:
-    """Group slices into units: one model and decoding each, at most `UNIT_ROWS` rows (or one longer slice)."""
-    units: list[list[Slice]] = []
-    rows = 0
+    """Group slices into units that one engine call can serve, of at most `UNIT_ROWS` rows (or one longer slice)."""
+    groups: dict[tuple[Any, ...], list[Slice]] = {}
     for each in slices:
-        last = units[-1][-1] if units else None
-        same = last is not None and (last.source, last.decoding) == (each.source, each.decoding)
-        if not same or rows + each.rows > UNIT_ROWS:
-            units.append([])
-            rows = 0
-        units[-1].append(each)
-        rows += each.rows
+        # Rows with and without an adapter need engines of two kinds.
+        served_by = each.base, each.adapter is None, each.decoding, each.layout
+        groups.setdefault(served_by, []).append(each)
+    units: list[list[Slice]] = []
+    for group in groups.values():
+        rows = UNIT_ROWS
+        for each in group:
+            if rows + each.rows > UNIT_ROWS:
+                units.append([])
+                rows = 0
+            units[-1].append(each)
+            rows += each.rows
     return units
 
 
@@ -598,19 +621,29 @@ class _Wanted:
 def _run_unit(store: Store, desk: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
     def run(row: dict[str, Any]) -> dict[str, Any]:
         unit = [from_row(Slice, each) for each in json.loads(row["unit"])]
-        source, decoding = unit[0].source, unit[0].decoding
-        wanted: list[_Wanted | Quarantined] = [one for each in unit for one in _wanted(store, each)]
-        asks = [Ask(chat=one.request.messages, seed=one.seed) for one in wanted if _is_asked(one)]
+        wanted = [(each, _wanted(store, each)) for each in unit]
+        asks = [
+            Ask(chat=one.request.messages, seed=one.seed, adapter=each.adapter)
+            for each, rows in wanted
+            for one in rows
+            if _is_asked(one)
+        ]
+        call = _Call(
+            desk=desk,
+            source=unit[0].base,
+            decoding=unit[0].decoding,
+            canaries=_canaries(store, unit),
+            layout=unit[0].layout,
+        )
         try:
-            call = _Call(
-                desk=desk, source=source, decoding=decoding, canary=_canary(store, unit[0]), layout=unit[0].layout
-            )
             outputs, engine, seconds = _complete(call, asks)
         except InferenceError as error:
             return {"index": row["index"], "seconds": 0.0, "receipts": "[]", "failed": str(error)}
         answered = iter(outputs)
-        ended = iter([(one, next(answered) if _is_asked(one) else None) for one in wanted])
-        receipts = [_write(store, each, list(islice(ended, each.rows)), engine) for each in unit]
+        receipts = [
+            _write(store, each, [(one, next(answered) if _is_asked(one) else None) for one in rows], engine)
+            for each, rows in wanted
+        ]
         return {
             "index": row["index"],
             "seconds": seconds,
@@ -659,10 +692,14 @@ def _rows(store: Store, each: Slice) -> Iterator[_Wanted | Quarantined]:
                 yield _Wanted(request=request, sample=sample, seed=seed, id=known)
 
 
-def _canary(store: Store, each: Slice) -> Canary | None:
-    if each.trained_by is None:
-        return None
-    return Canary.of(json.loads(store.read_bytes(f"{each.trained_by}/{RECORD}"))["summary"])
+def _canaries(store: Store, unit: Sequence[Slice]) -> Canaries:
+    """Those that the records hold."""
+    steps = {each.adapter: each.trained_by for each in unit if each.trained_by is not None}
+    found = {
+        adapter: Canary.of(json.loads(store.read_bytes(f"{step}/{RECORD}"))["summary"])
+        for adapter, step in steps.items()
+    }
+    return {adapter: canary for adapter, canary in found.items() if canary}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -671,8 +708,9 @@ class _Call:
 
     desk: Any
     source: str
+    """Of the model, adapters left out."""
     decoding: Decoding
-    canary: Canary | None
+    canaries: Canaries
     layout: Layout | None
 
 
@@ -680,7 +718,7 @@ def _complete(call: _Call, asks: Sequence[Ask]) -> tuple[list[Output | Refusal],
     """Outputs, the engine's fingerprint and seconds. A row that kills its engine whenever it is asked is a Refusal."""
     if not asks:
         return [], "", 0.0
-    made = call.desk.complete.remote(call.source, [ray.put(asks)], call.decoding, call.canary, call.layout)
+    made = call.desk.complete.remote(call.source, [ray.put(asks)], call.decoding, call.canaries, call.layout)
     answer: _Answer = ray.get(made)
     if answer.failed is not None:
         raise InferenceError(answer.failed)

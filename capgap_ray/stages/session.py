@@ -174,7 +174,7 @@ class Session:
         params = step.params
         size = max(1, UNIT_ROWS // params["sampling"]["samples"])
         untouched = params["model"] or step.inputs[1].params["student"]
-        weights = params["model"] or f"{step.inputs[1].key} {params.get('update')}"
+        weights = params["model"] or f"{step.inputs[1].key} {params.get('update')} {params.get('adapter')}"
         maker = made_by(weights, params["engine"], step.inputs[0].params["task"])
         return [
             Slice(
@@ -189,7 +189,7 @@ class Session:
                     **{**params["sampling"], "stop": tuple(params["sampling"]["stop"])},
                     plain=step.inputs[0].params["prompt"]["chat"] == "plain",
                 ),
-                # The stored canary is the final export's; those on the way were checked when they were written.
+                # The record's canary is the final export's; those on the way have theirs in a file.
                 trained_by=step.inputs[1].address if len(step.inputs) > 1 and "update" not in params else None,
                 layout=self._layouts.get(untouched),
                 maker=maker,

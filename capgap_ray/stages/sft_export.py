@@ -23,6 +23,9 @@ TOLERANCE = 0.05
 ADAPTER = "adapter"
 """Folder of the adapter beside merged weights, in PEFT's layout."""
 
+CANARY_FILE = "canary.json"
+"""Beside exported weights, and in the adapter's folder: what training computed with them, `{"canary": [...]}`."""
+
 
 def export_full(model: Any, state: Mapping[str, Any], source: str, tokenizer: Any, folder: str) -> None:
     """Write all weights as bfloat16 safetensors. Raises ValueError if they equal those of the student."""
@@ -40,6 +43,8 @@ def export_lora(model: Any, state: Mapping[str, Any], source: str, tokenizer: An
     merged = _merged(state, model.peft_config["default"])
     model.peft_config["default"].base_model_name_or_path = source
     model.save_pretrained(os.path.join(folder, ADAPTER), state_dict=dict(state), save_embedding_layers=False)
+    if isinstance(tokenizer.chat_template, str):  # that it was trained with, which need not be the student's own
+        Path(folder, ADAPTER, "chat_template.jinja").write_text(tokenizer.chat_template)
     _write(base, _rounded(base, merged), source, tokenizer, folder)
 
 
@@ -99,7 +104,8 @@ def _equals_source(state: Mapping[str, Any], source: str) -> bool:
 def check_canary(
     trained: Sequence[float], canary_ids: Sequence[Sequence[int]], folder: str, source: str, sft: Sft
 ) -> None:
-    """Load the export as anybody would, the adapter too, and compare with training.
+    """Load the export as anybody would, the adapter too, compare with training, and leave training's log-probabilities
+    beside the weights for whoever serves them.
 
     Raises ValueError if the log-probabilities differ by more than `TOLERANCE`.
     """
@@ -122,6 +128,8 @@ def check_canary(
                 f"the {name} is not the model that was trained: log-probabilities of the canary differ by {worst:.3g} "
                 f"per token (at most {TOLERANCE:g}); nothing was stored"
             )
+    for place in (folder, os.path.join(folder, ADAPTER)) if sft.method == "lora" else (folder,):
+        Path(place, CANARY_FILE).write_text(json.dumps({"canary": list(trained)}))
 
 
 def log_probabilities(model: Any, texts: Sequence[Sequence[int]]) -> tuple[float, ...]:

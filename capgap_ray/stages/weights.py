@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from capgap_ray.artifacts.fetch import fetch, is_remote
+from capgap_ray.catalog.models import Endpoint
 
 ON = "::"
-"""Between a base model's source and the folder of an adapter on it."""
+"""Between a base model's source and the place of an adapter on it."""
 _META = "__metadata__"
 _FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
 """Configuration, tokenizer and safetensors: pickled weights and code are never fetched."""
@@ -22,9 +23,16 @@ class AdapterError(ValueError):
 
 
 def split_source(source: str) -> tuple[str, str | None]:
-    """The base model's source and the adapter's folder, if there is one."""
+    """The base model's source and where the adapter lies, if there is one. An endpoint (`http://[::1]/v1`) has none."""
+    if source.startswith(Endpoint.PREFIX):
+        return source, None
     base, _, adapter = source.partition(ON)
     return base, adapter or None
+
+
+def adapter_folder(adapter: str) -> str:
+    """The adapter's folder itself, or the node's copy of one on object storage."""
+    return fetch(adapter, tuple(_FILES)) if is_remote(adapter) else adapter
 
 
 def check_adapter(adapter: str, base: str) -> int:

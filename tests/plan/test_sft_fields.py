@@ -1,12 +1,16 @@
 """Presets of fine-tuning and its fields."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from capgap_ray.artifacts.store import Store
 from capgap_ray.core.budget import count_updates
 from capgap_ray.experiment import SFT_PRESETS, Experiment, ExperimentError, Sft, load
+from capgap_ray.flow import Built, _landed
+from capgap_ray.plan import Cell, Plan, Scored, plan, resolve_models
 
 Make = Callable[..., Experiment]
 
@@ -74,6 +78,53 @@ def test_methods_are_axes_of_the_grid(make: Make) -> None:
     assert {point.sft.method for point in grid} == {"full", "lora"}
     names = {point.sft.method_name() for point in grid}
     assert names == {"full", "lora, rank 8, alpha 16, dropout 0"}
+
+
+def test_how_lora_is_served_is_part_of_what_its_rows_are_and_of_no_other(make: Make) -> None:
+    axes = {"sft.method": ["full", "lora"]}
+    adapters, merged = (
+        plan(experiment, resolve_models(experiment))
+        for experiment in (make(axes=axes), make(axes=axes, engine={"lora": "merged"}))
+    )
+    assert adapters.cells == merged.cells
+    for made, served in ((adapters, True), (merged, None)):
+        for cell in made.cells:
+            for task in made.tasks:
+                steps = [made.predictions[cell.train.key, task], made.predictions[cell.train.key, task].after(3)]
+                wanted = served if cell.sft.method == "lora" else None
+                assert [each.complete.params.get("adapter") for each in steps] == [wanted] * 2
+                assert steps[0].complete.inputs[1] == cell.train
+    assert adapters.baselines == merged.baselines
+    same = {cell.sft.method for cell in made.cells if predicted(adapters, cell) == predicted(merged, cell)}
+    assert same == {"full"}
+
+
+def predicted(made: Plan, cell: Cell) -> list[Scored]:
+    return [made.predictions[cell.train.key, task] for task in made.tasks]
+
+
+def test_a_rank_that_no_engine_serves_is_named(make: Make) -> None:
+    sft = {"method": "lora", "lora": {"rank": 513}}
+    wide = make(sft=sft)
+    with pytest.raises(ExperimentError, match=r"sft\.lora\.rank: 513 is more than the 512 .* set engine\.lora: merged"):
+        plan(wide, resolve_models(wide))
+    merged = make(sft=sft, engine={"lora": "merged"})
+    assert plan(merged, resolve_models(merged)).cells
+
+
+def test_what_lands_of_a_lora_cell_is_its_adapter_on_the_student(make: Make, tmp_path: Path) -> None:
+    experiment = make(axes={"sft.method": ["full", "lora"]}, sft={"checkpoints": {"at": [2]}})
+    made = plan(experiment, resolve_models(experiment))
+    store = Store(str(tmp_path / "store"))
+    ready = _landed(store, Built(plans=(made,), chosen=((),)))
+    for cell in made.cells:
+        attempt = store.new_attempt(cell.train)
+        store.write_bytes(f"{attempt}/update-000002/model.safetensors", b"weights")
+        store.commit(cell.train, attempt, {"checkpoints": {"2": f"{attempt}/update-000002"}}, 0.0)
+        places = [f"{store.root}/{attempt}/update-000002", f"{store.root}/{attempt}"]
+        if cell.sft.method == "lora":
+            places = [f"{cell.student.source}::{place}/adapter" for place in places]
+        assert [source for _, source in ready(cell)] == [place for place in places for _ in made.tasks]
 
 
 def test_checkpoints_are_every_k_or_a_list() -> None:

@@ -161,46 +161,74 @@ def test_a_seeded_sample_is_its_own_and_only_the_cut_ones_are_repeated() -> None
 
 ADAPTER_SCRIPT = """
 import json, os, sys
+from capgap_ray.stages import engine as module
 from capgap_ray.stages.engine import ENVIRONMENT, Ask, Decoding, Engine, EngineError
 from capgap_ray.stages.weights import AdapterError
 os.environ.update(ENVIRONMENT, OMP_NUM_THREADS="1")
 from capgap_ray.records import Message
+module._SLOTS_CPU = 2  # fewer than adapters: rows wait for a slot
 chats = [(Message(role="user", content=text),) for text in ("Sort: b a", "Q: True and False is", "close ( [")]
 decoding = Decoding(temperature=0.0, top_p=1.0, max_tokens=24, stop=(), seed=0)
 engine = Engine(dtype="float32", max_model_len=256)
-for source in sys.argv[1:]:
+for base, *adapters in json.loads(sys.argv[1]):
+    asks = [Ask(chat=chat, seed=None, adapter=adapter) for chat in chats for adapter in adapters]
     try:
-        outputs = engine.complete(source, [Ask(chat=chat, seed=None) for chat in chats], decoding)
-        print("OUT", json.dumps([output.text for output in outputs]))
-    except (EngineError, AdapterError) as error:
+        texts = [output.text for output in engine.complete(base, asks, decoding)]
+        print("OUT", json.dumps([texts[number :: len(adapters)] for number in range(len(adapters))]))
+    except (EngineError, AdapterError, ValueError) as error:
         print("OUT", json.dumps(str(error)))
 """
 
 
-def test_an_adapter_answers_as_the_merged_model_does(tmp_path: Path) -> None:
+def test_adapters_in_one_batch_answer_as_each_alone_and_as_its_merged_model(tmp_path: Path, other: Path) -> None:
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
     base = MODELS / "tiny-student-0.15m"
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    torch.manual_seed(0)
-    tuned = get_peft_model(model, LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj", "down_proj"]))
-    for name, weight in tuned.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(weight, std=0.2)
-    tuned.save_pretrained(tmp_path / "adapter")
-    merged = tmp_path / "merged"
-    shutil.copytree(base, merged)
-    tuned.merge_and_unload().save_pretrained(merged)
-    other = MODELS / "tiny-teacher-small"
-    sources = [f"{base}::{tmp_path / 'adapter'}", str(base), str(merged), f"{other}::{tmp_path / 'adapter'}"]
-    done = subprocess.run([sys.executable, "-c", ADAPTER_SCRIPT, *sources], capture_output=True, text=True, timeout=300)
+    for name, rank in (("a", 4), ("b", 4), ("wide", 16)):
+        torch.manual_seed(rank + len(name) + ord(name[0]))
+        model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+        tuned = get_peft_model(
+            model, LoraConfig(r=rank, lora_alpha=8, target_modules=["q_proj", "v_proj", "down_proj"])
+        )
+        for weight_name, weight in tuned.named_parameters():
+            if "lora_B" in weight_name:
+                torch.nn.init.normal_(weight, std=0.2)
+        tuned.save_pretrained(tmp_path / name)
+        shutil.copytree(base, tmp_path / f"merged-{name}")
+        tuned.merge_and_unload().save_pretrained(tmp_path / f"merged-{name}")
+    shutil.copytree(tmp_path / "a", tmp_path / "stale")
+    (tmp_path / "stale" / "canary.json").write_text(json.dumps({"canary": [-30.0, -30.0, -30.0]}))
+
+    a, b, wide, stale = (str(tmp_path / name) for name in ("a", "b", "wide", "stale"))
+    calls = [
+        [str(base), a],
+        [str(base), b],
+        [str(base), a, b, wide],
+        [str(other), a, b],
+        [str(base), b, a],
+        [str(base), None],
+        *([str(tmp_path / f"merged-{name}"), None] for name in ("a", "b", "wide")),
+        [str(MODELS / "tiny-teacher-small"), a],
+        [str(base), a, None],
+        [str(base), b, stale],
+        [str(base), b],
+    ]
+    command = [sys.executable, "-c", ADAPTER_SCRIPT, json.dumps(calls)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
-    lines = [line.removeprefix("OUT ") for line in done.stdout.splitlines() if line.startswith("OUT ")]
-    adapter, plain, whole, misfit = map(json.loads, lines)
-    assert adapter == whole != plain
+    lines = [json.loads(line[4:]) for line in done.stdout.splitlines() if line.startswith("OUT ")]
+    (alone_a,), (alone_b,), together, elsewhere, again, (plain,), *merged = lines[:9]
+    assert [[alone_a], [alone_b]] == merged[:2]
+    assert together == [alone_a, alone_b, *merged[2]]
+    assert len({tuple(each) for each in (plain, *together, *elsewhere)}) == 6
+    assert again == [alone_b, alone_a]
+    misfit, partly, wrong, after = lines[9:]
     assert "does not fit base" in misfit
+    assert "some asks of one call have an adapter and some have none" in partly
+    assert f"{base}::{stale}: the engine's log-probabilities are" in wrong
+    assert after == [alone_b]
 
 
 BARE_SCRIPT = """

@@ -277,11 +277,59 @@ def test_a_canary_that_does_not_fit_ends_the_run(store: Store, make_pool: MakePo
     assert len(list(run_slices(store, make_pool(), wanted))) == 1
 
 
-def canary_of(folder: Path) -> tuple[float, ...]:
+def test_lora_checkpoints_share_a_call_and_a_swapped_one_is_named(
+    store: Store, make_pool: MakePool, tmp_path: Path
+) -> None:
+    student = MODELS / "tiny-student-0.15m"
+    rows = [request(f"i{n}", f"Q: Sort: w{n} v{n % 5} u{n % 3}\nA: Let's think step by step.") for n in range(40)]
+
+    def of(step: str, adapter: str) -> list[Slice]:
+        made = slices(store, rows, f"{student}::{tmp_path / adapter}", 20, DECODING)
+        return [dataclasses.replace(each, address=f"complete/{step}", trained_by=f"train/{adapter}") for each in made]
+
+    for seed, name in enumerate(("a", "b")):
+        record = {"summary": {"canary": canary_of(student, lora(student, tmp_path / name, seed))}}
+        store.write_bytes(f"train/{name}/record.json", json.dumps(record).encode())
+    pool = make_pool()
+    alone = {name: of(f"{name}-alone", name) for name in ("a", "b")}
+    for each in alone.values():
+        list(run_slices(store, pool, each))
+    together = {name: of(f"{name}-together", name) for name in ("a", "b")}
+    assert len(list(run_slices(store, pool, [*together["a"], *together["b"]]))) == 1, "one engine call"
+    for name in ("a", "b"):
+        assert table(store, together[name]) == table(store, alone[name])
+    assert table(store, together["a"]) != table(store, together["b"])
+
+    shutil.copy(tmp_path / "a" / "adapter_model.safetensors", tmp_path / "b")
+    wanted = [*of("a-again", "a"), *of("b-swapped", "b")]
+    with pytest.raises(InferenceError, match=rf"::{tmp_path / 'b'}: .* nats per token from those that training stored"):
+        list(run_slices(store, make_pool(), wanted))
+    assert not any(store.exists(f"{each.address}/{each.shard}") for each in wanted), "no row counts before"
+
+
+def lora(base: Path, folder: Path, seed: int) -> Path:
+    """An adapter in PEFT's layout, far from doing nothing."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(seed)
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    tuned = get_peft_model(model, LoraConfig(r=8, lora_alpha=16, target_modules="all-linear", task_type="CAUSAL_LM"))
+    for name, weight in tuned.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.05)
+    tuned.save_pretrained(folder)
+    return folder
+
+
+def canary_of(folder: Path, adapter: Path | None = None) -> tuple[float, ...]:
     """What training stores, computed by transformers."""
     import torch
+    from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
     texts = [tokenizer.encode(text, add_special_tokens=False) for text in CANARY]
-    return log_probabilities(AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32), texts)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    return log_probabilities(PeftModel.from_pretrained(model, str(adapter)) if adapter else model, texts)

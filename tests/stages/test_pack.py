@@ -24,19 +24,54 @@ def slice_of(source: str, start: int, size: int) -> Slice:
     )
 
 
-@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, UNIT_ROWS)), max_size=30))
-def test_units_hold_every_slice_once_one_model_each(wanted: list[tuple[str, int]]) -> None:
-    slices = [slice_of(source, index * 1000, size) for index, (source, size) in enumerate(wanted)]
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["a", "b", "a::x", "a::y", "b::x"]), st.booleans(), st.integers(1, UNIT_ROWS)),
+        max_size=30,
+    )
+)
+def test_units_hold_every_slice_once_and_what_one_call_can_serve(wanted: list[tuple[str, bool, int]]) -> None:
+    longer = dataclasses.replace(DECODING, max_tokens=9)
+    slices = [
+        dataclasses.replace(slice_of(source, index * 1000, size), decoding=longer if other else DECODING)
+        for index, (source, other, size) in enumerate(wanted)
+    ]
     units = pack(slices)
-    assert [each for unit in units for each in unit] == slices
+    packed = [each for unit in units for each in unit]
+    assert sorted(packed, key=slices.index) == slices
     for unit in units:
-        assert len({each.source for each in unit}) == 1
+        assert len({(each.base, each.adapter is None, each.decoding) for each in unit}) == 1
         assert sum(each.rows for each in unit) <= UNIT_ROWS
+    for source in {each.source for each in slices}:
+        mine = [each for each in packed if (each.source, each.decoding) == (source, DECODING)]
+        assert mine == [each for each in slices if each in mine], "in their order"
 
 
 def test_slices_of_one_model_share_a_call() -> None:
     units = pack([slice_of("a", 0, 100), slice_of("a", 1000, 100), slice_of("b", 0, 100)])
     assert [len(unit) for unit in units] == [2, 1]
+
+
+def test_adapters_on_one_model_share_calls_whatever_lies_between_them() -> None:
+    longer = dataclasses.replace(DECODING, max_tokens=9)
+    slices = [
+        dataclasses.replace(slice_of(f"{base}{adapter}", start, 100), decoding=decoding)
+        for adapter in ("::one", "::two", "::three", "")
+        for base in ("a", "b")
+        for start, decoding in ((0, DECODING), (1000, longer))
+    ]
+    units = pack(slices)
+    assert [[each.source for each in unit] for unit in units] == [
+        *([["a::one", "a::two", "a::three"]] * 2),
+        *([["b::one", "b::two", "b::three"]] * 2),
+        *([["a"]] * 2),
+        *([["b"]] * 2),
+    ]
+
+
+def test_an_endpoint_has_no_adapter() -> None:
+    endpoint = 'endpoint:{"url": "http://[::1]:8000/v1"}'
+    assert (slice_of(endpoint, 0, 1).base, slice_of(endpoint, 0, 1).adapter) == (endpoint, None)
 
 
 def test_samples_count_as_rows() -> None:

@@ -250,6 +250,8 @@ def test_exports_are_loaded_by_transformers_and_say_what_training_said(two: dict
             assert {each.name for each in (folder / "adapter").iterdir()} >= {
                 "adapter_config.json",
                 "adapter_model.safetensors",
+                "canary.json",
+                "chat_template.jinja",
             }
             assert not list(folder.rglob("*.bin"))
             fresh = AutoModelForCausalLM.from_pretrained(STUDENT, dtype="float32")
@@ -258,6 +260,7 @@ def test_exports_are_loaded_by_transformers_and_say_what_training_said(two: dict
             after = log_probabilities(model, ids)
             assert after == pytest.approx(result["canary"], abs=TOLERANCE)
             assert max(abs(a - b) for a, b in zip(after, before, strict=True)) > 2 * TOLERANCE
+        assert json.loads((folder / "canary.json").read_text()) == {"canary": result["canary"]}
 
 
 def test_packing_and_validation_are_counted(two: dict[str, Any]) -> None:
