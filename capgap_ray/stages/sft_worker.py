@@ -14,6 +14,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,9 @@ ENVIRONMENT_CPU = {
 _WITHIN_EXAMPLES = "within_examples"
 _REDUCE_EVERY = 10
 """Updates between two sums of the losses over workers: each costs a collective."""
+_BUCKET = 50_000_000
+"""Elements of the buffers in which DeepSpeed gathers weights and reduces gradients. What fits one is gathered at once
+and reduced once an update: for a tiny model the hooks and collectives of every layer cost more than the computing."""
 
 
 class NotFiniteError(ArithmeticError):
@@ -284,6 +288,8 @@ class _Trainer:
     device: Any = field(init=False)
     world: int = field(init=False)
     rank: int = field(init=False)
+    reduced_once: bool = field(init=False)
+    """Whether each rank keeps its gradients whole until the end of an update, rather than of a micro-step."""
 
     def __post_init__(self) -> None:
         import torch.distributed as dist
@@ -292,6 +298,7 @@ class _Trainer:
         self.lengths = [slot.tokens for slot in self.slots]
         self.engine = _engine(self.source, self.sft, self.world)
         self.device = self.engine.device
+        self.reduced_once = sum(each.ds_numel for _, each in self._trainable()) <= _BUCKET
 
     def update(self, update: list[int], number: int, rate: float) -> float | None:
         """One optimizer update. Returns this rank's part of the loss, None where anything is not finite.
@@ -308,14 +315,16 @@ class _Trainer:
         steps = balance_update(update, self.lengths, self.world, self.sft.batch.per_device, self.sft.cutoff_tokens)
         mine = steps[self.rank]
         loss_here = 0.0
-        for step, members in enumerate(mine):
-            self.engine.set_gradient_accumulation_boundary(step == len(mine) - 1)
-            # ZeRO-3 gathers collectively: a rank with nothing to do computes something of weight zero.
-            chosen = [self.slots[index] for index in members or update[:1]]
-            loss = self._loss(chosen, [weights[index] for index in members] or [0.0])
-            loss_here += loss.item()
-            # DeepSpeed averages over ranks; the weights already share out all ranks' tokens.
-            self.engine.backward(loss * self.world, scale_wrt_gas=False)
+        with self.engine.coalesce_grad_reduction() if self.reduced_once else nullcontext():
+            for step, members in enumerate(mine):
+                if not self.reduced_once:
+                    self.engine.set_gradient_accumulation_boundary(step == len(mine) - 1)
+                # ZeRO-3 gathers collectively: a rank with nothing to do computes something of weight zero.
+                chosen = [self.slots[index] for index in members or update[:1]]
+                loss = self._loss(chosen, [weights[index] for index in members] or [0.0])
+                loss_here += loss.item()
+                # DeepSpeed averages over ranks; the weights already share out all ranks' tokens.
+                self.engine.backward(loss * self.world, scale_wrt_gas=False)
         self.engine.step()
         return loss_here if self.engine.was_step_applied() else None
 
@@ -488,8 +497,9 @@ def _engine(source: str, sft: Sft, world: int) -> Any:
             "stage": 3,
             "overlap_comm": False,
             "contiguous_gradients": True,
-            "reduce_bucket_size": 50_000_000,
-            "stage3_prefetch_bucket_size": 50_000_000,
+            "reduce_bucket_size": _BUCKET,
+            "stage3_prefetch_bucket_size": _BUCKET,
+            "memory_efficient_linear": on_gpu,  # of Python, for its backward pass, too
             "stage3_param_persistence_threshold": 0,  # kept ones are gathered one by one after every update
             "stage3_gather_16bit_weights_on_model_save": True,
         },
@@ -506,10 +516,15 @@ def _engine(source: str, sft: Sft, world: int) -> Any:
         model.enable_input_require_grads()
     if sft.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    layers = {type(each) for each in model.modules() if type(each).__name__.endswith("DecoderLayer")}
-    if layers:
-        # A whole layer is gathered at once, not tensor by tensor: the hooks cost more than the memory.
-        deepspeed.utils.set_z3_leaf_modules(model, sorted(layers, key=str))
+    # What is gathered at once rather than tensor by tensor: whole layers, or all of a model that fits a bucket. (Its
+    # hook runs before its gradients are there, which is too early for all but `reduced_once`.)
+    leaves = {type(each) for each in model.modules() if type(each).__name__.endswith("DecoderLayer")}
+    # Those of an adapter are not partitioned yet.
+    elements = sum(getattr(each, "ds_numel", each.numel()) for each in model.parameters())
+    if elements <= _BUCKET and not sft.gradient_checkpointing:
+        leaves = {type(model)}
+    if leaves:
+        deepspeed.utils.set_z3_leaf_modules(model, sorted(leaves, key=str))
     model.train()
     engine, *_ = deepspeed.initialize(model=model, optimizer=_optimizer(model, sft), config=settings)
     del keep_alive
