@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from capgap_ray.evaluation import evaluate
+from capgap_ray.evaluation import _models, evaluate
+from capgap_ray.stages.weights import split_source
 
 MODELS = Path(__file__).parents[1] / "capgap_ray" / "tiny" / "models"
 
@@ -61,6 +62,23 @@ def test_an_adapter_of_another_base_is_refused(tmp_path: Path, capsys: pytest.Ca
     with pytest.raises(SystemExit):
         evaluate(["--model", "tiny-judge", "--tasks", "tiny/dyck_languages", "--adapter", str(adapter)])
     assert "does not fit base" in capsys.readouterr().err
+
+
+def test_adapters_of_one_store_are_told_apart(tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    for number, name in enumerate(("small-1", "mix-2")):
+        folder = tmp_path / name / "attempts" / "adapter"
+        folder.mkdir(parents=True)
+        (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 4 + number}))
+        save_file({}, folder / "adapter_model.safetensors")
+    one, other = (str(tmp_path / name / "attempts" / "adapter") for name in ("small-1", "mix-2"))
+    sources, identities, labels = zip(*_models("tiny-judge", None, [one, other, one]), strict=True)
+    assert labels == ("tiny-judge+small-1/attempts/adapter", "tiny-judge+mix-2/attempts/adapter")
+    assert [split_source(source) for source in sources] == [(str(MODELS / "tiny-judge"), each) for each in (one, other)]
+    assert len(set(identities)) == 2
+    assert [label for _, _, label in _models("tiny-judge", None, [one])] == ["tiny-judge+adapter"]
+    assert [label for _, _, label in _models("tiny-judge", None, [])] == ["tiny-judge"]
 
 
 def test_a_damaged_checkpoint_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

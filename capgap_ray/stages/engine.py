@@ -63,6 +63,7 @@ _SLOTS_CPU, _SLOTS_GPU = 8, 16
 _SLOT_RANKS = 512
 """Ranks of all slots together, at most: each is as large as the largest adapter. For a 7B model 512 take about 2.6 GB
 in 16 bits."""
+_MERGE = "evaluate merged weights instead (engine.lora: merged)"
 
 _PROBE = tuple(range(16, 48))
 """Tokens whose log-probabilities tell weights apart where none are stored; any vocabulary has them."""
@@ -398,13 +399,25 @@ class Engine:
             self._compare_with_former(architecture, folder, source)
         for adapter, place in places.items():
             if adapter not in standing.requests:
-                standing.requests[adapter] = _lora_request(next(self._numbers), place)
+                standing.requests[adapter] = self._take(standing.llm, place, f"{source}{ON}{adapter}")
         if swapped or adapters:
             asked: list[tuple[str | None, str]] = [*places.items()] if adapters else [(None, folder)]
             stored = {each: canaries.get(each) or Canary.beside(place) for each, place in asked}
             self._compare_with_stored(standing, source, {each: found for each, found in stored.items() if found})
         standing.holds = source
         return standing.llm, standing.requests
+
+    def _take(self, llm: Any, folder: str, name: str) -> Any:
+        """Have the engine read an adapter. Returns what its rows are asked with."""
+        from vllm.lora.request import LoRARequest
+
+        number = next(self._numbers)
+        request = LoRARequest(lora_name=str(number), lora_int_id=number, lora_path=folder)
+        try:
+            llm.llm_engine.add_lora(request)
+        except (AssertionError, RuntimeError, ValueError, KeyError) as error:
+            raise EngineError(f"{name}: vLLM cannot load it: {_line(error)}; {_MERGE}") from error
+        return request
 
     def _swap(self, architecture: str, folder: str, source: str) -> None:
         standing = self._engines[architecture]
@@ -491,7 +504,8 @@ class Engine:
         try:
             return LLM(model=folder, **arguments)
         except (AssertionError, RuntimeError, ValueError, KeyError, OSError) as error:
-            raise EngineError(f"{source}: vLLM cannot load it: {_line(error)}") from error
+            mend = f"; {_MERGE}" if rank else ""
+            raise EngineError(f"{source}: vLLM cannot load it: {_line(error)}{mend}") from error
 
 
 def engine_arguments(dtype: str, max_model_len: int, gpus: int, layout: Layout | None) -> dict[str, Any]:
@@ -534,13 +548,7 @@ def _slot_rank(rank: int, source: str) -> int:
     for known in _LORA_RANKS:
         if rank <= known:
             return known
-    raise EngineError(f"{source}: an adapter of rank {rank} is more than vLLM's {_LORA_RANKS[-1]}; merge it first")
-
-
-def _lora_request(number: int, folder: str) -> Any:
-    from vllm.lora.request import LoRARequest
-
-    return LoRARequest(lora_name=str(number), lora_int_id=number, lora_path=folder)
+    raise EngineError(f"{source}: an adapter of rank {rank} is more than vLLM's {_LORA_RANKS[-1]}; {_MERGE}")
 
 
 def _distribution() -> str:

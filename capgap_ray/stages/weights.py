@@ -18,6 +18,10 @@ _FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
 """Configuration, tokenizer and safetensors: pickled weights and code are never fetched."""
 
 
+_NOT_SERVED = ("use_dora", "modules_to_save", "rank_pattern", "alpha_pattern", "layer_replication")
+"""What a PEFT adapter can have and vLLM refuses or, as with patterns, does not read: it would scale them wrongly."""
+
+
 class AdapterError(ValueError):
     """An adapter that cannot be put on its base; the message is one line for people."""
 
@@ -42,8 +46,12 @@ def check_adapter(adapter: str, base: str) -> int:
     if not file.is_file() or not weights.is_file():
         raise AdapterError(f"adapter {adapter}: needs adapter_config.json and adapter_model.safetensors")
     config = json.loads(file.read_text())
-    if config.get("peft_type") != "LORA" or config.get("use_dora") or config.get("modules_to_save"):
-        raise AdapterError(f"adapter {adapter}: only plain LoRA is served; merge it into its base first")
+    odd = [name for name in _NOT_SERVED if config.get(name)] + (
+        ["bias"] if config.get("bias", "none") != "none" else []
+    )
+    if config.get("peft_type") != "LORA" or odd:
+        had = f" ({', '.join(odd)} of its adapter_config.json)" if odd else ""
+        raise AdapterError(f"adapter {adapter}: only plain LoRA is served{had}; merge it into its base first")
     shapes = tensor_shapes(base)
     for name, shape in _shapes(weights).items():
         module, _, rest = name.removeprefix("base_model.model.").partition(".lora_")
@@ -57,7 +65,7 @@ def check_adapter(adapter: str, base: str) -> int:
                 f"adapter {adapter}: {module} of shape {shape} does not fit base {base} ({of_base or 'has none'}); "
                 f"it was made for {made_for}"
             )
-    return max([int(config["r"]), *map(int, (config.get("rank_pattern") or {}).values())])
+    return int(config["r"])
 
 
 def tensor_shapes(folder: str) -> dict[str, list[int]]:

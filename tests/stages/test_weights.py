@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
+from safetensors.numpy import save_file
 
 from capgap_ray.catalog.models import ModelSpec, resolve
-from capgap_ray.stages.weights import local_folder, shape_difference
+from capgap_ray.stages.weights import AdapterError, check_adapter, local_folder, shape_difference
 
 
 def test_a_folder_is_itself(tmp_path: Path) -> None:
@@ -51,3 +52,26 @@ def test_the_first_tensor_that_differs_is_named() -> None:
     assert shape_difference({**base, "c": [1]}, base) == "c has shape [1] in place of none"
     head = {**base, "lm_head.weight": [8, 2]}
     assert shape_difference(head, base) == "lm_head.weight has shape [8, 2] in place of [9, 2]"
+
+
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [
+        ({"rank_pattern": {"q_proj": 8}}, "rank_pattern"),
+        ({"alpha_pattern": {"q_proj": 8}}, "alpha_pattern"),
+        ({"bias": "all", "modules_to_save": ["lm_head"]}, "modules_to_save, bias"),
+        ({"peft_type": "IA3"}, "only plain LoRA is served; merge"),
+    ],
+)
+def test_an_adapter_that_would_be_served_wrongly_is_refused(
+    tmp_path: Path, more: dict[str, object], named: str
+) -> None:
+    import json
+
+    plain = {"peft_type": "LORA", "r": 4, "bias": "none", "rank_pattern": {}, "alpha_pattern": {}}
+    save_file({}, tmp_path / "adapter_model.safetensors")
+    (tmp_path / "adapter_config.json").write_text(json.dumps(plain))
+    assert check_adapter(str(tmp_path), str(tmp_path)) == 4
+    (tmp_path / "adapter_config.json").write_text(json.dumps(plain | more))
+    with pytest.raises(AdapterError, match=named):
+        check_adapter(str(tmp_path), str(tmp_path))
