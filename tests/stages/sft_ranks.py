@@ -54,8 +54,8 @@ def train(workers: int, jobs: Sequence[dict[str, Any]], timeout: float = 200) ->
     """Run the jobs one after the other on `workers` ranks; returns rank 0's results.
 
     A job has `store`, `sft` (its fields) and optionally `source`, `rows`, `save_every`, `updates`, `die_at` (update at
-    whose beginning the last rank kills itself, which ends everything) and `room` (an update, and the bytes that a file
-    may have from then on, as if the disk were full). A result is `Trained` as a dictionary, or {"error": text}.
+    whose beginning the last rank kills itself, which ends everything), `room` (an update, and the bytes that a file
+    may have from then on, as if the disk were full) and `bucket` (elements; as if the model were large). A result is `Trained` as a dictionary, or {"error": text}.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -121,7 +121,7 @@ def one(job: dict[str, Any], is_last: bool) -> dict[str, Any]:
         save_every=job.get("save_every", 1000),
     )
     unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
-    true_update = sft_worker._Trainer.update
+    true_update, true_bucket = sft_worker._Trainer.update, sft_worker._BUCKET
     first: list[float] = []
 
     def deadly(self: Any, update: list[int], number: int, rate: float) -> float | None:
@@ -133,6 +133,7 @@ def one(job: dict[str, Any], is_last: bool) -> dict[str, Any]:
         return true_update(self, update, number, rate)
 
     sft_worker._Trainer.update = deadly  # type: ignore[method-assign]
+    sft_worker._BUCKET = job.get("bucket", true_bucket)
     try:
         trained = sft_worker.run(
             job.get("source", STUDENT),
@@ -143,6 +144,7 @@ def one(job: dict[str, Any], is_last: bool) -> dict[str, Any]:
         )
     finally:
         sft_worker._Trainer.update = true_update  # type: ignore[method-assign]
+        sft_worker._BUCKET = true_bucket
         resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
     started = psutil.Process().create_time()
     return {**dataclasses.asdict(trained), "seconds_from_process_start": first[0] - started}

@@ -33,6 +33,11 @@ FULL_DISK: dict[str, dict[str, Any]] = {
     "room again": {},
 }
 """Runs of one training, one after the other; the first has saved the state of update 5."""
+LARGE: dict[str, dict[str, Any]] = {
+    "large": {**BASE, **DECAYED, "batch": "1x2"},
+    "large lora": {**BASE, "method": "lora", "learning_rate": 1e-2, "batch": "1x2"},
+}
+"""Trained as a model that fits no bucket: layer by layer, and every micro-step's gradients reduced at once."""
 LORA = {"method": "lora", "lora": {"dropout": 0.1}, "learning_rate": 1e-2}
 
 
@@ -55,6 +60,9 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, dict[
     jobs: list[dict[str, Any]] = [
         {"store": str(stores[name]), "sft": sft, "save_every": 3} for name, sft in recipes.items()
     ]
+    for name, sft in LARGE.items():
+        stores[name] = tmp_path_factory.mktemp("two")
+        jobs.append({"store": str(stores[name]), "sft": sft, "bucket": 3000})
     for name, changes in FULL_DISK.items():
         stores[name] = stores.get("full disk, state") or tmp_path_factory.mktemp("two")
         jobs.append({"store": str(stores[name]), "sft": BASE, "save_every": 5, **changes})
@@ -170,6 +178,12 @@ def same_weights(one: dict[str, Any], other: dict[str, Any]) -> None:
 
 def test_gradient_checkpointing_changes_nothing(two: dict[str, Any]) -> None:
     assert two["checkpointed"][1]["losses"] == pytest.approx(two["full"][1]["losses"], rel=1e-6)
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_a_large_model_learns_the_same(two: dict[str, Any], method: str) -> None:
+    name = {"full": "large", "lora": "large lora"}[method]
+    assert two[name][1]["losses"] == pytest.approx(two[method][1]["losses"], rel=2e-4)
 
 
 @pytest.mark.parametrize("name", ["undisturbed", "undisturbed lora"])
