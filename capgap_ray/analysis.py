@@ -198,6 +198,7 @@ def recipe_card(experiment: Experiment, cell: Cell, trained: Mapping[str, Any]) 
         filter=", ".join(f"{k} {v}" for k, v in cell.filter.model_dump(exclude_defaults=True).items()) or None,
         judge=f"{experiment.judge.model}, prompt {experiment.judge.prompt}, when {experiment.judge.when}",
         rendering=f"system {sft.system}, final newline {'in' if sft.loss_on_final_newline else 'out'}",
+        chat_template=experiment.chat_templates.get(cell.student.name, "own").rpartition("/")[2],
     )
 
 

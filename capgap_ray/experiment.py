@@ -670,6 +670,9 @@ class Experiment(_Part):
     training split, filtered by its authors to what both teachers of a pair solved) stand for its own. `data:
     {published/short: PATH}` reads local files."""
     models: dict[Name, ModelEntry] = {}
+    chat_templates: dict[Name, str] = {}
+    """Student -> chat template in place of its tokenizer's own: a name of `catalog/chat_templates.py`, or a Jinja file
+    `PATH.jinja`. It is used wherever the student is: untouched, in training, in its exports and distilled."""
     mixtures: dict[Name, dict[Name, float]] = Field(min_length=1)
     """Name -> share of training rows per teacher role; shares sum to one."""
     prompt: Prompt = Prompt()
@@ -730,6 +733,9 @@ class Experiment(_Part):
             raise ValueError(
                 "published: the sets are filtered by their authors; use filter.keep: own without decontaminate"
             )
+        for name in self.chat_templates:
+            if name not in self.students:
+                raise ValueError(f"chat_templates: {name!r} is no student{_did_you_mean(name, self.students)}")
         for name in self.data:
             if name.startswith("published/") and name.removeprefix("published/") in self.published.values():
                 continue

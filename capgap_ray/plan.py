@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import Any
 
 from capgap_ray.artifacts.step import Step, unique
+from capgap_ray.catalog.chat_templates import read_template
 from capgap_ray.catalog.judges import JUDGE_PROMPTS
 from capgap_ray.catalog.models import MODELS, Endpoint, Model, ModelSpec, resolve
 from capgap_ray.catalog.tasks import data_of, find_task, read_yaml
@@ -272,6 +273,11 @@ def resolve_models(experiment: Experiment) -> dict[str, Model]:
                 found[name] = resolve(name, specs[name])
             except ValueError as error:
                 raise ExperimentError(f"{field_name}: {error}") from None
+    for name, template in experiment.chat_templates.items():
+        try:
+            found[name] = replace(found[name], chat_template=read_template(template))
+        except ValueError as error:
+            raise ExperimentError(f"chat_templates.{name}: {error}") from None
     judge = found[experiment.judge.model]
     for name in (*experiment.students, *experiment.teachers.values()):
         if found[name].identity == judge.identity:
@@ -453,7 +459,11 @@ def _cell(made: Plan, point: Point, matched: tuple[Match, Cell] | None = None, m
         for value in [point.value(axis)]
         if value != own.value(axis)
     ]
-    params: dict[str, Any] = {"student": student.identity, "sft": point.sft.model_dump(mode="json")}
+    params: dict[str, Any] = {
+        "student": student.identity,
+        "sft": point.sft.model_dump(mode="json"),
+        **_template(student),
+    }
     inputs = [mixture or made.mixtures[name]]
     if matched:
         kind, other = matched
@@ -605,12 +615,18 @@ def _score(
             "sampling": experiment.sampling.model_dump() | own,
             "engine": experiment.engine.of_all(),
             **({"adapter": True} if adapter else {}),
+            **(_template(runs) if isinstance(runs, Model) else {}),
         },
         inputs=inputs,
         label=label,
     )
     score = Step(stage="score", version=VERSIONS["score"], params={}, inputs=(examples, complete), label=label)
     return Scored(complete=complete, score=score)
+
+
+def _template(model: Model) -> dict[str, str]:
+    """A chat template that is not the model's own, as text: its name is a label. A checkpoint has its student's."""
+    return {} if model.chat_template is None else {"chat_template": model.chat_template}
 
 
 def _judged(experiment: Experiment, scored: Scored, judge: Model) -> Scored:

@@ -216,7 +216,7 @@ class RecipeCard:
     rows_dropped: int
     rows_cut: int
     template_hash: str
-    """Of the chat template that rendered the training text."""
+    """Of the chat template that rendered the training text, with end token, system form and final newline."""
     prompt_hash: str
     """Of the prompt settings (shots, chat form, system message) of evaluation."""
     token_budget: int
@@ -240,6 +240,8 @@ class RecipeCard:
     """Of the weights that compute."""
     rows_held_out: int = 0
     """For validation; not among `rows`."""
+    chat_template: str = "own"
+    """Its name; `own`: the tokenizer's. What it says is in `template_hash`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -92,6 +92,8 @@ class Model:
     """What enters the key of every step that runs it: content hash, or Hub id and revision; of an endpoint its name
     here, its model's name there and its revision, so that the same model elsewhere is the same."""
     parameters: int
+    chat_template: str | None = None
+    """Jinja text in place of the tokenizer's own."""
 
     @property
     def has_weights(self) -> bool:

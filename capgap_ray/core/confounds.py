@@ -66,6 +66,8 @@ _FIELDS_OF_AXIS = {
     "sft.cutoff_tokens": ("cutoff_tokens", "rows_dropped", "rows_cut"),
     "sft.overlength": ("overlength", "rows_dropped", "rows_cut"),
     "sft.lora": ("method",),
+    "sft.system": ("rendering", "template_hash"),
+    "sft.loss_on_final_newline": ("rendering", "template_hash"),
 }
 """Axis or its first parts -> the card's fields that the axis itself sets. Any other axis of `sft` sets the field of
 its own name."""
@@ -214,4 +216,6 @@ def _ratio(left: float, right: float, name: str, *, many: bool) -> str:
 
 def _shown(card: RecipeCard, field: str) -> str:
     value = getattr(card, field)
+    if field == "template_hash":
+        return f"{card.chat_template} {value}"
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -445,7 +445,7 @@ def _recipe(checkpoint: Checkpoint) -> tuple[str, ...]:
         *map(str, (r.rows_dropped, r.rows_cut, r.method, r.schedule, r.warmup_updates, r.workers)),
         formats.yes_no(r.packing),
         *map(str, (r.overlength, r.cutoff_tokens, r.token_budget, r.seed)),
-        *(r.template_hash, r.prompt_hash, r.engine),
+        *(f"{r.chat_template} {r.template_hash}", r.prompt_hash, r.engine),
         number(checkpoint.seconds),
     )
 

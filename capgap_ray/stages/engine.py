@@ -29,6 +29,7 @@ from typing import Any
 from capgap_ray.experiment import LARGEST_SERVED_RANK
 from capgap_ray.records import Message, QuarantineReason
 from capgap_ray.stages.sft_export import CANARY, CANARY_FILE
+from capgap_ray.stages.turns import end_of_turn
 from capgap_ray.stages.weights import (
     ON,
     adapter_folder,
@@ -47,6 +48,11 @@ ENVIRONMENT = {
     "TQDM_DISABLE": "1",
 }
 """Must be set before vllm is imported; `inference.py` starts the actor's process with it."""
+
+ENVIRONMENT_CPU = {
+    "TORCHDYNAMO_DISABLE": "1",  # or vLLM compiles how it ranks log-probabilities, and dies without a C++ compiler
+}
+"""Beside it, where the engine has no GPU."""
 
 _KV_BYTES_CPU = 96 << 20
 """KV cache per engine on a CPU. Given in bytes, it skips vLLM's demand for 92 % of the node's memory."""
@@ -92,6 +98,8 @@ class Decoding:
     """Completions of each prompt."""
     plain: bool = False
     """The one message of each prompt is sent as it is, without the chat template."""
+    template: str | None = None
+    """Chat template in place of the model's own."""
     text_needed: bool = False
     """Whether an empty text is quarantined. A rationale without text teaches nothing; in evaluation it is an answer."""
 
@@ -256,10 +264,18 @@ class Engine:
         self._beat()
         tokenizer = engine.get_tokenizer()
         # The model's own: the standing engine's tokenizer has that of the model it was started with.
-        own = chat_template(local_folder(source))
-        templates = {each: own if each is None else chat_template(requests[each].lora_path) or own for each in used}
+        own = decoding.template or chat_template(local_folder(source))
+        templates = {
+            each: own if each is None or decoding.template else chat_template(requests[each].lora_path) or own
+            for each in used
+        }
         if not decoding.plain and None in templates.values():
-            raise EngineError(f"{source}: the model has no chat template; set prompt.chat: plain, or use another model")
+            raise EngineError(
+                f"{source}: the model has no chat template; name one for it in chat_templates (students), set "
+                "prompt.chat: plain, or use another model"
+            )
+        found = [] if decoding.plain else [end_of_turn(tokenizer, each) for each in {*templates.values()} if each]
+        ends = [tokenizer.convert_tokens_to_ids(each) for each in found if each]
         known: dict[tuple[str | None, tuple[Message, ...]], list[int] | Refusal] = {}
         prompts = []
         for ask in asks:
@@ -268,11 +284,11 @@ class Engine:
             if key not in known:
                 known[key] = self._tokenize(tokenizer, template, ask.chat, decoding)
             prompts.append(known[key])
-        outputs = self._generate(engine, prompts, asks, decoding, decoding.max_tokens, requests)
+        outputs = self._generate(engine, prompts, asks, decoding, decoding.max_tokens, requests, ends)
         cut = [i for i, output in enumerate(outputs) if isinstance(output, Output) and output.finish_reason == "length"]
         if decoding.retry_truncated and cut:
             again = [prompts[i] for i in cut], [asks[i] for i in cut]
-            repeated = self._generate(engine, *again, decoding, decoding.retry_truncated, requests)
+            repeated = self._generate(engine, *again, decoding, decoding.retry_truncated, requests, ends)
             for index, output in zip(cut, repeated, strict=True):
                 outputs[index] = output
         return outputs
@@ -311,6 +327,7 @@ class Engine:
         decoding: Decoding,
         max_tokens: int,
         requests: Mapping[str, Any],
+        ends: Sequence[int],
     ) -> list[Output | Refusal]:
         from vllm import SamplingParams
 
@@ -320,6 +337,7 @@ class Engine:
                 top_p=decoding.top_p,
                 max_tokens=max_tokens,
                 stop=list(decoding.stop),
+                stop_token_ids=list(ends),  # a base model's own end token is another than its chat template's
                 seed=ask.seed,
             )
             for ask in asks

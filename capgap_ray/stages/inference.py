@@ -40,6 +40,7 @@ from capgap_ray.stages import metrics
 from capgap_ray.stages.endpoint import EndpointClient, EndpointError, is_endpoint
 from capgap_ray.stages.engine import (
     ENVIRONMENT,
+    ENVIRONMENT_CPU,
     Ask,
     Canaries,
     Canary,
@@ -181,13 +182,15 @@ class _Start:
     def __call__(self, index: int, layout: Layout | None) -> tuple[Any, PlacementGroup | None]:
         """The engine, and the placement group that goes with it. Waits for neither."""
         threads = max(1, int(self.resources.engine_cpus))
+        on_gpu = layout or self.resources.engine_gpus
+        environment = {**ENVIRONMENT, **({} if on_gpu else ENVIRONMENT_CPU), "OMP_NUM_THREADS": str(threads)}
         options: dict[str, Any] = {
             "num_cpus": self.resources.engine_cpus,
             "num_gpus": 0 if layout else self.resources.engine_gpus,  # those of a layout are its workers'
             "name": f"engine-{index}-{self.desk}",
             "max_restarts": -1,
             "max_task_retries": 0,  # the desk decides
-            "runtime_env": {"env_vars": {**ENVIRONMENT, "OMP_NUM_THREADS": str(threads)}},
+            "runtime_env": {"env_vars": environment},
         }
         group = None
         if layout:

@@ -33,6 +33,7 @@ from capgap_ray.stages.landing import Landing, Wanted
 from capgap_ray.stages.loss_line import LossLine
 from capgap_ray.stages.scoring import Scorer, requests_table
 from capgap_ray.stages.search import Candidates, Watched
+from capgap_ray.stages.train import compiler_note
 
 Say = Callable[[str], None]
 
@@ -176,6 +177,7 @@ class Session:
         untouched = params["model"] or step.inputs[1].params["student"]
         weights = params["model"] or f"{step.inputs[1].key} {params.get('update')} {params.get('adapter')}"
         maker = made_by(weights, params["engine"], step.inputs[0].params["task"])
+        template = (step if params["model"] else step.inputs[1]).params.get("chat_template")
         return [
             Slice(
                 address=step.address,
@@ -188,6 +190,7 @@ class Session:
                 decoding=Decoding(
                     **{**params["sampling"], "stop": tuple(params["sampling"]["stop"])},
                     plain=step.inputs[0].params["prompt"]["chat"] == "plain",
+                    template=template,
                 ),
                 # The record's canary is the final export's; those on the way have theirs in a file.
                 trained_by=step.inputs[1].address if len(step.inputs) > 1 and "update" not in params else None,
@@ -306,6 +309,8 @@ class Session:
         left = self._meter.seconds_left(devices)
         self._meter.hold("training", devices)
         metrics.tell_cells(trials, 0, 0)
+        if (note := compiler_note(resources.worker_gpus)) is not None:
+            self._say(f"  train     {note}")
         with landing if beside else nullcontext():
             with _timed(self._say, "train", f"{trials} cells"), LossLine(self._store, [each.train for each in cells]):
                 watch = Trials(cells, trials, landing, self._say, log)

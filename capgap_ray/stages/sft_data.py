@@ -11,6 +11,7 @@ from capgap_ray.core.budget import batches, hold_out, pack
 from capgap_ray.core.masking import Rendering, TokenizedExample, prepare
 from capgap_ray.experiment import Sft
 from capgap_ray.records import TrainingExample
+from capgap_ray.stages.turns import end_of_turn
 from capgap_ray.stages.weights import check_shards
 
 
@@ -31,6 +32,22 @@ def rendering(sft: Sft) -> Rendering:
         system=sft.system,
         loss_on_final_newline=sft.loss_on_final_newline,
     )
+
+
+def load_tokenizer(folder: str, template: str | None = None) -> Any:
+    """The student's tokenizer, with the chat template in place of its own if one is given.
+
+    Its end token is the one with which the template ends a turn: that of a base model, or of Gemma, is another.
+    """
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    if template is not None:
+        tokenizer.chat_template = template
+    ends = end_of_turn(tokenizer) if tokenizer.chat_template else None
+    if ends is not None and ends != tokenizer.eos_token:
+        tokenizer.eos_token = ends
+    return tokenizer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,13 +126,20 @@ def updates_of(slots: Sequence[Slot], sft: Sft, length: Length) -> list[list[int
         epochs *= 2
 
 
-def check(folder: str, source: str, examples: Sequence[TrainingExample], sft: Sft, length: Length) -> None:
+def check(
+    folder: str,
+    source: str,
+    examples: Sequence[TrainingExample],
+    sft: Sft,
+    length: Length,
+    template: str | None = None,
+) -> None:
     """Everything that can be known of a student and its data before a worker starts.
 
-    `folder` holds what `source`, its name for people, stands for. Renders, tokenises, masks and reads back every row.
-    Raises ValueError that names the student, the field or the row.
+    `folder` holds what `source`, its name for people, stands for; `template` is its chat template in place of its own.
+    Renders, tokenises, masks and reads back every row. Raises ValueError that names the student, the field or the row.
     """
-    from transformers import AutoConfig, AutoTokenizer
+    from transformers import AutoConfig
 
     if not list(Path(folder).glob("*.safetensors")):
         raise ValueError(f"student {source}: the folder has no *.safetensors (pickles are never read); convert it")
@@ -124,9 +148,14 @@ def check(folder: str, source: str, examples: Sequence[TrainingExample], sft: Sf
     except ValueError as error:
         raise ValueError(f"student {source}: {error}") from None
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False).get_text_config()
-    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    tokenizer = load_tokenizer(folder, template)
     if not tokenizer.chat_template:
-        raise ValueError(f"student {source}: its tokenizer has no chat template; add chat_template.jinja to the folder")
+        raise ValueError(f"student {source}: its tokenizer has no chat template; name one for it in chat_templates")
+    if end_of_turn(tokenizer) is None:
+        raise ValueError(
+            f"student {source}: its chat template ends no assistant's turn with a token that its tokenizer has; "
+            "choose one of the model's family in chat_templates"
+        )
     if len(tokenizer) > config.vocab_size:
         raise ValueError(
             f"student {source}: its tokenizer has {len(tokenizer)} tokens and its embedding only {config.vocab_size} "

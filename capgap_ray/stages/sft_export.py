@@ -81,6 +81,10 @@ def _write(model: Any, state: dict[str, Any], source: str, tokenizer: Any, folde
     save_torch_state_dict(state, folder, max_shard_size="2GB", safe_serialization=True)
     model.config.save_pretrained(folder)
     if model.can_generate():
+        ends = model.generation_config.eos_token_id
+        ends = [ends] if isinstance(ends, int) else list(ends or ())
+        if tokenizer.eos_token_id not in ends:  # of a chat template that is not the student's own
+            model.generation_config.eos_token_id = [*ends, tokenizer.eos_token_id]
         model.generation_config.save_pretrained(folder)
     config = Path(folder) / "config.json"  # says the dtype of training, not that of the weights just written
     config.write_text(json.dumps({**json.loads(config.read_text()), "dtype": "bfloat16"}, indent=2))

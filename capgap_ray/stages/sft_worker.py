@@ -24,7 +24,7 @@ from capgap_ray.core.budget import balance_update, hold_out, learning_rate_at, s
 from capgap_ray.core.masking import TokenizedExample, prepare
 from capgap_ray.experiment import Sft
 from capgap_ray.records import TrainingExample
-from capgap_ray.stages.sft_data import Length, Slot, rendering, slot_of, slots_of, updates_of
+from capgap_ray.stages.sft_data import Length, Slot, load_tokenizer, rendering, slot_of, slots_of, updates_of
 from capgap_ray.stages.sft_export import CANARY, check_canary, export_full, export_lora
 from capgap_ray.stages.sft_state import Facts, Fragments, States
 
@@ -117,9 +117,11 @@ def run(
     place: Place,
     length: Length | None = None,
     tell: Callable[[Progress], None] = lambda progress: None,
+    template: str | None = None,
 ) -> Trained:
     """Fine-tune the student in the folder `source` on `examples` and write it into the store (rank 0 writes).
 
+    `template`: chat template in place of its tokenizer's own; the export has it, too.
     Called on every rank, inside a torch.distributed process group; of `sft.workers` ranks, or of fewer, which then
     do the same updates. Goes on from the newest state of an interrupted run. Raises ValueError on rows that cannot
     be trained on and on an export that equals the untouched student or is not the trained one, and NotFiniteError.
@@ -127,11 +129,10 @@ def run(
     begun = time.monotonic()
     import torch
     import torch.distributed as dist
-    from transformers import AutoTokenizer
 
     rank, world = dist.get_rank(), dist.get_world_size()
     torch.manual_seed(sft.seed)
-    tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    tokenizer = load_tokenizer(source, template)
     data = prepare(examples, tokenizer, rendering(sft))
     slots = slots_of(data.rows, sft)
     training, held_out = hold_out(len(slots), sft.validation.share if sft.validation else 0.0, sft.seed)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -28,6 +30,13 @@ PROGRESS = "progress.json"
 """Beside a step's record: the newest `Progress` of a training that runs or ran, and its attempt."""
 
 
+def compiler_note(worker_gpus: float) -> str | None:
+    """One line where DeepSpeed would want a C++ compiler and finds none; None otherwise."""
+    if worker_gpus or os.environ.get("CXX") or any(map(shutil.which, ("c++", "g++", "clang++"))):
+        return None
+    return "no C++ compiler here, none is needed: workers use Gloo in place of DeepSpeed's shared-memory op"
+
+
 def build_checkpoint(store: Store, step: Step, source: str, resources: Resources, crew: Callable[[int], Crew]) -> None:
     """Train the student at `source` as the step says, unless its checkpoint exists. `crew`: so many workers.
 
@@ -38,7 +47,8 @@ def build_checkpoint(store: Store, step: Step, source: str, resources: Resources
         return
     begun = time.monotonic()
     sft = Sft.model_validate(step.params["sft"])
-    check(local_folder(source), source, _examples(store, step), sft, _length(store, step))
+    template = step.params.get("chat_template")
+    check(local_folder(source), source, _examples(store, step), sft, _length(store, step), template)
     attempt = store.new_attempt(step)
     job = {
         "root": store.root,
@@ -86,9 +96,9 @@ def train_job(job: dict[str, Any]) -> dict[str, Any]:
         together(begin if first else lambda: None)
     with tempfile.TemporaryDirectory() as scratch:
         tell = _teller(place, scratch, trackers) if first else lambda progress: None
-        source = local_folder(job["source"])
+        source, template = local_folder(job["source"]), step.params.get("chat_template")
         try:
-            trained = run(source, _examples(store, step), sft, place, _length(store, step), tell)
+            trained = run(source, _examples(store, step), sft, place, _length(store, step), tell, template)
         finally:
             for each in trackers:
                 each.end()

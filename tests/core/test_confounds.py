@@ -85,7 +85,7 @@ def test_the_ancestors_mixture_against_its_single_teacher() -> None:
         ({"cutoff_tokens": 4096}, "2.0x lower cut-off"),
         ({"rows_dropped": 12}, "12 more rows dropped"),
         ({"rows_cut": 3}, "3 more rows cut"),
-        ({"template_hash": "u"}, "other chat template of training (t against u)"),
+        ({"template_hash": "u"}, "other chat template of training (own t against own u)"),
         ({"prompt_hash": "q"}, "other prompt of evaluation (p against q)"),
         ({"token_budget": 512}, "2.0x fewer tokens to answer"),
         ({"engine": "f"}, "other engine of evaluation (e against f)"),
@@ -109,6 +109,11 @@ def test_every_field_is_found_alone(change: dict[str, Any], note: str | None) ->
     assert note is None or list(found.values()) == [note]
     assert find_confounds(card(), right)
     assert fields(card(), right, "mixture", *change) == {}
+
+
+def test_a_chat_template_is_told_by_its_name() -> None:
+    named = card(mixture="short", template_hash="u", chat_template="chatml")
+    assert fields(card(), named) == {"template_hash": "other chat template of training (own t against chatml u)"}
 
 
 def test_a_declared_learning_rate_declares_its_sum() -> None:
@@ -233,6 +238,7 @@ def test_the_filter_as_treatment() -> None:
         (["sft.batch.per_device"], {"samples_per_update"}),
         (["sft.learning_rate"], {"learning_rate"}),
         (["sft.epochs"], {"epochs", "updates"}),
+        (["sft.system"], {"rendering", "template_hash"}),
         (["sft.method", "sft.lora.rank"], {"method"}),
         (["sft.packing"], {"packing"}),
         (["sft.seed"], {"seed"}),

@@ -64,8 +64,9 @@ def test_swapped_weights_answer_as_a_fresh_engine_does(other: Path) -> None:
 
 BROKEN_SCRIPT = """
 import dataclasses, json, os, sys
-from capgap_ray.stages.engine import ENVIRONMENT, Ask, Decoding, Engine, EngineError, Output
-os.environ.update(ENVIRONMENT, OMP_NUM_THREADS="1")
+from pathlib import Path
+from capgap_ray.stages.engine import ENVIRONMENT, ENVIRONMENT_CPU, Ask, Decoding, Engine, EngineError, Output
+os.environ.update(ENVIRONMENT, **ENVIRONMENT_CPU, OMP_NUM_THREADS="1")
 from capgap_ray.records import Message
 user = lambda text: (Message(role="user", content=text),)
 chats = [
@@ -85,6 +86,13 @@ for source in sys.argv[2:]:
     except EngineError as error:
         print("OUT", json.dumps(str(error)))
 print("OUT", json.dumps(run([chats[0], chats[-1]])))
+student, bare = Path(sys.argv[1]), sys.argv[2]
+own = (student / "chat_template.jinja").read_text()
+first = "{%- for m in messages -%}{{ m['content'][0] + '<|im_start|>' }}{%- endfor -%}"  # each turn ends as it begins
+for template in (own, own.replace("assistant", "user"), first):
+    given = dataclasses.replace(decoding, template=template)
+    (made,) = engine.complete(bare, [Ask(chat=chats[0], seed=None)], given)
+    print("OUT", json.dumps([made.text, made.prompt_tokens]))
 """
 
 
@@ -108,15 +116,20 @@ def test_broken_prompts_and_models_are_named_and_leave_the_others_as_they_are(tm
         capture_output=True,
         text=True,
         timeout=300,
+        env={**os.environ, "PATH": str(tmp_path)},  # no C++ compiler
     )
     assert done.returncode == 0, done.stderr[-2000:]
     lines = [line.removeprefix("OUT ") for line in done.stdout.splitlines() if line.startswith("OUT ")]
+    *lines, given, otherwise, short = lines
     (good, overlong, nothing, blank, surrogate, last), alone, no_template, *misfits, after = map(json.loads, lines)
     assert [good, last] == alone == after
     assert overlong[0] == "overlong"
     assert "exceed engine.max_model_len 256" in overlong[1]
     assert (nothing[0], blank[0], surrogate[0]) == ("no prompt", "no prompt", "template")
-    assert "has no chat template; set prompt.chat: plain" in no_template
+    assert "has no chat template; name one for it in chat_templates" in no_template
+    assert json.loads(given)[0] == good, "a model without a template, given that of another"
+    assert json.loads(otherwise)[0] != good
+    assert json.loads(short)[1] == 2, "all of the prompt is the template's"
     assert len(misfits) == 2
     for line in misfits:
         assert "its weights do not fit its config.json" in line

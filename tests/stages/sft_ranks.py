@@ -50,12 +50,15 @@ def examples(rows: int, long_share: float = 0.2, seed: int = 0, most_checks: int
     return made
 
 
-def train(workers: int, jobs: Sequence[dict[str, Any]], timeout: float = 200) -> list[dict[str, Any]]:
-    """Run the jobs one after the other on `workers` ranks; returns rank 0's results.
+def train(
+    workers: int, jobs: Sequence[dict[str, Any]], timeout: float = 200, **environment: str
+) -> list[dict[str, Any]]:
+    """Run the jobs one after the other on `workers` ranks, with changes of the environment; returns rank 0's results.
 
-    A job has `store`, `sft` (its fields) and optionally `source`, `rows`, `save_every`, `updates`, `die_at` (update at
-    whose beginning the last rank kills itself, which ends everything), `room` (an update, and the bytes that a file
-    may have from then on, as if the disk were full) and `bucket` (elements; as if the model were large). A result is `Trained` as a dictionary, or {"error": text}.
+    A job has `store`, `sft` (its fields) and optionally `source`, `template`, `rows`, `save_every`, `updates`, `die_at`
+    (update at whose beginning the last rank kills itself, which ends everything), `room` (an update, and the bytes that
+    a file may have from then on, as if the disk were full) and `bucket` (elements; as if the model were large). A
+    result is `Trained` as a dictionary, or {"error": text}.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -72,6 +75,7 @@ def train(workers: int, jobs: Sequence[dict[str, Any]], timeout: float = 200) ->
                 json.dumps(list(jobs)),
             ],
             cwd=ROOT,
+            env={**os.environ, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -141,6 +145,7 @@ def one(job: dict[str, Any], is_last: bool) -> dict[str, Any]:
             Sft.model_validate(job["sft"]),
             place,
             sft_worker.Length(updates=job.get("updates")),
+            template=job.get("template"),
         )
     finally:
         sft_worker._Trainer.update = true_update  # type: ignore[method-assign]

@@ -289,7 +289,39 @@ def test_packing_and_validation_are_counted(two: dict[str, Any]) -> None:
 
 
 def test_state_falls_with_the_number_of_workers(two: dict[str, Any], tmp_path: Path) -> None:
-    (alone,) = train(1, [{"store": str(tmp_path), "sft": {**BASE, "workers": 1}, "updates": 2}])
+    (alone,) = train(
+        1,
+        [{"store": str(tmp_path), "sft": {**BASE, "workers": 1}, "updates": 2}],
+        # No compiler and no other program either: nothing is compiled, DeepSpeed's shared-memory op least of all.
+        PATH=str(tmp_path),
+        CXX="",
+        TORCH_EXTENSIONS_DIR=str(tmp_path / "extensions"),
+    )
+    assert not (tmp_path / "extensions").exists()
     for kind, held in alone["state_bytes"].items():
         assert two["full"][1]["state_bytes"][kind] == pytest.approx(held / 2, rel=0.01), kind
     assert alone["updates"] == 2
+
+
+def test_another_chat_template_is_trained_on_and_exported(tmp_path: Path) -> None:
+    """One whose turns end with another token than the student's own."""
+    from transformers import AutoTokenizer, GenerationConfig
+
+    template = (
+        "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '<|endoftext|>' }}{% endfor %}"
+        "{% if add_generation_prompt %}assistant: {% endif %}"
+    )
+    job = {"sft": {**BASE, "workers": 1}, "updates": 2, "save_every": 1000}
+    own, other = train(
+        1, [{**job, "store": str(tmp_path / "own")}, {**job, "store": str(tmp_path / "other"), "template": template}]
+    )
+    assert own["template_hash"] != other["template_hash"]
+    assert own["losses"] != other["losses"]
+    assert own["supervised_tokens"] == other["supervised_tokens"], "the completion and one end token"
+    student = AutoTokenizer.from_pretrained(STUDENT)
+    for name, text, end in (("own", student.chat_template, "<|im_end|>"), ("other", template, "<|endoftext|>")):
+        folder = tmp_path / name / "train/cell/attempts/one"
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        assert (tokenizer.chat_template, tokenizer.eos_token) == (text, end)
+        ends = GenerationConfig.from_pretrained(folder).eos_token_id
+        assert tokenizer.eos_token_id in (ends if isinstance(ends, list) else [ends]), "or it would never stop"

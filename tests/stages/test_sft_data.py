@@ -12,9 +12,11 @@ import pytest
 from sft_ranks import STUDENT, examples
 
 from capgap_ray.artifacts.store import Store, StoreError
+from capgap_ray.catalog.chat_templates import read_template
 from capgap_ray.experiment import Sft
-from capgap_ray.stages.sft_data import Length, check, slots_of, updates_of
+from capgap_ray.stages.sft_data import Length, check, load_tokenizer, slots_of, updates_of
 from capgap_ray.stages.sft_state import Facts, States
+from capgap_ray.stages.train import compiler_note
 
 SFT = Sft.model_validate({"cutoff_tokens": 1024})
 
@@ -25,6 +27,10 @@ def _no_weights(folder: Path) -> None:
 
 def _no_template(folder: Path) -> None:
     (folder / "chat_template.jinja").unlink()
+
+
+def _of_another_family(folder: Path) -> None:
+    (folder / "chat_template.jinja").write_text(read_template("llama3"))
 
 
 def _small_embedding(folder: Path) -> None:
@@ -54,7 +60,8 @@ def _sliding(folder: Path) -> None:
         (_cut_off, r"student mine: model\.safetensors has [\d,]+ bytes, its header says [\d,]+; fetch it again"),
         (_cut_in_the_header, r"student mine: model\.safetensors is no whole safetensors file; fetch it again"),
         (_no_weights, r"student mine: the folder has no \*\.safetensors"),
-        (_no_template, "student mine: its tokenizer has no chat template"),
+        (_no_template, "student mine: its tokenizer has no chat template; name one for it in chat_templates"),
+        (_of_another_family, "student mine: its chat template ends no assistant's turn with a token"),
         (_small_embedding, "student mine: its tokenizer has 1024 tokens and its embedding only 1000 rows"),
     ],
 )
@@ -84,6 +91,19 @@ def test_data_that_cannot_be_trained_on_are_named(sft: dict[str, object], rows: 
         check(STUDENT, "mine", examples(rows), recipe, Length())
 
 
+def test_a_student_without_a_chat_template_is_given_one(tmp_path: Path) -> None:
+    folder = tmp_path / "student"
+    shutil.copytree(STUDENT, folder)
+    _no_template(folder)
+    check(str(folder), "mine", examples(8), SFT, Length(), read_template("chatml"))
+    given = load_tokenizer(str(folder), read_template("chatml"))
+    chat = [{"role": "user", "content": "Q"}]
+    assert given.apply_chat_template(chat, tokenize=False) == "<|im_start|>user\nQ<|im_end|>\n"
+    assert given.eos_token == "<|im_end|>"
+    ended = load_tokenizer(STUDENT, "{% for m in messages %}{{ m['content'] + '<|endoftext|>' }}{% endfor %}")
+    assert ended.eos_token == "<|endoftext|>", "that of the template, not the student's own"
+
+
 def test_an_arm_can_be_as_long_as_another() -> None:
     from transformers import AutoTokenizer
 
@@ -101,6 +121,17 @@ def test_an_arm_can_be_as_long_as_another() -> None:
         held = [sum(supervised[index] for index in update) for update in made]
         assert sum(held) >= tokens or tokens - sum(held) <= max(supervised) * 2, "to the nearest update"
         assert len(made) == 1 or sum(held[:-1]) < tokens
+
+
+def test_without_a_compiler_one_line_says_that_none_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert compiler_note(0) == (
+        "no C++ compiler here, none is needed: workers use Gloo in place of DeepSpeed's shared-memory op"
+    )
+    assert compiler_note(1) is None, "on a GPU there is no such op"
+    (tmp_path / "g++").touch(mode=0o755)
+    assert compiler_note(0) is None
 
 
 class FullStore(Store):
