@@ -30,7 +30,7 @@ class ScriptedEngine:
         """Answers once the process has started."""
 
     def complete(
-        self, source: str, asks: Sequence[Ask], decoding: Decoding, canary: Any
+        self, source: str, asks: Sequence[Ask], decoding: Decoding, canaries: Any
     ) -> tuple[list[Output | Refusal], str]:
         if "ABORT" in asks[0].chat[-1].content:
             os._exit(1)
