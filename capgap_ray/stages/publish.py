@@ -45,6 +45,8 @@ def push(store: Store, folder: str, repository: str, *, private: bool = True) ->
     from huggingface_hub import HfApi
 
     api = HfApi()
+    # ValueError: a card that is refused; RuntimeError: a file that did not arrive.
+    failures: tuple[type[Exception], ...] = (*_failures(), ValueError, RuntimeError)
     try:
         made = api.create_repo(repository, private=private, exist_ok=True)
         with tempfile.TemporaryDirectory() as scratch:
@@ -56,7 +58,7 @@ def push(store: Store, folder: str, repository: str, *, private: bool = True) ->
             api.upload_folder(
                 repo_id=made.repo_id, folder_path=scratch, commit_message="A distilled student, by capgap-ray"
             )
-    except (*_failures(), RuntimeError, ValueError) as error:  # a file that did not arrive; a card that is refused
+    except failures as error:
         raise PushError(_line(error)) from error
     return str(made)
 
