@@ -2,7 +2,8 @@
 
 Not by Ray's Tune callbacks: those see what a trial reports, and our trials only drive workers. Each training is one run
 with its recipe as parameters. Where it goes is each tool's own business, told by the environment of the workers:
-MLFLOW_TRACKING_URI and MLFLOW_EXPERIMENT_NAME; WANDB_API_KEY (or `wandb login`), WANDB_MODE and WANDB_PROJECT_NAME.
+MLFLOW_TRACKING_URI (MLflow 3 takes a folder, `file:...`, only with MLFLOW_ALLOW_FILE_STORE=true) and
+MLFLOW_EXPERIMENT_NAME; WANDB_API_KEY (or `wandb login`), WANDB_MODE and WANDB_PROJECT_NAME.
 """
 
 from __future__ import annotations
