@@ -28,7 +28,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ MUST = ("measure", "generate", "train", "judge")
 PER_STAGE, ROUNDS = 9, 8
 """Kills in one stage of one round, so that every round comes to its end; rounds at most."""
 WEIGHTS = {"engine": 8, "scorer": 1, "worker": 8, "trial": 1, "node": 3, "driver": 3, "cluster": 1}
-"""How often each target is drawn, among those that are there."""
+"""How often each target is drawn."""
 TITLES = {
     "engine": ("ray::_EngineActor", "ray::engine-"),
     "scorer": ("ray::Scorer", "ray::scorer"),
@@ -55,6 +55,8 @@ TITLES = {
 NO_STAGES = ("reports", "index")
 """Folders of a store that hold no artifacts."""
 PAUSE_S = (0.5, 9.0)
+WAIT_S = 40.0
+"""For a target that is not there; then one that is takes its place."""
 STUCK_S = 300
 """A round that has not ended so long after its last kill hangs."""
 
@@ -205,7 +207,8 @@ class Round:
         self.kills: list[tuple[str, str]] = []
         self.own_ends: list[str] = []
         """Last lines of drivers that ended by themselves, and had to be started again."""
-        self._struck = time.monotonic()
+        self._struck = self._drawn = time.monotonic()
+        self._target = self._draw(WEIGHTS)
         self.job = Job(folder, machines.address)
 
     def run(self) -> None:
@@ -224,14 +227,22 @@ class Round:
     def _next(self) -> float:
         return time.monotonic() + self._rng.uniform(*PAUSE_S)
 
+    def _draw(self, among: Mapping[str, int]) -> str:
+        self._drawn = time.monotonic()
+        return self._rng.choices(list(among), list(among.values()))[0]
+
     def _strike(self) -> None:
+        """Kill the target; or wait for it, since drivers that are killed again and again never start a training."""
         stage = self.job.stage
         in_stage = sum(each == stage for each, _ in self.kills)
         if len(self.kills) >= self._most or in_stage >= PER_STAGE:
             return
         running = {name: self.machines.running(name) for name in TITLES}
-        there = {name: weight for name, weight in WEIGHTS.items() if running.get(name, True)}
-        target = self._rng.choices(list(there), list(there.values()))[0]
+        if not running.get(self._target, True):
+            if time.monotonic() < self._drawn + WAIT_S:
+                return
+            self._target = self._draw({name: weight for name, weight in WEIGHTS.items() if running.get(name, True)})
+        target = self._target
         if target in TITLES:
             _kill([self._rng.choice(running[target])], parents_first=True)
         elif target == "node":
@@ -246,6 +257,7 @@ class Round:
             self.job.address = self.machines.address
             self.job.again()
         self._struck = time.monotonic()
+        self._target = self._draw(WEIGHTS)
         self.kills.append((stage, target))
         print(json.dumps({"at": round(time.monotonic()), "kill": target, "stage": stage}), flush=True)
 
