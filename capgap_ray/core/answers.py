@@ -19,6 +19,10 @@ from capgap_ray.core.extraction import (
     PREMISE,
     REASON,
     after_thinking,
+    claim_of,
+    labelled_value,
+    last_sentence,
+    line_alone,
     maths_answer,
     number_answer,
     own_part,
@@ -44,10 +48,12 @@ _BOOLEANS = ({"true", "false"}, {"yes", "no"}, {"valid", "invalid"})
 _ALL_BOOLEANS = set().union(*_BOOLEANS)
 _STATEMENT = re.compile(
     r"\b(?:the|my|our|final|correct|right|best)[ *_]{1,3}(?:final |correct |right |best )?"
-    r"(?:answer|option|choice|(?<=final )result)"
-    r"(?: (?:to (?:the|this) (?:question|problem)|here))?[*_]{0,3} is\b"
+    r"(?:answer|option|choice|pick|(?<=final )result)"
+    r"(?: (?:to (?:the|this) (?:question|problem)|here))?[*_]{0,3} (?:is|must be|should be|will be)\b"
+    r"|(?:^|(?<=[.!?] ))answer is\b"
     r"|(?:^|(?<=[.!?] ))[*_#> ]{0,6}(?:the |my |our )?"
-    r"(?:(?:final |correct )?(?:answer|result)|(?:correct|right|best) (?:option|choice))[*_ ]{0,3}(?::|[-–—](?= ))",
+    r"(?:(?:final |correct )?(?:answer|result)|(?:correct|right|best|my) (?:option|choice|pick))"
+    r"[*_ ]{0,3}(?::|[-–—](?= ))",
     re.IGNORECASE | re.MULTILINE,
 )
 _SORTED = re.compile(
@@ -55,19 +61,36 @@ _SORTED = re.compile(
     r"(?: (?:of (?:the )?words))?(?: (?:is|are|gives?|we get|becomes))?[*_]{0,3}:",
     re.IGNORECASE,
 )
-_CONCLUSION = re.compile(r"(?:therefore|thus|hence|so|in conclusion|consequently|finally|as a result)\b", re.IGNORECASE)
 _UNSURE = re.compile(
     r"\b(?:not|none|cannot|can't|unknown|unable|unsure|unclear|maybe|perhaps|might|could|either|neither|if|whether|\w+n['’]t)\b",
     re.I,
 )
+_DOUBT = re.compile(
+    r"\b(?:if|whether|maybe|perhaps|might|unknown|unsure|unclear|unable|cannot|can['’]t|none)\b", re.IGNORECASE
+)
 _VERDICT = re.compile(
-    r"\b(?:argument|reasoning|inference|statement|sentence|expression|claim|conclusion|deduction)\b[^.!?]*?"
-    r"\b(?:is|evaluates to|equals|simplifies to|becomes)[ :]+(?:therefore |thus |indeed |also )*(?P<not>not )?"
+    r"\b(?:argument|reasoning|inference|statement|sentence|expression|claim|conclusion|deduction|it)\b[^.!?]*?"
+    r"(?:'s|\b(?:is|evaluates to|equals|simplifies to|becomes))[ :]+(?:therefore |thus |indeed |also )*(?P<not>not )?"
     r"(?:(?:therefore|thus|deductively|logically|factually) )*"
     r"(?P<word>valid|invalid|true|false|plausible|implausible)(?:[,. ].*)?$",
     re.IGNORECASE,
 )
 """A last sentence that names what is judged: "the argument ... is not deductively valid"."""
+_PERSON_SAYS = re.compile(
+    r"\b(?:people|person|one) would (?:say|answer)\b|^(?:yes|no|true|false|valid|invalid) \(", re.IGNORECASE
+)
+_RETURNS = re.compile(
+    r"\b(?:you|we|i)(?:'re| are| do| will|'ll)?(?P<not> not|n['’]t)?(?: (?:would|end up|be|indeed|also))*"
+    r" (?:return(?:ed)?|back|at)\b[^.,]*?\b(?:start|starting point|origin)\b[^,]*$",
+    re.IGNORECASE,
+)
+"""The verdict of `navigate` in words."""
+_CHAIN = re.compile(
+    r"\b(?:is|are|get|gives|so|thus|order|result|words|list)(?: now)?[:*\s]+[*`]*"
+    r"([a-z][a-z'-]*(?:(?:\s?[,<→]\s?| -> )[a-z][a-z'-]*){2,}"
+    r"|(?<=: )[a-z][a-z'-]*(?: [a-z][a-z'-]*)+)[*`]*$",
+    re.IGNORECASE,
+)
 _NEGATED = {"valid": "invalid", "plausible": "no", "implausible": "yes", "invalid": "valid"}
 _CHOSEN = re.compile(
     r"\b(?:is|corresponds? to|match(?:es)?|choose|select|pick|recommend|go|be)(?: with)?:? (?:the )?"
@@ -82,8 +105,34 @@ _RIGHT = re.compile(
 _EXAMINED = re.compile(
     r"\b(?:consider\w*|look\w*|examin\w+|check\w*|analy[sz]\w+|start\w*|evaluat\w+)\b", re.IGNORECASE
 )
+_DESCRIBED = re.compile(
+    r"[A-Z]\)?[*:]* (?:says|states|claims|means|describes"
+    r"|is (?!the\b|correct|right|true|best)|has|was|would|goes|starts|follows)\b"
+)
+"""What a sentence says of an option on the way."""
 _BOLD_OPTION = re.compile(r"\*\*(?:[Oo]ption )?\(?[A-Z]\b")
-_SO_OPTION = re.compile(r"[,—–-]\s*(?:so|thus|hence|therefore|i\.e\.),? (?:option )?(\([A-Z]\))\W*$", re.IGNORECASE)
+_SO_OPTION = re.compile(
+    r"(?:[,—–-]\s*(?:(?:so|thus|hence|therefore|i\.e\.),?)?|→|=|=>|:)\s*[*_]*"
+    r"(?:(?:option|statement|sentence|choice|answer) )?"
+    r"(?:(\([A-Z]\))|([A-Z]))\W*$",
+    re.IGNORECASE,
+)
+_NAMED_OPTION = re.compile(
+    r"\(([A-Z])\)|\b(?:[Oo]ption|[Ss]tatement|[Ss]entence|[Cc]hoice) ([A-Z])\b|\*\*([A-Z])(?:\*\*|\W*$)"
+    r"|(?<![\w'(])([B-HJ-Z])(?=[.!*]*$)|^([A-HJ-Z])(?= is the\b)"
+)
+_ASIDE = re.compile(r",? (?:while|whereas)\b.*", re.IGNORECASE)
+_TICKED = re.compile(
+    r"^[\s>*-]*(?:(?P<box>\[[ xX✓✔]\]|[☑☐✅❌✓✔✗✘])\s*)?(?P<what>\(?[A-Z]\)[^\n]{0,200}?|[A-Za-z]{2,7})"
+    r"(?:[:\s–—-]+(?P<mark>[✅❌✓✔✗✘]|yes|no|true|false|correct|incorrect|wrong|right))?[\s*.]*$",
+    re.IGNORECASE,
+)
+"""A line of a list of options that are ticked or crossed out."""
+_TICKS = frozenset(("[x]", "[✓]", "[✔]", "☑", "✅", "✓", "✔", "yes", "true", "correct", "right"))
+_ASKED = re.compile(r"\?[*_\s]+(yes|no|true|false|valid|invalid)\b[*_.!]*[ \t]*$", re.IGNORECASE | re.MULTILINE)
+"""A question that the text asks and answers on one line."""
+_COMPLEMENT = re.compile(r"^[^\n]*\b(?:is|are) (?!(?:that|because|to)\b)(?:the )?(.{1,60})$")
+_MARKED = re.compile(r"\*\*([^*\n]{1,80})\*\*|(?<![\w])['\"“‘]([^'\"“”’\n]{1,80})['\"”’](?![\w])")
 _HEADED = re.compile(r"\*\*(?:Option )?(?:(\([A-Z]\))[^*\n]{0,80}|([A-Z])[.):]?)\*\*\.?\n|(\([A-Z]\))\n")
 """A text that starts with the option and explains it then."""
 _SEVERAL = re.compile(
@@ -97,6 +146,8 @@ _CLOSING = re.compile(
     r"[*_`$\"'\s]+([\])}>][\])}>\s,]*)[*_`$\"'.\s]*$",
     re.IGNORECASE,
 )
+_QUOTED_RUN = re.compile(r"`([\])}>][\])}>\s,]*)`|\"([\])}>][\])}>\s,]*)\"|\*\*([\])}>][\])}>\s,]*)\*\*")
+_CLOSERS = re.compile(r"[\])}>](?:\s*[\])}>])*")
 _TAKEN_BACK = re.compile(r"\b(?:wait|actually|however|on second thought|hmm)\b|\?", re.IGNORECASE)
 _BRACKET_NAMES = {
     "\\rangle": ">", "\\langle": "<", "\\gt": ">", "\\lt": "<", "&gt;": ">", "&lt;": "<", "⟩": ">", "⟨": "<",
@@ -208,54 +259,140 @@ def _extract(text: str, kind: AnswerKind) -> str | None:
         if answer:
             return answer if len(answer) <= LONGEST_ANSWER else None
     if kind == "option":
-        last_line = text.rstrip().rpartition("\n")[2][: LONGEST_ANSWER + 1].strip(_MARKUP + ".")
-        if re.fullmatch(r"\([A-Z]\)", last_line) or (len(text.strip()) < 8 and re.fullmatch(r"[A-Z]", last_line)):
+        written = text.rstrip().rpartition("\n")[2][: LONGEST_ANSWER + 1]
+        last_line = written.strip(_MARKUP + ".")
+        if (
+            re.fullmatch(r"\([A-Z]\)", last_line)
+            or re.fullmatch(r"\*\*\(?[A-Z]\)?\.?\*\*\.?\s*", written)
+            or (len(text.strip()) < 8 and re.fullmatch(r"[A-Z]", last_line))
+        ):
             return last_line
     return _concluded(text, kind)
 
 
 def _concluded(text: str, kind: AnswerKind) -> str | None:
     """Return what a last sentence concludes in so many words: one option letter, one boolean, sorted words."""
-    lines = [line for line in text[-2 * LONGEST_ANSWER :].splitlines() if line.strip(_MARKUP)]
+    tail = text[-2 * LONGEST_ANSWER :].strip()
+    lines = [line for line in tail.splitlines() if line.strip(_MARKUP)]
     if not lines:
         return None
     if kind == "words":
         return _listed(text)
-    sentences = [part for part in re.split(r"(?<=[.!?])\s+", lines[-1].strip(_MARKUP)) if part]
-    last = sentences[-1] if sentences else ""
-    if not last or last.endswith("?"):
-        return None
     if kind == "brackets":
         led_in = len(lines) > 1 and lines[-2].rstrip(_MARKUP).endswith(":") and _BRACKET_RUN.fullmatch(lines[-1])
         closing = _CLOSING.search((f"{lines[-2]} {lines[-1]}" if led_in else lines[-1])[-400:])
-        return closing[1].strip() if closing else None
-    if kind == "option" and (head := _HEADED.match(text.strip())) and len(re.findall(r"\([A-Z]\)", text)) <= 1:
-        return head[1] or head[2] or head[3]
+        if closing:
+            return closing[1].strip()
+        runs = _QUOTED_RUN.findall(lines[-1][-400:])
+        if len(runs) == 1 and not re.search(r"\b(?:stack|input|first|next|step)\b", lines[-1], re.IGNORECASE):
+            return "".join(runs[0]).strip()
+        before = lines[-2] if len(lines) > 1 else ""
+        return lines[-1].strip() if _CLOSERS.fullmatch(lines[-1].strip()) and not before.endswith(":") else None
+    if kind == "boolean" and (alone := lines[-1].strip(_MARKUP + ".!")).casefold() in _ALL_BOOLEANS:
+        return alone
+    if kind in ("option", "boolean") and (ticked := _ticked(lines)):
+        return ticked
+    found = last_sentence(tail)
+    if found is None:
+        return None
+    last, followed = found[0].strip(_MARKUP), found[1]
+    if kind == "option":
+        return _option_of(tail, lines, found[0], followed)
+    labelled = labelled_value(tail, found[0]) or ""
     if kind == "boolean" and (verdict := _judged(text, last)):
         return verdict
-    if kind == "option" and len(sentences) > 1 and re.fullmatch(r"[Oo]ption \(?[A-Z]\)?", last):
-        return None  # cut off
-    if kind == "option" and (letter := _chosen(last)):
-        return letter
+    if kind == "boolean" and (word := labelled.strip(_MARKUP + ".!")).casefold() in _ALL_BOOLEANS:
+        return word
+    sides = re.split(r"=|→|=>|⇒", last)
+    if kind == "boolean" and sides[1:] and (word := sides[-1].strip(_MARKUP + ".!")).casefold() in _ALL_BOOLEANS:
+        return word
+    if kind == "text" and (named := _complement(tail, found[0], followed)) and not re.search(r"[0-9]", named):
+        return named
     if _UNSURE.search(last):
         return None
     if kind == "boolean":
-        alone = last.strip(_MARKUP + ".!")
-        if alone.casefold() in _ALL_BOOLEANS:
-            return alone
-        found = re.findall(r"\b(?:true|false|yes|no|valid|invalid)\b", last, re.IGNORECASE)
-        if _CONCLUSION.match(last) and len(found) == 1 and not _HEDGE.search(last):
-            return str(found[0])
-    if kind == "option" and (so := _SO_OPTION.search(last)):
-        return so[1]
-    if kind == "option" and not (len(lines) > 1 and _OPTION_LINE.match(lines[-2]) and _OPTION_LINE.match(lines[-1])):
-        found = re.findall(r"\(([A-Z])\)", last) or re.findall(r"\b[Oo]ption ([A-Z])\b|\*\*([A-Z])(?:\*\*|\W*$)", last)
-        found = ["".join(letters) for letters in found]
-        if len(found) == 1 and not _SEVERAL.search(last) and (_CONCLUSION.match(last) or _picked(last)):
-            return f"({found[0]})"
-    if kind == "text" and re.search(r"[0-9]", last):
-        return number_answer(text[-2 * LONGEST_ANSWER :])
+        claim, concluded = claim_of(last)
+        words = re.findall(r"\b(?:true|false|yes|no|valid|invalid)\b", claim, re.IGNORECASE)
+        whole = _PERSON_SAYS.search(claim) is not None
+        if (concluded or whole) and len(words) == 1 and not _HEDGE.search(re.sub(r"^no\b.*", "", claim)):
+            return str(words[0])
+    if kind == "text" and re.search(rf"[0-9]|\b(?:{'|'.join(NUMBER_WORDS)})\b", last, re.IGNORECASE):
+        return number_answer(tail)
     return None
+
+
+def _ticked(lines: Sequence[str]) -> str | None:
+    """Return the one option or boolean that the last lines tick, where they cross the others out or leave them."""
+    ticked, crossed = [], 0
+    for line in reversed(lines[-20:]):
+        match = _TICKED.match(line)
+        mark = match and (match["box"] or match["mark"])
+        if not match or not mark:
+            break
+        if mark.lower() in _TICKS:
+            ticked.append(match["what"])
+        else:
+            crossed += 1
+    if len(ticked) != 1 or not crossed:
+        return None
+    letter = re.match(r"\(?([A-Z])\)", ticked[0])
+    return f"({letter[1]})" if letter else ticked[0]
+
+
+def _option_of(tail: str, lines: Sequence[str], sentence: str, followed: bool) -> str | None:
+    """Return the option that the last sentence picks, by its letter or else by its text."""
+    last = sentence.strip(_MARKUP)
+    if (head := _HEADED.match(tail)) and len(re.findall(r"\([A-Z]\)", tail)) <= 1:
+        return head[1] or head[2] or head[3]
+    if tail.endswith(sentence) and re.fullmatch(r"[Oo]ption \(?[A-Z]\)?", last) and not lines[-1].startswith(last):
+        return None  # cut off
+    claim, concluded = claim_of(last.rstrip(".*_ "))
+    claim = _ASIDE.sub("", claim)
+    if letter := _chosen(claim):
+        return letter
+    if _DOUBT.search(last):
+        return None
+    if (so := _SO_OPTION.search(last)) and not (_UNSURE.search(last) or PREMISE.search(last) or _EXAMINED.search(last)):
+        return so[1] or f"({so[2]})"
+    if not (len(lines) > 1 and _OPTION_LINE.match(lines[-2]) and _OPTION_LINE.match(lines[-1])):
+        found = ["".join(letters) for letters in _NAMED_OPTION.findall(claim)]
+        finished = followed or re.search(r"[.!*)\]`]$", tail) is not None
+        if (
+            len(found) == 1
+            and not (_SEVERAL.search(claim) or _UNSURE.search(claim))
+            and (concluded or _picked(last) or (finished and _named(claim)))
+        ):
+            return f"({found[0]})"
+        if found:
+            return None
+    return _complement(tail, sentence, followed)
+
+
+def _complement(tail: str, sentence: str, followed: bool) -> str | None:
+    """Return the words that a finished last sentence sets apart, or that a conclusion says something is."""
+    if not (followed or re.search(r"[.!*`'\")]$", tail)) or _DOUBT.search(sentence):
+        return None
+    claim, concluded = claim_of(sentence.strip(" .!"))
+    marked = [bold or quoted for bold, quoted in _MARKED.findall(claim)]
+    overall = re.findall(r"\*\*([^*\n]{1,80})\*\*", tail)
+    if len(marked) == 1 and (concluded or "**" in claim) and not (PREMISE.search(claim) or _EXAMINED.search(claim)):
+        return marked[0].rstrip(".")
+    if len(overall) == 1 and not overall[0].rstrip().endswith((":", "?")):
+        return overall[0].rstrip(".")
+    if concluded and (said := _COMPLEMENT.match(claim.replace("*", ""))):
+        return (
+            None
+            if _SEVERAL.search(said[1]) or _UNSURE.search(said[1]) or PREMISE.search(claim)
+            else said[1].strip(_MARKUP + ".")
+        )
+    return None
+
+
+def _named(claim: str) -> bool:
+    """Return whether a sentence with one option says no more than that it is the one, without examining it."""
+    return not (
+        PREMISE.search(claim) or _EXAMINED.search(claim) or _DISMISSED.search(claim) or _DESCRIBED.search(claim)
+    )
 
 
 def _picked(last: str) -> bool:
@@ -287,6 +424,17 @@ def _judged(text: str, last: str) -> str | None:
         others = {word.casefold() for word in re.findall(r"\b(?:yes|no|true|false)\b", said, re.IGNORECASE)}
         if first and not _TAKEN_BACK.search(said) and len(others | {first[1].casefold()}) == 1:
             return first[1]
+    if asked := {word.casefold() for word in _ASKED.findall(text[-2 * LONGEST_ANSWER :])}:
+        return asked.pop() if len(asked) == 1 else None
+    if alone := re.fullmatch(r"(not )?(?:deductively |factually )?(plausible|implausible|valid)", plain, re.IGNORECASE):
+        return (
+            _NEGATED[alone[2].lower()]
+            if alone[1]
+            else {"plausible": "yes", "implausible": "no"}.get(alone[2].lower(), alone[2])
+        )
+    claim, concluded = claim_of(plain)
+    if concluded and (back := _RETURNS.search(claim)) and not (_DOUBT.search(plain) or "?" in plain):
+        return "No" if back["not"] else "Yes"
     verdict = _VERDICT.search(plain)
     if verdict is None or re.search(
         r"\b(?:if|whether|maybe|perhaps|might|could|unless|or|first|second|third|next|step)\b", plain, re.IGNORECASE
@@ -304,11 +452,29 @@ def _listed(text: str) -> str | None:
     """Return the words after "sorted list:" or "in alphabetical order:", on one line or one a line."""
     found = list(_SORTED.finditer(text[-2 * LONGEST_ANSWER :]))
     if not found:
+        led = line_alone(text[-LONGEST_ANSWER:])
+        if led and re.fullmatch(r"\[(?:['\"][^'\",]{1,60}['\"],?\s*){2,}\]", led):
+            return " ".join(re.findall(r"['\"]([^'\",]+)['\"]", led))  # a Python list
+        if chain := _CHAIN.search(text[-LONGEST_ANSWER:].strip(_MARKUP + ".")):
+            return " ".join(re.findall(r"[a-z'-]+", chain[1]))
+        if listed := _numbered(text[-LONGEST_ANSWER:].strip().splitlines()):
+            return listed
         words = re.split(r"\s*[,\n]\s*", text.strip(_MARKUP + ".")) if len(text) < LONGEST_ANSWER else []
         return (
             " ".join(words) if len(words) > 1 and all(re.fullmatch(r"[a-z][a-z'-]*", word) for word in words) else None
         )
     return _word_lines(text[-2 * LONGEST_ANSWER :][found[-1].end() :]) or None
+
+
+def _numbered(lines: Sequence[str]) -> str | None:
+    """Return the words of a numbered list that the text ends with."""
+    words: list[str] = []
+    for line in reversed(lines):
+        entry = re.fullmatch(r"\s*[0-9]{1,3}[.)]\s+[*`]*([\w'-]{1,60})[*`]*\s*", line)
+        if entry is None:
+            break
+        words.append(entry[1])
+    return " ".join(reversed(words)) if len(words) > 1 else None
 
 
 def _word_lines(after: str) -> str:
@@ -357,7 +523,8 @@ def equal(answer: str, target: str, kind: AnswerKind, choices: Sequence[str]) ->
         if (led := _SORTED.search(answer[:80])) is not None:
             answer = answer[led.end() :]
         answer = _LIST_MARKS.sub(" ", re.sub(r"\*+|`", "", answer)).strip()
-        return re.split(r"[\s,;]+", answer.casefold()) == re.split(r"[\s,]+", target.casefold())
+        answer, target = (side.casefold().replace("’", "'") for side in (answer, target))
+        return re.split(r"[\s,;]+", answer) == re.split(r"[\s,]+", target)
     if _text_form(answer) == _text_form(target):
         return True
     if maths.plain_number(target) is None:
@@ -496,6 +663,7 @@ def _last_bracket_box(text: str) -> tuple[int, str] | None:
     if opened is None:
         return None
     inside = text[start + opened.end() : start + opened.end() + 2 * LONGEST_ANSWER].partition("\n")[0]
+    inside = re.sub(r"\\(?:[;,:!]|q?quad(?![a-z]))", " ", inside)
     run = _BRACKET_RUN.match(inside)
     content = re.sub(r"(?:\s|\$|\*|\\[\])]$)*$", "", run[0][: LONGEST_ANSWER + 1] if run else "")
     wrapper = "}}" if opened[1] else "}"
@@ -544,7 +712,7 @@ def _option_letter(answer: str, choices: Sequence[str]) -> str | None:
         return chr(ord("A") + texts.index(text)) if texts.count(text) == 1 else None
 
     answer = re.sub(r"^(?:option|choice|answer|sentence|statement)\s+(?=\(?[A-Z]\b)", "", answer, flags=re.IGNORECASE)
-    if alone := re.fullmatch(r"[(\[{<]?([A-Za-z])[)\]}>]?,?", answer):
+    if alone := re.fullmatch(r"[(\[{<]?\s?([A-Za-z])\s?[)\]}>]?,?", answer):
         return alone[1].upper()
     stated = re.match(
         r"(?:\(([A-Za-z])\)|([A-Z])(?:[):.]|\s[-–—](?=\s))|([A-HJ-Z])(?=, | is\b| \())[\s:,.–—-]*", answer

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from capgap_ray.core.notation import (
     CURRENCY,
+    FONTS,
     FUNCTIONS,
     GREEK,
     NO_UNIT,
@@ -81,7 +82,7 @@ _PRIMARY_COMMANDS = frozenset(
         "\\angle",
     ]
     + ["\\lparen", "\\lbrack", "\\exp", "\\triangle"]
-    + ["\\" + name for name in FUNCTIONS | GREEK]
+    + ["\\" + name for name in FUNCTIONS | GREEK | FONTS]
 )
 
 
@@ -573,6 +574,8 @@ class Reader:
             return self._function(name)
         if name in ("angle", "triangle", "overline"):
             return self._figure(name)
+        if name in FONTS:
+            return self._argument()
         raise Unreadable(f"unknown command {text!r}")
 
     def _figure(self, name: str) -> Node:

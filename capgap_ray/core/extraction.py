@@ -11,12 +11,14 @@ from collections import deque
 from collections.abc import Callable
 
 from capgap_ray.core.maths import rational, readings, unwrapped
-from capgap_ray.core.notation import LONGEST_MATHS, NUMBER_WORDS
+from capgap_ray.core.notation import LONGEST_MATHS, NUMBER_WORDS, TWO_WORD_NUMBER
 
 _TAIL = 20_000
 """Characters from the end of the text that statements and conclusions are looked for in."""
 _NEAR_END = 400
 """Characters that may follow "the result is" or "the solution is" where it states the answer."""
+_AFTERWORD_LINES = 12
+"""Lines at the end that may hold nothing but an afterword."""
 _MOST_BOXES = 64
 """Boxes looked at from the end; a text with more that are all empty has no answer."""
 
@@ -25,25 +27,50 @@ _THINKING_BEGINS = re.compile(r"<(?:think|thinking|thought|reasoning)>|<\|begin_
 _THINKING_ENDS = re.compile(r"</(?:think|thinking|thought|reasoning)>|<\|end_of_thought\|>|\[/THINK\]")
 _LABEL = re.compile(
     r"(?:最终|正确)?答案\s?(?:是|为|應為|[:：])[:：]?\s*|答えは\s*|정답은\s*|。"
-    r"|\b(?:die |la )?(?:endgültige |richtige )?(?:antwort|respuesta|réponse|risposta|resposta|ответ)"
+    r"|\b(?:die |la )?(?:endgültige |richtige )?(?:antwort|lösung|respuesta|réponse|risposta|resposta|ответ)"
     r"(?: (?:final|finale|correcta|correcte|corretta|correta))?(?:\s?:| (?:ist|lautet|es|est|è|é)\b)"
     r"(?: (?:also|donc|por tanto|quindi)\b)?\s*"
-    r"|∴\s*|\$\s?\\therefore(?:\\quad|\\ |\s)*"
-    r"|\\textbf\s?\{(?:final )?answer:?\}:?\s*",
+    r"|∴\s*|(?<=\n)(?:=>|⇒|⟹)\s+|\$\s?\\therefore(?:\\quad|\\ |\s)*"
+    r"|(?<=\n)[ \t$]*(?:⇒|\\(?:Longr|R)ightarrow|\\implies)\s+"
+    r"|(?:\$\$|\$|\\\[)?\s?\\text(?:bf|rm)?\s?\{\s?(?:the )?(?:final )?answer(?: is)?:?\s?\}\s?[:=]?\s*"
+    r"|\[(?:final )?answer\]:?\s+",
     re.IGNORECASE,
 )
-_IN_ENGLISH = {"。": "\n", "∴": "Therefore, ", "$\\therefore": "Therefore, $"}
+_IN_ENGLISH = {
+    "。": "\n",
+    "∴": "Therefore, ",
+    "=>": "Therefore, ",
+    "⇒": "Therefore, ",
+    "⟹": "Therefore, ",
+    "$\\therefore": "Therefore, $",
+}
 """What labels an answer in other languages and in LaTeX; and the full stop of Chinese and Japanese."""
+_PROGRAM = re.compile(r"```(?:python|py|c|cpp|java|javascript|sql)\n.*?(?:```|\Z)", re.DOTALL | re.IGNORECASE)
+_UNDERLINE = re.compile(r"^[=-]{3,}[ \t]*$\n?", re.MULTILINE)
+_JSON_ANSWER = re.compile(
+    r"\"(?:final_?)?answer\"\s?:\s?(?:\"((?:[^\"\\\n]|\\.){1,2000})\"|(-?[0-9][0-9.]{0,600}))\s?[,}]?", re.IGNORECASE
+)
+_ANSWER_TAG = re.compile(r"<(/?)(?:final_?answer|final|result|solution|option|choice|ans)>", re.IGNORECASE)
+_BOLD_TAG = re.compile(r"</?(?:b|strong)>", re.IGNORECASE)
+_END_OF_PROOF = re.compile(r"\.?\s?[∎■□]")
+_CORRECTED = re.compile(
+    r"\b(?:(?:is|are|was) not|isn't|not) (?!only\b)(?:option )?(?:\$[^$\n]{1,80}\$|[^\s,;]{1,40})"
+    r"(?:,? but(?= )|; (?:it|that)(?:'s| is))(?: rather)?",
+    re.IGNORECASE,
+)
+"""What a correction rejects: "not 5 but", "isn't (A); it's"."""
 _BRACES = re.compile(r"\\.|[{}]", re.DOTALL)
 _STATED = re.compile(
     r"(?:\b(?:final|correct|right|exact|numerical|overall)?[ *_]{0,4}"
-    r"(?:ans(?:wers?)?(?: \(final\))?|results?|solutions?)[ *_]{0,3}"
-    r"(?:(?:that )?(?:we|you)(?:'re| are) looking for|to (?:the|this|our) (?:\w+ )?(?:problem|question|equation|puzzle)"
+    r"(?:ans(?:wers?)?(?: \((?:final|[a-e])\))?|results?|solutions?)[ *_]{0,3}"
+    r"(?:(?:that )?(?:we|you)(?:'re| are) looking for"
+    r"|(?:to|of) (?:the|this|our) (?:\w+ )?(?:problem|question|equation|puzzle|system)"
     r"|in (?:\w+ ){0,3}form)?[ *_]{0,3}"
+    r"(?:,? (?:then|therefore|thus|hence),? )?"
     r"(?:is\b(?: given by\b)?|are\b|=|:|→|⇒|equals\b|will be\b|would be\b|comes (?:out )?to\b)|####"
     r"|\bfinal answer of\b|(?:^|\n)[#*_ ]{0,6}(?:final )?answer[*_ ]*[-–—](?= )"
     r"|(?:^|\n)[#*_ ]{0,6}(?:final )?ans(?:wer)?\."
-    r"|\b(?:correct|right|best)[ *_]{1,4}(?:option|choice)[ *_]{0,3}is\b|\"(?:final_)?answer\"\s?:\s?\"?"
+    r"|\b(?:correct|right|best)[ *_]{1,4}(?:option|choice)[ *_]{0,3}is\b"
     r"|(?:^|\n)[#*_ ]{0,6}(?:final )?answer[*_ ]*(?=\n))[ *_:]*",
     re.IGNORECASE,
 )
@@ -52,7 +79,7 @@ _JOINED = re.compile(
 )
 _UNSURE_BEFORE = re.compile(
     r"\b(?:if|whether|suppose|assum\w+|don'?t|not|unless|cannot|can'?t|isn'?t|wonder|guess\w*|might|maybe|perhaps|could|"
-    r"probably|unlikely|possibl[ey]|former|incorrect|wrong|intermediate|partial|check|an)\b[^.!?\n]*$",
+    r"probably|unlikely|possibl[ey]|former|incorrect|wrong|expla\w+|intermediate|partial|check|an)\b[^.!?\n]*$",
     re.IGNORECASE,
 )
 _UNSURE = re.compile(
@@ -64,7 +91,8 @@ _UNSURE = re.compile(
 _CONCLUSION = re.compile(
     r"(?:therefore|thus|hence|so|consequently|finally|in conclusion|in total|altogether|as a result|accordingly|"
     r"this means|that's|"
-    r"this gives|we (?:get|have|find|conclude|obtain)|which gives|that (?:means|gives)|it follows that)\b[\s,:]*",
+    r"(?:we|i) (?:get|have|find|conclude|obtain)|it follows that|it turns out(?: that)?"
+    r"|(?:this|that|which|it) (?:means|gives|yields|makes|leaves)(?: (?:us|him|her|them|me|you)(?: with)?)?)\b[\s,:]*",
     re.IGNORECASE,
 )
 _CHECK = re.compile(
@@ -72,11 +100,21 @@ _CHECK = re.compile(
     r"(?:check|verif|sanity|confirm|proof|note)"
     r"|(?:this|which) (?:is (?:achieved|attained)|occurs|happens|completes|matches)|(?:i )?hope|let me know|feel free"
     r"|if you (?:have|need|would)|please (?:let|feel)|(?:correct|indeed|perfect|great|done)\b(?=[.!])"
+    r"|yes(?:, (?:this|that|it)\b[^0-9]*)?[.!]|as a (?:check|test)\b|for (?:example|instance|comparison)\b"
+    r"|numerically\b"
+    r"|(?:all|both|the)(?: of them| \w+)?(?: \w+)? "
+    r"(?:are (?:nonzero|positive|valid|admissible)|agree|satisfy|match|works?)\b"
+    r"|(?:which|where)\b[^0-9]*$"
     r"|\$?\\(?:blacksquare|square|qed)|q\.?e\.?d)",
     re.IGNORECASE,
 )
+_WISH = re.compile(r"(?![^!]*\b(?:yes|no|true|false|valid|invalid)\b)[^0-9()*$\\]*!", re.IGNORECASE)
+_TO_THE_READER = re.compile(r"\b(?:you|your|make sense|anything else|right|okay|clear)\b[^?]*\?$", re.IGNORECASE)
+"""A question that offers help or asks for assent; any other question at the end leaves the answer open."""
+_BESIDE = re.compile(r"^(?:the|this|that|it)\b[^.]*\bwould (?:be|have)\b", re.IGNORECASE)
+"""What would be the case otherwise."""
 _NEXT_ITEM = re.compile(
-    r"\n[ \t]{0,4}\n[ \t]{0,4}(?:\*\*)?(?:Q|Question|Problem|Human|User|<\|im_start\|>user)(?:\*\*)?\s?[:\n]"
+    r"\n[ \t]{0,4}\n[ \t]{0,4}(?:\*\*)?(?:Q|[Qq]uestion|[Pp]roblem|Human|User|<\|im_start\|>user)(?:\*\*)?\s?[:\n]"
     r"|<\|(?:im_end|endoftext|eot_id|end_of_text)\|>|</s>|<end_of_turn>|<eos>|<｜end▁of▁sentence｜>"
 )
 _CLAUSE = re.compile(r"(?:,|;|\band\b)\s*(?:so|therefore|thus|hence|which means)\b")
@@ -84,7 +122,7 @@ _NUMBER = re.compile(
     r"(?<![\w.\u202d\u202e])[-−+]?\s?(?:\\?[$€£])?\s?-?(?:[0-9]{1,3}(?:(?:,|\{,\})[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?(?:\s?/\s?[0-9]+)?(?![\w])(?:\s?\\?%)?"
 )
 _SENTENCES = re.compile(
-    r"(?<=[.!?])(?<!\bMr\.)(?<!\bMs\.)(?<!\bDr\.)(?<!\bSt\.)(?<!\bMrs\.)(?<!\bvs\.)[*_`\"')\]]*\s+(?![-+/=]|\\(?:cdot|times))|\n+"
+    r"(?<=[.!?])(?<!\bMr\.)(?<!\bMs\.)(?<!\bDr\.)(?<!\bSt\.)(?<!\bMrs\.)(?<!\bvs\.)(?<!\bi\.e\.)(?<!\be\.g\.)(?![\"')\]]+\s[a-z])[*_`\"')\]]*\s+(?![-+/=]|\\(?:cdot|times))|\n+"
 )
 _DISPLAY_END = re.compile(r"(?:\\\]|\$\$)[ \t.]*\n\s*(?=[*#]|[A-Z][a-z])")
 """A display that a sentence of its own follows; any other display belongs to the sentence around it."""
@@ -95,7 +133,7 @@ _ON_THE_WAY = re.compile(r"\b(?:first|next|step|let|need to)\b", re.IGNORECASE)
 _STATES = re.compile(
     r"\b(?:total|altogether|left|remain\w*|in all|has|have|had|is|are|was|were|will|needs?|makes?|made|earns?|"
     r"earned|costs?|paid|pays?|spends?|spent|saves?|saved|takes?|took|gets?|got|sold|bought|ate|eats?|travel\w*|collected|can|must|"
-    r"receiv\w+|gives?|gave|uses?|used|raised|served|reads?|runs?|ran|walk\w*|works?|worked|won|scored)\b",
+    r"be|leaves?|leaving|received?|gives?|gave|uses?|used|raised|served|reads?|runs?|ran|walk\w*|works?|worked|won|scored)\b",
     re.IGNORECASE,
 )
 _GIVEN = re.compile(
@@ -105,6 +143,17 @@ _GIVEN = re.compile(
     re.IGNORECASE,
 )
 """Words of a sentence that is on the way to the answer, beyond `PREMISE`."""
+_AFTERTHOUGHT = re.compile(
+    r",? as (?:required|desired|claimed|needed|wanted|expected)$"
+    r"|,? (?:or|i\.e\.,?|that is,?|which is) (?:about|approximately|roughly)\b.*$"
+    r"|,? for (?:all|every|any)(?: (?:real|positive|integers?|numbers?|values of)){0,3} \$?[a-z]\$?$",
+    re.IGNORECASE,
+)
+_IS_THE_ANSWER = re.compile(
+    r"(?:[^$]*?(?:,|\bgives|\bget|\bobtain) )?(\$[^$]+\$|[^\s,]+) (?:is|are|as) (?:the|our|my) "
+    r"(?:(?:final|only|correct|desired|required|right) )*(?:answer|solution|result|value)s?",
+    re.IGNORECASE,
+)
 _OUR_ANSWER = re.compile(
     r",? which is (?:our|the) (?:final |desired |required |requested )?(?:answer|result|value)$", re.IGNORECASE
 )
@@ -116,12 +165,21 @@ _AIM = re.compile(
 )
 """Words of a sentence that says what to do next."""
 _IS = re.compile(
-    r"\b(?:is|are|was|were|equals|be|measures)\b"
-    r"(?: (?:equal to|(?:at )?the (?:point|number|value|interval|set|pair)|exactly)\b)?"
+    r"\b(?:is|are|was|were|equals|be|measures|est|sont|vaut|ist|sind|beträgt|es|son|mide|vale|è|sono)\b"
+    r"(?: (?:equal to|(?:at )?the (?:point|number|value|interval|set|pair)"
+    r"|exactly|just|simply|only|actually|indeed)\b)?"
     r"(?=[\s$:\\])"
 )
 _TWO_FORMS = re.compile(r"\$?([^$]+?)\$?,? or \$?([^$]+?)\$?")
-_NAME = re.compile(r"(?:\\[a-z]+ ?)?[a-zA-Z]{1,3}(?:_\w|_\{[^{}]*\})?(?:\([^()]*\))?")
+_NAME = re.compile(
+    r"(?:\\[a-z]+ ?)?(?:[a-zA-Z]{1,3}|\{[a-zA-Z]{1,3}\}|\[[a-zA-Z]{1,3}\])(?:_\w|_\{[^{}]*\})?(?:\([^()]*\))?"
+    r"|\([a-z](?:,\s*[a-z])+\)"
+)
+_INEQUALITY = re.compile(r"[<>≤≥]|\\[lg]e(?:q|qslant)?(?![a-z])")
+NOT_THAT = re.compile(r",? (?:and )?not\s(?:\S+|\$[^$]*\$)$")
+_ADVERBS = re.compile(
+    r"^(?:(?:just|simply|only|actually|indeed|exactly|clearly|therefore|thus|then)\b,? ?)+", re.IGNORECASE
+)
 _FIGURE = re.compile(
     r"\b(?:equation|line|circle|curve|parabola|plane|ellipse|hyperbola|asymptote|function|solution)s?\b", re.I
 )
@@ -137,6 +195,13 @@ _GIVEN_NUMBER = re.compile(
     re.IGNORECASE,
 )
 """A number that the question gave: "each of the 4 people", "in 5 days he"."""
+_LABELLED = re.compile(r"[*_#\s>=-]*([A-Za-z][\w' ,()-]{0,60}?)[*_]*:[*_]*\s+(\S.*)", re.DOTALL)
+"""A closing line such as "Total animals: 9"."""
+_NO_RESULT = re.compile(r"\b(?:options?|input|example|hint|note|known|problem|question|points?)\b", re.IGNORECASE)
+_SUMS_UP = re.compile(r"\b(?:total|sum|final|result|altogether|overall|answer|in all)\b", re.IGNORECASE)
+_SPELT_NUMBER = re.compile(
+    rf"(?<!\bthe )(?<!\bthese )(?<!\bthose )\b(?:{'|'.join(NUMBER_WORDS.keys() - {'zero', 'one'})})\b", re.IGNORECASE
+)
 _CALCULATION = re.compile(r"<<[^<>\n]{0,200}>>")
 """GSM8K's calculator marks."""
 _RESULT = re.compile(r"=[\s$*\\]*(-?[0-9][0-9,]*(?:\.[0-9]+)?)")
@@ -146,6 +211,28 @@ REASON = re.compile(
     r"|in total)\b",
     re.IGNORECASE,
 )
+_EXPLAINED = re.compile(
+    r",?\s+(?:because|since|which|where|while|whereas|after|compared)\b|,\s+(?=[0-9.,]+ (?:more|less|fewer)\b)",
+    re.IGNORECASE,
+)
+_PLAN = re.compile(
+    r"^(?:to|let)\b|\b(?:we|i)(?:'d| would|'ll| will| can| must| should| need to| have to)? "
+    r"(?:multiply|add|subtract|divide|"
+    r"use|start|calculate|compute|find|know|need|solve|set|substitute|look|consider)\b"
+    r"|\blet \w+ be\b|\b[a-z] [-+] [0-9]",
+    re.IGNORECASE,
+)
+_FENCE_LINE = re.compile(r"^[ \t]*```\w*[ \t]*$", re.MULTILINE)
+_REFUSED = re.compile(
+    r"\b(?:not enough|insufficient|more|missing|incomplete) information\b"
+    r"|\bnot (?:given|known|specified|stated|provided)\b"
+    r"|\b(?:cannot|can['’]?t|unable to|impossible to)(?: be)? "
+    r"(?:determin\w+|answer\w*|solv\w+|say|tell|know\w*|find|found)\b"
+    r"|\bdo(?:es)?n['’]t (?:say|tell|give|specify|state|let)\b|\bdepends on\b|\bplease (?:provide|share|clarify|run)\b"
+    r"|\bexcept\b",
+    re.IGNORECASE,
+)
+"""A text without boxed or stated answer that says so near its end."""
 _EMOJI = re.compile("[\U0001f300-\U0001faff\u2600-\u27bf\ufe0f\u200d]+")
 _ANSWER_WORDS = frozenset(
     re.findall(
@@ -162,7 +249,10 @@ _MARKUP = " \t\r\n*_`>:"
 
 
 def after_thinking(text: str) -> str | None:
-    """Return what follows the last finished thinking, its answer's label in English; None while thinking is open."""
+    """Return what follows the last finished thinking, or None while thinking is open.
+
+    Labels of the answer (in other languages, of JSON) become English, programs and underlines go.
+    """
     closed = deque(_THINKING_ENDS.finditer(text), maxlen=2)
     if closed:
         rest = text[closed[-1].end() :]
@@ -171,11 +261,28 @@ def after_thinking(text: str) -> str | None:
         text = rest
     if _THINKING_BEGINS.search(text):
         return None
+    if "</" in text:
+        text = _ANSWER_TAG.sub(lambda match: f"<{match[1] or ''}answer>", _BOLD_TAG.sub("**", text))
     inside, tagged, after = text.rpartition("</answer>")
     if tagged:
         before, opened, inside = inside.rpartition("<answer>")
         text = f"{before}\nAnswer: {inside.strip()}\n{after}" if opened else f"{before}{inside}\n{after}"
-    return _LABEL.sub(lambda match: _IN_ENGLISH.get(match[0].strip()[:11], "The answer is "), text)
+    text = _CORRECTED.sub(_kept, _END_OF_PROOF.sub(".", text))
+    text = _UNDERLINE.sub("", _PROGRAM.sub("\n", text))
+    text = _JSON_ANSWER.sub(lambda match: "\nAnswer: " + (match[1] or match[2]).replace("\\\\", "\\") + "\n", text)
+    return _LABEL.sub(_in_english, text)
+
+
+def _in_english(match: re.Match[str]) -> str:
+    label = match[0].strip()
+    if re.fullmatch(r"\$*\s*(?:⇒|\\(?:Longr|R)ightarrow|\\implies)", label):
+        return "Therefore, $" if "$" in label else "Therefore, "
+    return _IN_ENGLISH.get(label[:11], "The answer is ")
+
+
+def _kept(match: re.Match[str]) -> str:
+    """Return the verb of a correction whose first half goes."""
+    return "is" if re.match(r"is|are|was", match[0], re.IGNORECASE) else ""
 
 
 def own_part(text: str, read: Callable[[str], str | None]) -> str | None:
@@ -345,12 +452,12 @@ def _sentence(line: str) -> tuple[str, str]:
 
 
 def _maths_statement(after: str) -> str | None:
-    line = re.sub(r"\"\s*,?\s*\}?$", "", _stated_line(after))  # the rest of a JSON field
+    line = _stated_line(after)
     if line.endswith("}") and line.count("}") > line.count("{"):
         line = line[:-1].rstrip()
     line = _SPELT_OUT.sub(r"\1", line)
     sentence, sign = _sentence(line)
-    sentence = re.sub(r",\s+not\s\S+$", "", sentence)
+    sentence = NOT_THAT.sub("", _ADVERBS.sub("", sentence))
     if sign == "?" or len(sentence) > LONGEST_MATHS:
         return None
     if "\\boxed" in sentence:
@@ -402,8 +509,8 @@ def _reads(piece: str) -> bool:
 
 def _maths_conclusion(text: str) -> str | None:
     """Return what the last sentence concludes ("Therefore, x = 5."), or a text that is nothing but an answer."""
-    tail = _EMOJI.sub("", text[-_TAIL:]).strip()
-    if not tail:
+    tail = _FENCE_LINE.sub("", _EMOJI.sub("", text[-_TAIL:])).strip()
+    if not tail or _REFUSED.search(tail[-_NEAR_END:]):
         return None
     if "\n" not in tail and len(tail) < 100 and len(text) < 120 and not _CONCLUSION.match(tail):
         bare = unwrapped(tail.strip(_MARKUP))
@@ -414,14 +521,16 @@ def _maths_conclusion(text: str) -> str | None:
             and _reads(bare)
         ):
             return bare
-    found = _last_sentence(tail)
+    found = last_sentence(tail)
     if found is None:
         return None
     sentence, followed = found
-    claim, concluded = _claim(sentence.strip(" .!*_"))
+    labelled = labelled_value(tail, sentence)
+    claim, concluded = claim_of(labelled or sentence.strip(" .!*_"))
     if _UNSURE.search(claim) or "?" in claim:
         return None
-    finished = followed or re.search(r"[.!*$\])]$", tail) is not None
+    own_line = tail.endswith(f"\n{sentence}") and re.fullmatch(r"[-$`*]*[0-9][0-9.,/]*[$`*]*", sentence)
+    finished = followed or bool(own_line) or re.search(r"[.!*$`\])}]$", tail) is not None
     if not concluded and (not finished or PREMISE.search(claim) or _GIVEN.search(claim)):
         return None
     aim = _AIM.search(claim)
@@ -432,35 +541,71 @@ def _maths_conclusion(text: str) -> str | None:
             return bold
     if concluded and (counted := _COUNTED.fullmatch(claim)):
         return counted[1]
+    alone = unwrapped(claim.strip(_MARKUP))
+    if (labelled or concluded or tail.endswith(f"\n{sentence}") or followed) and _is_value(alone):
+        return alone
     if not finished and not re.search(r"[0-9)}]$", tail):
         return None
     if concluded:
         return _claimed(claim, concluded) or (_last_span(claim, r"") if finished and not aim else None)
-    if aim or not _SUBJECT.match(claim) or not _starts_a_line(tail, sentence):
+    if aim:
         return None
-    return _claimed(claim, concluded) or _last_span(claim, r"\b(?:is|are|equals|measures)\s*$")
+    return _claimed(claim, concluded) or _last_span(claim, _IS.pattern.partition("(?: (?:equal")[0] + r"\s*$")
 
 
-def _starts_a_line(tail: str, sentence: str) -> bool:
-    """Return whether a sentence has a line to itself; within a paragraph a plain sentence is a step."""
-    at = tail.rfind(sentence[:20])
-    return at >= 0 and not tail[:at].rpartition("\n")[2].strip(_MARKUP + "#-")
+def _is_value(text: str) -> bool:
+    """Return whether a text is a value with no letters in it: nothing to be solved or substituted."""
+    return (
+        re.search(r"[0-9]", text) is not None
+        and re.search(r"[a-zA-Z]", _bare_of_commands(text)) is None
+        and "=" not in text
+        and _reads(text)
+    )
+
+
+def _enumerated(tail: str) -> bool:
+    """Return whether the last line is a number in a list of numbers, which may go on."""
+    lines = tail.splitlines()[-2:]
+    return len(lines) == 2 and bool(re.fullmatch(r"[^\w+×-]*[0-9][0-9.,]*\W*", lines[0]))
+
+
+def labelled_value(tail: str, sentence: str) -> str | None:
+    """Return the value of a closing line "label: value", unless it is one of several such lines or a step."""
+    lines = [line for line in tail[-_NEAR_END:].splitlines() if line.strip()]
+    found = next((index for index in range(len(lines) - 1, -1, -1) if sentence[:40] in lines[index]), None)
+    if found is None or (match := _LABELLED.fullmatch(sentence)) is None:
+        return None
+    if _AIM.search(match[1]) or PREMISE.search(match[1]) or _GIVEN.search(match[1]) or _NO_RESULT.search(match[1]):
+        return None
+    several = found and _LABELLED.match(lines[found - 1].strip(_MARKUP + "-•"))
+    return None if several and not _SUMS_UP.search(match[1]) else match[2].strip(_MARKUP)
 
 
 def _claimed(claim: str, concluded: bool) -> str | None:
     """Return what a claim says that something is: after its last verb, or the right side of its equation."""
     if "$" in claim and claim.count("$") % 2 and "\\$" not in claim:
         return None
+    claim = re.sub(r",? (?:which|where)\b[^0-9$=]*$", "", claim)
     said = _IS.split(claim)
     piece = said[-1] if len(said) > 1 else claim
     piece = unwrapped(re.sub(r"\\\[|\\\]", " ", piece).strip(_MARKUP + ","))
-    if "=" in piece and not re.search(r"[<>]|\\[lg]e", piece):
-        if not concluded and not re.match(r"[a-zA-Z]\s*=[^=]*$", piece):
+    if led := re.fullmatch(r"[^$=,]{0,60},\s*\$([^$]+)\$", piece):
+        piece = led[1]  # Adding up, $1 + 2 = 3$
+    piece = re.sub(r"\$\s*(,|;|,?\s*(?:and|or)\b)\s*\$", r" \1 ", piece)  # spans of one list
+    if "=" in piece and not _INEQUALITY.search(piece):
+        left, _, right = piece.replace("$", "").partition("=")
+        chain = len(said) == 1 and not re.search(r"[a-zA-Z]", _bare_of_commands(left))
+        if not concluded and not _NAME.fullmatch(left.strip()) and not chain:
             return None
-        right = unwrapped(piece.rpartition("=")[2].strip(" $"))
+        if _listed_values(piece):
+            return unwrapped(piece)
+        last = unwrapped(re.split(r"\\q?quad", piece)[-1])
+        right = unwrapped(last.rpartition("=")[2].strip(" $"))
         known = not re.search("[a-zA-Z]", _bare_of_commands(right))
+        if not concluded and not (known and not re.search(r"\\(?:cdot|times)(?!\s*10)|[*×]", right)):
+            return None
         if len(said) == 1:
-            piece = right if known or "$" in right else unwrapped(_right_side(piece.replace("$", "")).strip())
+            piece = right if known or "$" in right else unwrapped(_right_side(last.replace("$", "")).strip())
         elif piece.count("=") > 1 or (known and not _FIGURE.search(claim)):
             piece = right
         if "$" in piece or not piece:
@@ -472,6 +617,14 @@ def _claimed(claim: str, concluded: bool) -> str | None:
     if counted := _COUNTED.fullmatch(piece):
         return counted[1]
     return piece if _reads(piece) else None
+
+
+def _listed_values(piece: str) -> bool:
+    """Return whether a text gives one name several values: `x = 1 or x = 2`."""
+    ways = readings(unwrapped(piece))
+    if isinstance(ways, str) or len(ways[0]) < 2:
+        return False
+    return len({item.label for item in ways[0]}) == 1 and ways[0][0].label != ""
 
 
 def _last_span(claim: str, before: str) -> str | None:
@@ -490,17 +643,17 @@ def _last_span(claim: str, before: str) -> str | None:
 def _right_side(piece: str) -> str:
     """Return what a named value or arithmetic equals; an inequality is left as it is, an equation gives nothing."""
     left, equals, _ = piece.partition("=")
-    if not equals or re.search(r"[<>]|\\[lg]eq?|≤|≥", piece):
+    if not equals or _INEQUALITY.search(piece):
         return piece
     named = _NAME.fullmatch(left.strip()) or not re.search("[a-zA-Z]", _bare_of_commands(left))
     return unwrapped(piece.rpartition("=")[2]) if named else ""
 
 
 def _bare_of_commands(piece: str) -> str:
-    return re.sub(r"\\[a-zA-Z]+", " ", piece)
+    return re.sub(r"\\(?:begin|end)\{\w+\}|\\(?:text|mathrm) ?\{[^{}]*\}|\\[a-zA-Z]+", " ", piece)
 
 
-def _line_alone(tail: str) -> str | None:
+def line_alone(tail: str) -> str | None:
     """Return the last line, fenced or not, where it is all that a line ending in a colon leads to."""
     lines = [line.strip(_MARKUP) for line in tail.rstrip("` \n").splitlines()[-6:]]
     led = [line for line in lines if line and not re.fullmatch(r"output|text|plaintext", line)]
@@ -508,19 +661,34 @@ def _line_alone(tail: str) -> str | None:
     return led[-1] if ends.endswith(":") else None
 
 
-def _last_sentence(tail: str) -> tuple[str, bool] | None:
-    """Return the last sentence that is not a check, and whether a check follows it.
+def last_sentence(tail: str) -> tuple[str, bool] | None:
+    """Return the last sentence that states something, and whether an afterword (a check, an offer) follows it.
 
-    None where the text ends in a question or is cut off.
+    None where the text ends in an open question. A sentence that starts again what stands just before, cut off,
+    is left out.
     """
     tail = re.sub(r"\s*(?:\\\[|\\\]|\$\$)\s*", " ", _DISPLAY_END.sub("\n", tail[-4_000:])).strip()
-    sentences: list[str] = [piece.strip() for piece in _SENTENCES.split(tail) if piece and re.search(r"\w", piece)]
-    if not sentences or sentences[-1].endswith("?"):
-        return None
-    for skipped, sentence in enumerate(reversed(sentences[-4:])):
-        aside = sentence[0] == "(" and sentence.rstrip(".*_")[-1:] == ")" and re.search(r"[a-z]{2} [a-z]", sentence)
-        if not aside and not _CHECK.match(sentence):
-            return sentence.lstrip(" #>-"), skipped > 0
+    lines = [line for line in tail.splitlines() if re.search(r"\w", line)][-_AFTERWORD_LINES:]
+    followed = len(lines) > 1 and lines[-2].startswith(lines[-1])
+    if followed:
+        lines.pop()
+    for line in reversed(lines):
+        sentences = [piece.strip() for piece in _SENTENCES.split(line) if piece and re.search(r"\w", piece)]
+        check = _CHECK.match(line) is not None
+        for sentence in reversed(sentences):
+            asks = sentence.endswith("?")
+            aside = re.fullmatch(r"\(.*\)[.*_]*", sentence) and re.search(r"[a-z]{2} [a-z]|[0-9] [-+*×/] ", sentence)
+            if asks and not (followed or _TO_THE_READER.search(sentence)):
+                return None
+            if (
+                asks
+                or aside
+                or (check and not _CONCLUSION.match(sentence))
+                or any(pattern.match(sentence) for pattern in (_CHECK, _WISH, _BESIDE))
+            ):
+                followed = True
+                continue
+            return sentence.lstrip(" #>-"), followed
     return None
 
 
@@ -540,13 +708,20 @@ def _number_in(claim: str) -> str | None:
     claim = unwrapped(claim.strip(_MARKUP))
     if "=" in claim:
         claim = claim.rpartition("=")[2]
-    claim = claim.replace("**", "").replace("{,}", ",").replace("\\!", "").replace("\\,", "")
+    claim = NOT_THAT.sub("", claim.replace("**", "").replace("{,}", ",").replace("\\!", "").replace("\\,", ""))
     value = rational(claim)
     if value is not None and re.fullmatch(r"[-+]?[\\$\s]*[0-9.,/{}\\frac]+%?", claim.strip("$ ")):
         return claim.strip("$ ").lstrip("\\$").strip().rstrip(".")
     if claim.rstrip(".").lower() in NUMBER_WORDS:
         return claim.rstrip(".").lower()
+    claim = _SPELT_NUMBER.sub(lambda match: str(NUMBER_WORDS[match[0].lower()]), TWO_WORD_NUMBER.sub(_added, claim))
+    claim = re.sub(r"\b([0-9]+) and a half\b", r"\1.5", claim)
     numbers = [match[0] for match in _NUMBER.finditer(claim)]
+    if len(numbers) > 1 and len(_NUMBER.findall(reasonless := _EXPLAINED.split(claim, maxsplit=1)[0])) == 1:
+        claim, numbers = reasonless, _NUMBER.findall(reasonless)
+    clauses = re.split(r",? and (?=(?:the|his|her|their|its)\b)", claim)
+    if len(clauses) > 1 and all(_IS.search(clause) and _NUMBER.search(clause) for clause in clauses):
+        return None
     if len(numbers) > 1:
         rest = _GIVEN_NUMBER.sub(" ", claim)
         if others := [match[0] for match in _NUMBER.finditer(rest)]:
@@ -572,22 +747,48 @@ def _number_in(claim: str) -> str | None:
     return re.sub(r"[\\$€£\s]", "", numbers[0]).replace("−", "-").rstrip("%").lstrip("+")
 
 
+def _added(match: re.Match[str]) -> str:
+    return str(NUMBER_WORDS[match[1].lower()] + NUMBER_WORDS[match[2].lower()])
+
+
 def _number_conclusion(text: str, thought: bool) -> str | None:
     """Return the number of the last sentence. `thought`: whether the arithmetic was done in thinking before it."""
     tail = _EMOJI.sub("", text[-_TAIL:]).strip()
-    if not tail:
+    if not tail or _REFUSED.search(tail[-_NEAR_END:]):
         return None
     if len(tail) < 60 and "\n" not in tail and rational(tail.strip(_MARKUP + "$. ")) is not None:
         return _number_in(tail.strip(_MARKUP + "$. "))
-    if (line := _line_alone(tail)) and rational(line.strip("$.")) is not None:
+    if (line := line_alone(tail)) and rational(line.strip("$.")) is not None:
         return _number_in(line)
-    found = _last_sentence(tail)
+    return _last_number(tail, thought) or _only_bold(tail)
+
+
+def _only_bold(tail: str) -> str | None:
+    """Return the number that is all that a finished text sets in bold: "**160 minutes**", explained after it."""
+    marked = re.findall(r"\*\*([^*\n]+)\*\*", tail)
+    if len(marked) != 1 or not re.search(r"[.!)*]$", tail) or _UNSURE.search(tail) or _NO_RESULT.search(marked[0]):
+        return None
+    if not re.fullmatch(r"[-\\$€£]*[0-9][0-9.,]*%?(?: [a-z]+){0,3}\.?", marked[0]) or PREMISE.search(marked[0]):
+        return None
+    return _number_in(marked[0])
+
+
+def _last_number(tail: str, thought: bool) -> str | None:
+    found = last_sentence(tail)
     if found is None:
         return None
     sentence, followed = found
-    if _UNSURE.search(sentence) or sentence.rstrip("*_").endswith((":", ",", "=", "+", "-", "\\")):
+    if _UNSURE.search(NOT_THAT.sub("", sentence.rstrip(".!*_ "))):
         return None
-    claim, concluded = _claim(sentence.strip(" .!*_"))
+    if sentence.rstrip("*_").endswith((":", ",", "=", "+", "-", "\\")):
+        return None
+    alone = sentence.strip(_MARKUP + "()$.")
+    labelled = labelled_value(tail, sentence) or ""
+    if not re.search(r"=|[0-9]\s*[-+*/×÷]\s*[$0-9]", labelled) and (number := _number_in(labelled)):
+        return number
+    if rational(alone) is not None and (followed or re.search(r"[0-9]\W*$", tail)) and not _enumerated(tail):
+        return _number_in(alone)
+    claim, concluded = claim_of(sentence.strip(" .!*_"))
     finished = (
         followed
         or re.search(r"[.!*$\])]$|=[\s$*]*-?[0-9.,]+%?\*{0,2}(?:\s?[a-z]+){0,6}$", tail)
@@ -596,8 +797,15 @@ def _number_conclusion(text: str, thought: bool) -> str | None:
     arithmetic = re.search(r"[0-9]\s*[-+*/×÷]\s*[0-9]", claim) and "=" not in claim
     if not finished or (arithmetic and not re.search(r"[.!]$", tail)):
         return None
-    if not concluded and _ON_THE_WAY.search(claim):
+    if not concluded and (_ON_THE_WAY.search(claim) or _PLAN.search(claim)):
         return None
+    if not concluded and re.search(r"[0-9]\b[^.=]*\band (?:\w+ ){0,2}[0-9]", claim) and not _SUMS_UP.search(claim):
+        return None  # what is given
+    if re.fullmatch(r"[$€£]?-?[0-9][0-9.,]*%?(?: [a-z]+){1,3}", claim) and re.search(r"[.!*]$", tail):
+        return _number_in(claim)
+    claim = (
+        _EXPLAINED.split(claim, maxsplit=1)[0] if re.search(r"[0-9]", _EXPLAINED.split(claim, maxsplit=1)[0]) else claim
+    )
     before = tail[: tail.rfind(sentence)] if sentence in tail else ""
     results = _RESULT.findall(before[-400:])
     if not concluded and results and (number := _number_in(claim)) and rational(number) == rational(results[-1]):
@@ -614,14 +822,20 @@ def _number_conclusion(text: str, thought: bool) -> str | None:
     return _number_in(claim) if _ARITHMETIC.search(before) and not _GIVEN.search(claim) else None
 
 
-def _claim(sentence: str) -> tuple[str, bool]:
+def claim_of(sentence: str) -> tuple[str, bool]:
     """Return a sentence without "therefore" and the like, and whether it had one."""
-    claim, concluded = _OUR_ANSWER.subn("", sentence)
+    claim, concluded = _OUR_ANSWER.subn("", NOT_THAT.sub("", sentence))
     if reason := _BECAUSE.match(claim):
         claim, concluded = claim[reason.end() :], True
     while match := _CONCLUSION.match(claim):
         claim, concluded = claim[match.end() :], True
     if inside := re.search(r"\b(?:is|are) (?:therefore|thus|hence|then)\b[\s,:]*", claim):
         claim, concluded = f"{claim[: inside.start()]}is {claim[inside.end() :]}", True
-    clauses = re.split(r",\s*(?:so|therefore|thus|hence|then|we (?:get|have|find|obtain|conclude)(?: that)?)\s", claim)
+    claim = _AFTERTHOUGHT.sub("", claim)
+    if len(claim) < _NEAR_END and (named := _IS_THE_ANSWER.fullmatch(claim)):
+        return f"the answer is {named[1]}", True
+    clauses = re.split(
+        r",\s*(?:that is,|i\.e\.,?|so|therefore|thus|hence|then|we (?:get|have|find|obtain|conclude)(?: that)?)\s",
+        claim,
+    )
     return clauses[-1], bool(concluded) or len(clauses) > 1

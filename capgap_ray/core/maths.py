@@ -263,7 +263,7 @@ def _folded(words: str) -> str:
 def _same_lists(gold: tuple[Item, ...], answer: tuple[Item, ...]) -> bool | None:
     if not _units_agree(gold, answer):
         return False
-    gold, answer = _expanded(gold), _expanded(answer)
+    gold, answer = _expanded(_members(gold)), _expanded(_members(answer))
     if len(gold) == len(answer) == 1:
         return _same_items(gold[0], answer[0])
     if len(gold) == 1 or len(answer) == 1:
@@ -277,6 +277,20 @@ def _same_lists(gold: tuple[Item, ...], answer: tuple[Item, ...]) -> bool | None
             else False
         )
     return _same_unordered(gold, answer)
+
+
+def _members(items: tuple[Item, ...]) -> tuple[Item, ...]:
+    """Return the set for `k \\in \\{1, 2\\}`, which says which values `k` has."""
+    value = items[0].value
+    if (
+        len(items) == 1
+        and value[0] == "rel"
+        and value[1] == ("in",)
+        and value[2][0][0] == "sym"
+        and value[2][1][0] == "set"
+    ):
+        return (items[0]._replace(value=value[2][1]),)
+    return items
 
 
 def _list_against_one(gold: tuple[Item, ...], answer: tuple[Item, ...]) -> bool | None:

@@ -42,6 +42,8 @@ GREEK = frozenset(
         "upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Sigma Phi Psi Omega ell mho"
     )
 )
+FONTS = frozenset(_split("mathbf mathrm mathit mathsf bm underline"))
+"""Commands that change how their argument looks, not what it means."""
 NUMBER_WORDS = {
     word: value
     for value, word in enumerate(
@@ -53,7 +55,9 @@ NUMBER_WORDS = {
 }
 _TENS = _split("twenty thirty forty fifty sixty seventy eighty ninety")
 NUMBER_WORDS |= {word: 10 * value for value, word in enumerate(_TENS, 2)}
-_COMPOUND = re.compile(rf"\b({'|'.join(_TENS)})[- ](one|two|three|four|five|six|seven|eight|nine)\b", re.IGNORECASE)
+TWO_WORD_NUMBER = re.compile(
+    rf"\b({'|'.join(_TENS)})[- ](one|two|three|four|five|six|seven|eight|nine)\b", re.IGNORECASE
+)
 _SCALES = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12}
 _SCALED = re.compile(rf"(?<=[0-9])(?:\\[,; ]|\s|~)*(\\text\s*\{{\s*)?({'|'.join(_SCALES)})(?![A-Za-z])", re.IGNORECASE)
 _SHORT_WORDS = frozenset(
@@ -124,6 +128,7 @@ _SUPERSCRIPTS = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ⁽⁾", "01234567
 _SUBSCRIPTS = dict(zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=True))
 _SUPERSCRIPT = re.compile(f"[{''.join(_SUPERSCRIPTS)}]+")
 _SUBSCRIPT = re.compile(f"[{''.join(_SUBSCRIPTS)}]+")
+_SMALL_FRACTION = re.compile(f"([⁰¹²³⁴⁵⁶⁷⁸⁹]+)[⁄∕/]([{''.join(_SUBSCRIPTS)}]+)")
 _OVERLINED = re.compile("(?:[0-9]\u0305)+")
 _VULGAR_RUN = re.compile(f"[{''.join(_VULGAR)}]")
 
@@ -160,14 +165,16 @@ def prepared(text: str) -> str:
     if not text.isascii():
         # A vulgar fraction after a digit is a mixed number; the space tells it from `11/2`.
         text = _VULGAR_RUN.sub(lambda match: " " + _VULGAR[match[0]] + " ", text)
+        text = _SMALL_FRACTION.sub(_small_fraction, text)
         text = _SUPERSCRIPT.sub(lambda match: "^{" + "".join(map(_SUPERSCRIPTS.__getitem__, match[0])) + "}", text)
         text = _SUBSCRIPT.sub(lambda match: "_{" + "".join(map(_SUBSCRIPTS.__getitem__, match[0])) + "}", text)
         text = _OVERLINED.sub(lambda match: "\\overline{" + match[0].replace("\u0305", "") + "}", text)
         text = "".join(_UNICODE.get(char, char) for char in text)
+    text = text.replace("+/-", "\\pm ")
     text = re.sub(r"\bsq\.? (?=[a-z])", "square ", text)
     text = re.sub(r"\bin base\b", "base", text)
     text = re.sub(r"\\text\s*\{\s*\(?base ([0-9]+)\)?\s*\}", r"(base \1)", text)
-    text = _COMPOUND.sub(lambda match: str(NUMBER_WORDS[match[1].lower()] + NUMBER_WORDS[match[2].lower()]), text)
+    text = TWO_WORD_NUMBER.sub(lambda match: str(NUMBER_WORDS[match[1].lower()] + NUMBER_WORDS[match[2].lower()]), text)
     text = _SCALED.sub(lambda match: rf"\cdot 10^{{{_SCALES[match[2].lower()]}}} {match[1] or ''}", text)
     text = text.replace("{,}", ",") if "{,}" in text and not _THOUSANDS.search(text) else text
     text = _THOUSANDS.sub(",", text)
@@ -176,6 +183,13 @@ def prepared(text: str) -> str:
         text = _DEGREE.sub(r"\\degree ", text)
         text = _ROW_GAP.sub(r"\\\\", _SPACING.sub(" ", text))
     return text
+
+
+def _small_fraction(match: re.Match[str]) -> str:
+    """Return `⁵⁄₁₃` as ` 5/13 `, like a vulgar fraction of one character."""
+    top = "".join(map(_SUPERSCRIPTS.__getitem__, match[1]))
+    bottom = "".join(map(_SUBSCRIPTS.__getitem__, match[2]))
+    return f" {top}/{bottom} "
 
 
 def tokens(text: str, thousands: bool = True) -> list[Token]:

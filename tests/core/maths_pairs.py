@@ -1,6 +1,7 @@
 """Pairs of a gold answer and a model's answer, by hand, in the forms that models write. Not a test by itself."""
 
 DAILY_EQUAL = r"""
+1, 2 | k \in \{1, 2\}
 40_9 | 40 \text{ (base 9)}
 $(6,3),(9,3),(9,5),(54,5)$ | (a,n) \in \{(6,3),(9,3),(9,5),(54,5)\}
 $m_{\max }=n^{2}-n-1$ | m = n^2 - n - 1
@@ -302,6 +303,7 @@ x^2+4y^2=4 | \frac{x^2}{4}+y^2=1
 """
 
 DAILY_UNEQUAL = r"""
+1, 2 | k \in \{1, 3\}
 \dfrac{17}{50} | 0.34\%
 $m_{\max }=n^{2}-n-1$ | m_{\max} = n^2 - n
 $\frac{d !}{2 k(d-k) !}$ | \frac{d!}{k(d-k)!}
@@ -510,6 +512,9 @@ x \in [-2,9] | y \in (-2,9)
 """
 
 RARE_EQUAL = r"""
+1 \pm \sqrt{19} | 1 +/- sqrt(19)
+\frac{5}{13} | ⁵⁄₁₃
+2.5 \times 10^{3} | \mathbf{2.5 \times 10^{3}}
 52_8 | 52 in base 8
 10,\!080 | 7!\times 2!=10,\!080
 28 | \frac{8!}{6!2!}
@@ -634,6 +639,8 @@ i | \sqrt{-1}
 """
 
 RARE_UNEQUAL = r"""
+\frac{5}{13} | ⁵⁄₁₂
+1 \pm \sqrt{19} | 1 +/- sqrt(17)
 12 | 12 million
 12 \text{ million} | 12 billion
 12 | 1! 2

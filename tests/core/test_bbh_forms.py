@@ -197,6 +197,8 @@ EQUAL += [
     ("(B)", "B, golf ball", ()),
     ("24", "= 24", ()),
     ("15", "fifteen fruits", ()),
+    ("(B)", "( B )", ()),
+    ("ant you've", "ant you’ve", ()),
     ("guru it&t malton", "guru, it&t, malton", ()),
 ]
 UNEQUAL: list[tuple[str, str, tuple[str, ...]]] = [
