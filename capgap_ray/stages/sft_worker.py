@@ -608,7 +608,7 @@ def _export(
 ) -> tuple[float, ...]:
     """Gather the weights on rank 0, write them, load them again and compare. Returns the canary. Collective.
 
-    What evaluation loads is always whole weights; for LoRA these are merged, and the adapter lies beside them.
+    For LoRA the weights are merged, and the adapter lies beside them.
     """
     from safetensors import SafetensorError
 
