@@ -373,8 +373,8 @@ def _complement(tail: str, sentence: str, followed: bool) -> str | None:
     if not (followed or re.search(r"[.!*`'\")]$", tail)) or _DOUBT.search(sentence):
         return None
     claim, concluded = claim_of(sentence.strip(" .!"))
-    marked = [bold or quoted for bold, quoted in _MARKED.findall(claim)]
-    overall = re.findall(r"\*\*([^*\n]{1,80})\*\*", tail)
+    marked: list[str] = [bold or quoted for bold, quoted in _MARKED.findall(claim)]
+    overall: list[str] = re.findall(r"\*\*([^*\n]{1,80})\*\*", tail)
     if len(marked) == 1 and (concluded or "**" in claim) and not (PREMISE.search(claim) or _EXAMINED.search(claim)):
         return marked[0].rstrip(".")
     if len(overall) == 1 and not overall[0].rstrip().endswith((":", "?")):
