@@ -81,11 +81,12 @@ def evaluate(argv: Sequence[str] | None = None) -> None:
         store.check_writable()
     except (ExperimentError, TaskError, StoreError, ValueError) as error:
         _stop(f"error: {' '.join(str(error).split())}", 2)
+    from capgap_ray.stages.cluster import LostError
     from capgap_ray.stages.inference import InferenceError
 
     try:
         _run(arguments, settings, wanted, store)
-    except (InferenceError, TaskError) as error:
+    except (InferenceError, LostError, TaskError) as error:
         _stop(str(error), 1)
 
 

@@ -169,7 +169,7 @@ class Built:
 
 def build(run: Run, until: Until) -> Built:
     """Build what the store lacks, stage by stage."""
-    from capgap_ray.stages.cluster import ResourcesError
+    from capgap_ray.stages.cluster import LostError, ResourcesError
     from capgap_ray.stages.curate import MixtureError
     from capgap_ray.stages.inference import InferenceError
     from capgap_ray.stages.session import Session  # imports Ray, which a dry run and a refusal do without
@@ -180,7 +180,7 @@ def build(run: Run, until: Until) -> Built:
     except KeyboardInterrupt:
         say("interrupted; what was committed stays, run the same command to go on")
         raise SystemExit(130) from None
-    except (InferenceError, MixtureError, StoreError) as error:
+    except (InferenceError, LostError, MixtureError, StoreError) as error:
         say(f"FAILED: {getattr(error, 'cause', error)}")
         raise SystemExit(1) from None
     except ResourcesError as error:

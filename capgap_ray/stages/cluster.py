@@ -11,6 +11,7 @@ from pathlib import Path
 
 import ray
 import ray.data
+from ray.exceptions import ObjectLostError, RayActorError
 from ray.tune.execution import class_cache
 
 from capgap_ray.experiment import Resources
@@ -32,7 +33,8 @@ def demand(resources: Resources, workers: int) -> float:
 def cluster(resources: Resources, workers: int) -> Iterator[None]:
     """Join the cluster that RAY_ADDRESS names (as `ray job submit` sets it), or start one in this process.
 
-    Raises ResourcesError where no node of the cluster that is joined can ever hold an engine or a worker.
+    Raises ResourcesError where no node of the cluster that is joined can ever hold an engine or a worker, and LostError
+    in place of Ray's errors of actors and objects that are lost.
 
     A local one is given as many logical CPUs as engines and training ask for together: on two cores they take
     turns, and the waiting ones cost nothing.
@@ -63,8 +65,17 @@ def cluster(resources: Resources, workers: int) -> Iterator[None]:
     try:
         _refuse_unsatisfiable(resources)
         yield
+    except (ObjectLostError, RayActorError) as error:
+        lost = " ".join(str(error).split())[:300]
+        raise LostError(
+            f"the cluster lost a process of this run; the same command goes on from what was committed: {lost}"
+        ) from error
     finally:
         ray.shutdown()
+
+
+class LostError(RuntimeError):
+    """A process or object of the run went with its node, and nothing takes its place; the message is one line."""
 
 
 class ResourcesError(ValueError):

@@ -24,7 +24,7 @@ from ray.train.torch.config import _TorchBackend
 from ray.util.placement_group import PlacementGroup, PlacementGroupID, remove_placement_group
 
 from capgap_ray.experiment import Resources
-from capgap_ray.stages.desks import Desk, Job
+from capgap_ray.stages.desks import Desk, Job, here
 from capgap_ray.stages.sft_worker import ENVIRONMENT_CPU
 
 Work = Callable[[Job], Any]
@@ -41,8 +41,7 @@ class Crew:
     def __init__(self, workers: int, resources: Resources, work: Work) -> None:
         self.shape = (workers, resources.min_workers, resources.worker_cpus, resources.worker_gpus)
         self._resources, self._work = resources, work
-        # Not inside the trial's placement group, which has room for the trial only.
-        self._desk = ray.remote(Desk).options(num_cpus=0, scheduling_strategy="DEFAULT").remote()
+        self._desk = here(Desk).remote()
         self._error: BaseException | None = None
         _remove_groups_of_the_dead()
         self._thread = threading.Thread(target=self._run, args=(workers,), daemon=True)

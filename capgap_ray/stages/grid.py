@@ -18,7 +18,7 @@ from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store
 from capgap_ray.experiment import Resources
 from capgap_ray.stages.crew import Crew, TrainingError
-from capgap_ray.stages.desks import Tally
+from capgap_ray.stages.desks import Tally, here
 from capgap_ray.stages.search import ACCURACY, SHARE, Candidates, Hopeless, Picker, Watched, follow, scheduler
 from capgap_ray.stages.train import build_checkpoint, train_job
 
@@ -118,9 +118,8 @@ def _run_trials(
     gives_up = any(each.watched and each.watched.stop for each in trainings) or (
         candidates is not None and candidates.settings.scheduler != "none"
     )
-    # Not inside a trial's placement group, which has room for the trial only.
     trials = len(todo) if candidates is None else min(len(todo), candidates.settings.trials - len(candidates.known))
-    tally = ray.remote(Tally).options(num_cpus=0, scheduling_strategy="DEFAULT").remote(trials)
+    tally = here(Tally).remote(trials)
 
     def trial(config: dict[str, Any]) -> None:
         training = todo[config["key"]]
