@@ -192,6 +192,7 @@ def _lm_eval(model: Path, tasks: Sequence[str], limit: int, folder: Path) -> flo
         *("--gen_kwargs", f"max_gen_toks={MAX_TOKENS}", "--log_samples", "--output_path", str(folder / "lm_eval")),
     ]
     environment = {**ENVIRONMENT, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(_vllm_metadata(folder))}
+    del environment["TQDM_DISABLE"]  # vLLM divides by the time that its progress bar has taken
     return timed(lambda: command(arguments, **environment))
 
 
