@@ -88,7 +88,7 @@ _RETURNS = re.compile(
 _CHAIN = re.compile(
     r"\b(?:is|are|get|gives|so|thus|order|result|words|list)(?: now)?[:*\s]+[*`]*"
     r"([a-z][a-z'-]*(?:(?:\s?[,<→]\s?| -> )[a-z][a-z'-]*){2,}"
-    r"|(?<=: )[a-z][a-z'-]*(?: [a-z][a-z'-]*)+)[*`]*$",
+    r"|(?:(?<=: )|(?<=\*\*))[a-z][a-z'-]*(?: [a-z][a-z'-]*)+)[*`]*$",
     re.IGNORECASE,
 )
 _NEGATED = {"valid": "invalid", "plausible": "no", "implausible": "yes", "invalid": "valid"}
@@ -102,12 +102,29 @@ _RIGHT = re.compile(
     r"(?:correct|right|best|answer)\b",
     re.IGNORECASE,
 )
+_LETTER_IN_MATHS = re.compile(r"\$\(?([A-H])\)?\$(?= is the\b)")
+_BETWEEN = re.compile(
+    r"\b(?:from|between) ([0-9]{1,2}(?::[0-9]{2})?[ap]m (?:to|and) [0-9]{1,2}(?::[0-9]{2})?[ap]m)\W*$", re.IGNORECASE
+)
+_MOST = re.compile(
+    r"^(?:the )?(?:\w+est|first|last|leftmost|rightmost|most \w+|least \w+)\b|^the (?:second|third|fourth)\b",
+    re.IGNORECASE,
+)
+_IS_RIGHT = re.compile(
+    r"(?:option )?\(([A-Z])\) is the (?:right|correct|best|only) (?:option|choice|answer);", re.IGNORECASE
+)
+_CLOSEST = re.compile(
+    r"the [a-z ]*\b(?:most|best|closest|correct|right) "
+    r"(?:[a-z]+ )?(?:similar|answer|choice|option|match|movie|film|edit) is: ([^:\n]{1,80})",
+    re.IGNORECASE,
+)
+_TRUTH = re.compile(r"[A-Z]\w+ (?P<not>(?:does not|doesn['’]t) )?tells? the truth\W*")
 _EXAMINED = re.compile(
     r"\b(?:consider\w*|look\w*|examin\w+|check\w*|analy[sz]\w+|start\w*|evaluat\w+)\b", re.IGNORECASE
 )
 _DESCRIBED = re.compile(
     r"[A-Z]\)?[*:]* (?:says|states|claims|means|describes"
-    r"|is (?!the\b|correct|right|true|best)|has|was|would|goes|starts|follows)\b"
+    r"|is (?!the\b|correct|right|true|best|sarcastic|consistent)|has|was|would|goes|starts|follows)\b"
 )
 """What a sentence says of an option on the way."""
 _BOLD_OPTION = re.compile(r"\*\*(?:[Oo]ption )?\(?[A-Z]\b")
@@ -131,7 +148,9 @@ _TICKED = re.compile(
 _TICKS = frozenset(("[x]", "[✓]", "[✔]", "☑", "✅", "✓", "✔", "yes", "true", "correct", "right"))
 _ASKED = re.compile(r"\?[*_\s]+(yes|no|true|false|valid|invalid)\b[*_.!]*[ \t]*$", re.IGNORECASE | re.MULTILINE)
 """A question that the text asks and answers on one line."""
-_COMPLEMENT = re.compile(r"^[^\n]*\b(?:is|are) (?!(?:that|because|to)\b)(?:the )?(.{1,60})$")
+_COMPLEMENT = re.compile(
+    r"^[^\n]*\b(?:is|are) (?!(?:that|because|to)\b)(?:(?:dancing|playing|partnered|left) with )?(?:the )?(.{1,60})$"
+)
 _MARKED = re.compile(r"\*\*([^*\n]{1,80})\*\*|(?<![\w])['\"“‘]([^'\"“”’\n]{1,80})['\"”’](?![\w])")
 _HEADED = re.compile(r"\*\*(?:Option )?(?:(\([A-Z]\))[^*\n]{0,80}|([A-Z])[.):]?)\*\*\.?\n|(\([A-Z]\))\n")
 """A text that starts with the option and explains it then."""
@@ -254,6 +273,8 @@ def extract(text: str, kind: AnswerKind) -> str | None:
 
 def _extract(text: str, kind: AnswerKind) -> str | None:
     text = _FENCE.sub("```", text)
+    if kind == "option":
+        text = _LETTER_IN_MATHS.sub(r"(\1)", text)
     found = [_last_statement(text, kind), _last_box(text, kind)]
     for _, answer in sorted((f for f in found if f is not None), reverse=True):
         if answer:
@@ -288,10 +309,14 @@ def _concluded(text: str, kind: AnswerKind) -> str | None:
             return "".join(runs[0]).strip()
         before = lines[-2] if len(lines) > 1 else ""
         return lines[-1].strip() if _CLOSERS.fullmatch(lines[-1].strip()) and not before.endswith(":") else None
-    if kind == "boolean" and (alone := lines[-1].strip(_MARKUP + ".!")).casefold() in _ALL_BOOLEANS:
-        return alone
+    if kind == "boolean":
+        for alone in (lines[-1], lines[-1].rpartition(". ")[2]):
+            if (word := alone.strip(_MARKUP + ".!")).casefold() in _ALL_BOOLEANS:
+                return word
     if kind in ("option", "boolean") and (ticked := _ticked(lines)):
         return ticked
+    if kind in ("option", "text") and (closest := _CLOSEST.fullmatch(lines[-1].strip(_MARKUP + "."))):
+        return closest[1]
     found = last_sentence(tail)
     if found is None:
         return None
@@ -348,11 +373,19 @@ def _option_of(tail: str, lines: Sequence[str], sentence: str, followed: bool) -
         return None  # cut off
     claim, concluded = claim_of(last.rstrip(".*_ "))
     claim = _ASIDE.sub("", claim)
+    if re.search(r"\b(?:is|are) true, but\b", claim):
+        return None
+    if right := _IS_RIGHT.match(claim):
+        return f"({right[1]})"
     if letter := _chosen(claim):
         return letter
     if _DOUBT.search(last):
         return None
-    if (so := _SO_OPTION.search(last)) and not (_UNSURE.search(last) or PREMISE.search(last) or _EXAMINED.search(last)):
+    if (
+        (so := _SO_OPTION.search(last))
+        and not (_UNSURE.search(last) or PREMISE.search(last))
+        and (not _EXAMINED.search(last) or re.search(r"\b(?:so|thus|hence|therefore)\W*\(?[A-Z]\W*$", last))
+    ):
         return so[1] or f"({so[2]})"
     if not (len(lines) > 1 and _OPTION_LINE.match(lines[-2]) and _OPTION_LINE.match(lines[-1])):
         found = ["".join(letters) for letters in _NAMED_OPTION.findall(claim)]
@@ -377,9 +410,13 @@ def _complement(tail: str, sentence: str, followed: bool) -> str | None:
     overall: list[str] = re.findall(r"\*\*([^*\n]{1,80})\*\*", tail)
     if len(marked) == 1 and (concluded or "**" in claim) and not (PREMISE.search(claim) or _EXAMINED.search(claim)):
         return marked[0].rstrip(".")
+    if concluded and (hours := _BETWEEN.search(claim)):
+        return hours[1]
     if len(overall) == 1 and not overall[0].rstrip().endswith((":", "?")):
         return overall[0].rstrip(".")
     if concluded and (said := _COMPLEMENT.match(claim.replace("*", ""))):
+        if _MOST.match(said[1]):
+            said = re.match(r"(?:we can conclude that )?(.{1,80})$", claim.replace("*", "")) or said
         return (
             None
             if _SEVERAL.search(said[1]) or _UNSURE.search(said[1]) or PREMISE.search(claim)
@@ -398,8 +435,11 @@ def _named(claim: str) -> bool:
 def _picked(last: str) -> bool:
     """Return whether a sentence with one option starts with it, sets it in bold or calls it right."""
     if re.match(r"[*_]{0,2}(?:option )?\(?[A-Z]\)", last, re.IGNORECASE):
-        return last[-1] in ".!*" or not re.search(
-            r"\):?\s.*?\b(?:says|states|claims|means|describes)\b|\) (?:is|are|has|was|would)\b", last
+        return not re.match(
+            r"\W*(?:option )?\(?[A-Z]\) (?:says|states|claims|means|describes|follows|has|was|would)\b", last, re.I
+        ) and (
+            last[-1] in ".!*"
+            or not re.search(r"\):?\s.*?\b(?:says|states|claims|means|describes)\b|\) (?:is|are|has|was|would)\b", last)
         )
     if PREMISE.search(last) or _EXAMINED.search(last):
         return False
@@ -433,8 +473,12 @@ def _judged(text: str, last: str) -> str | None:
             else {"plausible": "yes", "implausible": "no"}.get(alone[2].lower(), alone[2])
         )
     claim, concluded = claim_of(plain)
+    if (truth := _TRUTH.fullmatch(claim)) and (concluded or text.rstrip(" .*").endswith(f"\n\n{plain}")):
+        return "No" if truth["not"] else "Yes"
     if concluded and (back := _RETURNS.search(claim)) and not (_DOUBT.search(plain) or "?" in plain):
         return "No" if back["not"] else "Yes"
+    if concluded and (said_so := re.match(r"(yes|no), ", claim, re.IGNORECASE)) and not _DOUBT.search(plain):
+        return said_so[1]
     verdict = _VERDICT.search(plain)
     if verdict is None or re.search(
         r"\b(?:if|whether|maybe|perhaps|might|could|unless|or|first|second|third|next|step)\b", plain, re.IGNORECASE
@@ -615,6 +659,8 @@ def _last_statement(text: str, kind: AnswerKind) -> tuple[int, str] | None:
         return match.start(), _word_statement(text[match.end() : match.end() + 2 * LONGEST_ANSWER])
     # One character more than an answer may have, so that `extract` can tell a run-on line.
     window = text[match.end() : match.end() + 2 * LONGEST_ANSWER].lstrip(_MARKUP + ":")
+    if kind in ("boolean", "option"):
+        window = re.sub(r"^[-–—•] ", "", window)
     return match.start(), _stated(window.partition("\n")[0], kind)
 
 

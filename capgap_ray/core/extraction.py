@@ -10,7 +10,7 @@ import re
 from collections import deque
 from collections.abc import Callable
 
-from capgap_ray.core.maths import rational, readings, unwrapped
+from capgap_ray.core.maths import compare, rational, readings, unwrapped
 from capgap_ray.core.notation import LONGEST_MATHS, NUMBER_WORDS, TWO_WORD_NUMBER
 
 _TAIL = 20_000
@@ -26,11 +26,11 @@ _BOX_WORD = re.compile(r"\\(?:boxed|fbox|framebox)(?![a-zA-Z])")
 _THINKING_BEGINS = re.compile(r"<(?:think|thinking|thought|reasoning)>|<\|begin_of_thought\|>|\[THINK\]")
 _THINKING_ENDS = re.compile(r"</(?:think|thinking|thought|reasoning)>|<\|end_of_thought\|>|\[/THINK\]")
 _LABEL = re.compile(
-    r"(?:最终|正确)?答案\s?(?:是|为|應為|[:：])[:：]?\s*|答えは\s*|정답은\s*|。"
+    r"(?:最终|正确)?答案\s?(?:是|为|應為|[:：])[:：]?\s*|(?<=\n)答[:：]\s*|答えは\s*|정답은\s*|。"
     r"|\b(?:die |la )?(?:endgültige |richtige )?(?:antwort|lösung|respuesta|réponse|risposta|resposta|ответ)"
     r"(?: (?:final|finale|correcta|correcte|corretta|correta))?(?:\s?:| (?:ist|lautet|es|est|è|é)\b)"
     r"(?: (?:also|donc|por tanto|quindi)\b)?\s*"
-    r"|∴\s*|(?<=\n)(?:=>|⇒|⟹)\s+|\$\s?\\therefore(?:\\quad|\\ |\s)*"
+    r"|∴\s*|(?:\A|(?<=\n))(?:=>|⇒|⟹|→)\s+|\$\s?\\therefore(?:\\quad|\\ |\s)*"
     r"|(?<=\n)[ \t$]*(?:⇒|\\(?:Longr|R)ightarrow|\\implies)\s+"
     r"|(?:\$\$|\$|\\\[)?\s?\\text(?:bf|rm)?\s?\{\s?(?:the )?(?:final )?answer(?: is)?:?\s?\}\s?[:=]?\s*"
     r"|\[(?:final )?answer\]:?\s+",
@@ -42,16 +42,40 @@ _IN_ENGLISH = {
     "=>": "Therefore, ",
     "⇒": "Therefore, ",
     "⟹": "Therefore, ",
+    "→": "Therefore, ",
     "$\\therefore": "Therefore, $",
 }
 """What labels an answer in other languages and in LaTeX; and the full stop of Chinese and Japanese."""
 _PROGRAM = re.compile(r"```(?:python|py|c|cpp|java|javascript|sql)\n.*?(?:```|\Z)", re.DOTALL | re.IGNORECASE)
+_TABLE_ROW = re.compile(
+    r"^\|[ \t*]*(?:(?P<answer>(?:final |correct )?answer)|(?P<total>(?:grand )?total(?: [\w ]{1,40})?))[ \t*]*\|"
+    r"(?:[^|\n]*\|)*?(?P<value>[^|\n]{1,200})\|[ \t]*$",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""A table's row of the answer or the total: its last cell is the value."""
+_AND = re.compile(r"\\text\s?\{\s?(?:und|et|y|e)\s?\}")
+_SECTION = re.compile(
+    r"\n[#*_ \t]*(?:verification|verify|check(?:ing)?|sanity check|remarks?|notes?|try it yourself|extension|"
+    r"bonus|follow-up|alternative(?:ly| (?:method|solution|approach)))\b[^\n]{0,40}(?:[:\n]|\*\*)",
+    re.IGNORECASE,
+)
+"""The heading of what comes after the answer."""
 _UNDERLINE = re.compile(r"^[=-]{3,}[ \t]*$\n?", re.MULTILINE)
 _JSON_ANSWER = re.compile(
     r"\"(?:final_?)?answer\"\s?:\s?(?:\"((?:[^\"\\\n]|\\.){1,2000})\"|(-?[0-9][0-9.]{0,600}))\s?[,}]?", re.IGNORECASE
 )
 _ANSWER_TAG = re.compile(r"<(/?)(?:final_?answer|final|result|solution|option|choice|ans)>", re.IGNORECASE)
 _BOLD_TAG = re.compile(r"</?(?:b|strong)>", re.IGNORECASE)
+_RELATIVE = re.compile(
+    r"^((?:the|this|its|his|her) [^,.=$]{1,60}?) (?:that|which|who|when|if)\b[^.,=]{1,80}? "
+    r"(?=(?:is|are|was|were) [^a-z]*[^ ]*$)",
+    re.IGNORECASE,
+)
+_OPEN = re.compile(
+    r"\b(?:still|yet|remains?|left) (?:need |have |has )?to (?:be )?"
+    r"(?:find|found|determined?|computed?|calculated?|solved?)\b[^.\n]*\.\s+$",
+    re.IGNORECASE,
+)
 _END_OF_PROOF = re.compile(r"\.?\s?[∎■□]")
 _CORRECTED = re.compile(
     r"\b(?:(?:is|are|was) not|isn't|not) (?!only\b)(?:option )?(?:\$[^$\n]{1,80}\$|[^\s,;]{1,40})"
@@ -90,15 +114,17 @@ _UNSURE = re.compile(
 )
 _CONCLUSION = re.compile(
     r"(?:therefore|thus|hence|so|consequently|finally|in conclusion|in total|altogether|as a result|accordingly|"
-    r"this means|that's|"
+    r"this means|that's|(?:at|in) the (?:very )?end(?: of the \w+)?|"
     r"(?:we|i) (?:get|have|find|conclude|obtain)|it follows that|it turns out(?: that)?"
-    r"|(?:this|that|which|it) (?:means|gives|yields|makes|leaves)(?: (?:us|him|her|them|me|you)(?: with)?)?)\b[\s,:]*",
+    r"|(?:this|that|which|it) (?:means|gives|yields|makes|leaves)"
+    r"(?: (?:us|him|her|them|me|you)(?: with)?)?(?: that)?)\b[\s,:]*",
     re.IGNORECASE,
 )
 _CHECK = re.compile(
-    r"[*_#\s>(-]*(?:(?:let'?s |let us |let me |i(?:'ll| will) |to |we can |quick |double[- ]?)*"
+    r"[*_#\s>(-]*(?:(?:let'?s |let us |let me |i(?:'ll| will) |to |(?:we|you) can |quick |double[- ]?)*"
     r"(?:check|verif|sanity|confirm|proof|note)"
-    r"|(?:this|which) (?:is (?:achieved|attained)|occurs|happens|completes|matches)|(?:i )?hope|let me know|feel free"
+    r"|(?:this|which) (?:is (?:achieved|attained)|occurs|happens|completes|matches(?! \(| option))"
+    r"|(?:i )?hope|let me know|feel free"
     r"|if you (?:have|need|would)|please (?:let|feel)|(?:correct|indeed|perfect|great|done)\b(?=[.!])"
     r"|yes(?:, (?:this|that|it)\b[^0-9]*)?[.!]|as a (?:check|test)\b|for (?:example|instance|comparison)\b"
     r"|numerically\b"
@@ -111,8 +137,12 @@ _CHECK = re.compile(
 _WISH = re.compile(r"(?![^!]*\b(?:yes|no|true|false|valid|invalid)\b)[^0-9()*$\\]*!", re.IGNORECASE)
 _TO_THE_READER = re.compile(r"\b(?:you|your|make sense|anything else|right|okay|clear)\b[^?]*\?$", re.IGNORECASE)
 """A question that offers help or asks for assent; any other question at the end leaves the answer open."""
-_BESIDE = re.compile(r"^(?:the|this|that|it)\b[^.]*\bwould (?:be|have)\b", re.IGNORECASE)
-"""What would be the case otherwise."""
+_BESIDE = re.compile(
+    r"^(?:the|this|that|it)\b[^.]*\bwould (?:be|have)\b|^if\b.*(?:\bwould\b|['’]d\b)"
+    r"|^(?:for|since|when|at|if|this|indeed)\b.*,? as (?:we )?(?:expect(?:ed)?|needed|required|wanted|desired)\W*$",
+    re.IGNORECASE,
+)
+"""What would be the case otherwise, and checks that end in "as needed"."""
 _NEXT_ITEM = re.compile(
     r"\n[ \t]{0,4}\n[ \t]{0,4}(?:\*\*)?(?:Q|[Qq]uestion|[Pp]roblem|Human|User|<\|im_start\|>user)(?:\*\*)?\s?[:\n]"
     r"|<\|(?:im_end|endoftext|eot_id|end_of_text)\|>|</s>|<end_of_turn>|<eos>|<｜end▁of▁sentence｜>"
@@ -127,12 +157,13 @@ _SENTENCES = re.compile(
 _DISPLAY_END = re.compile(r"(?:\\\]|\$\$)[ \t.]*\n\s*(?=[*#]|[A-Z][a-z])")
 """A display that a sentence of its own follows; any other display belongs to the sentence around it."""
 _SENTENCE_STOP = re.compile(r"(?<!\b[sS]q)(?<!\bcu)(?:[.?;]|!(?!\s*[-+*/=^$\\)]))(?=[*_`$\"')\]]{0,4}(?:\s|$))")
-PREMISE = re.compile(r"\b(?:first|next|step|let|need to|given|each|then|if|than)\b", re.IGNORECASE)
+PREMISE = re.compile(r"\b(?:first|next|step|let|need to|given(?! by)|each|then|if|than)\b", re.IGNORECASE)
 _ON_THE_WAY = re.compile(r"\b(?:first|next|step|let|need to)\b", re.IGNORECASE)
 """The words of `PREMISE` that also make a computed result ("each costs 9 / 12 = 0.75") a step."""
 _STATES = re.compile(
     r"\b(?:total|altogether|left|remain\w*|in all|has|have|had|is|are|was|were|will|needs?|makes?|made|earns?|"
-    r"earned|costs?|paid|pays?|spends?|spent|saves?|saved|takes?|took|gets?|got|sold|bought|ate|eats?|travel\w*|collected|can|must|"
+    r"earned|ends? up|comes? to|costs?|paid|"
+    r"pays?|spends?|spent|saves?|saved|takes?|took|gets?|got|sold|bought|ate|eats?|travel\w*|collected|can|must|"
     r"be|leaves?|leaving|received?|gives?|gave|uses?|used|raised|served|reads?|runs?|ran|walk\w*|works?|worked|won|scored)\b",
     re.IGNORECASE,
 )
@@ -144,11 +175,23 @@ _GIVEN = re.compile(
 )
 """Words of a sentence that is on the way to the answer, beyond `PREMISE`."""
 _AFTERTHOUGHT = re.compile(
+    r",? as (?:the|our) only (?:\w+ )?(?:possibilit\w+|solution|option|choice|value|root|case)$|"
     r",? as (?:required|desired|claimed|needed|wanted|expected)$"
     r"|,? (?:or|i\.e\.,?|that is,?|which is) (?:about|approximately|roughly)\b.*$"
     r"|,? for (?:all|every|any)(?: (?:real|positive|integers?|numbers?|values of)){0,3} \$?[a-z]\$?$",
     re.IGNORECASE,
 )
+_LAST_DISPLAY = re.compile(
+    r"(?:\\\[((?:(?!\\\]).)*)\\\]|(?<!\$)\$\$((?:(?!\$\$).)+)\$\$|(?<![$\w])\$([^$\n]+=[^$\n]+=[^$\n]+)\$|"
+    r"(?:^|\n)\$([^$\n]+=[^$\n]+)\$)[ .\n]*\Z",
+    re.DOTALL,
+)
+"""The maths that a text ends with: a display, or a chain of equations in a line."""
+_BY_THEOREM = re.compile(r"\b(?:theorem|identity|equations?|formula|rewrite|recall)\b", re.IGNORECASE)
+_LEADS_TO = re.compile(r"^[^$=]*[a-z][^$=]*:\s+(?=[$\\(\[0-9-])")
+_OPERATOR = re.compile(r"\\(?:int|sum|prod|lim|log|binom|sqrt|d?frac|sin|cos|tan)(?![a-z])")
+_TRAILING_ASIDE = re.compile(r"(?<=[\w$*}]) \([a-z][^()]* [^()]*\)$")
+_COUNTED_MATHS = re.compile(r"there are (?:exactly |only )?(\$[^$]+\$) [a-z ]+", re.IGNORECASE)
 _IS_THE_ANSWER = re.compile(
     r"(?:[^$]*?(?:,|\bgives|\bget|\bobtain) )?(\$[^$]+\$|[^\s,]+) (?:is|are|as) (?:the|our|my) "
     r"(?:(?:final|only|correct|desired|required|right) )*(?:answer|solution|result|value)s?",
@@ -157,6 +200,8 @@ _IS_THE_ANSWER = re.compile(
 _OUR_ANSWER = re.compile(
     r",? which is (?:our|the) (?:final |desired |required |requested )?(?:answer|result|value)$", re.IGNORECASE
 )
+_BECAUSE_AFTER = re.compile(r",? because\b.*$", re.IGNORECASE)
+_IMPLIES = re.compile(r"\$[^$]*\\(?:implies|Rightarrow|Longrightarrow)(?![a-z])")
 _BECAUSE = re.compile(r"(?:since|because|as|given that)\b[^=]*,\s+", re.IGNORECASE)
 _AIM = re.compile(
     r"\b(?:cases?|steps?|first|need|must|find|solv\w*|comput\w*|minimi\w+|maximi\w+|consider|us(?:e|ing)|substitut\w+|"
@@ -165,18 +210,20 @@ _AIM = re.compile(
 )
 """Words of a sentence that says what to do next."""
 _IS = re.compile(
-    r"\b(?:is|are|was|were|equals|be|measures|est|sont|vaut|ist|sind|beträgt|es|son|mide|vale|è|sono)\b"
-    r"(?: (?:equal to|(?:at )?the (?:point|number|value|interval|set|pair)"
+    r"\b(?:is|are|was|were|equals|be|measures|becomes|(?:comes(?: out)?|works out|amounts|adds up|evaluates|simplifies|"
+    r"reduces|sums|totals) to|est|sont|vaut|ist|sind|beträgt|es|son|mide|vale|è|sono)\b"
+    r"(?: (?:equal to|given by|written(?: as)?|at(?=[\s$\\]*\()|(?:at )?the (?:point|number|value|interval|set|pair)"
     r"|exactly|just|simply|only|actually|indeed)\b)?"
     r"(?=[\s$:\\])"
 )
 _TWO_FORMS = re.compile(r"\$?([^$]+?)\$?,? or \$?([^$]+?)\$?")
 _NAME = re.compile(
-    r"(?:\\[a-z]+ ?)?(?:[a-zA-Z]{1,3}|\{[a-zA-Z]{1,3}\}|\[[a-zA-Z]{1,3}\])(?:_\w|_\{[^{}]*\})?(?:\([^()]*\))?"
+    r"(?:\\[a-z]+ ?)?(?:[a-zA-Z]{1,3}|\{[a-zA-Z]{1,3}\}|\[[a-zA-Z]{1,3}\])(?:\^\{-1\})?"
+    r"(?:_\w|_\{[^{}]*\})?(?:\([^()]*\))?"
     r"|\([a-z](?:,\s*[a-z])+\)"
 )
 _INEQUALITY = re.compile(r"[<>≤≥]|\\[lg]e(?:q|qslant)?(?![a-z])")
-NOT_THAT = re.compile(r",? (?:and )?not\s(?:\S+|\$[^$]*\$)$")
+NOT_THAT = re.compile(r",? (?:and )?not\s(?:\S+|\$[^$]*\$)(?: (?:as|like|which|that) [^.]*)?$")
 _ADVERBS = re.compile(
     r"^(?:(?:just|simply|only|actually|indeed|exactly|clearly|therefore|thus|then)\b,? ?)+", re.IGNORECASE
 )
@@ -198,10 +245,12 @@ _GIVEN_NUMBER = re.compile(
 _LABELLED = re.compile(r"[*_#\s>=-]*([A-Za-z][\w' ,()-]{0,60}?)[*_]*:[*_]*\s+(\S.*)", re.DOTALL)
 """A closing line such as "Total animals: 9"."""
 _NO_RESULT = re.compile(r"\b(?:options?|input|example|hint|note|known|problem|question|points?)\b", re.IGNORECASE)
+_PRICED = re.compile(r"[A-Za-z][\w' ]{0,40}: [$€£]?[0-9][0-9.,]*\.?")
 _SUMS_UP = re.compile(r"\b(?:total|sum|final|result|altogether|overall|answer|in all)\b", re.IGNORECASE)
 _SPELT_NUMBER = re.compile(
     rf"(?<!\bthe )(?<!\bthese )(?<!\bthose )\b(?:{'|'.join(NUMBER_WORDS.keys() - {'zero', 'one'})})\b", re.IGNORECASE
 )
+_HUNDREDS = re.compile(r"\b(one|a|[0-9]{1,2}) hundred\b(?:(?: and)? ([0-9]{1,2})\b)?", re.IGNORECASE)
 _CALCULATION = re.compile(r"<<[^<>\n]{0,200}>>")
 """GSM8K's calculator marks."""
 _RESULT = re.compile(r"=[\s$*\\]*(-?[0-9][0-9,]*(?:\.[0-9]+)?)")
@@ -212,11 +261,12 @@ REASON = re.compile(
     re.IGNORECASE,
 )
 _EXPLAINED = re.compile(
-    r",?\s+(?:because|since|which|where|while|whereas|after|compared)\b|,\s+(?=[0-9.,]+ (?:more|less|fewer)\b)",
+    r",?\s+(?:because|since|which|where|while|whereas|after|compared|leaving|including)\b"
+    r"|(?<=in total):\s|,\s+(?=[0-9.,]+ (?:more|less|fewer)\b)",
     re.IGNORECASE,
 )
 _PLAN = re.compile(
-    r"^(?:to|let)\b|\b(?:we|i)(?:'d| would|'ll| will| can| must| should| need to| have to)? "
+    r"^(?:to|let)\b|\bwants? to\b|\b(?:we|i)(?:'d| would|'ll| will| can| must| should| need to| have to)? "
     r"(?:multiply|add|subtract|divide|"
     r"use|start|calculate|compute|find|know|need|solve|set|substitute|look|consider)\b"
     r"|\blet \w+ be\b|\b[a-z] [-+] [0-9]",
@@ -270,7 +320,8 @@ def after_thinking(text: str) -> str | None:
     text = _CORRECTED.sub(_kept, _END_OF_PROOF.sub(".", text))
     text = _UNDERLINE.sub("", _PROGRAM.sub("\n", text))
     text = _JSON_ANSWER.sub(lambda match: "\nAnswer: " + (match[1] or match[2]).replace("\\\\", "\\") + "\n", text)
-    return _LABEL.sub(_in_english, text)
+    text = _TABLE_ROW.sub(lambda row: f"{'Answer' if row['answer'] else 'Total'}: {row['value'].strip()}", text)
+    return _LABEL.sub(_in_english, _AND.sub(r"\\text{ and }", text))
 
 
 def _in_english(match: re.Match[str]) -> str:
@@ -440,6 +491,8 @@ def _stated_line(after: str) -> str:
         if after.startswith(opened):
             inside, found, _ = after[len(opened) :].partition(closed)
             return inside.strip() if found else ""
+    if bullets := re.match(r"(?:[-•*] ([^\n]{1,80})(?:\n|\Z)){2,12}", after):
+        return ", ".join(line[2:].strip() for line in bullets[0].splitlines())
     return after.partition("\n")[0]
 
 
@@ -509,7 +562,7 @@ def _reads(piece: str) -> bool:
 
 def _maths_conclusion(text: str) -> str | None:
     """Return what the last sentence concludes ("Therefore, x = 5."), or a text that is nothing but an answer."""
-    tail = _FENCE_LINE.sub("", _EMOJI.sub("", text[-_TAIL:])).strip()
+    tail = _FENCE_LINE.sub("", _own_text(text)).strip()
     if not tail or _REFUSED.search(tail[-_NEAR_END:]):
         return None
     if "\n" not in tail and len(tail) < 100 and len(text) < 120 and not _CONCLUSION.match(tail):
@@ -527,6 +580,13 @@ def _maths_conclusion(text: str) -> str | None:
     sentence, followed = found
     labelled = labelled_value(tail, sentence)
     claim, concluded = claim_of(labelled or sentence.strip(" .!*_"))
+    claim = _plain_predicate(_TRAILING_ASIDE.sub("", claim))
+    if _still_open(tail, sentence) or re.search(r"\bequations?:", claim):
+        return None
+    if not followed and (displayed := _displayed(tail, sentence)):
+        return displayed
+    if (name := _named_in_bold(sentence)) and not _UNSURE.search(claim):
+        return name
     if _UNSURE.search(claim) or "?" in claim:
         return None
     own_line = tail.endswith(f"\n{sentence}") and re.fullmatch(r"[-$`*]*[0-9][0-9.,/]*[$`*]*", sentence)
@@ -541,6 +601,8 @@ def _maths_conclusion(text: str) -> str | None:
             return bold
     if concluded and (counted := _COUNTED.fullmatch(claim)):
         return counted[1]
+    if finished and (counted := _COUNTED_MATHS.fullmatch(claim)) and _reads(_right_side(unwrapped(counted[1]))):
+        return _right_side(unwrapped(counted[1]))
     alone = unwrapped(claim.strip(_MARKUP))
     if (labelled or concluded or tail.endswith(f"\n{sentence}") or followed) and _is_value(alone):
         return alone
@@ -553,6 +615,53 @@ def _maths_conclusion(text: str) -> str | None:
     return _claimed(claim, concluded) or _last_span(claim, _IS.pattern.partition("(?: (?:equal")[0] + r"\s*$")
 
 
+def _displayed(tail: str, sentence: str) -> str | None:
+    """Return what a calculation that ends the text comes to: the last side of an identity or of a chain."""
+    display = _LAST_DISPLAY.search(tail[-_NEAR_END * 3 :])
+    if display is None or not tail.endswith(display[0]):
+        return None
+    maths = next(group for group in display.groups() if group is not None).strip(" .\n")
+    if led := _LEADS_TO.search(sentence):
+        if _AIM.search(led[0]) or _ON_THE_WAY.search(led[0]) or ("=" not in maths and _GIVEN.search(led[0])):
+            return None
+        if "=" not in maths:
+            return maths if re.search("[0-9]", maths) and _reads(maths) else None
+    if rows := re.fullmatch(r"\\begin\{(?:aligned|align\*?|gathered)\}(.*)\\end\{\w+\*?\}", maths, re.DOTALL):
+        maths = rows[1].strip(" .\n\\").rpartition("\\\\")[2].replace("&", "").strip(" .\n")
+        left, _, right = maths.rpartition("=")
+        named = _NAME.fullmatch(left.strip()) or not left.strip()
+        return unwrapped(right) if named and not _INEQUALITY.search(maths) and _reads(unwrapped(right)) else None
+    before = tail[: -len(display[0])].rpartition("\n\n")[2]
+    lead = re.sub(r"\$[^$]*\$", "", before[-150:].replace(" formula:", ":"))
+    if any(pattern.search(lead) for pattern in (_AIM, _GIVEN, PREMISE, _BY_THEOREM)):
+        return None
+    sides = [unwrapped(side) for side in re.split(r"(?<![<>!])=", maths)]
+    if (
+        len(sides) < 2
+        or re.match(r"[a-zA-Z]\^", sides[0])
+        or _INEQUALITY.search(maths)
+        or not sides[-1]
+        or not _reads(sides[-1])
+    ):
+        return None
+    if len(sides) == 2 and not (
+        _OPERATOR.match(sides[0]) or "bf{" in maths or compare(sides[0], sides[1]).equal is True
+    ):
+        return None
+    return sides[-1]
+
+
+def _named_in_bold(sentence: str) -> str | None:
+    """Return the name that a sentence of the greatest or only one sets in bold at its end."""
+    named = re.fullmatch(
+        r"(?:so |thus,? |therefore,? )?the (?:\w+ )*?(?:\w+est|most|least|only|correct|winner)\b[^.*$]* (?:is|was) "
+        r"\*\*([A-Z][a-z]+)\*\*\.?",
+        sentence,
+        re.IGNORECASE,
+    )
+    return named[1] if named else None
+
+
 def _is_value(text: str) -> bool:
     """Return whether a text is a value with no letters in it: nothing to be solved or substituted."""
     return (
@@ -561,6 +670,34 @@ def _is_value(text: str) -> bool:
         and "=" not in text
         and _reads(text)
     )
+
+
+def _own_text(text: str) -> str:
+    """Return the end of a text that a conclusion is looked for in: without emoji, later sections and rulers."""
+    tail = _EMOJI.sub("", text[-_TAIL:]).strip()
+    section = next((match for match in _SECTION.finditer(tail) if match.start() > 20), None)
+    if section and not re.search(r"\n[*_ ]*(?:so|thus|hence|therefore)\b", tail[section.end() :], re.IGNORECASE):
+        tail = tail[: section.start()]
+    return tail.rstrip("#=_ \t\n") if tail.endswith(("\n###", "\n---", "\n##")) else tail.rstrip()
+
+
+def _plain_predicate(claim: str) -> str:
+    """Return a claim without the relative clause of its subject: "the digit that cannot appear is 7"."""
+    return _RELATIVE.sub(r"\1 ", claim, count=1)
+
+
+def _one_of_several(tail: str) -> bool:
+    """Return whether the last two lines are items of what is given: "Milk: $3"."""
+    lines = [line.strip(_MARKUP + "-•") for line in tail.splitlines() if line.strip()][-2:]
+    return len(lines) == 2 and _PRICED.fullmatch(lines[0]) is not None
+
+
+def _still_open(tail: str, sentence: str) -> bool:
+    """Return whether the sentence before the last says that the answer is still to be found."""
+    if sentence not in tail or re.match(r"(?:so|thus|hence|therefore)\b", sentence, re.IGNORECASE):
+        return False
+    before = tail[: tail.rfind(sentence)]
+    return _OPEN.search(before[-200:]) is not None
 
 
 def _enumerated(tail: str) -> bool:
@@ -708,13 +845,24 @@ def _number_in(claim: str) -> str | None:
     claim = unwrapped(claim.strip(_MARKUP))
     if "=" in claim:
         claim = claim.rpartition("=")[2]
+    claim = re.sub(r"(?<=\$)([0-9]{1,3}) ([0-9]{3})(?![0-9])", r"\1\2", claim)
+    claim = re.sub(
+        r"\b([0-9]+) dollars and ([0-9]{2}) cents\b", r"\1.\2", claim.replace("$", "") if " cents" in claim else claim
+    )
+    if overall := re.search(r",? or (\$?[0-9][0-9,.]*) (?:\w+ )?(?:in total|in all|overall|altogether)$", claim):
+        claim = overall[1]
+    if final := re.search(r", and the (?:final|total) [a-z ]{1,40} (?:is|are|was) (\$?[0-9][0-9.,]*)$", claim):
+        claim = final[1]
+    if re.search(r"[\u3040-\u9fff]", claim) and (read := _NUMBER.findall(re.sub(r"([\u3040-\u9fff])", r" \1 ", claim))):
+        return str(read[-1]).replace(",", "").strip()
     claim = NOT_THAT.sub("", claim.replace("**", "").replace("{,}", ",").replace("\\!", "").replace("\\,", ""))
     value = rational(claim)
     if value is not None and re.fullmatch(r"[-+]?[\\$\s]*[0-9.,/{}\\frac]+%?", claim.strip("$ ")):
-        return claim.strip("$ ").lstrip("\\$").strip().rstrip(".")
+        return re.sub(r"^\\?\$", "", claim.strip("$ ")).strip().rstrip(".")
     if claim.rstrip(".").lower() in NUMBER_WORDS:
         return claim.rstrip(".").lower()
     claim = _SPELT_NUMBER.sub(lambda match: str(NUMBER_WORDS[match[0].lower()]), TWO_WORD_NUMBER.sub(_added, claim))
+    claim = _HUNDREDS.sub(_hundreds, claim)
     claim = re.sub(r"\b([0-9]+) and a half\b", r"\1.5", claim)
     numbers = [match[0] for match in _NUMBER.finditer(claim)]
     if len(numbers) > 1 and len(_NUMBER.findall(reasonless := _EXPLAINED.split(claim, maxsplit=1)[0])) == 1:
@@ -747,13 +895,17 @@ def _number_in(claim: str) -> str | None:
     return re.sub(r"[\\$€£\s]", "", numbers[0]).replace("−", "-").rstrip("%").lstrip("+")
 
 
+def _hundreds(match: re.Match[str]) -> str:
+    return str(100 * (int(match[1]) if match[1].isdecimal() else 1) + int(match[2] or 0))
+
+
 def _added(match: re.Match[str]) -> str:
     return str(NUMBER_WORDS[match[1].lower()] + NUMBER_WORDS[match[2].lower()])
 
 
 def _number_conclusion(text: str, thought: bool) -> str | None:
     """Return the number of the last sentence. `thought`: whether the arithmetic was done in thinking before it."""
-    tail = _EMOJI.sub("", text[-_TAIL:]).strip()
+    tail = _own_text(text).replace("−", "-")
     if not tail or _REFUSED.search(tail[-_NEAR_END:]):
         return None
     if len(tail) < 60 and "\n" not in tail and rational(tail.strip(_MARKUP + "$. ")) is not None:
@@ -778,12 +930,23 @@ def _last_number(tail: str, thought: bool) -> str | None:
     if found is None:
         return None
     sentence, followed = found
-    if _UNSURE.search(NOT_THAT.sub("", sentence.rstrip(".!*_ "))):
+    if (shorter := re.sub(r"(?<=[\w*]) \([^()]*\)\.?$", "", sentence)) != sentence and (
+        re.search(r"\*\*[^*]*[0-9]", shorter) or (_CONCLUSION.match(shorter) and re.search(r"[0-9]", shorter))
+    ):
+        sentence = f"{shorter}."
+        tail, followed = f"{tail[: tail.rfind(found[0])]}{sentence}", True
+    if _UNSURE.search(NOT_THAT.sub("", sentence.rstrip(".!*_ "))) or _still_open(tail, sentence):
+        return None
+    if clock := re.fullmatch(
+        rf"(?:{_CONCLUSION.pattern})[^0-9]*\b([0-9]{{1,2}}:[0-9]{{2}}(?: ?(?:[ap]m|[ap]\.m\.))?)\W*", sentence, re.I
+    ):
+        return clock[1]
+    if _PRICED.fullmatch(sentence.strip(_MARKUP + "-•")) and not _SUMS_UP.search(sentence) and _one_of_several(tail):
         return None
     if sentence.rstrip("*_").endswith((":", ",", "=", "+", "-", "\\")):
         return None
     alone = sentence.strip(_MARKUP + "()$.")
-    labelled = labelled_value(tail, sentence) or ""
+    labelled = "" if re.search(r"[0-9].*in total:", sentence) else labelled_value(tail, sentence) or ""
     if not re.search(r"=|[0-9]\s*[-+*/×÷]\s*[$0-9]", labelled) and (number := _number_in(labelled)):
         return number
     if rational(alone) is not None and (followed or re.search(r"[0-9]\W*$", tail)) and not _enumerated(tail):
@@ -817,6 +980,8 @@ def _last_number(tail: str, thought: bool) -> str | None:
     marked = re.findall(r"\*\*([^*]+)\*\*", sentence)
     if len(marked) == 1 and (bold := _number_in(marked[0].rstrip("."))) is not None:
         return bold
+    if re.search(r"(?<![\w$])[0-9]*[a-z]\b\s*[-+*/][^=]*=", claim):
+        return None  # an equation to be solved
     if concluded or _STATES.search(claim) or "=" in claim:
         return _number_in(claim)
     return _number_in(claim) if _ARITHMETIC.search(before) and not _GIVEN.search(claim) else None
@@ -834,8 +999,12 @@ def claim_of(sentence: str) -> tuple[str, bool]:
     claim = _AFTERTHOUGHT.sub("", claim)
     if len(claim) < _NEAR_END and (named := _IS_THE_ANSWER.fullmatch(claim)):
         return f"the answer is {named[1]}", True
+    if (because := _BECAUSE_AFTER.search(claim)) and re.search(r"[0-9]", claim[: because.start()]):
+        claim = claim[: because.start()]
+    claim = _IMPLIES.sub(r"$", claim)
     clauses = re.split(
-        r",\s*(?:that is,|i\.e\.,?|so|therefore|thus|hence|then|we (?:get|have|find|obtain|conclude)(?: that)?)\s",
+        r",\s*(?:which (?:leaves|makes|gives|means)(?: that)?|that is,|i\.e\.,?|so|therefore|thus|hence|then|"
+        r"we (?:get|have|find|obtain|conclude)(?: that)?)\s",
         claim,
     )
     return clauses[-1], bool(concluded) or len(clauses) > 1
