@@ -189,7 +189,8 @@ _LAST_DISPLAY = re.compile(
 """The maths that a text ends with: a display, or a chain of equations in a line."""
 _BY_THEOREM = re.compile(r"\b(?:theorem|identity|equations?|formula|rewrite|recall)\b", re.IGNORECASE)
 _LEADS_TO = re.compile(r"^[^$=]*[a-z][^$=]*:\s+(?=[$\\(\[0-9-])")
-_OPERATOR = re.compile(r"\\(?:int|sum|prod|lim|log|binom|sqrt|d?frac|sin|cos|tan)(?![a-z])")
+_OPERATOR = re.compile(r"\\(?:int|sum|prod|lim)(?![a-z])")
+"""What binds the letters behind it."""
 _TRAILING_ASIDE = re.compile(r"(?<=[\w$*}]) \([a-z][^()]* [^()]*\)$")
 _COUNTED_MATHS = re.compile(r"there are (?:exactly |only )?(\$[^$]+\$) [a-z ]+", re.IGNORECASE)
 _IS_THE_ANSWER = re.compile(
@@ -644,9 +645,13 @@ def _displayed(tail: str, sentence: str) -> str | None:
         or not _reads(sides[-1])
     ):
         return None
-    if len(sides) == 2 and not (
-        _OPERATOR.match(sides[0]) or "bf{" in maths or compare(sides[0], sides[1]).equal is True
-    ):
+
+    def known(side: str) -> bool:
+        return bool(_OPERATOR.match(side)) or not re.search("[a-zA-Z]", _bare_of_commands(side))
+
+    if len(sides) > 2 and known(sides[-1]) and not known(sides[-2]):
+        return None  # an equation to be solved
+    if len(sides) == 2 and not (known(sides[0]) or "bf{" in maths or compare(sides[0], sides[1]).equal is True):
         return None
     return sides[-1]
 

@@ -314,6 +314,9 @@ MATHS = [
     ("Recall the double angle identity:\n$$\\sin 2x = 2\\sin x\\cos x$$", None),
     ("By the Pythagorean theorem,\n$$c^2 = a^2 + b^2 = 9 + 16 = 25$$", None),
     ("Now the candidates are:\n\n- x = 3\n- x = 5\n\nWe have to test each of them.", None),
+    ("Halving it leaves us here.\n\n$$\\frac{x}{2} = 5$$", None),
+    ("So far so good.\n\n$$x + y = 2x = 10$$", None),
+    ("The root remains.\n\n$$\\sqrt{x+1} = 3$$", None),
 ]
 NUMBERS = [
     ("3 * 27 = 81\nTherefore each of the 4 people pays $81.", "81"),
