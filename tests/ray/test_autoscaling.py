@@ -122,7 +122,7 @@ def autoscaled() -> Iterator[Autoscaled]:
         cluster.close()
 
 
-@pytest.mark.skipif("CAPGAP_DRILLS" not in os.environ, reason="takes two minutes: CAPGAP_DRILLS=1 runs it")
+@pytest.mark.skipif("CAPGAP_DRILLS" not in os.environ, reason="takes two to five minutes: CAPGAP_DRILLS=1 runs it")
 def test_nodes_come_from_zero_are_taken_back_in_training_and_go(autoscaled: Autoscaled, tmp_path: Path) -> None:
     overrides = [*SHRUNKEN, "axes={}", "sft.batch=2x1", f"resources.save_every={SAVE_EVERY}"]
     overrides += ["resources.engines=1", "resources.trials=1"]
@@ -165,4 +165,5 @@ def test_nodes_come_from_zero_are_taken_back_in_training_and_go(autoscaled: Auto
     summary = json.loads(next(tmp_path.glob("train/*/record.json")).read_text())["summary"]
     assert before <= summary["resumed_from"] < summary["updates"]
     assert seen == 2
-    wait_for(lambda: not autoscaled.nodes(), 60)
+    # What Ray Train has asked the autoscaler for stands for three minutes more where its controller was on the lost node.
+    wait_for(lambda: not autoscaled.nodes(), 240)

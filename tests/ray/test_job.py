@@ -95,6 +95,7 @@ def test_stopped_and_submitted_again_it_goes_on(head: Head, tmp_path: Path) -> N
 def test_a_job_with_a_failed_cell_lists_it_at_its_end(head: Head, tmp_path: Path) -> None:
     overrides = [*SHRUNKEN, "resources.engines=1", "resources.trials=1", "comparisons=[]", "sft.batch=2x1"]
     overrides += ["axes={sft.learning_rate: [1.0e-3, 1.0e+30]}"]
+    wait_for(lambda: head.ray("list", "--address", head.url).returncode == 0, 60)
     done = head.submit(tmp_path, *overrides, name="partial", job="grid")
     assert done.returncode != 0
     told = done.stdout.splitlines()
