@@ -165,5 +165,5 @@ def test_nodes_come_from_zero_are_taken_back_in_training_and_go(autoscaled: Auto
     summary = json.loads(next(tmp_path.glob("train/*/record.json")).read_text())["summary"]
     assert before <= summary["resumed_from"] < summary["updates"]
     assert seen == 2
-    # What Ray Train has asked the autoscaler for stands for three minutes more where its controller was on the lost node.
+    # Where its controller was on the lost node, what Ray Train asked the autoscaler for stands for three minutes more.
     wait_for(lambda: not autoscaled.nodes(), 240)
