@@ -37,7 +37,7 @@ import psutil
 import yaml
 
 ROOT = Path(__file__).parents[2]
-ENGINES, SAVE_EVERY = 2, 20
+ENGINES, SAVE_EVERY = 2, 50
 STAGES = ("examples", "measure", "generate", "mixtures", "train", "evaluate", "judge")
 """In the order in which the job tells their end."""
 MUST = ("measure", "generate", "train", "judge")
@@ -73,7 +73,7 @@ def experiment() -> dict[str, Any]:
         "comparisons": [],
         "split": {"train": 200, "test": 60},
         "selection": {"items": 60, "gap_points": -100},
-        "sft": {**tree["sft"], "epochs": 3},
+        "sft": {**tree["sft"], "epochs": 30},  # half a minute of updates, or kills meet workers that only start
         "judge": {**tree["judge"], "when": "rejected"},
         "resources": {**tree["resources"], "engines": ENGINES, "trials": 1, "save_every": SAVE_EVERY},
     }
