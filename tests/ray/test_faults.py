@@ -12,6 +12,11 @@ import psutil
 from tests.ray.shrunken import ROOT, command
 
 
+def hears_interrupts() -> None:
+    """A shell's background jobs, and what they start, have the signal switched off."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_interrupted_twice_it_ends_soon_and_leaves_no_process(tmp_path: Path) -> None:
     with subprocess.Popen(
         command(tmp_path, "generate"),
@@ -19,6 +24,7 @@ def test_interrupted_twice_it_ends_soon_and_leaves_no_process(tmp_path: Path) ->
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=hears_interrupts,
     ) as job:
         assert job.stdout is not None
         lines = []
