@@ -30,8 +30,9 @@ def demand(resources: Resources, workers: int) -> float:
 
 
 @contextmanager
-def cluster(resources: Resources, workers: int) -> Iterator[None]:
-    """Join the cluster that RAY_ADDRESS names (as `ray job submit` sets it), or start one in this process.
+def cluster(resources: Resources, workers: int) -> Iterator[dict[str, float]]:
+    """Join the cluster that RAY_ADDRESS names (as `ray job submit` sets it), or start one in this process. Yields the
+    CPUs and GPUs that others hold, such as the submitted job itself.
 
     Raises ResourcesError where no node of the cluster that is joined can ever hold an engine or a worker, and LostError
     in place of Ray's errors of actors and objects that are lost.
@@ -64,7 +65,8 @@ def cluster(resources: Resources, workers: int) -> Iterator[None]:
     context.issue_detectors_config.detectors = []
     try:
         _refuse_unsatisfiable(resources)
-        yield
+        total, free = ray.cluster_resources(), ray.available_resources()
+        yield {name: total.get(name, 0.0) - free.get(name, 0.0) for name in ("CPU", "GPU")}
     except (ObjectLostError, RayActorError) as error:
         lost = " ".join(str(error).split())[:300]
         raise LostError(
@@ -115,9 +117,10 @@ def _refuse_unsatisfiable(resources: Resources) -> None:
         raise ResourcesError(why)
 
 
-def fits_both(resources: Resources, workers: int) -> bool:
-    """Whether the cluster can hold the engines that stand while it trains; if not, they are closed in between."""
-    total = ray.cluster_resources()
+def fits_both(resources: Resources, workers: int, taken: Mapping[str, float]) -> bool:
+    """Whether the cluster can hold the engines that stand while it trains; if not, they are closed in between. `taken`:
+    what others hold, as `cluster` yields it."""
+    total = {name: amount - taken.get(name, 0.0) for name, amount in ray.cluster_resources().items()}
     standing = resources.model_copy(update={"engines": resources.kept_engines})
     gpus = standing.engines * standing.engine_gpus + standing.trials * workers * standing.worker_gpus
     return bool(total.get("CPU", 0) >= demand(standing, workers) and total.get("GPU", 0) >= gpus)

@@ -61,11 +61,12 @@ class Session:
     # --- what runs things --------------------------------------------------------------------------
 
     @cached_property
-    def _ray(self) -> bool:
+    def _ray(self) -> Mapping[str, float]:
+        """Starts Ray or joins a cluster, once; CPUs and GPUs that others hold there."""
         begun = time.monotonic()
-        self._stack.enter_context(cluster(self._experiment.resources, self._workers))
+        taken = self._stack.enter_context(cluster(self._experiment.resources, self._workers))
         self._say(f"ray         ready in {time.monotonic() - begun:.0f} s")
-        return True
+        return taken
 
     @cached_property
     def _scorer(self) -> Any:
@@ -293,7 +294,7 @@ class Session:
         """Run trials of the cells, as many as `trials`, with what has landed scored beside them."""
         assert self._ray
         resources = self._experiment.resources
-        fits = fits_both(resources, self._workers)
+        fits = fits_both(resources, self._workers, self._ray)
         if must_score and not fits:
             raise ResourcesError(
                 "resources: search and development.early_stop look at trainings while they run, and the cluster cannot "
