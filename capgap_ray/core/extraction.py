@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 
 from capgap_ray.core.maths import compare, rational, readings, unwrapped
-from capgap_ray.core.notation import LONGEST_MATHS, NUMBER_WORDS, TWO_WORD_NUMBER
+from capgap_ray.core.notation import LONGEST_MATHS, NUMBER_WORDS, compounds_in_figures
 
 _TAIL = 20_000
 """Characters from the end of the text that statements and conclusions are looked for in."""
@@ -866,7 +866,7 @@ def _number_in(claim: str) -> str | None:
         return re.sub(r"^\\?\$", "", claim.strip("$ ")).strip().rstrip(".")
     if claim.rstrip(".").lower() in NUMBER_WORDS:
         return claim.rstrip(".").lower()
-    claim = _SPELT_NUMBER.sub(lambda match: str(NUMBER_WORDS[match[0].lower()]), TWO_WORD_NUMBER.sub(_added, claim))
+    claim = _SPELT_NUMBER.sub(lambda match: str(NUMBER_WORDS[match[0].lower()]), compounds_in_figures(claim))
     claim = _HUNDREDS.sub(_hundreds, claim)
     claim = re.sub(r"\b([0-9]+) and a half\b", r"\1.5", claim)
     numbers = [match[0] for match in _NUMBER.finditer(claim)]
@@ -902,10 +902,6 @@ def _number_in(claim: str) -> str | None:
 
 def _hundreds(match: re.Match[str]) -> str:
     return str(100 * (int(match[1]) if match[1].isdecimal() else 1) + int(match[2] or 0))
-
-
-def _added(match: re.Match[str]) -> str:
-    return str(NUMBER_WORDS[match[1].lower()] + NUMBER_WORDS[match[2].lower()])
 
 
 def _number_conclusion(text: str, thought: bool) -> str | None:
@@ -971,9 +967,9 @@ def _last_number(tail: str, thought: bool) -> str | None:
         return None  # what is given
     if re.fullmatch(r"[$€£]?-?[0-9][0-9.,]*%?(?: [a-z]+){1,3}", claim) and re.search(r"[.!*]$", tail):
         return _number_in(claim)
-    claim = (
-        _EXPLAINED.split(claim, maxsplit=1)[0] if re.search(r"[0-9]", _EXPLAINED.split(claim, maxsplit=1)[0]) else claim
-    )
+    unexplained = _EXPLAINED.split(claim, maxsplit=1)[0]
+    if re.search(r"[0-9]", unexplained):
+        claim = unexplained
     before = tail[: tail.rfind(sentence)] if sentence in tail else ""
     results = _RESULT.findall(before[-400:])
     if not concluded and results and (number := _number_in(claim)) and rational(number) == rational(results[-1]):

@@ -55,9 +55,7 @@ NUMBER_WORDS = {
 }
 _TENS = _split("twenty thirty forty fifty sixty seventy eighty ninety")
 NUMBER_WORDS |= {word: 10 * value for value, word in enumerate(_TENS, 2)}
-TWO_WORD_NUMBER = re.compile(
-    rf"\b({'|'.join(_TENS)})[- ](one|two|three|four|five|six|seven|eight|nine)\b", re.IGNORECASE
-)
+_COMPOUND = re.compile(rf"\b({'|'.join(_TENS)})[- ](one|two|three|four|five|six|seven|eight|nine)\b", re.IGNORECASE)
 _SCALES = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12}
 _SCALED = re.compile(rf"(?<=[0-9])(?:\\[,; ]|\s|~)*(\\text\s*\{{\s*)?({'|'.join(_SCALES)})(?![A-Za-z])", re.IGNORECASE)
 _SHORT_WORDS = frozenset(
@@ -174,7 +172,7 @@ def prepared(text: str) -> str:
     text = re.sub(r"\bsq\.? (?=[a-z])", "square ", text)
     text = re.sub(r"\bin base\b", "base", text)
     text = re.sub(r"\\text\s*\{\s*\(?base ([0-9]+)\)?\s*\}", r"(base \1)", text)
-    text = TWO_WORD_NUMBER.sub(lambda match: str(NUMBER_WORDS[match[1].lower()] + NUMBER_WORDS[match[2].lower()]), text)
+    text = compounds_in_figures(text)
     text = _SCALED.sub(lambda match: rf"\cdot 10^{{{_SCALES[match[2].lower()]}}} {match[1] or ''}", text)
     text = text.replace("{,}", ",") if "{,}" in text and not _THOUSANDS.search(text) else text
     text = _THOUSANDS.sub(",", text)
@@ -183,6 +181,11 @@ def prepared(text: str) -> str:
         text = _DEGREE.sub(r"\\degree ", text)
         text = _ROW_GAP.sub(r"\\\\", _SPACING.sub(" ", text))
     return text
+
+
+def compounds_in_figures(text: str) -> str:
+    """Return the text with numbers of two words, such as "forty-two", in figures."""
+    return _COMPOUND.sub(lambda match: str(NUMBER_WORDS[match[1].lower()] + NUMBER_WORDS[match[2].lower()]), text)
 
 
 def _small_fraction(match: re.Match[str]) -> str:

@@ -14,13 +14,13 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 Job = dict[str, Any]
 
 
-def here(kind: Any) -> Any:
+def here(kind: Any, **options: Any) -> Any:
     """The class as an actor on the caller's own node: no other node's end takes it, and it keeps none from going.
 
     Nor is it inside a trial's placement group, which has room for the trial only.
     """
     place = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return ray.remote(kind).options(num_cpus=0, scheduling_strategy=place)
+    return ray.remote(kind).options(num_cpus=0, scheduling_strategy=place, **options)
 
 
 class Desk:

@@ -37,6 +37,7 @@ from capgap_ray.experiment import Engine as EngineSettings
 from capgap_ray.experiment import Resources
 from capgap_ray.records import Completion, Quarantined, QuarantineReason, Request, content_id, from_row, to_row
 from capgap_ray.stages import metrics
+from capgap_ray.stages.desks import here
 from capgap_ray.stages.endpoint import EndpointClient, EndpointError, is_endpoint
 from capgap_ray.stages.engine import (
     ENVIRONMENT,
@@ -155,9 +156,7 @@ class EnginePool:
         name = f"desk-{secrets.token_hex(8)}"  # engines find it by name: they come back without what they were given
         start = _Start(kind=actor or _EngineActor, desk=name, settings=settings, resources=resources)
         # Beside the driver: engines go with the desk, and its node must not be one that may be taken away alone.
-        place = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        desk = _Desk.options(name=name, scheduling_strategy=place)  # type: ignore[attr-defined]
-        self.desk = desk.remote(start, _IDLE_S, _ROOM_S)
+        self.desk = here(_Desk, name=name).remote(start, _IDLE_S, _ROOM_S)
         self.desk.open.remote()
         self.replicas = resources.engines
 
@@ -288,7 +287,6 @@ class _Seat:
     deaths_at_start: int = 0
 
 
-@ray.remote(num_cpus=0)
 class _Desk:
     """Finds an idle engine for each call, preferring one that holds the wanted model, and minds the call.
 
