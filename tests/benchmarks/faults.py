@@ -86,11 +86,13 @@ class Machines:
     """A head that drives and two worker nodes of two CPUs each."""
 
     def __init__(self) -> None:
+        from ray._common.utils import get_default_ray_temp_dir
         from ray.cluster_utils import Cluster
 
         logging.getLogger("ray").setLevel(logging.ERROR)
         self._folder = tempfile.mkdtemp(prefix="cgf-", dir="/tmp")  # short: it holds sockets
         # Of a training whose driver was lost, Ray frees the workers' places only where there is a dashboard.
+        os.makedirs(get_default_ray_temp_dir(), exist_ok=True)  # where Cluster writes its address
         head = {"num_cpus": 0, "include_dashboard": True, "dashboard_port": 0, "temp_dir": self._folder}
         self._cluster = Cluster(initialize_head=True, head_node_args=head, shutdown_at_exit=False)
         self.address = str(self._cluster.address)
