@@ -17,8 +17,8 @@ from typing import Any
 
 import ray
 import ray.train
-from ray._private.state import actors
-from ray.experimental import internal_kv
+from ray._private.state import state
+from ray.core.generated.gcs_pb2 import PlacementGroupTableData
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.torch.config import _TorchBackend
 from ray.util.placement_group import PlacementGroup, PlacementGroupID, remove_placement_group
@@ -43,7 +43,6 @@ class Crew:
         self._resources, self._work = resources, work
         self._desk = here(Desk).remote()
         self._error: BaseException | None = None
-        _remove_groups_of_the_dead()
         self._thread = threading.Thread(target=self._run, args=(workers,), daemon=True)
         self._thread.start()
 
@@ -57,6 +56,7 @@ class Crew:
         index = ray.get(self._desk.add.remote(job))
         outcome = self._desk.outcome.remote(index)
         while not ray.wait([outcome], timeout=1.0)[0]:
+            _remove_groups_of_the_dead()  # again and again: a controller may outlive its trial by some seconds
             if not self.stands:
                 raise self._error or TrainingError("the training workers ended without a result")
         found, refused = ray.get(outcome)
@@ -77,7 +77,7 @@ class Crew:
             with tempfile.TemporaryDirectory() as scratch:
                 TorchTrainer(
                     _loop,
-                    train_loop_config={"desk": self._desk, "work": self._work, "owner": _this_actor()},
+                    train_loop_config={"desk": self._desk, "work": self._work},
                     torch_config=_OwnAddress(backend="nccl" if on_gpu else "gloo"),
                     scaling_config=ray.train.ScalingConfig(
                         num_workers=(resources.min_workers, workers) if resources.min_workers else workers,
@@ -98,27 +98,19 @@ class Crew:
             self._error = error
 
 
-_GROUPS = "capgap-crews"
-"""Namespace of Ray's key-value store: placement group of a crew -> actor id of the trial that it works for."""
-
-
-def _this_actor() -> str:
-    """Empty in a driver."""
-    return ray.get_runtime_context().get_actor_id() or ""
-
-
 def _remove_groups_of_the_dead() -> None:
-    """Free what the workers of trials that died still hold; a new crew would wait for it.
+    """Free what the workers of trials that died hold, or wait for: a new crew would wait for it.
 
-    Ray's own cleaner learns from the dashboard that a controller died, and a local cluster runs none. A process has
-    one crew at a time, so whatever this one had before is over, too.
+    A placement group goes with its creator only when the creator's job has ended, too. Ray Train's own cleaner learns
+    of a controller's death from the dashboard, which a local cluster does without, and of no group whose workers have
+    not started.
     """
-    mine = _this_actor()
-    for key in internal_kv._internal_kv_list(b"", namespace=_GROUPS):
-        owner = (internal_kv._internal_kv_get(key, namespace=_GROUPS) or b"").decode()
-        if owner == mine or (owner and actors(owner).get("State", "DEAD") == "DEAD"):
-            remove_placement_group(PlacementGroup(PlacementGroupID(key)))
-            internal_kv._internal_kv_del(key, namespace=_GROUPS)
+    mine = ray.get_runtime_context().get_job_id()
+    for found in state._connect_and_get_accessor().get_placement_group_table():
+        group = PlacementGroupTableData.FromString(found)
+        ours = group.creator_actor_dead and group.creator_job_id.hex() == mine and not group.is_detached
+        if ours and group.state != PlacementGroupTableData.REMOVED:
+            remove_placement_group(PlacementGroup(PlacementGroupID(group.placement_group_id)))
 
 
 class _OwnAddress(TorchConfig):  # type: ignore[misc]
@@ -159,9 +151,6 @@ def _loop(config: dict[str, Any]) -> None:
     """Runs on every worker: job after job. A job that is refused ends the crew, whose state may be spoilt."""
     desk, work = config["desk"], config["work"]
     first = ray.train.get_context().get_world_rank() == 0
-    if first:
-        group = ray.util.get_current_placement_group()
-        internal_kv._internal_kv_put(group.id.binary(), config["owner"].encode(), namespace=_GROUPS)
     index = ray.get(desk.first_open.remote())
     while (job := ray.get(desk.job.remote(index))) is not None:
         try:
