@@ -147,8 +147,16 @@ def _listen_at_own_address() -> None:
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # or Gloo takes the address that the host's name has
 
 
+_OUT_OF_MEMORY = (
+    "a training worker ran out of GPU memory: lower sft.batch.per_device and raise sft.batch.accumulation by as much, "
+    "lower sft.cutoff_tokens, or take more sft.workers"
+)
+
+
 def _loop(config: dict[str, Any]) -> None:
     """Runs on every worker: job after job. A job that is refused ends the crew, whose state may be spoilt."""
+    import torch
+
     desk, work = config["desk"], config["work"]
     first = ray.train.get_context().get_world_rank() == 0
     index = ray.get(desk.first_open.remote())
@@ -159,6 +167,9 @@ def _loop(config: dict[str, Any]) -> None:
             if first:
                 ray.get(desk.finish.remote(index, None, str(error)))
             return
+        except torch.OutOfMemoryError as error:  # would come again; the other ranks may be waiting for this one
+            ray.get(desk.finish.remote(index, None, f"{_OUT_OF_MEMORY} ({str(error).splitlines()[0]})"))
+            raise
         if first:
             ray.get(desk.finish.remote(index, found, None))
         index += 1

@@ -25,7 +25,7 @@ from capgap_ray.stages.train import build_checkpoint, train_job
 _TRIAL = {"CPU": 0.01}
 """Tune refuses 0; more could starve the trial's own workers on a small cluster."""
 _RETRIES = 3
-"""Of a trial whose process died, with its node or without, or that failed unexpectedly; its workers are restarted, too."""
+"""Of a trial that died, with its node or alone, or failed in an unexpected way; beside the restarts of its workers."""
 _LOG_LINES = 6
 """Of a failed trial that are told."""
 

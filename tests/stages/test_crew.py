@@ -4,7 +4,10 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Any
 
+import pytest
+
 from capgap_ray.artifacts.step import Step
+from capgap_ray.stages import crew
 from capgap_ray.stages.desks import Desk
 from capgap_ray.stages.grid import Training, _order, _trained_first, last_lines
 
@@ -57,6 +60,37 @@ def test_a_refusal_is_an_outcome_too() -> None:
         return await desk.outcome(0)
 
     assert run(story()) == (None, "row 3 has no supervised token")
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_worker_without_memory_refuses_the_job_whatever_its_rank(rank: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    class Called:
+        """The desk as Ray hands it out, with calls that are made at once."""
+
+        def __init__(self, desk: Desk) -> None:
+            self._desk = desk
+
+        def __getattr__(self, name: str) -> Any:
+            method = getattr(self._desk, name)
+            return type("Method", (), {"remote": lambda _, *values: run(method(*values))})()
+
+    monkeypatch.setattr(crew.ray, "get", lambda made: made)
+    monkeypatch.setattr(ray.train, "get_context", lambda: type("Context", (), {"get_world_rank": lambda self: rank})())
+    desk = Desk()
+    run(desk.add({"n": 1}))
+
+    def work(job: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3 GiB\nAllocated by torch: 9 GiB")
+
+    with pytest.raises(torch.OutOfMemoryError):  # the group ends with it: the other ranks may wait for this one
+        crew._loop({"desk": Called(desk), "work": work})
+    found, refused = run(desk.outcome(0))
+    assert found is None
+    assert "lower sft.batch.per_device" in refused
+    assert "Tried to allocate 3 GiB" in refused
+    assert "Allocated by torch" not in refused
 
 
 def test_closing_sends_waiting_workers_home() -> None:
