@@ -18,6 +18,7 @@ from typing import Any
 import ray
 import ray.train
 from ray._private.state import state
+from ray._raylet import ActorID
 from ray.core.generated.gcs_pb2 import PlacementGroupTableData
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.torch.config import _TorchBackend
@@ -108,8 +109,9 @@ def _remove_groups_of_the_dead() -> None:
     mine = ray.get_runtime_context().get_job_id()
     for found in state._connect_and_get_accessor().get_placement_group_table():
         group = PlacementGroupTableData.FromString(found)
-        ours = group.creator_actor_dead and group.creator_job_id.hex() == mine and not group.is_detached
-        if ours and group.state != PlacementGroupTableData.REMOVED:
+        by_actor = not ActorID(group.creator_actor_id).is_nil()  # a driver's groups, Tune's, count as a dead actor's
+        ours = by_actor and group.creator_job_id.hex() == mine and not group.is_detached
+        if ours and group.creator_actor_dead and group.state != PlacementGroupTableData.REMOVED:
             remove_placement_group(PlacementGroup(PlacementGroupID(group.placement_group_id)))
 
 

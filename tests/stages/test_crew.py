@@ -77,7 +77,9 @@ def test_a_worker_without_memory_refuses_the_job_whatever_its_rank(rank: int, mo
             return type("Method", (), {"remote": lambda _, *values: run(method(*values))})()
 
     monkeypatch.setattr(crew.ray, "get", lambda made: made)
-    monkeypatch.setattr(ray.train, "get_context", lambda: type("Context", (), {"get_world_rank": lambda self: rank})())
+    monkeypatch.setattr(
+        crew.ray.train, "get_context", lambda: type("Context", (), {"get_world_rank": lambda self: rank})()
+    )
     desk = Desk()
     run(desk.add({"n": 1}))
 
