@@ -2,9 +2,11 @@
 
     python tests/benchmarks/grid.py [--quick] [--only cells|planning|trials] [--peer-environment FOLDER]
 
-- cells: a grid of 12 cells (two students, three mixtures, two batches) on four tasks, one training at a time.
+- cells: the grid of the tiny experiment, 12 cells (two students, three mixtures, two batches), with as many items as
+  there, on four tasks, one training at a time.
   Overhead: wall time of its training stage, Ray's own start excluded, against the sum of the bare training times of its
   cells: from the first to the last update, as the trainer measures them, without start, imports, loading and export.
+  It is a start and so much a cell, which are shown: grids of shorter cells have a larger share of it.
   Beside the ancestor's way for the same cells, from training data to judged scores: ours are `jobs/train.py` and then
   `jobs/grid.py`, which also measures every untouched model and writes the report; the ancestor's are one LLaMA-Factory
   process for each cell (two DDP processes over Gloo, which take turns on the cores as ours do), one `lm_eval --model
@@ -69,11 +71,9 @@ def checkpoints(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def cells(quick: bool, environment: Path) -> dict[str, Any]:
-    tree = experiment(
-        tasks=[f"tiny/{task}" for task in TASKS],
-        split={"train": 60, "test": 20} if quick else {"train": 150, "test": 60},
-        selection={"items": 20, "gap_points": -100},
-    )
+    tree = experiment(tasks=[f"tiny/{task}" for task in TASKS], selection={"items": 20, "gap_points": -100})
+    if quick:
+        tree["split"] = {"train": 60, "test": 20}
     tree["resources"] = {**tree["resources"], "trials": 1}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
@@ -84,7 +84,9 @@ def cells(quick: bool, environment: Path) -> dict[str, Any]:
         ours = time.monotonic() - begun
         records = checkpoints(folder)
         bare = sum(record["summary"]["seconds"] for record in records.values())
-        show(part="cells", cells=len(records), training_stage_s=wall, bare_s=bare, ours_s=ours)
+        each = statistics.median(record["seconds"] - record["summary"]["seconds"] for record in records.values())
+        start = wall - bare - len(records) * each
+        show(part="cells", cells=len(records), training_stage_s=wall, bare_s=bare, start_s=start, more_a_cell_s=each)
         factory = [_factory(environment, folder, batch) for batch in ((2, 1), (5, 4))]
         evaluated = _lm_eval(STUDENT, TASKS[:1], tree["split"]["test"], folder)
         judged = _judge(folder)
