@@ -129,7 +129,7 @@ def device_hours(
     """
     if step.stage == "train":
         devices = training_devices(Sft.model_validate(step.params["sft"]).workers, resources)
-    elif step.stage in ("complete", "judge", "audit"):
+    elif step.stage in ("complete", "surprisal", "judge", "audit"):
         devices = own.get(_asked(step), engine_devices(resources))
     else:
         devices = 0.0
@@ -138,8 +138,9 @@ def device_hours(
 
 def _asked(step: Step) -> str:
     """Identity of the untouched model whose engine the step uses; of a checkpoint, its student's."""
-    if "judge" in step.params:
-        return str(step.params["judge"])
+    for model in ("judge", "student"):
+        if model in step.params:
+            return str(step.params[model])
     return str(step.params.get("model") or (step.inputs[1].params["student"] if len(step.inputs) > 1 else ""))
 
 

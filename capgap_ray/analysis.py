@@ -70,13 +70,10 @@ def results(
     `chance` is the chance level of tasks (`core.chance.chance_level` of their items); None or absent: not known.
     """
     cards = {cell.train.key: recipe_card(plan.experiment, cell, summary(cell.train)) for cell in plan.cells}
-    mixed = [summary(step) for step in plan.mixtures.values()]
-    filters = {
-        (report.teacher, report.task): report
-        for each in mixed
-        for report in (from_row(FilterReport, row) for row in each["filters"].values())
-    }
-    found = findings(plan, scores, cards, chosen, filters.values())
+    mixed = {name: summary(step) for name, step in plan.mixtures.items()}
+    kept = {name: [from_row(FilterReport, row) for row in each["filters"].values()] for name, each in mixed.items()}
+    filters = {(report.teacher, report.task): report for reports in kept.values() for report in reports}
+    found = findings(plan, scores, cards, chosen, kept, summary)
     compared = comparisons(found)
     return Results(
         experiment=plan.experiment.name,
@@ -87,7 +84,7 @@ def results(
         selection=chosen,
         accuracies=tuple(_accuracies(plan, scores, chance)),
         filters=tuple(filters.values()),
-        mixtures=tuple(from_row(MixtureReport, each["mixture"]) for each in mixed),
+        mixtures=tuple(from_row(MixtureReport, each["mixture"]) for each in mixed.values()),
         checkpoints=tuple(_checkpoint(cell, cards[cell.train.key], summary(cell.train)) for cell in plan.cells),
         comparisons=tuple(compared),
         verdicts=verdicts(compared, list(filters.values()), plan.experiment.students, _by_size(plan)),
@@ -119,7 +116,7 @@ def engine_notes(plans: Iterable[Plan], summary: Callable[[Step], Mapping[str, A
     chooses are equal, and are part of every identity."""
     used: dict[tuple[str, str], dict[str, None]] = {}
     for made in plans:
-        for task in made.tasks:
+        for task in made.tasks if made.baselines else ():
             steps = [(student.name, made.baselines[student.name, task]) for student in made.students()]
             steps += [(cell.student.name, made.predictions[cell.train.key, task]) for cell in made.cells]
             for student, scored in steps:

@@ -154,6 +154,21 @@ class TaskSelection(_Part):
     """Training items measured per model and task."""
 
 
+class Proxies(_Part):
+    """What is measured before any training, for the choice of a teacher (`core/surprisal.py`, `core/proxies.py`)."""
+
+    traces: int | None = Field(default=None, ge=0)
+    """Kept traces of each task and teacher that every untouched student reads, drawn by `seed`; 0 for none. None: 200
+    where there are mixtures to choose among, else none. The ratio is reported to choose teachers as well from 200 as
+    from thousands (arXiv 2601.14249), and reading generates nothing: 200 traces cost about as much as answering the
+    measured items."""
+    seed: int = 0
+
+
+TRACES = 200
+"""Of `Proxies.traces` where it is None and there is a choice."""
+
+
 class Sampling(_Part):
     """How every model generates."""
 
@@ -683,6 +698,7 @@ class Experiment(_Part):
     rationales: Rationales = Rationales()
     filter: Filter = Filter()
     mixing: Mixing = Mixing()
+    proxies: Proxies = Proxies()
     sft: Sft = Sft()
     axes: dict[str, tuple[Any, ...]] = {}
     """Axis -> values; the grid is their full product. Axes are dotted fields of `sft` and `filter`, `split.seed`,
@@ -801,6 +817,12 @@ class Experiment(_Part):
             found += [(task, samples) for task in expand_task(name)]
         refuse_duplicates("tasks", [task for task, _ in found])
         return dict(found)
+
+    def traces(self) -> int:
+        """Traces of each task and teacher that every untouched student reads; 0: none."""
+        if self.proxies.traces is None:
+            return TRACES if len(self.shares()) > 1 else 0
+        return self.proxies.traces
 
     def task_names(self) -> tuple[str, ...]:
         """The tasks, groups expanded, without `:k`."""

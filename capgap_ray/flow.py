@@ -198,19 +198,12 @@ def _build(run: Run, session: Session, until: Until) -> Built:
     session.examples(step for made in plans for step in made.examples.values())
     session.predict([pair for made in plans for pair in _by_model(made.measured, models)], "measure")
     built = _selected(run, plans)
-    wanted = []
-    for made in built.plans:
-        teachers = {role: model.source for role, model in made.teachers().items()}
-        wanted += [(scored, teachers[role]) for (role, _), slices in made.rationales.items() for scored in slices]
-        # Untouched models answer the test items in the same pass: their weights are loaded already.
-        wanted += _by_model(made.baselines, models) if until == "evaluate" else []
-    session.predict(sorted(wanted, key=lambda pair: pair[1]), "generate")
-    if until == "generate":
-        return built
+    _generate(run, session, built, test=until == "evaluate")
     natural = [step for made in built.plans for step in made.mixtures.values()]
     controls = [cell.train.inputs[0] for made in built.plans for cell in made.cells]  # some read the natural ones
-    session.published(step for made in built.plans for step in made.published.values())
     session.mixtures(natural + controls)
+    if until == "generate":
+        return built
     session.predict([pair for made in built.plans for pair in _untouched_developed(made, models)], "development")
     if run.experiment.search:
         failed = _search(run, session, built)
@@ -234,6 +227,25 @@ def _build(run: Run, session: Session, until: Until) -> Built:
         models[run.experiment.judge.model].source,
     )
     return built
+
+
+def _generate(run: Run, session: Session, built: Built, test: bool) -> None:
+    """Rationales, what the untouched students make of them, and untouched models on the test items if `test`.
+
+    Untouched models answer in the same pass, in which their weights are loaded. Students that are to read the
+    rationales wait for them.
+    """
+    teaching, untouched, readers = [], [], []
+    for made in built.plans:
+        teachers = {role: model.source for role, model in made.teachers().items()}
+        teaching += [(scored, teachers[role]) for (role, _), slices in made.rationales.items() for scored in slices]
+        untouched += _by_model(made.baselines, run.models) if test else []
+        readers += [(step, run.models[student]) for (student, *_), step in made.surprisals.items()]
+    waiting = {student.source for step, student in readers if not run.store.built(step)}
+    at_once = [pair for pair in untouched if pair[1] not in waiting]
+    session.predict(sorted(teaching + at_once, key=lambda pair: pair[1]), "generate")
+    session.published(step for made in built.plans for step in made.published.values())
+    session.predict([pair for pair in untouched if pair[1] in waiting], "untouched", readers)
 
 
 def _search(run: Run, session: Session, built: Built) -> dict[str, str]:
@@ -474,7 +486,16 @@ def stored(run: Run) -> Built:
     if missing:
         refuse(f"{missing[0].address} is not built yet ({len(missing)} such steps); run jobs/grid.py first")
     built = _selected(run, plans)
-    return _chosen(run.store, built, {}) if run.experiment.development else built
+    return untrained(run, built) or (_chosen(run.store, built, {}) if run.experiment.development else built)
+
+
+def untrained(run: Run, built: Built) -> Built | None:
+    """What can be told of before any cell is trained; None where one is, or where a mixture or a reading is missing."""
+    needed = unique(step for made in built.plans for step in (*made.mixtures.values(), *made.surprisals.values()))
+    trained = any(run.store.built(cell.train) for made in built.plans for cell in made.cells)
+    if trained or not all(map(run.store.built, needed)):
+        return None
+    return dataclasses.replace(built, plans=tuple(made.before_training() for made in built.plans))
 
 
 def finish(run: Run, built: Built) -> None:
@@ -487,7 +508,7 @@ def finish(run: Run, built: Built) -> None:
     except StoreError as error:
         refuse(str(error))
     folder = f"reports/{run.experiment.name}"
-    for name, contents in report_files(answer, item_sources(run, built)):
+    for name, contents in report_files(answer, item_sources(run, built) if answer.checkpoints else ()):
         run.store.write_bytes(f"{folder}/{name}", contents)
     say("\n" + tables.verdict_text(answer))
     say(f"report: {run.store.local_path(f'{folder}/index.html')}")

@@ -298,6 +298,14 @@ class _Costs:
             sums["hours"] += generation_hours(model.parameters, prompts, tokens, self._teraflops)
             sums["hours_at_most"] += generation_hours(model.parameters, prompts, at_most, self._teraflops)
 
+    def reading(self, stage: str, model: Model, tokens: float, at_most: float) -> None:
+        """Texts that are given: no new token."""
+        sums = self._sums[stage]
+        sums["prompt"] += tokens
+        if self._teraflops:
+            sums["hours"] += generation_hours(model.parameters, tokens, 0, self._teraflops)
+            sums["hours_at_most"] += generation_hours(model.parameters, at_most, 0, self._teraflops)
+
     def training(self, cell: Cell, card: RecipeCard, row_tokens: int, rows_at_most: int) -> None:
         sums, sft = self._sums["train"], cell.sft
         tokens = card.epochs * card.rows * row_tokens
@@ -353,6 +361,12 @@ def _count(made: Plan, have: Mapping[str, Mapping[str, Any]], cards: Mapping[str
             seen.add(scored.judge.key)
             asked, reply = rows * ASSUMED.rejected, ASSUMED.judge_tokens
             costs.generation("judge", judge, asked * ASSUMED.prompt_tokens, asked * reply, rows * reply)
+    for (student, _, role, task), step in made.surprisals.items():
+        if step.key not in have and step.key not in seen:
+            seen.add(step.key)
+            written = made.training_items(task) * made.experiment.rationales.of(role).samples
+            read, most = (min(made.experiment.traces(), rows) for rows in (written * ASSUMED.right, written))
+            costs.reading("surprisal", made.models[student], read * _row_tokens(made), most * _row_tokens(made))
     for cell in made.cells:
         if cell.train.key not in have and cell.train.key not in seen:
             seen.add(cell.train.key)
@@ -528,6 +542,8 @@ def _short(found: Iterable[str]) -> Iterable[str]:
 
 def _stage_line(cost: StageCost) -> str:
     line = f"stage       {cost.stage:<9} {cost.steps:>5} steps, {cost.exist} exist, {cost.steps - cost.exist} to build"
+    if cost.prompt_tokens and not cost.output_tokens:
+        line += f"; {_short_number(cost.prompt_tokens)} tokens read"
     if cost.output_tokens:
         line += (
             f"; {_short_number(cost.prompt_tokens)} prompt and {_short_number(cost.output_tokens)} output tokens "

@@ -1,7 +1,8 @@
 """Experiment -> steps. THE MAIN FLOW: read this first, top to bottom.
 
     examples -> few-shot accuracy of every model on training items -> task selection
-             -> teacher rationales -> own-correct filter -> mixtures -> SFT over the grid
+             -> teacher rationales -> own-correct filter (-> read by the untouched students: proxies of the gain)
+             -> mixtures -> SFT over the grid
              (-> development items, if cells are searched or given up on the way)
              -> predictions of untouched and distilled students on the test items
              -> rule score -> judge, and the judge audited -> (analysis.py) comparisons -> verdicts -> report
@@ -43,6 +44,7 @@ VERSIONS = {
     "published": 1,
     "complete": 3,
     "score": 2,
+    "surprisal": 1,
     "mix": 2,
     "train": 2,
     "stop": 1,
@@ -51,6 +53,8 @@ VERSIONS = {
     "audit": 1,
 }
 """Raised when a stage's code changes what it computes; old results then stay, unread."""
+RENDERING = ("cutoff_tokens", "overlength", "system", "loss_on_final_newline")
+"""Fields of `sft` that say how an example becomes tokens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +125,9 @@ class Plan:
     """(teacher role, task) -> all training items; the first slice is the measured one."""
     published: dict[str, Step] = field(default_factory=dict)
     """Teacher role -> ready-made rationales in place of its own."""
+    surprisals: dict[tuple[str, str, str, str], Step] = field(default_factory=dict)
+    """(student, mixture, teacher role, task) -> the untouched student reads traces that the mixture's filter keeps;
+    empty where `proxies.traces` asks for none. Mixtures of one filter share steps."""
     mixtures: dict[str, Step] = field(default_factory=dict)
     cells: list[Cell] = field(default_factory=list)
     """The grid, then the control arms that comparisons ask for."""
@@ -145,6 +152,7 @@ class Plan:
         return unique(
             [*self.measuring()]
             + [scored.score for slices in self.rationales.values() for scored in slices]
+            + [*self.surprisals.values()]
             + [cell.train for cell in self.cells]
             + [scored.last for scored in (*self.baselines.values(), *self.predictions.values())]
             + [scored.score for scored in self.untouched_developed()]
@@ -220,6 +228,10 @@ class Plan:
     def teachers(self) -> dict[str, Model]:
         """Role -> model."""
         return {role: self.models[name] for role, name in self.experiment.teachers.items()}
+
+    def before_training(self) -> Plan:
+        """What can be told of before any cell is trained: no cells, and no test item."""
+        return replace(self, cells=[], pairs=[], baselines={}, predictions={}, developed={}, audit=None)
 
     def without(self, arms: Collection[tuple[str, str]]) -> Plan:
         """The plan without some cells, given as (student, arm), and without the pairs that they are in."""
@@ -368,6 +380,13 @@ def plan(experiment: Experiment, models: Mapping[str, Model], selected: Iterable
         if _mixture_name(experiment, point) not in made.mixtures:
             made.mixtures[_mixture_name(experiment, point)] = _mix(made, point)
 
+    #    Before that, every untouched student reads some of what each teacher keeps under the mixture's filter.
+    readers = {(point.student, _mixture_name(experiment, point)): point for point in grid}
+    for (student, mixture), point in readers.items() if experiment.traces() else ():
+        for role in experiment.shares()[point.mixture]:
+            for task in made.trained:
+                made.surprisals[student, mixture, role, task] = _surprisal(made, point, role, task)
+
     # 5. The grid: students x mixtures x the axes' product, or the listed points; then the control arms.
     made.cells.extend(_cell(made, point) for point in grid)
     for comparison in experiment.comparisons:
@@ -411,34 +430,69 @@ def _mixture_name(experiment: Experiment, point: Point) -> str:
 def _mix(made: Plan, point: Point, least: Step | None = None) -> Step:
     """The point's training rows; with `least` no more of them than that mixture has."""
     shares = made.experiment.shares()[point.mixture]
-    ready = sorted(set(shares) & set(made.published))
-    roles = list(made.experiment.teachers) if point.filter.all_teachers else sorted(set(shares) - set(ready))
+    params, inputs = _pools(made, point.filter, shares, made.trained)
     return Step(
         stage="mix",
         version=VERSIONS["mix"],
         params={
             "mixture": dict(shares),
-            "slices": [[role, task, len(made.rationales[role, task])] for role in roles for task in made.trained],
-            "filter": point.filter.model_dump(mode="json"),
             "mixing": made.experiment.mixing.model_dump(mode="json"),
             "seed": made.experiment.sft.seed,
-            **({"published": ready} if ready else {}),
-            **({"tests": len(made.examples)} if point.filter.decontaminate else {}),
-            **({"development": made.experiment.development.items} if made.experiment.development else {}),
+            **params,
             **({"rows": "least"} if least else {}),
         },
-        inputs=(
-            *(
-                step
-                for role in roles
-                for task in made.trained
-                for step in (made.examples[task], *(scored.score for scored in made.rationales[role, task]))
-            ),
-            *(made.published[role] for role in ready),
-            *(made.examples.values() if point.filter.decontaminate else ()),
-            *([least] if least else ()),
-        ),
+        inputs=(*inputs, *([least] if least else ())),
         label=_mixture_name(made.experiment, point),
+    )
+
+
+def _pools(
+    made: Plan, rules: Filter, shares: Collection[str], tasks: Collection[str]
+) -> tuple[dict[str, Any], tuple[Step, ...]]:
+    """Params and inputs from which `curate.pools` makes the kept rationales of the roles in `shares`."""
+    ready = sorted(set(shares) & set(made.published))
+    roles = list(made.experiment.teachers) if rules.all_teachers else sorted(set(shares) - set(ready))
+    params = {
+        "slices": [[role, task, len(made.rationales[role, task])] for role in roles for task in tasks],
+        "filter": rules.model_dump(mode="json"),
+        **({"published": ready} if ready else {}),
+        **({"tests": len(made.examples)} if rules.decontaminate else {}),
+        **({"development": made.experiment.development.items} if made.experiment.development else {}),
+    }
+    return params, (
+        *(
+            step
+            for role in roles
+            for task in tasks
+            for step in (made.examples[task], *(scored.score for scored in made.rationales[role, task]))
+        ),
+        *(made.published[role] for role in ready),
+        *(made.examples.values() if rules.decontaminate else ()),
+    )
+
+
+def _surprisal(made: Plan, point: Point, role: str, task: str) -> Step:
+    """The point's untouched student reads the role's kept rationales of a task; of ready-made ones, which are of no
+    task here, all. They are rendered as the experiment's own `sft` says, whatever its axes: proxies know no recipe.
+    """
+    experiment, student = made.experiment, made.models[point.student]
+    ready = role in made.published
+    params, inputs = _pools(made, point.filter, [role], [task])
+    return Step(
+        stage="surprisal",
+        version=VERSIONS["surprisal"],
+        params={
+            "student": student.identity,
+            "teacher": role,
+            "traces": experiment.traces(),
+            "seed": experiment.proxies.seed,
+            "engine": experiment.engine.of_all(),
+            "rendering": {name: getattr(experiment.sft, name) for name in RENDERING},
+            **_template(student),
+            **params,
+        },
+        inputs=inputs,
+        label="-".join([student.name, role, *([] if ready else [task])]),
     )
 
 

@@ -51,17 +51,19 @@ def pool(experiment: Experiment, plans: Sequence[Plan]) -> Pool:
     tasks = tuple(task for task in experiment.task_names() if any(task in each.tasks for each in plans))
     first = plans[0]
     if first.tasks != tasks:
-        kept = {(cell.student.name, cell.arm) for cell in first.cells}
+        kept, trained = {(cell.student.name, cell.arm) for cell in first.cells}, bool(first.baselines)
         first = plan(first.experiment, first.models, tasks)
         first = first.without({(cell.student.name, cell.arm) for cell in first.cells} - kept)
+        first = first if trained else first.before_training()
     view = dataclasses.replace(first, experiment=experiment)
     found: dict[str, list[Step]] = {}
     for each in plans:
         pairs = [(step, each.examples[task]) for task, step in view.examples.items()]
         pairs += [(scored.score, each.measured[name].score) for name, scored in view.measured.items()]
         pairs += [(step, each.mixtures[name]) for name, step in view.mixtures.items()]
+        pairs += [(step, each.surprisals[who]) for who, step in view.surprisals.items() if who in each.surprisals]
         pairs += [
-            (scored.last, each.baselines[who].last) for who, scored in view.baselines.items() if who[1] in each.tasks
+            (scored.last, each.baselines[who].last) for who, scored in view.baselines.items() if who in each.baselines
         ]
         for mine, theirs in zip(view.cells, each.cells, strict=True):
             pairs.append((mine.train, theirs.train))

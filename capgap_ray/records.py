@@ -152,6 +152,51 @@ class ContaminationMatch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Estimated:
+    """A number with its uncertainty."""
+
+    value: float
+    error: float | None
+    """Standard error; 0 where the number is exact, None where it is not known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceReading:
+    """One trace under an untouched student; `core/surprisal.py` defines the numbers."""
+
+    example_id: str
+    task: str
+    teacher: str
+    tokens: int
+    """Of the completion, as the student counts them."""
+    supervised: int
+    """Tokens that carry loss in training: the completion's and the end of turn."""
+    loss: float
+    """Mean surprisal of the supervised tokens, in nats."""
+    surprisal: float
+    """Mean surprisal of the completion's tokens, in nats."""
+    rank: float
+    """Mean rank of the completion's tokens, from 1, cut at `surprisal.RANK_CLIP`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceSummary:
+    """A teacher's traces of one task under one untouched student; `core/surprisal.py` defines the numbers."""
+
+    kept: int
+    """Traces that the filter kept."""
+    drawn: int
+    """Of them, to be read."""
+    read: int
+    """Of those drawn: the others are longer than the cut-off or the context, or could not be rendered."""
+    loss: Estimated | None
+    """None, as all below, where no trace was read."""
+    surprisal: Estimated | None
+    rank: Estimated | None
+    ratio: Estimated | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingExample:
     """One supervised example: the model is trained on `completion`, given `messages`."""
 
@@ -713,6 +758,23 @@ class ProxyQuality:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProxyLead:
+    """What one number known before training says of the teachers that a student could have. It claims nothing."""
+
+    student: str
+    proxy: str
+    prefers: Literal["higher", "lower"]
+    tasks: int
+    """Over which the values are means: those on which every teacher has one."""
+    values: dict[str, Estimated]
+    """Teacher (mixture) -> the number."""
+    leader: str | None
+    """The teacher that the number prefers; None for a tie."""
+    sure: bool
+    """Whether the 95 % interval of the leader's difference from each other teacher excludes zero."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RuleReading:
     """What a named plain-reading rule (`core/protocol_rules.py`) says of one task; it ignores noise."""
 
@@ -795,6 +857,8 @@ class Findings:
     declared: tuple[Comparison, ...] = ()
     """Pairs of arms that the experiment names, or recipes of one teacher's students, in the same family."""
     arms: tuple[ArmAccuracy, ...] = ()
+    leads: tuple[ProxyLead, ...] = ()
+    """What is known before training of every student's teachers; empty with fewer than two to choose from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 
@@ -12,10 +15,23 @@ from capgap_ray.artifacts.step import Step
 from capgap_ray.core.arms import UNTOUCHED, Arm, Runs
 from capgap_ray.core.confounds import find_confounds, treated_fields
 from capgap_ray.core.findings import Declared, Table, find, gap_selection
+from capgap_ray.core.proxies import TeacherPart
+from capgap_ray.core.surprisal import proxies_of, ratio_of_means
 from capgap_ray.plan import Cell, Plan
-from capgap_ray.records import Confound, FilterReport, Findings, RecipeCard, Score, Selection
+from capgap_ray.records import (
+    Confound,
+    Estimated,
+    FilterReport,
+    Findings,
+    RecipeCard,
+    Score,
+    Selection,
+    TraceSummary,
+    from_row,
+)
 
 ReadScores = Callable[[Step], Sequence[Score]]
+ReadSummary = Callable[[Step], Mapping[str, Any]]
 Key = tuple[str, str, str]
 
 
@@ -30,9 +46,13 @@ def findings(
     scores: ReadScores,
     cards: Mapping[str, RecipeCard],
     chosen: Sequence[Selection],
-    filters: Iterable[FilterReport],
+    filters: Mapping[str, Sequence[FilterReport]],
+    summary: ReadSummary,
 ) -> Findings:
-    """All findings of a plan whose steps are built; `cards` maps keys of train steps to recipes."""
+    """All findings of a plan whose steps are built; `cards` maps keys of train steps to recipes, `filters` mixtures to
+    what was kept for them. Before training (`Plan.before_training`) the arms are the untouched students on the
+    measured training items.
+    """
     groups: dict[Key, list[Cell]] = {}
     for cell in plan.cells:
         groups.setdefault(key_of(cell), []).append(cell)
@@ -57,13 +77,14 @@ def findings(
     once = {(each.name, each.left, each.right): each for each in declared}
     return find(
         Table(
-            arms=tuple(_arms(plan, scores, groups)),
+            arms=tuple(_arms(plan, scores, groups) if plan.baselines else _measured_arms(plan, scores)),
             rows=sum(len(scores(scored.last)) for scored in (*plan.baselines.values(), *plan.predictions.values())),
             sizes={model.name: model.parameters / 1e9 for model in plan.students()},
+            notes=() if plan.baselines else ("before training: accuracies are those of the measured training items",),
         ),
         teacher_sizes=_teacher_sizes(plan),
         selection=chosen,
-        proxies=_proxies(plan, scores, list(filters)),
+        proxies=_proxies(plan, scores, filters, summary),
         confounded=confounded,
         declared=list(once.values()),
     )
@@ -88,6 +109,14 @@ def selected(plan: Plan, scores: ReadScores) -> tuple[Selection, ...]:
         threshold = plan.experiment.selection.gap_points
         made.append(gap_selection(task, teachers, students, Runs([]), threshold))
     return tuple(made)
+
+
+def _measured_arms(plan: Plan, scores: ReadScores) -> Iterable[Arm]:
+    for task in plan.trained:
+        measured = {model.name: scores(plan.measured[model.name, task].score) for model in plan.students()}
+        items = _items(measured.values())
+        for name, found in measured.items():
+            yield _arm(task, (name, UNTOUCHED, ""), {"": found}, items, judged=False)
 
 
 def _arms(plan: Plan, scores: ReadScores, groups: Mapping[Key, Sequence[Cell]]) -> Iterable[Arm]:
@@ -151,32 +180,47 @@ def _mean_share(plan: Plan, mixture: str, value: Callable[[str], float]) -> floa
 
 
 def _proxies(
-    plan: Plan, scores: ReadScores, filters: Sequence[FilterReport]
-) -> dict[str, dict[tuple[str, str, str], float]]:
-    """What was known before training, per task, student and mixture."""
-    kept = {(each.teacher, each.task): each.kept for each in filters}
+    plan: Plan, scores: ReadScores, filters: Mapping[str, Sequence[FilterReport]], summary: ReadSummary
+) -> dict[str, dict[Key, list[TeacherPart]]]:
+    """What was known before training: proxy -> (task, student, mixture) -> its teachers' parts."""
+    kept = {(name, each.teacher, each.task): each.kept for name, reports in filters.items() for each in reports}
 
-    def share_right(name: str, task: str) -> float:
-        measured = scores(plan.measured[name, task].score)
-        return sum(score.outcome == "right" for score in measured) / len(measured)
+    @cache
+    def right(name: str, task: str) -> Estimated:
+        found = scores(plan.measured[name, task].score)
+        share = sum(score.outcome == "right" for score in found) / len(found)
+        return Estimated(value=share, error=math.sqrt(share * (1 - share) / len(found)))
 
-    made: dict[str, dict[tuple[str, str, str], float]] = {"few-shot gap": {}, "yield": {}, "mean trace length": {}}
+    @cache
+    def length(role: str, task: str) -> Estimated | None:
+        if role in plan.published:
+            return None  # nobody has counted the tokens of ready-made ones
+        traces = [s for scored in plan.rationales[role, task] for s in scores(scored.score) if s.outcome == "right"]
+        tokens = [float(score.completion_tokens) for score in traces]
+        return ratio_of_means(tokens, [1.0] * len(tokens), [score.example_id for score in traces])
+
+    def known(task: str, student: str, mixture: str, role: str) -> Iterator[tuple[str, str, Estimated]]:
+        """(proxy, what was measured, the number)."""
+        teacher = right(plan.experiment.teachers[role], task)
+        lead = teacher.value - right(student, task).value  # whose own error is in every teacher's, and tells none apart
+        yield "few-shot gap", role, Estimated(value=lead, error=teacher.error)
+        if (mixture, role, task) in kept:
+            yield "yield", role, Estimated(value=kept[mixture, role, task], error=0.0)
+        if (tokens := length(role, task)) is not None:
+            yield "mean trace length", role, tokens
+        if (step := plan.surprisals.get((student, mixture, role, task))) is not None:
+            for proxy, found in proxies_of(from_row(TraceSummary, summary(step)["read"])).items():
+                yield proxy, step.key, found
+
+    made: dict[str, dict[Key, list[TeacherPart]]] = {}
     for task in plan.trained:
-        lengths = {}
-        for role in plan.teachers():
-            if role in plan.published:
-                continue  # nobody has counted the tokens of ready-made ones
-            traces = [s for scored in plan.rationales[role, task] for s in scores(scored.score) if s.outcome == "right"]
-            if traces:
-                lengths[role] = fmean(score.completion_tokens for score in traces)
         for student in plan.students():
-            for mixture in plan.mixtures:
-                cell = (task, student.name, mixture)
-                accuracy = _mean_share(plan, mixture, lambda role: share_right(plan.experiment.teachers[role], task))  # noqa: B023
-                made["few-shot gap"][cell] = accuracy - share_right(student.name, task)
-                roles = plan.mixtures[mixture].params["mixture"]
-                if all((role, task) in kept for role in roles):
-                    made["yield"][cell] = _mean_share(plan, mixture, lambda role: kept[role, task])  # noqa: B023
-                if all(role in lengths for role in roles):
-                    made["mean trace length"][cell] = _mean_share(plan, mixture, lambda role: lengths[role])  # noqa: B023
+            for mixture, step in plan.mixtures.items():
+                parts: dict[str, list[TeacherPart]] = {}
+                for role, share in step.params["mixture"].items():
+                    for proxy, source, found in known(task, student.name, mixture, role):
+                        parts.setdefault(proxy, []).append(TeacherPart(share=share, source=source, measured=found))
+                for proxy, of_cell in parts.items():
+                    if len(of_cell) == len(step.params["mixture"]):
+                        made.setdefault(proxy, {})[task, student.name, mixture] = of_cell
     return made

@@ -12,17 +12,21 @@ fields do not raise it. Where to look:
     chance_patterns[] rule, observed, expected
     random_effects[]  the same differences with tasks as drawn
     arms[]            every arm alone: n, unscored, accuracy and its bounds
+    proxies[]         how well each number known before training foretold the gains
+    leads[]           which teacher each such number prefers for a student, with values, standard errors and whether
+                      its interval excludes the others
     comparison        n, delta, ci_low, ci_high (95 %), p, p_adjusted, level, mde (at 5 %), mde_adjusted (corrected)
 
 The family. Every claim of the document (a gain or harm, a better teacher, a pattern) belongs to one family, whose
 chance of holding any false claim is at most 5 %: weighted Holm, half of the error rate on what is pooled over tasks,
 half on single tasks, where both exist. A claim also needs a 95 % interval without zero. Exempt are the parts that
-claim nothing: rules by name, patterns by chance, proxies, selection, random effects.
+claim nothing: rules by name, patterns by chance, proxies and their leads, selection, random effects.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -48,7 +52,7 @@ from capgap_ray.core.arms import (
     shared_by_tasks,
 )
 from capgap_ray.core.protocol_rules import CAPACITY_GAP, EFFICACY, Distilled, effective, has_pattern
-from capgap_ray.core.proxies import Cell, judge_proxies
+from capgap_ray.core.proxies import Cell, Parts, TeacherPart, judge_proxies, leads, value_of
 from capgap_ray.core.recommendation import SIGNIFICANCE, recommend, select_tasks, shows_difference, thresholds
 from capgap_ray.core.statistics import rejection_levels, weighted_holm
 from capgap_ray.records import (
@@ -56,6 +60,7 @@ from capgap_ray.records import (
     Comparison,
     Confound,
     Efficacy,
+    Estimated,
     Findings,
     GainParts,
     RandomEffects,
@@ -141,7 +146,7 @@ def find(
     teacher_sizes: Mapping[str, float] | None = None,
     selection: Sequence[Selection] = (),
     threshold_points: float = 30.0,
-    proxies: Mapping[str, Mapping[Cell, float]] | None = None,
+    proxies: Mapping[str, Parts] | None = None,
     confounded: Confounded = lambda left, right: (),
     declared: Sequence[Declared] = (),
     exchanges: int = capacity_gap.EXCHANGES,
@@ -192,7 +197,7 @@ class _Finder:
         rule: str | None,
         selection: Sequence[Selection],
         threshold_points: float,
-        proxies: dict[str, Mapping[Cell, float]],
+        proxies: dict[str, Parts],
         declared: Sequence[Declared],
         exchanges: int,
     ) -> Findings:
@@ -208,7 +213,9 @@ class _Finder:
         verdicts = tuple(capacity_gap.verdict(gap, look.p_adjusted, look.share) for gap, look in gaps)
         chosen = tuple(selection) or self._selection(threshold_points)
         measured = self._proxies() | proxies
-        judged = judge_proxies(measured, _mean_gains(efficacy))
+        values = {name: {cell: value_of(of_cell) for cell, of_cell in each.items()} for name, each in measured.items()}
+        judged = judge_proxies(values, _mean_gains(efficacy))
+        known = leads(measured)
         comparisons = tuple(self._comparison(asked, "declared", each) for each, asked in others)
         self._say(advantages, verdicts)
         return Findings(
@@ -230,6 +237,7 @@ class _Finder:
                 chosen,
                 judged,
                 self._few_shot_leads(),
+                known,
             ),
             efficacy=efficacy,
             advantages=told,
@@ -246,6 +254,7 @@ class _Finder:
             notes=tuple(dict.fromkeys(self.notes)),
             declared=comparisons,
             arms=tuple(map(_accuracy, self.arms.values())),
+            leads=known,
         )
 
     # --- what is asked -----------------------------------------------------------------------------
@@ -623,14 +632,17 @@ class _Finder:
             )
         return tuple(made)
 
-    def _proxies(self) -> dict[str, Mapping[Cell, float]]:
-        gaps: dict[Cell, float] = {}
+    def _proxies(self) -> dict[str, Parts]:
+        gaps: dict[Cell, list[TeacherPart]] = {}
         for task in self.tasks:
-            of_teachers, of_students = ({a.student: a.accuracy for a in each} for each in self._few_shot(task))
+            of_teachers, of_students = ({a.student: a for a in each} for each in self._few_shot(task))
             for student, before in of_students.items():
-                for teacher, theirs in of_teachers.items():
-                    if before is not None and theirs is not None:
-                        gaps[task, student, teacher] = theirs - before
+                for teacher, arm in of_teachers.items():
+                    theirs, own = arm.accuracy, before.accuracy
+                    if theirs is not None and own is not None:
+                        error = math.sqrt(theirs * (1 - theirs) / arm.n)
+                        found = Estimated(value=theirs - own, error=error)
+                        gaps[task, student, teacher] = [TeacherPart(share=1.0, source=teacher, measured=found)]
         return {"few-shot gap": gaps} if gaps else {}
 
     def _readings(self, rule: str) -> tuple[RuleReading, ...]:

@@ -12,11 +12,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from capgap_ray.core.proxies import BEST_PUBLISHED
 from capgap_ray.records import (
     CapacityGap,
     Comparison,
     Efficacy,
     FilterReport,
+    ProxyLead,
     ProxyQuality,
     Recommendation,
     Selection,
@@ -242,12 +244,13 @@ def recommend(
     selection: Sequence[Selection],
     proxies: Sequence[ProxyQuality],
     leads: Sequence[str] = (),
+    known: Sequence[ProxyLead] = (),
 ) -> tuple[Recommendation, ...]:
     """Return, per student, whether to distil, from whom and how, with reasons and what would make it surer.
 
     It rests on what is pooled over tasks, or on the one task there is. `tokens` maps (student, teacher, recipe), the
     teacher empty for the untouched student, to the mean length of an answer. `leads` are words on the teachers' own
-    accuracies, which a student that was never trained is advised by.
+    accuracies and `known` what proxies say, which a student that was never trained is advised by.
     """
     made = []
     for student in students:
@@ -257,7 +260,8 @@ def recommend(
         duels = [a for a in advantages if a.student == student]
         duels = [a for a in duels if a.task == "all"] or (duels if len({a.task for a in duels}) == 1 else [])
         if not any(not e.comparison.confounds for e in gains):
-            made.append(_untried(student, duels, selection, proxies, leads))
+            own = [lead for lead in known if lead.student == student]
+            made.append(_untried(student, duels, selection, proxies, leads, own))
             continue
         settings = [c for c in declared if c.student == student and (c.task == "all" or not several)]
         made.append(_recommendation(student, gains, duels, efficacy, gaps, settings, tokens))
@@ -325,8 +329,9 @@ def _untried(
     selection: Sequence[Selection],
     proxies: Sequence[ProxyQuality],
     leads: Sequence[str],
+    known: Sequence[ProxyLead],
 ) -> Recommendation:
-    """Before training, or without a baseline: what the few-shot accuracies suggest, with its uncertainty."""
+    """Before training, or without a baseline: what few-shot accuracies and proxies suggest, with its uncertainty."""
     reasons = ["no fair comparison with the untouched student exists, so whether distillation helps is not known"]
     wide = [each for each in selection if each.selected]
     if selection:
@@ -341,16 +346,52 @@ def _untried(
         if each.rank_correlation is not None
     ]
     reasons += [_in_words(each.comparison) for each in duels] or list(leads)
-    hint = "; the few-shot gap suggests to try" if wide else ""
+    trusted, why = _trusted(proxies)
+    lead = next((each for each in known if each.proxy == trusted), None)
+    if lead is not None:
+        reasons.append(why)
+    reasons += _preferences(known)
+    hints = ["the few-shot gap suggests to try"] if wide else []
+    if lead is not None:
+        hints.append(
+            f"the {trusted} suggests to begin with {lead.leader}"
+            if lead.sure
+            else f"the {trusted} does not tell the teachers apart"
+        )
     return Recommendation(
         student=student,
         distil="undetermined",
         teacher=None,
         recipe=None,
-        sentence=f"Whether to distil {student} is not known{hint}.",
+        sentence="; ".join([f"Whether to distil {student} is not known", *hints]) + ".",
         reasons=tuple(reasons),
         surer=("measure the untouched student on the same items, and one distilled student per teacher",),
     )
+
+
+def _trusted(proxies: Sequence[ProxyQuality]) -> tuple[str, str]:
+    """The proxy to choose a first teacher by, and why: the one that foretold gains best here, else in publications."""
+    proven = [q for q in proxies if q.rank_correlation is not None and q.p is not None and q.p < SIGNIFICANCE]
+    best = max(proven, key=lambda q: q.rank_correlation or 0.0, default=None)
+    if best is not None and (best.rank_correlation or 0.0) > 0:
+        return best.proxy, f"the {best.proxy} foretold the gains so far best: it speaks for the first teacher to try"
+    return BEST_PUBLISHED, (
+        f"no proxy has proven itself here; of the {BEST_PUBLISHED} a rank correlation of 0.86 with students' scores is "
+        "published (arXiv 2601.14249: 11 teachers, 5 students, mathematics), which need not hold for these tasks"
+    )
+
+
+def _preferences(known: Sequence[ProxyLead]) -> list[str]:
+    """Every proxy's teachers in words."""
+    said = []
+    for lead in known:
+        values = ", ".join(
+            f"{teacher} {each.value:.3g}" + (f" ± {each.error:.2g}" if each.error else "")
+            for teacher, each in lead.values.items()
+        )
+        verdict = "a tie" if lead.leader is None else f"{lead.leader}{'' if lead.sure else ', within noise'}"
+        said.append(f"{lead.proxy} (± standard error; {lead.prefers} is preferred): {values}: {verdict}")
+    return said
 
 
 def _teacher(

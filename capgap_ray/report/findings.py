@@ -373,6 +373,8 @@ def headline(results: Results) -> str:
     told = advice(results)
     if not told:
         return "No answer yet"
+    if results.findings and not results.findings.teachers:
+        return "No student is distilled yet"
     count = {word: sum(each.status == word for each in told) for word in ("improved", "harmed", "undetermined")}
     of = formats.count(len(told), "student")
     if count["improved"]:
@@ -419,6 +421,8 @@ def answer(results: Results) -> str:
             "There is no answer: no distilled student was compared with its untouched self over all tasks, "
             "and nothing is averaged over nothing."
         )
+    if results.findings and not results.findings.teachers:
+        return "No student is distilled yet; what follows is known before training, and promises nothing."
     words = {"improved": "helps", "harmed": "harms", "undetermined": "has no proven effect on"}
     parts = []
     for status, word in words.items():

@@ -33,6 +33,8 @@ def findings_text(found: Findings) -> str:
         parts.append(_selection(found))
     if found.proxies:
         parts.append(_proxies(found))
+    if found.leads:
+        parts.append(_leads(found))
     if found.rules:
         lines = [f"{each.task}: {'yes' if each.holds else 'no'}" for each in found.rules]
         first = found.rules[0]
@@ -154,6 +156,21 @@ def _proxies(found: Findings) -> str:
             f"{each.cells} cells, regret {_in_points(each.regret)} points over {each.choices} choices "
             f"(at random {_in_points(each.regret_of_chance)})"
             for each in found.proxies
+        ),
+    )
+
+
+def _leads(found: Findings) -> str:
+    return _section(
+        "Known before training, of every student's teachers (± standard error)",
+        (
+            f"{each.student}, {each.proxy} ({each.prefers} preferred): "
+            + ", ".join(
+                f"{teacher} {value.value:.3g}" + (f" ± {value.error:.2g}" if value.error else "")
+                for teacher, value in each.values.items()
+            )
+            + f"; {each.leader or 'a tie'}{'' if each.sure or each.leader is None else ', within noise'}"
+            for each in found.leads
         ),
     )
 

@@ -641,6 +641,20 @@ def proxies(found: Findings | None) -> Table:
     return _table(f"{header} | regret (points) | regret of chance (points)", rows)
 
 
+def leads(found: Findings | None) -> Table:
+    """What each number known before training says of every student's teachers."""
+    rows = [
+        (
+            *(lead.student, lead.proxy, lead.prefers, teacher, significant(each.value), significant(each.error)),
+            *(formats.yes_no(teacher == lead.leader), formats.yes_no(lead.sure), str(lead.tasks)),
+        )
+        for lead in (found.leads if found else ())
+        for teacher, each in lead.values.items()
+    ]
+    header = "student | known before training | better if | teacher | value | standard error | preferred | beyond noise"
+    return _table(f"{header} | tasks", rows)
+
+
 def rules(found: Findings | None) -> Table:
     """What the plain-reading rules say, for parity with published readings."""
     rows = [
@@ -663,6 +677,7 @@ def everything(results: Results) -> dict[str, Table]:
         "random_effects": random_effects(found),
         "thresholds": thresholds(found),
         "proxies": proxies(found),
+        "leads": leads(found),
         "rules": rules(found),
         "verdicts": verdicts(results),
         "fair": clean(results),

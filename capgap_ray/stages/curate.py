@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from capgap_ray.artifacts.step import Step
@@ -12,7 +13,7 @@ from capgap_ray.artifacts.store import Store
 from capgap_ray.catalog.tasks import find_task
 from capgap_ray.core.answers import equal, kind_of
 from capgap_ray.core.contamination import ContaminationIndex
-from capgap_ray.core.filtering import Rules, filter_rationales
+from capgap_ray.core.filtering import Filtered, Rules, filter_rationales
 from capgap_ray.core.mixing import composition, mix, mixture_report
 from capgap_ray.records import Example, Rationale, Score, TrainingExample, from_row, to_row
 
@@ -40,7 +41,17 @@ def build_mixture(store: Store, step: Step) -> str:
     return str(existing.summary["composition"])
 
 
-def _mixture(store: Store, step: Step) -> tuple[list[dict[str, Any]], dict[str, Any], list[dict[str, Any]]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pools:
+    """What each teacher's rationales give, before mixing."""
+
+    rows: Mapping[str, Sequence[TrainingExample]]
+    """Role -> what trains."""
+    filtered: Filtered
+
+
+def kept_pools(store: Store, step: Step, roles: Collection[str]) -> tuple[Pools, Iterator[Step]]:
+    """Filter the rationales that a step's inputs hold (`plan._pools`). Returns the roles' pools and the inputs left."""
     inputs = iter(step.inputs)
     traces: dict[str, dict[str, list[Rationale]]] = {}
     """task -> teacher role -> rationales"""
@@ -69,15 +80,21 @@ def _mixture(store: Store, step: Step) -> tuple[list[dict[str, Any]], dict[str, 
         same=lambda item, one, other: _same(examples[item], one, other),
         tests=tests,
     )
-    shares = dict(step.params["mixture"])
-    pools = {
+    rows = {
         role: [dataclasses.replace(row, teacher=role) for row in ready[role]]
         if role in ready
         else [_training_example(row, role, examples) for row in filtered.kept[role]]
-        for role in shares
+        for role in roles
     }
+    return Pools(rows=rows, filtered=filtered), inputs
+
+
+def _mixture(store: Store, step: Step) -> tuple[list[dict[str, Any]], dict[str, Any], list[dict[str, Any]]]:
+    shares = dict(step.params["mixture"])
+    pools, inputs = kept_pools(store, step, shares)
+    filtered = pools.filtered
     try:
-        rows = _mixed(store, step, inputs, pools)
+        rows = _mixed(store, step, inputs, pools.rows)
     except ValueError as error:
         counts = "; ".join(
             f"{each.teacher} on {each.task}: kept {each.kept} of {each.seen}"
@@ -86,7 +103,7 @@ def _mixture(store: Store, step: Step) -> tuple[list[dict[str, Any]], dict[str, 
             if each.teacher in shares
         )
         raise MixtureError(f"mixture {step.label}: {error} ({counts})") from None
-    report = mixture_report(step.label, pools, shares, rows, seed=int(step.params["seed"]))
+    report = mixture_report(step.label, pools.rows, shares, rows, seed=int(step.params["seed"]))
     summary = {
         "mixture": to_row(report),
         "composition": composition(report),

@@ -26,8 +26,11 @@ from statistics import fmean
 from types import MappingProxyType
 from typing import Any
 
+from capgap_ray.core.masking import Rendering, TokenizedExample, apply_overlength, tokenize_example, with_system
+from capgap_ray.core.surprisal import trace_reading
 from capgap_ray.experiment import LARGEST_SERVED_RANK
-from capgap_ray.records import Message, QuarantineReason
+from capgap_ray.records import Message, QuarantineReason, TraceReading, TrainingExample
+from capgap_ray.stages.sft_data import load_tokenizer
 from capgap_ray.stages.sft_export import CANARY, CANARY_FILE
 from capgap_ray.stages.turns import end_of_turn
 from capgap_ray.stages.weights import (
@@ -58,6 +61,9 @@ _KV_BYTES_CPU = 96 << 20
 """KV cache per engine on a CPU. Given in bytes, it skips vLLM's demand for 92 % of the node's memory."""
 _BATCH_TOKENS_CPU = 4096
 """Tokens of one step; a prompt is computed whole."""
+_PREFILL_TOKENS_GPU = 2048
+"""Of one prompt in one step. vLLM computes what a step needs of a prompt's log-probabilities at once, over the whole
+vocabulary and in memory that it has not set aside (vLLM issue 5907): 2 GB for so many tokens and 152,000 words."""
 _MAX_SEQS = 256
 _RESIDENT_CPU, _RESIDENT_GPU = 2, 1
 """Engines kept per process; the next architecture replaces the oldest. Two serve a grid of two students without a start
@@ -102,6 +108,8 @@ class Decoding:
     """Chat template in place of the model's own."""
     text_needed: bool = False
     """Whether an empty text is quarantined. A rationale without text teaches nothing; in evaluation it is an answer."""
+    reading: Rendering | None = None
+    """How given traces are rendered, which are read (`Engine.read`) in place of new ones being written."""
 
     @property
     def budget(self) -> int:
@@ -292,6 +300,61 @@ class Engine:
             for index, output in zip(cut, repeated, strict=True):
                 outputs[index] = output
         return outputs
+
+    def read(
+        self,
+        source: str,
+        traces: Sequence[TrainingExample],
+        decoding: Decoding,
+        canaries: Canaries = MappingProxyType({}),
+    ) -> list[TraceReading | Refusal]:
+        """Say how likely the model holds each trace, in order. Nothing is generated.
+
+        They are rendered as `decoding.reading` says: token ids, cut-off and what is supervised are those of training.
+
+        `source` and `canaries` as in `complete`. A row that training would leave out or that does not fit the context
+        is a Refusal. Raises EngineError where no row can be read.
+        """
+        from vllm import SamplingParams
+
+        assert decoding.reading is not None
+        engine, _ = self._load(source, [], canaries)
+        self._beat()
+        tokenizer = load_tokenizer(local_folder(source), decoding.template)
+        rows = [self._rendered(tokenizer, trace, decoding.reading) for trace in traces]
+        prompts = [row if isinstance(row, Refusal) else list(row.input_ids) for row in rows]
+        wanted = [SamplingParams(temperature=0.0, max_tokens=1, prompt_logprobs=0, detokenize=False) for _ in rows]
+        results = self._run(engine, prompts, wanted, [None] * len(rows))
+        made: list[TraceReading | Refusal] = []
+        for trace, row, result in zip(traces, rows, results, strict=True):
+            if isinstance(row, Refusal) or isinstance(result, Refusal):
+                made.append(result)
+                continue
+            ids = row.input_ids[row.supervised_from :]
+            found = [
+                options[token]
+                for token, options in zip(ids, result.prompt_logprobs[row.supervised_from :], strict=True)
+            ]
+            # A row that was cut may have lost its end of turn.
+            own = ids.index(tokenizer.eos_token_id) if tokenizer.eos_token_id in ids else len(ids)
+            made.append(trace_reading(trace, [each.logprob for each in found], [each.rank for each in found], own))
+        return made
+
+    def _rendered(self, tokenizer: Any, trace: TrainingExample, how: Rendering) -> TokenizedExample | Refusal:
+        from jinja2 import TemplateError
+
+        try:
+            row = tokenize_example(with_system(trace, how.system), tokenizer, how)
+            kept, dropped, _ = apply_overlength([row], how.cutoff, "cut" if how.overlength == "cut" else "drop")
+        except (TemplateError, TypeError, ValueError, IndexError) as error:
+            return Refusal(reason="template", detail=_line(error))
+        if dropped:
+            detail = f"{len(row.input_ids)} tokens, more than sft.cutoff_tokens {how.cutoff}"
+            return Refusal(reason="overlong", detail=detail)
+        if len(kept[0].input_ids) >= self._max_model_len:  # vLLM generates a token, too
+            detail = f"{len(kept[0].input_ids)} tokens and one more exceed engine.max_model_len {self._max_model_len}"
+            return Refusal(reason="overlong", detail=detail)
+        return kept[0]
 
     def _tokenize(
         self, tokenizer: Any, template: str | None, chat: Sequence[Message], decoding: Decoding
@@ -539,6 +602,8 @@ def engine_arguments(dtype: str, max_model_len: int, gpus: int, layout: Layout |
         "max_num_seqs": _MAX_SEQS,
         "worker_extension_cls": "capgap_ray.stages.engine.WeightReloader",
     }
+    if layout or gpus:
+        arguments["long_prefill_token_threshold"] = min(_PREFILL_TOKENS_GPU, max_model_len)
     if layout:
         return arguments | {
             "tensor_parallel_size": layout.tensor,

@@ -19,10 +19,11 @@ import os
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, TypeGuard
 
 import ray
@@ -35,7 +36,17 @@ from capgap_ray.artifacts.store import RECORD, Store
 from capgap_ray.core.replicas import Group, Replica, to_start, to_stop
 from capgap_ray.experiment import Engine as EngineSettings
 from capgap_ray.experiment import Resources
-from capgap_ray.records import Completion, Quarantined, QuarantineReason, Request, content_id, from_row, to_row
+from capgap_ray.records import (
+    Completion,
+    Quarantined,
+    QuarantineReason,
+    Request,
+    TraceReading,
+    TrainingExample,
+    content_id,
+    from_row,
+    to_row,
+)
 from capgap_ray.stages import metrics
 from capgap_ray.stages.desks import here
 from capgap_ray.stages.endpoint import EndpointClient, EndpointError, is_endpoint
@@ -87,7 +98,8 @@ class Slice:
     model: str
     """The model's name in the rows."""
     requests: str
-    """Table of `Request` rows, relative to the store."""
+    """Table of `Request` rows, relative to the store; of `TrainingExample` rows where they are read only
+    (`decoding.reading`), each once."""
     start: int
     stop: int
     """Requests, not completions: each is answered `decoding.samples` times."""
@@ -233,9 +245,9 @@ class _EngineActor:
 
     def complete(
         self, source: str, asks: Sequence[Ask], decoding: Decoding, canaries: Canaries
-    ) -> tuple[list[Output | Refusal], str]:
-        outputs = self._engine.complete(source, asks, decoding, canaries)
-        return outputs, self._engine.fingerprint
+    ) -> tuple[Sequence[Output | TraceReading | Refusal], str]:
+        do: Any = self._engine.complete if decoding.reading is None else self._engine.read
+        return do(source, asks, decoding, canaries), self._engine.fingerprint
 
 
 class Pulse:
@@ -622,6 +634,8 @@ class _Wanted:
 def _run_unit(store: Store, desk: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
     def run(row: dict[str, Any]) -> dict[str, Any]:
         unit = [from_row(Slice, each) for each in json.loads(row["unit"])]
+        if unit[0].decoding.reading is not None:
+            return _read_unit(store, desk, row["index"], unit)
         wanted = [(each, _wanted(store, each)) for each in unit]
         asks = [
             Ask(chat=one.request.messages, seed=one.seed, adapter=each.adapter)
@@ -629,30 +643,52 @@ def _run_unit(store: Store, desk: Any) -> Callable[[dict[str, Any]], dict[str, A
             for one in rows
             if _is_asked(one)
         ]
-        call = _Call(
-            desk=desk,
-            source=unit[0].base,
-            decoding=unit[0].decoding,
-            canaries=_canaries(store, unit),
-            layout=unit[0].layout,
-        )
         try:
-            outputs, engine, seconds = _complete(call, asks)
+            outputs, engine, seconds = _complete(_call(store, desk, unit), asks)
         except InferenceError as error:
-            return {"index": row["index"], "seconds": 0.0, "receipts": "[]", "failed": str(error)}
+            return _outcome(row["index"], failed=str(error))
         answered = iter(outputs)
         receipts = [
             _write(store, each, [(one, next(answered) if _is_asked(one) else None) for one in rows], engine)
             for each, rows in wanted
         ]
-        return {
-            "index": row["index"],
-            "seconds": seconds,
-            "receipts": json.dumps([to_row(receipt) for receipt in receipts]),
-            "failed": "",
-        }
+        return _outcome(row["index"], seconds, receipts)
 
     return run
+
+
+def _call(store: Store, desk: Any, unit: Sequence[Slice]) -> _Call:
+    return _Call(
+        desk=desk,
+        source=unit[0].base,
+        decoding=unit[0].decoding,
+        canaries=_canaries(store, unit),
+        layout=unit[0].layout,
+    )
+
+
+def _outcome(index: int, seconds: float = 0.0, receipts: Sequence[Receipt] = (), failed: str = "") -> dict[str, Any]:
+    """A unit's row as Ray Data carries it."""
+    written = json.dumps([to_row(receipt) for receipt in receipts])
+    return {"index": index, "seconds": seconds, "receipts": written, "failed": failed}
+
+
+def _read_unit(store: Store, desk: Any, index: int, unit: Sequence[Slice]) -> dict[str, Any]:
+    """The same for slices whose texts are given."""
+    traces = [
+        [from_row(TrainingExample, row) for row in store.read_rows(each.requests, each.start, each.stop)]
+        for each in unit
+    ]
+    try:
+        outputs, engine, seconds = _complete(_call(store, desk, unit), [trace for rows in traces for trace in rows])
+    except InferenceError as error:
+        return _outcome(index, failed=str(error))
+    answered = iter(outputs)
+    receipts = [
+        _write_readings(store, each, [(trace, next(answered)) for trace in rows], engine)
+        for each, rows in zip(unit, traces, strict=True)
+    ]
+    return _outcome(index, seconds, receipts)
 
 
 def _is_asked(one: _Wanted | Quarantined) -> TypeGuard[_Wanted]:
@@ -715,7 +751,7 @@ class _Call:
     layout: Layout | None
 
 
-def _complete(call: _Call, asks: Sequence[Ask]) -> tuple[list[Output | Refusal], str, float]:
+def _complete(call: _Call, asks: Sequence[Any]) -> tuple[list[Any], str, float]:
     """Outputs, the engine's fingerprint and seconds. A row that kills its engine whenever it is asked is a Refusal."""
     if not asks:
         return [], "", 0.0
@@ -776,6 +812,40 @@ def _write(
     return receipt
 
 
+def _write_readings(
+    store: Store, each: Slice, ended: Sequence[tuple[TrainingExample, TraceReading | Refusal]], engine: str
+) -> Receipt:
+    """As `_write`, of a slice whose texts were given."""
+    readings = [output for _, output in ended if isinstance(output, TraceReading)]
+    quarantined = [
+        Quarantined(
+            example_id=trace.example_id,
+            task=trace.task,
+            model=each.model,
+            sample=0,
+            reason=output.reason,
+            detail=output.detail,
+        )
+        for trace, output in ended
+        if isinstance(output, Refusal)
+    ]
+    receipt = Receipt(
+        rows=len(readings),
+        tokens=0,
+        prompt_tokens=sum(row.supervised for row in readings),
+        truncated=0,
+        quarantined=dict(Counter(row.reason for row in quarantined)),
+        example=f"{quarantined[0].example_id}: {quarantined[0].detail}" if quarantined else "",
+        engines=(engine,) if readings else (),
+        reused=0,
+    )
+    if quarantined:
+        store.write_rows(each.beside(".quarantine.parquet"), [to_row(row) for row in quarantined])
+    store.write_rows(f"{each.address}/{each.shard}", [to_row(row) for row in readings])
+    store.write_bytes(each.beside(".json"), json.dumps(to_row(receipt)).encode())
+    return receipt
+
+
 def request_seed(decoding: Decoding, example_id: str, sample: int) -> int | None:
     """The seed of one completion, whatever it shares its engine call with; None for greedy decoding."""
     if decoding.temperature == 0:
@@ -787,9 +857,16 @@ def request_seed(decoding: Decoding, example_id: str, sample: int) -> int | None
 
 
 def commit_completions(
-    store: Store, step: Step, landed: Sequence[tuple[Slice, Receipt]], seconds: float, max_error_share: float
+    store: Store,
+    step: Step,
+    landed: Sequence[tuple[Slice, Receipt]],
+    seconds: float,
+    max_error_share: float,
+    more: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
-    """Make the slices, in order, the step's result. Raises InferenceError if too many of their rows are quarantined."""
+    """Make the slices, in order, the step's result, with `more` in its summary. Raises InferenceError if too many of
+    their rows are quarantined.
+    """
     receipts = [receipt for _, receipt in landed]
     reasons: Counter[str] = Counter()
     for receipt in receipts:
@@ -812,6 +889,7 @@ def commit_completions(
         "quarantine_tables": [table.removeprefix(f"{step.address}/") for table in tables],
         "engines": sorted({engine for receipt in receipts for engine in receipt.engines}),
         "reused": sum(receipt.reused for receipt in receipts),
+        **more,
     }
     shards = [f"{step.address}/{each.shard}" for each, _ in landed]
     store.commit(step, f"{step.address}/rows", summary, seconds, tables=shards)

@@ -17,8 +17,9 @@ from capgap_ray.artifacts.store import INDEX, Store, StoreError, StoreUnavailabl
 from capgap_ray.records import Message, content_id
 from capgap_ray.stages.engine import Decoding, Output
 
-_NOT_OF_THE_TEXT = ("samples", "seed", "text_needed")
-"""Fields of `Decoding` that a row's own text does not depend on: its own seed is in its id."""
+_NOT_OF_THE_TEXT = ("samples", "seed", "text_needed", "reading")
+"""Fields of `Decoding` that a row's own text does not depend on: its own seed is in its id, and what is only read is
+not shared."""
 
 
 def made_by(weights: str, engine: Mapping[str, Any], task: str) -> str:

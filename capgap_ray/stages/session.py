@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from functools import cached_property
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any
 
 import ray
@@ -16,6 +16,7 @@ import ray
 from capgap_ray.accounts import engine_devices, training_devices
 from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store
+from capgap_ray.catalog.models import Model
 from capgap_ray.choice import Log
 from capgap_ray.core.metering import Meter
 from capgap_ray.experiment import Experiment
@@ -33,6 +34,7 @@ from capgap_ray.stages.landing import Landing, Wanted
 from capgap_ray.stages.loss_line import LossLine
 from capgap_ray.stages.scoring import Scorer, requests_table
 from capgap_ray.stages.search import Candidates, Watched
+from capgap_ray.stages.surprisal import Drawn, commit_surprisal, draw_all
 from capgap_ray.stages.train import compiler_note
 
 Say = Callable[[str], None]
@@ -109,14 +111,29 @@ class Session:
             with _timed(self._say, "published", f"{len(todo)} sets"):
                 ray.get([self._scorer.build_published.remote(step) for step in todo])
 
-    def predict(self, wanted: Wanted, what: str) -> None:
-        """Complete and rule-score: pairs of steps and the source of the model that each runs."""
+    def predict(self, wanted: Wanted, what: str, readers: Iterable[tuple[Step, Model]] = ()) -> None:
+        """Complete and rule-score: pairs of steps and the source of the model that each runs.
+
+        `readers`: `surprisal` steps, each with the untouched student that reads. Each model does all that is wanted of
+        it, one model after the other.
+        """
         unscored, owners = self._todo(wanted)
-        if unscored:
+        asked = {step: student for step, student in readers if not self._store.built(step)}
+        drawn = draw_all(
+            self._store,
+            (
+                (step, student.source, student.name, self._layouts.get(student.identity))
+                for step, student in asked.items()
+            ),
+        )
+        if drawn:
+            owners |= {each: step for step, found in drawn.items() for each in found.slices}
+            owners = dict(sorted(owners.items(), key=lambda pair: pair[0].source))
+        if unscored or drawn:
             rows = sum(each.rows for each in owners)
-            said = f"{rows} rows, {len(unscored)} steps"
+            said = f"{rows} rows, {len(unscored) + len(drawn)} steps"
             with _timed(self._say, what, said), Progress(what, rows, "rows") as progress:
-                self._complete(unscored, owners, progress, what)
+                self._complete(unscored, owners, progress, what, drawn)
 
     def _predict_beside(self, wanted: Wanted) -> None:
         """As `predict`, beside another stage, which has the progress lines."""
@@ -124,11 +141,11 @@ class Session:
         if unscored:
             self._complete(unscored, owners, lambda rows: None, "evaluate")
 
-    def _todo(self, wanted: Wanted) -> tuple[list[Scored], dict[Slice, Scored]]:
-        """What is not scored yet, and the slices to be completed for it."""
+    def _todo(self, wanted: Wanted) -> tuple[list[Scored], dict[Slice, Step]]:
+        """What is not scored yet, and the slices to be completed for it, each with its step."""
         each_once = dict.fromkeys(wanted)
         owners = {
-            each: scored
+            each: scored.complete
             for scored, source in each_once
             if not self._store.built(scored.complete)
             for each in self._slices(scored.complete, source)
@@ -136,15 +153,22 @@ class Session:
         return [scored for scored, _ in each_once if not self._store.built(scored.score)], owners
 
     def _complete(
-        self, unscored: Iterable[Scored], owners: Mapping[Slice, Scored], progress: Callable[[float], None], what: str
+        self,
+        unscored: Iterable[Scored],
+        owners: Mapping[Slice, Step],
+        progress: Callable[[float], None],
+        what: str,
+        drawn: Mapping[Step, Drawn] = MappingProxyType({}),
     ) -> None:
         """Run the slices, commit each step whose last one has landed, and score what is complete."""
-        scoring = [
-            self._scorer.build_score.remote(scored.score) for scored in unscored if self._store.built(scored.complete)
-        ]
+        scores = {scored.complete: scored.score for scored in unscored}
+        scoring = [self._scorer.build_score.remote(score) for step, score in scores.items() if self._store.built(step)]
         wanted_of: defaultdict[Step, list[Slice]] = defaultdict(list)
-        for each, scored in owners.items():
-            wanted_of[scored.complete].append(each)
+        for each, step in owners.items():
+            wanted_of[step].append(each)
+        for step, found in drawn.items():
+            if not found.slices:
+                commit_surprisal(self._store, step, found, [], 0.0)
         self._meter.check(what)
         receipts: dict[Slice, Receipt] = {}
         spent: defaultdict[Step, float] = defaultdict(float)
@@ -154,20 +178,18 @@ class Session:
             metrics.count_landed(landed)
             progress(unit_rows)
             for each in landed.slices:
-                scored = owners[each]
-                spent[scored.complete] += landed.seconds * each.rows / unit_rows
-            whole = dict.fromkeys(owners[each] for each in landed.slices)
-            for scored in whole:
-                mine = wanted_of[scored.complete]
-                if all(each in receipts for each in mine):
-                    commit_completions(
-                        self._store,
-                        scored.complete,
-                        [(each, receipts[each]) for each in mine],
-                        spent[scored.complete],
-                        self._experiment.max_error_share,
-                    )
-                    scoring.append(self._scorer.build_score.remote(scored.score))
+                spent[owners[each]] += landed.seconds * each.rows / unit_rows
+            for step in dict.fromkeys(owners[each] for each in landed.slices):
+                mine = wanted_of[step]
+                if not all(each in receipts for each in mine):
+                    continue
+                done = [(each, receipts[each]) for each in mine]
+                if step in drawn:
+                    commit_surprisal(self._store, step, drawn[step], done, spent[step])
+                    continue
+                commit_completions(self._store, step, done, spent[step], self._experiment.max_error_share)
+                if step in scores:
+                    scoring.append(self._scorer.build_score.remote(scores[step]))
             if len(receipts) < len(owners):
                 self._meter.check(what)
         ray.get(scoring)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from capgap_ray.core.recommendation import select_tasks, shows_difference, thresholds, verdicts
-from capgap_ray.records import Comparison, Confound, FilterReport, Verdict
+from capgap_ray.core.recommendation import recommend, select_tasks, shows_difference, thresholds, verdicts
+from capgap_ray.records import Comparison, Confound, Estimated, FilterReport, ProxyLead, ProxyQuality, Verdict
 
 TENFOLD = Confound(field="updates", left="1334", right="134", note="10.0x fewer updates")
 PACKING = Confound(field="packing", left="False", right="True", note="other packing (False against True)")
@@ -231,3 +231,61 @@ def test_thresholds_count_what_is_sure() -> None:
     assert (at[30.0].selected, at[30.0].surely_selected, at[30.0].surely_dropped) == (2, 1, 0)
     assert (at[45.0].selected, at[45.0].surely_dropped) == (0, 1)
     assert thresholds([]) == ()
+
+
+def lead(proxy: str, leader: str | None, *, sure: bool, student: str = "s") -> ProxyLead:
+    values = {"small": Estimated(value=1.25, error=0.05), "large": Estimated(value=1.5, error=0.0)}
+    return ProxyLead(student=student, proxy=proxy, prefers="lower", tasks=2, values=values, leader=leader, sure=sure)
+
+
+def quality(proxy: str, correlation: float, p: float) -> ProxyQuality:
+    return ProxyQuality(
+        proxy=proxy,
+        prefers="lower",
+        cells=9,
+        rank_correlation=correlation,
+        p=p,
+        choices=3,
+        regret=0.01,
+        regret_of_chance=0.05,
+    )
+
+
+def before(known: list[ProxyLead], measured: list[ProxyQuality] | None = None, gap: float = 50.0) -> tuple[str, str]:
+    """The advice to a student that was never trained: its sentence, and its reasons in one text."""
+    chosen = select_tasks({"a": {"t": 0.4 + gap / 100}}, {"a": {"s": 0.4}}, 100, 30.0)
+    (found,) = recommend(("s",), (), (), (), (), {}, chosen, measured or [], (), known)
+    assert (found.distil, found.teacher) == ("undetermined", None), "no proxy is a verdict"
+    assert found.surer
+    return found.sentence, "\n".join(found.reasons)
+
+
+def test_before_training_the_published_proxy_names_a_first_teacher() -> None:
+    known = [lead("rank-surprisal ratio", "small", sure=True), lead("yield", "large", sure=True)]
+    sentence, reasons = before([*known, lead("yield", "small", sure=True, student="another")])
+    assert sentence == (
+        "Whether to distil s is not known; the few-shot gap suggests to try; "
+        "the rank-surprisal ratio suggests to begin with small."
+    )
+    assert "arXiv 2601.14249" in reasons
+    assert "which need not hold for these tasks" in reasons
+    assert (
+        "rank-surprisal ratio (± standard error; lower is preferred): small 1.25 ± 0.05, large 1.5: small\n" in reasons
+    )
+    assert reasons.endswith("large 1.5: large"), "every proxy of this student, whatever it prefers, and of no other"
+
+
+def test_before_training_noise_names_none() -> None:
+    sentence, reasons = before([lead("rank-surprisal ratio", "small", sure=False)], gap=10.0)
+    assert sentence == "Whether to distil s is not known; the rank-surprisal ratio does not tell the teachers apart."
+    assert "small, within noise" in reasons
+    assert before([])[0] == "Whether to distil s is not known; the few-shot gap suggests to try."
+
+
+def test_a_proxy_that_has_proven_itself_here_goes_before_the_published_one() -> None:
+    known = [lead("rank-surprisal ratio", "small", sure=True), lead("student loss", "large", sure=True)]
+    sentence, reasons = before(known, [quality("student loss", 0.8, 0.01), quality("rank-surprisal ratio", 0.9, 0.2)])
+    assert "the student loss suggests to begin with large" in sentence
+    assert "the student loss foretold the gains so far best" in reasons
+    sentence, _ = before(known, [quality("student loss", -0.8, 0.01)])
+    assert "the rank-surprisal ratio suggests to begin with small" in sentence, "surely wrong is not proven"

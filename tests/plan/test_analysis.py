@@ -9,9 +9,10 @@ import pytest
 
 from capgap_ray.analysis import engine_notes, results, selection
 from capgap_ray.artifacts.step import Step
+from capgap_ray.core.proxies import PREFERENCE
 from capgap_ray.experiment import Experiment
 from capgap_ray.plan import Plan, plan, resolve_models
-from capgap_ray.records import FilterReport, MixtureReport, Results, Score, to_row
+from capgap_ray.records import Estimated, FilterReport, MixtureReport, Results, Score, TraceSummary, to_row
 
 Make = Callable[..., Experiment]
 DECLARED = {
@@ -76,6 +77,8 @@ def summary(step: Step) -> Mapping[str, Any]:
             for number, (role, task, _) in enumerate(step.params["slices"])
         }
         return {"mixture": to_row(report), "filters": filters}
+    if step.stage == "surprisal":
+        return {"read": to_row(_trace_summary(step.params["teacher"]))}
     batch = step.params["sft"]["batch"]
     updates = 100 // (2 * batch["per_device"] * batch["accumulation"]) + 1
     return {
@@ -102,6 +105,14 @@ def _filter_report(role: str, task: str) -> FilterReport:
         kept=50,
         dropped={"wrong": 10},
     )
+
+
+def _trace_summary(role: str) -> TraceSummary:
+    """The large teacher's traces are ranked better and less likely: only their ratio speaks for it."""
+    loss, rank = (2.0, 8.0) if role == "large" else (1.0, 6.0)
+    found = {"loss": loss, "surprisal": loss, "rank": rank, "ratio": rank / loss}
+    errors = {name: Estimated(value=value, error=0.1) for name, value in found.items()}
+    return TraceSummary(kept=50, drawn=50, read=49, **errors)
 
 
 @pytest.fixture
@@ -264,7 +275,7 @@ def test_the_findings_are_of_the_same_family(answer: Results, planned: Plan) -> 
     assert {c.kind for c in answer.comparisons} == {"gain", "teacher", "declared"}
     told = {(c.kind, c.name, c.task, c.p_adjusted) for c in answer.comparisons}
     assert told >= {(c.kind, c.name, c.task, c.p_adjusted) for c in (e.comparison for e in found.efficacy)}
-    assert {each.proxy for each in found.proxies} >= {"few-shot gap", "yield", "mean trace length"}
+    assert {each.proxy for each in found.proxies} == set(PREFERENCE)
     assert {each.distil for each in found.recommendations} == {"yes"}
     for each in answer.selection:
         assert each.ci_low is not None
@@ -306,3 +317,76 @@ def test_answers_of_different_engines_are_compared_with_a_warning(planned: Plan)
     assert engine_notes([planned], lambda step: {"engines": ["vllm 1"]}) == ()
     (note,) = engine_notes([planned], engines)
     assert note.startswith(f"{other.student.name} on tiny/word_sorting: answers come from 2 kinds of engine (vllm 1; ")
+
+
+def test_proxies_are_judged_by_the_gains(answer: Results) -> None:
+    """`large` is planted as the best teacher: what prefers it loses nothing, what prefers `small` loses its lead."""
+    assert answer.findings is not None
+    judged = {each.proxy: each for each in answer.findings.proxies}
+    cells = 2 * 2 * 3  # tasks, students, mixtures
+    assert {each.cells for each in judged.values()} == {cells}
+    ratio, loss = judged["rank-surprisal ratio"], judged["student loss"]
+    assert (ratio.regret, ratio.choices) == (0, 4)
+    assert ratio.rank_correlation is not None
+    assert ratio.rank_correlation > 0.5
+    assert loss.regret == pytest.approx(0.35, abs=0.07)
+    leads = {(each.student, each.proxy): each for each in answer.findings.leads}
+    assert len(leads) == 2 * len(PREFERENCE)
+    for student in answer.findings.students:
+        assert leads[student, "rank-surprisal ratio"].leader == "large"
+        assert leads[student, "student loss"].leader == "small"
+        assert leads[student, "yield"].leader is None, "as many rows of each"
+
+
+def test_before_training_there_is_a_recommendation(planned: Plan) -> None:
+    def unread(step: Step) -> list[Score]:
+        complete = step.inputs[1]
+        assert step.stage == "score", "no judge is asked"
+        assert complete.params["part"] == "train", "no test item is looked at"
+        return scores(step)
+
+    before = planned.before_training()
+    stages = {step.stage for step in before.steps()}
+    assert stages == {"examples", "complete", "score", "surprisal"}
+    answer = results(
+        before,
+        unread,
+        summary,
+        chosen=selection(before, unread),
+        seconds={},
+        versions={},
+        command="c",
+        made_at="now",
+        experiment_yaml="y",
+    )
+    found = answer.findings
+    assert found is not None
+    assert not answer.comparisons
+    assert not answer.checkpoints
+    assert not found.teachers
+    assert {each.part for each in answer.accuracies} == {"train"}
+    assert len(answer.mixtures) == 3
+    assert {each.rank_correlation for each in found.proxies} == {None}
+    for each in found.recommendations:
+        assert each.distil == "undetermined"
+        assert "the rank-surprisal ratio suggests to begin with large" in each.sentence
+    assert engine_notes([before], summary) == ()
+
+
+def test_without_readings_the_rest_is_known(make: Make) -> None:
+    experiment = make(proxies={"traces": 0})
+    made = plan(experiment, resolve_models(experiment)).before_training()
+    answer = results(
+        made,
+        scores,
+        summary,
+        chosen=selection(made, scores),
+        seconds={},
+        versions={},
+        command="c",
+        made_at="now",
+        experiment_yaml="y",
+    )
+    assert answer.findings is not None
+    assert {each.proxy for each in answer.findings.leads} == {"few-shot gap", "yield", "mean trace length"}
+    assert all("suggests to begin" not in each.sentence for each in answer.findings.recommendations)

@@ -50,6 +50,10 @@ def test_counts_follow_from_the_experiment(make: Make) -> None:
     updates = {(each.samples_per_update, each.updates, each.updates_at_most) for each in found.arms}
     assert updates == {(4, 46, 60), (40, 6, 6)}
     assert stage(found, "train").updates == 6 * 46 + 6 * 6
+    # 2 students read 2 teachers' traces of 2 tasks: 75 % of 60, each 250 tokens of prompt and 300 of answer
+    read = stage(found, "surprisal")
+    assert (read.prompt_tokens, read.output_tokens) == (8 * 45 * 550, 0)
+    assert read.device_hours == pytest.approx(0.75 * read.device_hours_at_most)
     assert found.device_hours == pytest.approx(sum(each.device_hours or 0 for each in found.stages))
 
 

@@ -30,6 +30,7 @@ def test_unique_steps_and_not_cells_are_built(make: Make) -> None:
     assert counts["examples"] == tasks
     assert counts["mix"] == 3
     assert counts["train"] == 12
+    assert counts["surprisal"] == 2 * teachers * tasks, "of students; the mixture reads its teachers' own"
     # measured + rest of the rationales + baselines + distilled students
     assert counts["complete"] == tasks * (models + teachers + models + 12)
 
@@ -254,3 +255,45 @@ def test_a_published_file_that_is_not_there_is_named(make: Make) -> None:
     experiment = make(published={"small": "short"}, data={"published/short": "/nowhere.jsonl"})
     with pytest.raises(ExperimentError, match=r"published: .*nowhere\.jsonl"):
         plan(experiment, resolve_models(experiment))
+
+
+def test_traces_are_read_where_there_is_a_choice(make: Make) -> None:
+    alone = {"teachers": {"small": "tiny-teacher-small"}, "mixtures": {"small": {"small": 1.0}}}
+    assert not planned(make(**alone)).surprisals
+    assert len(keys(planned(make(**alone, proxies={"traces": 5})), "surprisal")) == 2 * 2
+    assert not planned(make(proxies={"traces": 0})).surprisals
+    assert {step.params["traces"] for step in planned(make()).surprisals.values()} == {200}
+    assert {step.params["traces"] for step in planned(make(proxies={"traces": 7})).surprisals.values()} == {7}
+
+
+def test_readings_are_of_students_and_teachers_and_no_recipe(make: Make) -> None:
+    made = planned(make())
+    same = [
+        make(sft={"workers": 2, "learning_rate": 0.5}),
+        make(mixtures={"small": {"small": 1.0}, "mix": {"small": 0.5, "large": 0.5}}),
+        make(axes={"sft.epochs": [1, 2, 3]}),
+    ]
+    for experiment in same:
+        assert keys(planned(experiment), "surprisal") == keys(made, "surprisal")
+    for change in ({"sft": {"workers": 2, "system": "ancestor"}}, {"proxies": {"seed": 1}}):
+        assert not keys(planned(make(**change)), "surprisal") & keys(made, "surprisal")
+    assert keys(planned(make(proxies={"traces": 9})), "train") == keys(made, "train"), "training knows nothing of it"
+
+
+def test_each_filter_has_its_own_traces_read(make: Make) -> None:
+    made = planned(make(axes={"filter.keep": ["own", "intersection"]}))
+    assert len(keys(made, "surprisal")) == 2 * 2 * 2 * 2
+    own, both = (
+        made.surprisals["tiny-student-0.15m", name, "small", made.tasks[0]] for name in ("small", "small intersection")
+    )
+    assert own == made.surprisals["tiny-student-0.15m", "mix", "small", made.tasks[0]]
+    assert (len(own.inputs), len(both.inputs)) == (3, 6), "the intersection needs the other teacher's rationales"
+
+
+def test_a_ready_made_set_is_read_whole(make: Make, tmp_path: Path) -> None:
+    rows = tmp_path / "short.jsonl"
+    rows.write_text(json.dumps({"problem": "1+1", "solution": "\\boxed{2}"}) + "\n")
+    made = planned(make(published={"small": "short"}, data={"published/short": str(rows)}))
+    ready = {step for (_, _, role, _), step in made.surprisals.items() if role == "small"}
+    assert {step.inputs for step in ready} == {(made.published["small"],)}
+    assert len({step.key for step in ready}) == 2, "one per student: it is of no task"
