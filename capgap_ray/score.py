@@ -16,7 +16,7 @@ import os
 import sys
 from typing import Any
 
-from capgap_ray.core.answers import AnswerKind, Prover, canonical, certain, compare, extract, kind_of, kind_of_task
+from capgap_ray.core.answers import AnswerKind, Prover, canonical, compare, extract, extract_any, kind_of, kind_of_task
 from capgap_ray.core.maths import Verdict
 
 LONGEST_LINE = 32 * 2**20
@@ -43,14 +43,15 @@ def score(row: Any, kind: str, prove: Prover) -> dict[str, Any]:
         answer = None if row["answer"] is None else _text(row["answer"], "answer")
         if answer is None:
             return _line(Verdict(False, "no answer"), None)
-        assert target is not None
+        assert target is not None and answer_kind is not None
         return _line(compare(answer, target, answer_kind, choices, prove), answer)
     text = _text(row["text"], "text")
-    answer = extract(text, answer_kind)
-    if answer is None and answer_kind == "text" and target is None:
-        answer = next((found for each in _GUESSES if (found := extract(text, each)) is not None), None)
+    if answer_kind is None:
+        answer, answer_kind = extract_any(text) or (None, "text")
+    else:
+        answer = extract(text, answer_kind)
     if answer is not None:
-        answer = canonical(answer, answer_kind, choices) if certain(answer, answer_kind) else None
+        answer = canonical(answer, answer_kind, choices)
     if target is None:
         return _line(Verdict(None, "extracted" if answer is not None else "no answer found"), answer)
     if answer is None:
@@ -58,17 +59,15 @@ def score(row: Any, kind: str, prove: Prover) -> dict[str, Any]:
     return _line(compare(answer, target, answer_kind, choices, prove), answer)
 
 
-_GUESSES: tuple[AnswerKind, ...] = ("option", "boolean", "words")
-
-
-def _kind(kind: str, target: str | None, choices: list[str], task: str) -> AnswerKind:
+def _kind(kind: str, target: str | None, choices: list[str], task: str) -> AnswerKind | None:
+    """Return how the row's answers are read; None where nothing tells."""
     if kind == "math":
         return "maths"
     if kind == "gsm8k":
         return "number"
     named = kind_of_task(task)
     if target is None:
-        return named or ("option" if choices or task else "text")
+        return named or ("option" if choices or task else None)
     return named or kind_of(target, choices)
 
 

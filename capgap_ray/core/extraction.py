@@ -9,9 +9,12 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable
+from typing import TypeVar
 
 from capgap_ray.core.maths import compare, rational, readings, unwrapped
 from capgap_ray.core.notation import LONGEST_MATHS, NUMBER_WORDS, compounds_in_figures
+
+T = TypeVar("T")
 
 _TAIL = 20_000
 """Characters from the end of the text that statements and conclusions are looked for in."""
@@ -83,21 +86,24 @@ _CORRECTED = re.compile(
     re.IGNORECASE,
 )
 """What a correction rejects: "not 5 but", "isn't (A); it's"."""
+_SURE = ("final", "correct", "right", "best")
+SEVERAL = re.compile(
+    r"\b(?:or|not|nor|either|neither|maybe|perhaps|possibly|both)\b|\b(?:and|but) (?:option )?\(?[A-Z]\b", re.IGNORECASE
+)
 _BRACES = re.compile(r"\\.|[{}]", re.DOTALL)
-_STATED = re.compile(
-    r"(?:\b(?:final|correct|right|exact|numerical|overall)?[ *_]{0,4}"
-    r"(?:ans(?:wers?)?(?: \((?:final|[a-e])\))?|results?|solutions?)[ *_]{0,3}"
+_STATEMENT = re.compile(
+    r"####"
+    r"|(?P<sure>(?:\b(?:the|my|our|final|correct|right|best|exact|numerical|overall)[ *_]{1,4}){0,3})"
+    r"\b(?P<noun>ans(?:wers?)?(?: \((?:final|[a-e])\))?|results?|solutions?|option|choice|pick)[ *_]{0,3}"
     r"(?:(?:that )?(?:we|you)(?:'re| are) looking for"
     r"|(?:to|of) (?:the|this|our) (?:\w+ )?(?:problem|question|equation|puzzle|system)"
-    r"|in (?:\w+ ){0,3}form)?[ *_]{0,3}"
-    r"(?:,? (?:then|therefore|thus|hence),? )?"
-    r"(?:is\b(?: given by\b)?|are\b|=|:|→|⇒|equals\b|will be\b|would be\b|comes (?:out )?to\b)|####"
-    r"|\bfinal answer of\b|(?:^|\n)[#*_ ]{0,6}(?:final )?answer[*_ ]*[-–—](?= )"
-    r"|(?:^|\n)[#*_ ]{0,6}(?:final )?ans(?:wer)?\."
-    r"|\b(?:correct|right|best)[ *_]{1,4}(?:option|choice)[ *_]{0,3}is\b"
-    r"|(?:^|\n)[#*_ ]{0,6}(?:final )?answer[*_ ]*(?=\n))[ *_:]*",
+    r"|in (?:\w+ ){0,3}form|here)?[ *_]{0,3}(?:,? (?:then|therefore|thus|hence),? )?"
+    r"(?:is\b(?: given by\b)?|are\b|=|:|→|⇒|equals\b|(?:will|would|must|should) be\b|comes (?:out )?to\b)"
+    r"|\bfinal answer of\b"
+    r"|(?:^|\n)[#*_ ]{0,6}(?:final )?ans(?:wer)?(?:[*_ ]*(?:[-–—](?= )|(?=\n))|\.)",
     re.IGNORECASE,
 )
+"""What an answer is stated after, in one grammar for all kinds."""
 _JOINED = re.compile(
     r"[\s$.]*(?:(?:,|;|\band\b|\bor\b|\\text\{\s?(?:and|or)\s?\}|\\quad|\\qquad)[\s$]*){1,4}(?:[a-zA-Z]\s*=\s*)?"
 )
@@ -106,9 +112,9 @@ _UNSURE_BEFORE = re.compile(
     r"probably|unlikely|possibl[ey]|former|incorrect|wrong|expla\w+|intermediate|partial|check|an)\b[^.!?\n]*$",
     re.IGNORECASE,
 )
-_UNSURE = re.compile(
-    r"\b(?:maybe|perhaps|might|could|probably|possibly|unsure|not|cannot|\w+n['’]t|unable|unknown|unclear|either|"
-    r"neither|guess|roughly|approximately|impossible|undetermined|insufficient|depends)\b"
+HEDGED = re.compile(
+    r"\b(?:maybe|perhaps|might|could(?! (?:only )?have\b)|probably|possibly|unsure|not|cannot|"
+    r"\w+n['’]t|unable|unknown|unclear|either|neither|guess|roughly|approximately|impossible|undetermined|insufficient|depends)\b"
     r"|\b(?:about|around|nearly|almost|between)(?=[\s$\\(*]*-?[0-9])",
     re.IGNORECASE,
 )
@@ -296,7 +302,7 @@ _ANSWER_WORDS = frozenset(
 _SPELT_OUT = re.compile(r"^(-?[$\\]?[0-9][0-9.,/]*) \([a-z][a-z -]{2,40}\)(?=\W*$)", re.IGNORECASE)
 """`10 (ten)`."""
 _ASIDE = re.compile(r"\s\([^()]*\)")
-_MARKUP = " \t\r\n*_`>:"
+MARKUP = " \t\r\n*_`>:"
 
 
 def after_thinking(text: str) -> str | None:
@@ -322,6 +328,7 @@ def after_thinking(text: str) -> str | None:
     text = _UNDERLINE.sub("", _PROGRAM.sub("\n", text))
     text = _JSON_ANSWER.sub(lambda match: "\nAnswer: " + (match[1] or match[2]).replace("\\\\", "\\") + "\n", text)
     text = _TABLE_ROW.sub(lambda row: f"{'Answer' if row['answer'] else 'Total'}: {row['value'].strip()}", text)
+    text = _FENCE_LINE.sub("", text)
     return _LABEL.sub(_in_english, _AND.sub(r"\\text{ and }", text))
 
 
@@ -337,16 +344,11 @@ def _kept(match: re.Match[str]) -> str:
     return "is" if re.match(r"is|are|was", match[0], re.IGNORECASE) else ""
 
 
-def own_part(text: str, read: Callable[[str], str | None]) -> str | None:
+def own_part(text: str, read: Callable[[str], T | None]) -> T | None:
     """Return what `read` finds before the model goes on with a question of its own, else in the whole text."""
     if (other := _NEXT_ITEM.search(text)) and (answer := read(text[: other.start()])) is not None:
         return answer
     return read(text)
-
-
-def unsure_before(before: str) -> bool:
-    """Return whether what stands before a statement, in its sentence, takes it back ("if", "not", "maybe")."""
-    return _UNSURE_BEFORE.search(_CLAUSE.split(before)[-1]) is not None
 
 
 def maths_answer(text: str) -> str | None:
@@ -357,7 +359,7 @@ def maths_answer(text: str) -> str | None:
 
 def _maths_in(rest: str) -> str | None:
     boxed = last_box(rest)
-    stated = _last_statement(rest, _maths_statement)
+    stated = last_statement(rest, _maths_statement)
     if boxed and (stated is None or stated[0] < boxed[1]):
         return boxed[2]
     if stated is not None:
@@ -375,7 +377,7 @@ def number_answer(text: str) -> str | None:
 
 
 def _number_of(rest: str, thought: bool) -> str | None:
-    marked = _last_statement(rest, _number_statement)
+    marked = last_statement(rest, _number_statement)
     boxed = last_box(rest)
     if boxed and (marked is None or marked[0] < boxed[1]):
         return _number_in(boxed[2]) or boxed[2]
@@ -384,7 +386,7 @@ def _number_of(rest: str, thought: bool) -> str | None:
     return _number_conclusion(rest, thought)
 
 
-def last_box(text: str) -> tuple[int, int, str] | None:
+def last_box(text: str, joined: bool = True) -> tuple[int, int, str] | None:
     """Return (start, end, content) of the last complete, non-empty box.
 
     Boxes of one sentence that are joined by a comma, "and" or "or" are one list.
@@ -396,7 +398,7 @@ def last_box(text: str) -> tuple[int, int, str] | None:
     for start, end, content in reversed(boxes):
         if found is None:
             found = (start, end, content)
-        elif end <= found[0] and _JOINED.fullmatch(text[end : found[0]][:60]) and found[0] - end < 60:
+        elif joined and end <= found[0] and _JOINED.fullmatch(text[end : found[0]][:60]) and found[0] - end < 60:
             if content == found[2]:
                 break
             found = (start, found[1], f"{content}, {found[2]}")
@@ -452,29 +454,35 @@ def _placeholder(content: str) -> bool:
     return bare in ("", "your answer", "answer", "final answer", "insert answer", "ldots", "?", "cdot", "x answer")
 
 
-def _last_statement(text: str, read: Callable[[str], str | None]) -> tuple[int, str] | None:
-    """Return (position, answer) of the last statement that `read` finds an answer in."""
+def last_statement(text: str, read: Callable[[str], str | None]) -> tuple[int, str] | None:
+    """Return (position, answer) of the last statement that `read` finds an answer in.
+
+    Not one in a question, a supposition or a denial, nor one whose hedge is all that follows: that takes back
+    what was stated before.
+    """
     start = max(0, len(text) - _TAIL)
     tail = text[start:]
-    found = list(_STATED.finditer(tail))[-20:]
+    found = list(deque(_STATEMENT.finditer(tail), maxlen=20))
     if len(found) > 1:
         last = found[-1].start()
         if _cut_repetition(tail, 1 + max(tail.rfind("\n", 0, last), 1 + tail.rfind(". ", 0, last))):
             found.pop()
     for match in reversed(found):
-        before = tail[max(0, match.start() - 80) : match.start()]
-        if match[0][0] != "#" and unsure_before(before):
+        marker = match[0].lower()
+        if marker[0] != "#" and _UNSURE_BEFORE.search(
+            _CLAUSE.split(tail[max(0, match.start() - 80) : match.start()])[-1]
+        ):
             continue
-        if len(tail) - match.end() > _NEAR_END and not re.search("ans|option|#|final", match[0], re.IGNORECASE):
+        noun, sure = (match["noun"] or "answer").lower(), (match["sure"] or "").lower()
+        if noun in ("option", "choice", "pick") and not sure:
+            continue
+        if len(tail) - match.end() > _NEAR_END and not noun.startswith("ans") and not sure.strip().startswith(_SURE):
             continue  # a result on the way
-        answer = read(tail[match.end() : match.end() + 2 * LONGEST_MATHS])
-        if answer is not None:
+        after = tail[match.end() : match.end() + 2 * LONGEST_MATHS].lstrip(" *_:")
+        if (answer := read(after)) is not None:
             return start + match.start(), answer
-        if read is _maths_statement or not match[0].lower().rstrip(" *_").endswith((":", "=")):
-            # A hedge after the last statement takes back what was stated before.
-            after = tail[match.end() : match.end() + 60]
-            if _UNSURE.match(after.lstrip(_MARKUP)):
-                return None
+        if HEDGED.match(after.lstrip(MARKUP)[:60]):
+            return None
     return None
 
 
@@ -485,9 +493,9 @@ def _cut_repetition(text: str, line: int) -> bool:
     return before >= 0 and not text[before + len(last)].isspace()
 
 
-def _stated_line(after: str) -> str:
+def stated_line(after: str) -> str:
     """Return the rest of the line or, where that is empty, the next lines' display or line."""
-    after = after.lstrip(_MARKUP)
+    after = after.lstrip(MARKUP)
     for opened, closed in (("\\[", "\\]"), ("$$", "$$")):
         if after.startswith(opened):
             inside, found, _ = after[len(opened) :].partition(closed)
@@ -497,7 +505,7 @@ def _stated_line(after: str) -> str:
     return after.partition("\n")[0]
 
 
-def _sentence(line: str) -> tuple[str, str]:
+def first_sentence(line: str) -> tuple[str, str]:
     """Return the first sentence of a line and the sign that ends it."""
     stop = _SENTENCE_STOP.search(line)
     if stop is None:
@@ -506,11 +514,11 @@ def _sentence(line: str) -> tuple[str, str]:
 
 
 def _maths_statement(after: str) -> str | None:
-    line = _stated_line(after)
+    line = stated_line(after)
     if line.endswith("}") and line.count("}") > line.count("{"):
         line = line[:-1].rstrip()
     line = _SPELT_OUT.sub(r"\1", line)
-    sentence, sign = _sentence(line)
+    sentence, sign = first_sentence(line)
     sentence = NOT_THAT.sub("", _ADVERBS.sub("", sentence))
     if sign == "?" or len(sentence) > LONGEST_MATHS:
         return None
@@ -524,7 +532,7 @@ def _maths_statement(after: str) -> str | None:
     ):
         return two[1].strip()
     for piece in (sentence, REASON.split(sentence, maxsplit=1)[0]):
-        piece = unwrapped(piece.strip(_MARKUP + ",")).strip()
+        piece = unwrapped(piece.strip(MARKUP + ",")).strip()
         if _reads(piece):
             return piece
     if _IS.search(sentence) and (claimed := _claimed(sentence, True)):
@@ -538,12 +546,12 @@ def _maths_statement(after: str) -> str | None:
             return piece
     words = re.fullmatch(
         r"(?:\\(?:text(?:bf|rm)?|math(?:bf|rm))\{)?\(?([A-Za-z][A-Za-z' -]{0,40})\)?\}?",
-        unwrapped(sentence.strip(_MARKUP)),
+        unwrapped(sentence.strip(MARKUP)),
     )
     if words:
         name = words[1]
         known = name[0].isupper() or name.lower() in _ANSWER_WORDS
-        if known and len(name.split()) <= 3 and not _UNSURE.search(name) and "I " not in name:
+        if known and len(name.split()) <= 3 and not HEDGED.search(name) and "I " not in name:
             return words[0]
     return None
 
@@ -552,7 +560,7 @@ def _reads(piece: str) -> bool:
     """Return whether the text is maths, and not a hedge between numbers."""
     if not piece or piece.lower() in ("a", "an", "the", "i") or re.fullmatch(r"[A-Za-z']+ [A-Za-z' ]+", piece):
         return False
-    if re.search(r"[0-9]\s*\$?\s+or\s+\$?\s*-?[0-9]", piece) or "?" in piece or _UNSURE.search(piece):
+    if re.search(r"[0-9]\s*\$?\s+or\s+\$?\s*-?[0-9]", piece) or "?" in piece or HEDGED.search(piece):
         return False
     exact, approximately, _ = re.sub("≈", r"\\approx", piece).partition("\\approx")
     ways = readings(exact if approximately and re.search(r"[0-9]", exact) else piece)
@@ -563,11 +571,11 @@ def _reads(piece: str) -> bool:
 
 def _maths_conclusion(text: str) -> str | None:
     """Return what the last sentence concludes ("Therefore, x = 5."), or a text that is nothing but an answer."""
-    tail = _FENCE_LINE.sub("", _own_text(text)).strip()
+    tail = _own_text(text).strip()
     if not tail or _REFUSED.search(tail[-_NEAR_END:]):
         return None
     if "\n" not in tail and len(tail) < 100 and len(text) < 120 and not _CONCLUSION.match(tail):
-        bare = unwrapped(tail.strip(_MARKUP))
+        bare = unwrapped(tail.strip(MARKUP))
         if (
             re.search(r"[0-9]|\\(?:frac|sqrt|pi)", bare)
             and not re.search(r"(?<!\\)\b[A-Za-z]{4,}", bare)
@@ -586,9 +594,9 @@ def _maths_conclusion(text: str) -> str | None:
         return None
     if not followed and (displayed := _displayed(tail, sentence)):
         return displayed
-    if (name := _named_in_bold(sentence)) and not _UNSURE.search(claim):
+    if (name := _named_in_bold(sentence)) and not HEDGED.search(claim):
         return name
-    if _UNSURE.search(claim) or "?" in claim:
+    if HEDGED.search(claim) or "?" in claim:
         return None
     own_line = tail.endswith(f"\n{sentence}") and re.fullmatch(r"[-$`*]*[0-9][0-9.,/]*[$`*]*", sentence)
     finished = followed or bool(own_line) or re.search(r"[.!*$`\])}]$", tail) is not None
@@ -604,7 +612,7 @@ def _maths_conclusion(text: str) -> str | None:
         return counted[1]
     if finished and (counted := _COUNTED_MATHS.fullmatch(claim)) and _reads(_right_side(unwrapped(counted[1]))):
         return _right_side(unwrapped(counted[1]))
-    alone = unwrapped(claim.strip(_MARKUP))
+    alone = unwrapped(claim.strip(MARKUP))
     if (labelled or concluded or tail.endswith(f"\n{sentence}") or followed) and _is_value(alone):
         return alone
     if not finished and not re.search(r"[0-9)}]$", tail):
@@ -693,7 +701,7 @@ def _plain_predicate(claim: str) -> str:
 
 def _one_of_several(tail: str) -> bool:
     """Return whether the last two lines are items of what is given: "Milk: $3"."""
-    lines = [line.strip(_MARKUP + "-•") for line in tail.splitlines() if line.strip()][-2:]
+    lines = [line.strip(MARKUP + "-•") for line in tail.splitlines() if line.strip()][-2:]
     return len(lines) == 2 and _PRICED.fullmatch(lines[0]) is not None
 
 
@@ -719,8 +727,8 @@ def labelled_value(tail: str, sentence: str) -> str | None:
         return None
     if _AIM.search(match[1]) or PREMISE.search(match[1]) or _GIVEN.search(match[1]) or _NO_RESULT.search(match[1]):
         return None
-    several = found and _LABELLED.match(lines[found - 1].strip(_MARKUP + "-•"))
-    return None if several and not _SUMS_UP.search(match[1]) else match[2].strip(_MARKUP)
+    several = found and _LABELLED.match(lines[found - 1].strip(MARKUP + "-•"))
+    return None if several and not _SUMS_UP.search(match[1]) else match[2].strip(MARKUP)
 
 
 def _claimed(claim: str, concluded: bool) -> str | None:
@@ -730,7 +738,7 @@ def _claimed(claim: str, concluded: bool) -> str | None:
     claim = re.sub(r",? (?:which|where)\b[^0-9$=]*$", "", claim)
     said = _IS.split(claim)
     piece = said[-1] if len(said) > 1 else claim
-    piece = unwrapped(re.sub(r"\\\[|\\\]", " ", piece).strip(_MARKUP + ","))
+    piece = unwrapped(re.sub(r"\\\[|\\\]", " ", piece).strip(MARKUP + ","))
     if led := re.fullmatch(r"[^$=,]{0,60},\s*\$([^$]+)\$", piece):
         piece = led[1]  # Adding up, $1 + 2 = 3$
     piece = re.sub(r"\$\s*(,|;|,?\s*(?:and|or)\b)\s*\$", r" \1 ", piece)  # spans of one list
@@ -797,9 +805,9 @@ def _bare_of_commands(piece: str) -> str:
 
 def line_alone(tail: str) -> str | None:
     """Return the last line, fenced or not, where it is all that a line ending in a colon leads to."""
-    lines = [line.strip(_MARKUP) for line in tail.rstrip("` \n").splitlines()[-6:]]
+    lines = [line.strip(MARKUP) for line in tail.rstrip("` \n").splitlines()[-6:]]
     led = [line for line in lines if line and not re.fullmatch(r"output|text|plaintext", line)]
-    ends = tail[: tail.rfind(led[-1])].rstrip(_MARKUP.replace(":", "")) if led else ""
+    ends = tail[: tail.rfind(led[-1])].rstrip(MARKUP.replace(":", "")) if led else ""
     return led[-1] if ends.endswith(":") else None
 
 
@@ -835,9 +843,9 @@ def last_sentence(tail: str) -> tuple[str, bool] | None:
 
 
 def _number_statement(after: str) -> str | None:
-    line = _stated_line(after)
-    sentence, sign = _sentence(line)
-    if sign == "?" or _UNSURE.search(sentence):
+    line = stated_line(after)
+    sentence, sign = first_sentence(line)
+    if sign == "?" or HEDGED.search(sentence):
         return None
     if "\\boxed" in sentence:
         box = last_box(sentence)
@@ -847,7 +855,7 @@ def _number_statement(after: str) -> str | None:
 
 def _number_in(claim: str) -> str | None:
     """Return the one number that a claim is about: after its last `=`, the only one, or the first with its unit."""
-    claim = unwrapped(claim.strip(_MARKUP))
+    claim = unwrapped(claim.strip(MARKUP))
     if "=" in claim:
         claim = claim.rpartition("=")[2]
     claim = re.sub(r"(?<=\$)([0-9]{1,3}) ([0-9]{3})(?![0-9])", r"\1\2", claim)
@@ -909,8 +917,8 @@ def _number_conclusion(text: str, thought: bool) -> str | None:
     tail = _own_text(text).replace("−", "-")
     if not tail or _REFUSED.search(tail[-_NEAR_END:]):
         return None
-    if len(tail) < 60 and "\n" not in tail and rational(tail.strip(_MARKUP + "$. ")) is not None:
-        return _number_in(tail.strip(_MARKUP + "$. "))
+    if len(tail) < 60 and "\n" not in tail and rational(tail.strip(MARKUP + "$. ")) is not None:
+        return _number_in(tail.strip(MARKUP + "$. "))
     if (line := line_alone(tail)) and rational(line.strip("$.")) is not None:
         return _number_in(line)
     return _last_number(tail, thought) or _only_bold(tail)
@@ -919,7 +927,7 @@ def _number_conclusion(text: str, thought: bool) -> str | None:
 def _only_bold(tail: str) -> str | None:
     """Return the number that is all that a finished text sets in bold: "**160 minutes**", explained after it."""
     marked = re.findall(r"\*\*([^*\n]+)\*\*", tail)
-    if len(marked) != 1 or not re.search(r"[.!)*]$", tail) or _UNSURE.search(tail) or _NO_RESULT.search(marked[0]):
+    if len(marked) != 1 or not re.search(r"[.!)*]$", tail) or HEDGED.search(tail) or _NO_RESULT.search(marked[0]):
         return None
     if not re.fullmatch(r"[-\\$€£]*[0-9][0-9.,]*%?(?: [a-z]+){0,3}\.?", marked[0]) or PREMISE.search(marked[0]):
         return None
@@ -936,17 +944,17 @@ def _last_number(tail: str, thought: bool) -> str | None:
     ):
         sentence = f"{shorter}."
         tail, followed = f"{tail[: tail.rfind(found[0])]}{sentence}", True
-    if _UNSURE.search(NOT_THAT.sub("", sentence.rstrip(".!*_ "))) or _still_open(tail, sentence):
+    if HEDGED.search(NOT_THAT.sub("", sentence.rstrip(".!*_ "))) or _still_open(tail, sentence):
         return None
     if clock := re.fullmatch(
         rf"(?:{_CONCLUSION.pattern})[^0-9]*\b([0-9]{{1,2}}:[0-9]{{2}}(?: ?(?:[ap]m|[ap]\.m\.))?)\W*", sentence, re.I
     ):
         return clock[1]
-    if _PRICED.fullmatch(sentence.strip(_MARKUP + "-•")) and not _SUMS_UP.search(sentence) and _one_of_several(tail):
+    if _PRICED.fullmatch(sentence.strip(MARKUP + "-•")) and not _SUMS_UP.search(sentence) and _one_of_several(tail):
         return None
     if sentence.rstrip("*_").endswith((":", ",", "=", "+", "-", "\\")):
         return None
-    alone = sentence.strip(_MARKUP + "()$.")
+    alone = sentence.strip(MARKUP + "()$.")
     labelled = "" if re.search(r"[0-9].*in total:", sentence) else labelled_value(tail, sentence) or ""
     if not re.search(r"=|[0-9]\s*[-+*/×÷]\s*[$0-9]", labelled) and (number := _number_in(labelled)):
         return number

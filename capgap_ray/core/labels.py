@@ -1,0 +1,584 @@
+"""BBH answers: option letters, booleans, brackets, word lists, short texts. Where a text states one, and equality.
+
+In doubt nothing is found, and nothing is equal. Everything runs in time linear in the text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Literal
+
+from capgap_ray.core import maths
+from capgap_ray.core.extraction import (
+    HEDGED,
+    PREMISE,
+    SEVERAL,
+    claim_of,
+    first_sentence,
+    labelled_value,
+    last_box,
+    last_sentence,
+    last_statement,
+    line_alone,
+    number_answer,
+    stated_line,
+)
+from capgap_ray.core.notation import NUMBER_WORDS
+
+AnswerKind = Literal["option", "boolean", "brackets", "words", "text", "maths", "number"]
+"""`option`: a letter such as `(B)`. `boolean`: one of two words such as `yes`. `brackets`: a sequence of
+brackets. `words`: words in order. `maths`: an answer in LaTeX or plain maths. `number`: the result of a word
+problem. `text`: anything else, plain numbers included."""
+
+LONGEST_ANSWER = 2_000
+"""Characters. A longer line is not an answer but a run-on text: nothing is extracted from it."""
+
+BOOLEANS = frozenset(("true", "false", "yes", "no", "valid", "invalid"))
+
+_BOOLEAN = r"(?:yes|no|true|false|valid|invalid)"
+_JUDGED = r"\b(?:argument|reasoning|inference|statement|sentence|expression|claim|conclusion|deduction|result|it)\b"
+_ADVERBS = r"(?:(?:therefore|thus|indeed|also|deductively|logically|factually) )*"
+_VERDICTS = tuple(
+    (re.compile(pattern, re.IGNORECASE), concluded)
+    for pattern, concluded in (
+        (rf"^(?P<word>{_BOOLEAN})(?=[,.;:\n]|\s[-–—(]|$)", False),
+        (rf"(?:=|→|⇒|, so|: )[\s\"'(]*(?P<word>{_BOOLEAN})[\s\"')]*$", False),
+        (rf"^(?P<no>not )?{_ADVERBS}(?P<word>plausible|implausible|valid)$", False),
+        (
+            rf"{_JUDGED}[^.!?]*?(?:'s|\b(?:is|evaluates to|equals|simplifies to|becomes))[ :]+{_ADVERBS}(?P<no>not )?"
+            rf"{_ADVERBS}(?P<word>valid|invalid|true|false|plausible|implausible)(?:[,. ].*)?$",
+            False,
+        ),
+        (rf"\b(?:people|person|one) would (?:say|answer)[ :]+(?P<word>{_BOOLEAN})\b", False),
+        (
+            r"\b(?:you|we|i)(?:'re| are| do| will|'ll)?(?P<no> not|n['’]t)?(?: (?:would|end up|be|indeed|also))*"
+            r" (?:return(?:ed)?|back|at)\b[^.,]*?\b(?:start|starting point|origin)\b[^,]*$",
+            True,
+        ),
+        (r"^[A-Z]\w+ (?P<no>(?:does not|doesn['’]t) )?tells? the truth$", True),
+    )
+)
+"""What a last sentence says of what is judged, and whether it must be a conclusion. Without a word it means yes."""
+_OPPOSITE = {"valid": "invalid", "invalid": "valid", "plausible": "no", "implausible": "yes", "yes": "No"}
+_WORD = {"plausible": "yes", "implausible": "no"}
+_ASKED = re.compile(rf"\?[*_\s]+({_BOOLEAN})\b[*_.!]*[ \t]*$", re.IGNORECASE | re.MULTILINE)
+"""A question that the text asks and answers on one line."""
+_TAKEN_BACK = re.compile(r"\b(?:wait|actually|however|on second thought|hmm)\b|\?", re.IGNORECASE)
+
+_NAMED_OPTION = re.compile(
+    r"\(([A-Z])\)|\b(?:[Oo]ption|[Ss]tatement|[Ss]entence|[Cc]hoice|[Aa]nswer) ([A-Z])\b"
+    r"|\*\*([A-Z])(?:\*\*|[).:]|\W*$)|(?<![\w'(])([B-HJ-Z])(?=[.!*]*$)|^([A-HJ-Z])(?= is the\b)|(?<=: )([A-Z])$"
+)
+_BOLD_LETTER = re.compile(r"\*\*(?:[Oo]ption )?\(?([A-Z])[).:]{0,2}(?:\*\*|(?= ))")
+_EXAMINED = re.compile(
+    r"\b[A-HJ-Z]\)?[*:]* (?:says|states|claims|means|describes"
+    r"|is (?!the\b|correct|right|true|best|sarcastic|consistent)|has|was|would|goes|starts|follows)\b"
+    r"|\b(?i:consider\w*|look\w*|examin\w+|check\w*|analy[sz]\w+|start\w*|evaluat\w+|is true, but)\b"
+)
+"""A sentence that examines an option, or says something of it on the way."""
+_DISMISSED = re.compile(
+    r"^(?:is|was|would be|seems)\b.*\b(?:not|wrong|incorrect|false|impossible)\b"
+    r"|\b(?:wrong|incorrect|except|eliminate\w*|exclude\w*|ruled out|rejected|discarded)\b|\?$",
+    re.IGNORECASE,
+)
+_ASIDE = re.compile(r"(?:,? (?:while|whereas|because|since)|, as|;|[,.] not)\b.*|;.*", re.IGNORECASE)
+_ENDS_WITH = re.compile(
+    r"(?:^|[,—–-]\s*(?:(?:so|thus|hence|therefore|i\.e\.)[,:]?)?|→|=>?|:|\bso:?)\s*"
+    r"(?:(?:option|statement|sentence|choice|answer) )?\(?[A-Z]\)?$",
+    re.IGNORECASE,
+)
+_PICKS = re.compile(
+    r"\b(?:is|it's|corresponds? to|match(?:es)?|choose|select|pick|recommend|go|be)(?: with)?:? (?:the )?"
+    r"(?:option |choice |statement |sentence )?\([A-Z]\)|^(?:option )?\([A-Z]\)\W",
+    re.IGNORECASE,
+)
+"""How a sentence that is no conclusion in so many words comes to an option, or picks one."""
+_OPTION_LINE = re.compile(r"\W*[A-Z][).:]\s")
+_HEADED = re.compile(r"\*\*(?:Option )?(?:(\([A-Z]\))[^*\n]{0,80}|([A-Z])[.):]?)\*\*\.?\n|(\([A-Z]\))\n")
+"""A text that starts with the option and explains it then."""
+_TICKED = re.compile(
+    r"^[\s>*-]*(?:(?P<box>\[[ xX✓✔]\]|[☑☐✅❌✓✔✗✘])\s*)?(?P<what>\(?[A-Z]\)[^\n]{0,200}?|[A-Za-z]{2,7})"
+    r"(?:[:\s–—-]+(?P<mark>[✅❌✓✔✗✘]|yes|no|true|false|correct|incorrect|wrong|right))?[\s*.]*$",
+    re.IGNORECASE,
+)
+"""A line of a list of options that are ticked or crossed out."""
+_TICKS = frozenset(("[x]", "[✓]", "[✔]", "☑", "✅", "✓", "✔", "yes", "true", "correct", "right"))
+_MARKED = re.compile(r"\*\*([^*\n]{1,80})\*\*|(?<![\w])['\"“‘]([^'\"“”’\n]{1,80})['\"”’](?![\w])")
+_BOLD = re.compile(r"\*\*([^*\n]{1,80})\*\*")
+_COMPLEMENT = re.compile(
+    r"^[^\n]*\b(?:(?:is|are) (?!(?:that|because|to)\b)(?:(?:dancing|playing|partnered|left) with )?|from |between )"
+    r"(?:the )?(.{1,60})$"
+)
+_SUPERLATIVE = re.compile(
+    r"(?:we can conclude that )?(.*\b(?:is|are) (?:the )?(?:\w+est|first|second|third|last|\w+most|most \w+|least \w+)"
+    r"\b.{0,40})$",
+    re.IGNORECASE,
+)
+"""An option that is a whole sentence: "the apples are the cheapest"."""
+
+_SORTED = re.compile(
+    r"\b(?:sorted|alphabetical(?:ly)?|final)(?: (?:list|words|order|sequence|version|result))*"
+    r"(?: (?:of (?:the )?words))?(?: (?:is|are|gives?|we get|becomes))?[*_]{0,3}:",
+    re.IGNORECASE,
+)
+_CHAIN = re.compile(
+    r"\b(?:is|are|get|gives|so|thus|order|result|words|list)(?: now)?[:*\s]+[*`]*"
+    r"([a-z][a-z'-]*(?:(?:\s?[,<→]\s?| -> )[a-z][a-z'-]*){2,}"
+    r"|(?:(?<=: )|(?<=\*\*))[a-z][a-z'-]*(?: [a-z][a-z'-]*)+)[*`]*$",
+    re.IGNORECASE,
+)
+_ENTRY = re.compile(r"\s*(?:(?:[0-9]{1,3}[.)]|[-*•])\s+)?[*`'\"]*([\w'-]{1,60})[*`'\",]*\s*")
+_LIST_MARKS = re.compile(
+    r"(?:^|(?<=\s))(?:\(?[0-9]{1,3}[.)]|\(?[a-z]\)|[-*•])\s+|[/]\s|[\[\]\"]|(?<!\w)'|'(?!\w)|\s?(?:->|→|<|>|≤|\|)\s?"
+)
+
+_BRACKET_RUN = re.compile(r"[\[\](){}<>\s,\\*_`$\"']*")
+_CLOSERS = r"([\])}>](?:[\s,]*[\])}>])*)"
+_CLOSING = re.compile(
+    r"\b(?:clos\w+|remaining (?:brackets|parentheses|symbols|part)|missing|complet\w+|needed|rest of the \w+)"
+    r"\b[^\n]{0,60}?(?:\b(?:is|are|be|with|by|:)):?"
+    rf"[*_`$\"'\s]+{_CLOSERS}[*_`$\"'.\s]*$",
+    re.IGNORECASE,
+)
+_QUOTED_RUN = re.compile(rf"(?:`|\"|\*\*){_CLOSERS}(?:`|\"|\*\*)")
+_BRACKET_NAMES = {
+    "\\rangle": ">", "\\langle": "<", "\\gt": ">", "\\lt": "<", "&gt;": ">", "&lt;": "<", "⟩": ">", "⟨": "<",
+    "\\rbrack": "]", "\\lbrack": "[", "\\rbrace": "}", "\\lbrace": "{", "\\rparen": ")", "\\lparen": "(",
+}  # fmt: skip
+_BRACKET_NAME = re.compile("|".join(map(re.escape, sorted(_BRACKET_NAMES, key=len, reverse=True))))
+_BRACKET_LEAD = re.compile(r"^(?:the )?(?:final |correct )?(?:answer|sequence)(?:\s+is\s*:?|\s*:)\s*", re.IGNORECASE)
+_BRACKET_WRAPPER = re.compile(r"\\(?:boxed|fbox|text[a-z]{0,6}|mathrm|mathtt)\s?\{|\\verb\|")
+
+_LATEX_TEXT = re.compile(r"\\(?:text[a-z]{0,6}|mbox|mathrm|mathbf|boxed|fbox)\s?\{([^{}]*)\}")
+_SUBJECT = re.compile(
+    r"^(?:(?:the|this) (?:argument|statement|sentence|expression|answer|conclusion|claim) "
+    r"(?:is|evaluates to) )?(?:deductively )?",
+    re.IGNORECASE,
+)
+_COUNTED = re.compile(
+    r"^(?:(?:so|thus|therefore|hence),? )?(?:(?:there (?:are|is)|(?:you|i|we) have) (?=\w))?(?:a total of )?",
+    re.IGNORECASE,
+)
+_SPACE = "".join(char for char in map(chr, range(0x3001)) if char.isspace())
+_MARKUP = _SPACE + "*_`$\"'“”‘’"
+_OPTION_HEDGE = re.compile(
+    r"^(?:and|not|but)\b|\b(?:or|nor|either|neither|maybe|perhaps|possibly|both)\b", re.IGNORECASE
+)
+"""A hedge after an option's letter, where the option's own text may follow."""
+_TITLES = re.compile(r"[A-Z][a-z]+ or [A-Z][a-z]+")
+"""In an option's own text: `(D) Modifiers or Adjectives`."""
+_OWN_VERDICT = re.compile(r",| \([^()]*\)$|\s+is (?:the )?(?:most )?(?:correct|right|best|answer|option|choice)\b")
+_LETTER_LAST = re.compile(r"([^()\n]{1,200}?)\s*\(([A-Z])\)")
+"""An option's text and then its letter: "Facts (F)"."""
+
+
+def find(text: str, kind: AnswerKind) -> str | None:
+    """Return the last answer that a text without thinking states, else what its end concludes, or None."""
+    return _checked(_marked(text, kind) or _concluded(text, kind), kind)
+
+
+def guess(text: str) -> tuple[str, AnswerKind] | None:
+    """Return the answer of a text without thinking and its kind, where no task tells the kind."""
+    for read in (_marked, _concluded):
+        for kind in _GUESSES:
+            answer = _checked(read(text, kind), kind)
+            if answer is None or (kind == "option" and not _option_letter(_plain(answer, kind), ())):
+                continue
+            if kind == "words" and (HEDGED.search(answer) or not re.fullmatch(r"[a-z'-]+(?:[\s,]+[a-z'-]+)+", answer)):
+                continue
+            return answer, kind
+    return None
+
+
+_GUESSES: tuple[AnswerKind, ...] = ("option", "boolean", "brackets", "text", "words")
+
+
+def _marked(text: str, kind: AnswerKind) -> str | None:
+    stated = last_statement(text, lambda after: _statement(after, kind))
+    boxed = _last_box(text, kind)
+    found = boxed if boxed and (stated is None or stated[0] < boxed[0]) else stated
+    return found[1] if found else None
+
+
+def _checked(answer: str | None, kind: AnswerKind) -> str | None:
+    return answer if answer and len(answer) <= LONGEST_ANSWER and _certain(answer, kind) else None
+
+
+def _statement(after: str, kind: AnswerKind) -> str | None:
+    """Return the answer at the start of what follows a statement's "is", up to the end of its sentence."""
+    if kind == "words":
+        return _word_lines(after)
+    if kind == "brackets" and (run := _BRACKET_RUN.match(after)) and (brackets := _bare(run[0], kind)):
+        return brackets
+    line = stated_line(after)
+    sentence, sign = first_sentence(re.sub(r"^[-–—•] ", "", line.lstrip(_MARKUP + ":")))
+    answer = _bare(sentence, kind)
+    # A run-on line is returned, for `find` to refuse: no earlier statement counts then.
+    return answer if sign != "?" and (len(answer) > LONGEST_ANSWER or _certain(answer, kind)) else None
+
+
+def _last_box(text: str, kind: AnswerKind) -> tuple[int, str] | None:
+    """Return the position and content of the last complete box."""
+    if kind != "brackets":
+        box = last_box(text, joined=False)
+        return (box[0], _bare(box[2], kind)) if box else None
+    # The braces of a box of brackets need not balance: `\\boxed{] \\}}` and `\\boxed{] }}`.
+    start = max(text.rfind("\\boxed"), text.rfind("\\fbox"))
+    opened = re.match(r"\\(?:boxed|fbox)\s{0,4}\{((?:\\text\w{0,2}\s?\{)?)", text[start : start + 30])
+    if start < 0 or opened is None:
+        return None
+    inside = text[start + opened.end() : start + opened.end() + 2 * LONGEST_ANSWER].partition("\n")[0]
+    inside = re.sub(r"\\(?:[;,:!]|q?quad(?![a-z]))", " ", inside)
+    run = _BRACKET_RUN.match(inside)
+    content = re.sub(r"(?:\s|\$|\*|\\[\])]$)*$", "", run[0][: LONGEST_ANSWER + 1] if run else "")
+    wrapper = "}}" if opened[1] else "}"
+    return (start, _bare(content.removesuffix(wrapper), "brackets")) if content.endswith(wrapper) else None
+
+
+def _concluded(text: str, kind: AnswerKind) -> str | None:
+    """Return what the end of a text concludes: one option, one boolean, sorted words, closing brackets, a number."""
+    tail = text[-2 * LONGEST_ANSWER :].strip()
+    lines = [line for line in tail.splitlines() if line.strip(_MARKUP)]
+    if not lines:
+        return None
+    if kind == "words":
+        return _sorted(tail)
+    if kind == "brackets":
+        return _closers(lines)
+    if kind in ("option", "boolean") and (ticked := _ticked(lines)):
+        return ticked
+    found = last_sentence(tail)
+    if found is None:
+        return None
+    sentence, followed = found
+    if kind == "boolean":
+        return _verdict(tail, lines, sentence)
+    if kind == "option":
+        return _option(tail, lines, sentence, followed)
+    named = _complement(tail, sentence, followed)
+    if named and not re.search(r"[0-9]", named):
+        return named
+    if re.search(rf"[0-9]|\b(?:{'|'.join(NUMBER_WORDS)})\b", sentence, re.IGNORECASE):
+        return number_answer(tail)
+    return None
+
+
+def _ticked(lines: Sequence[str]) -> str | None:
+    """Return the one option or boolean that the last lines tick, where they cross the others out or leave them."""
+    ticked, crossed = [], 0
+    for line in reversed(lines[-20:]):
+        match = _TICKED.match(line)
+        mark = match and (match["box"] or match["mark"])
+        if not match or not mark:
+            break
+        if mark.lower() in _TICKS:
+            ticked.append(match["what"])
+        else:
+            crossed += 1
+    if len(ticked) != 1 or not crossed:
+        return None
+    letter = re.match(r"\(?([A-Z])\)", ticked[0])
+    return f"({letter[1]})" if letter else ticked[0]
+
+
+def _verdict(tail: str, lines: Sequence[str], sentence: str) -> str | None:
+    """Return the boolean that the last sentence, a line of its own or a short text's first word gives."""
+    plain = re.sub(r"[*_`]", "", sentence).strip(_MARKUP + ".!")
+    for alone in (lines[-1], labelled_value(tail, sentence) or ""):
+        if (word := alone.strip(_MARKUP + ".!")).casefold() in BOOLEANS:
+            return word
+    if asked := {word.casefold() for word in _ASKED.findall(tail)}:
+        return asked.pop() if len(asked) == 1 else None
+    if len(lines) > 1 and all(re.match(r"\s*[-•*] ", line) for line in lines[-2:]):
+        return None  # options
+    claim, concluded = claim_of(plain)
+    concluded = concluded or tail.rstrip(" .*").endswith(f"\n\n{plain}")
+    first = re.sub(r"[*_`]", "", tail).strip()
+    for said, verdicts in ((claim, _VERDICTS), (plain, _VERDICTS), (first, _VERDICTS[:1])):
+        if _TAKEN_BACK.search(said) or (len(verdicts) > 1 and (_DOUBT.search(said) or PREMISE.search(said))):
+            continue
+        for pattern, needs_conclusion in verdicts:
+            match = pattern.search(said)
+            if match is None or (needs_conclusion and not concluded):
+                continue
+            groups = match.groupdict()
+            word = groups.get("word") or "Yes"
+            others = {other.casefold() for other in re.findall(r"\b(?:yes|no)\b", said, re.IGNORECASE)}
+            if word.casefold() in ("yes", "no") and others - {word.casefold()}:
+                continue
+            if groups.get("no"):
+                return _OPPOSITE.get(word.casefold())
+            return _WORD.get(word.casefold(), word)
+    return None
+
+
+_DOUBT = re.compile(
+    r"\b(?:if|whether|maybe|perhaps|might|could|unless|unknown|unsure|unclear|unable|cannot|can['’]t|none|first|second)\b",
+    re.IGNORECASE,
+)
+
+
+def _option(tail: str, lines: Sequence[str], sentence: str, followed: bool) -> str | None:
+    """Return the option that the last sentence settles on, by its letter or else by its text."""
+    last = sentence.strip(_MARKUP)
+    if (head := _HEADED.match(tail)) and len(re.findall(r"\([A-Z]\)", tail)) <= 1:
+        return head[1] or head[2] or head[3]
+    if re.fullmatch(r"\(?[A-Z]\)?\.?", last) and (len(last) > 2 or lines[-1].startswith("**") or len(tail) < 8):
+        return last.rstrip(".")
+    complete = followed or re.search(r"[.!*)\]`$]$", tail) is not None
+    claim, concluded = claim_of(re.sub(r"\$\(?([A-H])\)?\$", r"(\1)", last).rstrip(".*_! "))
+    claim = _BOLD_LETTER.sub(r"(\1) ", claim)
+    claim = _ASIDE.sub("", claim).strip(_MARKUP)
+    letters = {"".join(found) for found in _NAMED_OPTION.findall(claim)}
+    if not letters:
+        return _complement(tail, sentence, followed)
+    listed = len(lines) > 1 and _OPTION_LINE.match(lines[-2]) and _OPTION_LINE.match(lines[-1])
+    clause = claim.rpartition(", which ")[2]
+    if len(letters) > 1 or listed or _TAKEN_BACK.search(claim) or SEVERAL.search(_TITLES.sub("", clause)):
+        return None
+    on_the_way = PREMISE.search(claim) or HEDGED.search(clause) or _DISMISSED.search(clause)
+    own_line = lines[-1].strip(_MARKUP) == last and _OPTION_LINE.match(f"{claim} ")
+    ends = _ENDS_WITH.search(claim)
+    if ends and ends.start() == 0 and not (concluded or own_line or re.search(r"[.!*]$", tail)):
+        return None  # "Option (K)", cut off
+    examined = _EXAMINED.search(claim)
+    if not on_the_way and (
+        ends or ((complete or own_line) and (concluded or not examined)) or (concluded and _PICKS.search(claim))
+    ):
+        return f"({letters.pop()})"
+    return None
+
+
+def _complement(tail: str, sentence: str, followed: bool) -> str | None:
+    """Return the words that a finished last sentence sets apart, or that a conclusion says something is."""
+    label = labelled_value(tail, sentence)
+    named = label is not None and re.match(r"[A-Z0-9]", label)
+    if not (followed or named or re.search(r"[.!*`'\")]$", tail)) or HEDGED.search(sentence):
+        return None
+    claim, concluded = claim_of(sentence.strip(" .!"))
+    if PREMISE.search(claim) or _EXAMINED.search(claim):
+        return None
+    marked = ["".join(found) for found in _MARKED.findall(claim)] if concluded or "**" in claim else []
+    if len(marked) != 1 and (concluded or label):
+        plain = claim.replace("*", "")
+        said = _SUPERLATIVE.match(plain) or _COMPLEMENT.match(plain)
+        marked = [label or (said[1] if said else "or")]
+    if len(marked) != 1:
+        marked = _BOLD.findall(tail)
+    if len(marked) != 1 or marked[0].rstrip().endswith((":", "?")) or SEVERAL.search(marked[0]):
+        return None
+    return str(marked[0]).strip(_MARKUP + ".")
+
+
+def _sorted(tail: str) -> str | None:
+    """Return the words after "sorted list:" or the like, or that the text ends with: a list, a chain, lines."""
+    if found := list(_SORTED.finditer(tail)):
+        return _word_lines(tail[found[-1].end() :])
+    if (led := line_alone(tail)) and re.fullmatch(r"\[(?:['\"][^'\",]{1,60}['\"],?\s*){2,}\]", led):
+        return " ".join(re.findall(r"['\"]([^'\",]+)['\"]", led))
+    if chain := _CHAIN.search(tail.strip(_MARKUP + ".")):
+        return " ".join(re.findall(r"[a-z'-]+", chain[1], re.IGNORECASE))
+    words: list[str] = []
+    for line in reversed(tail.splitlines()):
+        entry = re.fullmatch(r"\s*(?:[0-9]{1,3}[.)]|[-*•])\s+[*`]*([\w'-]{1,60})[*`]*\s*", line)
+        if entry is None:
+            break
+        words.insert(0, entry[1])
+    if len(words) < 2:
+        words = re.split(r"\s*[,\n]\s*", tail.strip(_MARKUP + ".[]"))
+        words = [word.strip(_MARKUP) for word in words]
+    plain = len(words) > 1 and all(re.fullmatch(r"[a-z][a-z'-]*", word, re.IGNORECASE) for word in words)
+    return " ".join(words) if plain else None
+
+
+def _word_lines(after: str) -> str | None:
+    """Return the words of the first line, or of the numbered, bulleted or bare lines that follow an empty one."""
+    first, _, rest = after.lstrip(" \t*_:`$").partition("\n")
+    if first.strip(_MARKUP):
+        sentence, sign = first_sentence(first)
+        return _bare(sentence, "words") if sign != "?" and sentence[-1:] != "," else None
+    words: list[str] = []
+    for line in rest.splitlines():
+        if not line.strip(_MARKUP):
+            if words:
+                break
+        elif entry := _ENTRY.fullmatch(line):
+            words.append(entry[1])
+        elif words:
+            break
+        else:
+            return _bare(first_sentence(line)[0], "words")
+    return " ".join(words) or None
+
+
+def _closers(lines: Sequence[str]) -> str | None:
+    """Return the brackets that the last line says are missing, sets apart, or consists of."""
+    last, before = lines[-1][-400:].strip(), lines[-2][-400:].rstrip(_MARKUP) if len(lines) > 1 else ""
+    if before.endswith(":") and _BRACKET_RUN.fullmatch(last):
+        last = f"{before} {last}"
+    if closing := _CLOSING.search(last):
+        return closing[1]
+    runs = _QUOTED_RUN.findall(last)
+    if len(runs) == 1 and not re.search(r"\b(?:stack|input|first|next|step)\b", last, re.IGNORECASE):
+        return str(runs[0])
+    return last if re.fullmatch(_CLOSERS, last) else None
+
+
+def equal(answer: str, target: str, kind: AnswerKind, choices: Sequence[str]) -> bool:
+    """Return whether an extracted answer is the gold target.
+
+    Options: the letter with or without parentheses, alone or followed by words that name no second
+    answer, or the text of that choice. Booleans: the same word; `yes` is not `True`. Brackets: equal
+    without spaces. Words: the same words in the same order. Text: equal without case, spaces and markup,
+    plain numbers by value. Hedges ("(A) or (B)") and empty answers are never equal.
+    """
+    if len(answer) > LONGEST_ANSWER:
+        return False
+    answer, target = _plain(answer, kind), _bare(target, kind)
+    if not answer or not target:
+        return False
+    if kind == "option":
+        return _option_letter(answer, choices) == target.strip("()").upper()
+    if kind == "boolean":
+        return _boolean(answer) == target.casefold()
+    if kind == "brackets":
+        # Commas are what some models put between brackets; any other character is left to differ.
+        return re.sub(r"[\s,\\]", "", answer) == re.sub(r"\s", "", target)
+    if kind == "words":
+        if "," in answer and " and " not in f" {target} ":
+            answer = re.sub(r",?\s+and\s+(?=\S+$)", ", ", answer)
+        if (led := _SORTED.search(answer[:80])) is not None:
+            answer = answer[led.end() :]
+        answer = _LIST_MARKS.sub(" ", re.sub(r"\*+|`", "", answer)).strip()
+        answer, target = (side.casefold().replace("’", "'") for side in (answer, target))
+        return re.split(r"[\s,;]+", answer) == re.split(r"[\s,]+", target)
+    if _text_form(answer) == _text_form(target):
+        return True
+    if maths.plain_number(target) is None:
+        return False
+    answer = re.sub(r"\s\([a-z -]+\)$", "", _COUNTED.sub("", answer))  # a total of 6 (six)
+    word, _, rest = answer.partition(" ")
+    if word.casefold() in NUMBER_WORDS and rest:
+        answer = f"{NUMBER_WORDS[word.casefold()]} {rest}"  # fifteen fruits
+    return maths.compare(target, answer).equal is True
+
+
+def _certain(answer: str, kind: AnswerKind) -> bool:
+    """Return whether an extracted text names an answer of its kind, and is no hedge."""
+    if kind == "boolean":
+        return _boolean(_plain(answer, kind)) is not None
+    if kind == "brackets":
+        return re.fullmatch(r"[\[\](){}<>\s,\\]+", _plain(answer, kind)) is not None
+    if kind == "option" and _option_letter(_plain(answer, kind), ()) is None:
+        return re.search(r"\w", answer) is not None and not (
+            SEVERAL.search(answer) or HEDGED.search(answer) or re.search(r"\([A-Z]\)", answer)
+        )
+    if kind == "text":
+        return re.search(r"\w|[^\x00-\x7f]", answer) is not None and not HEDGED.search(answer)
+    return True
+
+
+def canonical(answer: str, kind: AnswerKind, choices: Sequence[str] = ()) -> str:
+    """Return an extracted answer in the form that gold answers of its kind have, where it is certain."""
+    if kind == "option" and (letter := _option_letter(_plain(answer, kind), choices)):
+        return f"({letter})"
+    if kind == "boolean" and (word := _boolean(_plain(answer, kind))):
+        return next((found for found in re.findall(r"\w+", answer) if found.casefold() == word), answer)
+    if kind == "brackets":
+        run = re.sub(r"[\s,\\]", "", _plain(answer, kind))
+        return " ".join(run) if re.fullmatch(r"[\[\](){}<>]+", run) else answer
+    if kind == "words":
+        return " ".join(word for word in re.split(r"[\s,]+", _plain(answer, kind)) if word)
+    if kind == "text" and (value := maths.rational(answer)) is not None and value.denominator == 1:
+        return str(value.numerator)
+    return answer
+
+
+def _bare(answer: str, kind: AnswerKind) -> str:
+    """Return the answer without surrounding markup, a LaTeX text wrapper, and trailing full stops."""
+    answer = answer.strip(_MARKUP)
+    if kind == "brackets":
+        return answer.replace("\\", "").strip(_MARKUP + ",.")
+    if wrapped := re.fullmatch(r"\\(?:text|textbf|mathrm|mathbf|boxed|fbox)\s?\{([^{}]*)\}\.?", answer):
+        answer = wrapped[1].strip(_MARKUP)
+    return answer.rstrip(_MARKUP + ".")
+
+
+def _plain(answer: str, kind: AnswerKind) -> str:
+    """Return a whole answer as plain text: no lead ("the answer is"), no box, no LaTeX around or in it."""
+    if kind == "brackets":
+        answer = _BRACKET_LEAD.sub("", answer.strip(_MARKUP)).strip(_MARKUP)
+        while wrapped := _BRACKET_WRAPPER.match(answer):
+            inside = answer[wrapped.end() :].rstrip(_MARKUP + ".")
+            if not inside.endswith("|" if wrapped[0].endswith("|") else "}"):
+                break
+            answer = inside[:-1].strip(_MARKUP)
+        answer = re.sub(r"\\(?:left|right)(?![a-z])", "", answer)
+        return _bare(_BRACKET_NAME.sub(lambda match: _BRACKET_NAMES[match[0]], answer), kind)
+    answer = maths.unwrapped(maths.without_lead(answer))
+    if "\\" in answer:
+        answer = " ".join(_LATEX_TEXT.sub(r" \1 ", answer.replace("\\ ", " ")).split())
+    return _bare(answer.lstrip("= "), kind)
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.casefold().split())
+
+
+def _option_letter(answer: str, choices: Sequence[str]) -> str | None:
+    """Return the one letter that the answer names; None where it names none, several or a wrong text."""
+    texts = [_folded(choice.strip().removesuffix(".")) for choice in choices]
+
+    def letter_of(text: str) -> str | None:
+        text = _folded(text)
+        return chr(ord("A") + texts.index(text)) if texts.count(text) == 1 else None
+
+    answer = re.sub(r"^(?:option|choice|answer|sentence|statement)\s+(?=\(?[A-Z]\b)", "", answer, flags=re.IGNORECASE)
+    if alone := re.fullmatch(r"[(\[{<]?\s?([A-Za-z])\s?[)\]}>]?,?", answer):
+        return alone[1].upper()
+    stated = re.match(
+        r"(?:\(([A-Za-z])\)|([A-Z])(?:[):.]|\s[-–—](?=\s))|([A-HJ-Z])(?=, | is\b| \())[\s:,.–—-]*", answer
+    )
+    if stated is None:
+        named = _LETTER_LAST.fullmatch(answer)
+        if named and not (SEVERAL.search(named[1]) or HEDGED.search(named[1]) or _DISMISSED.search(named[1])):
+            return named[2] if letter_of(named[1]) in (None, named[2]) else None
+        return letter_of(answer)
+    letter, rest = (stated[1] or stated[2] or stated[3]).upper(), answer[stated.end() :].strip(_MARKUP)
+    if not _TAKEN_BACK.search(rest):
+        rest = re.split(r"(?:^|\s+)(?:because|since)\s", rest, maxsplit=1)[0]
+    if _folded(rest) in texts:
+        return letter if letter_of(rest) == letter else None
+    if rest.startswith("?") or _DISMISSED.search(rest) or (stated[3] and not _OWN_VERDICT.match(f"{answer[1:]}")):
+        return None
+    hedged = _OPTION_HEDGE.search(_TITLES.sub("", rest)) or re.search(
+        r"\([A-Za-z]\)|\b[B-HJ-Z]\b|^\W*[A-Za-z]\W*$", rest
+    )
+    return None if hedged else letter
+
+
+def _boolean(answer: str) -> str | None:
+    """Return the boolean that the answer starts with, unless what follows hedges or names another."""
+    answer = _SUBJECT.sub("", answer.casefold(), count=1)
+    if not _TAKEN_BACK.search(answer):
+        answer = re.split(r",?\s+(?:because|since)\s", answer, maxsplit=1)[0]
+    if answer.strip(_MARKUP + ".") in ("not valid", "not deductively valid"):
+        return "invalid"
+    head, _, rest = re.sub(r"\s+[-–—]+\s+|;|(?<=\w)\s+\(|(?<=\w)\.\s+", ", ", answer, count=1).partition(",")
+    word = head.strip(_MARKUP + "!()")
+    if word not in BOOLEANS:
+        return None
+    doubts = {match.casefold() for match in SEVERAL.findall(rest)}
+    if word in ("no", "false", "invalid") and not re.search(r"\b(?:sure|certain|clear)\b", rest):
+        doubts -= {"not"}
+    return None if doubts or BOOLEANS & set(re.findall(r"\w+", rest)) else word
+
+
+def _text_form(answer: str) -> str | Decimal:
+    """Return the value of a plain number, else the text without case and repeated spaces."""
+    number = answer.replace("−", "-").replace("\\,", "").replace("{,}", ",")
+    if re.fullmatch(r"[+-]?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?", number):
+        return Decimal(number.replace(",", ""))
+    return _folded(answer)
