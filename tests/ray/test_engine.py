@@ -6,16 +6,23 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
+
+from capgap_ray.core.masking import tokenize_example
+from capgap_ray.core.surprisal import RANK_CLIP
+from capgap_ray.records import Message, TrainingExample, to_row
+from capgap_ray.stages.sft_data import load_tokenizer
 
 MODELS = Path(__file__).parents[2] / "capgap_ray" / "tiny" / "models"
 
 SCRIPT = """
-import json, os, sys
+import dataclasses, json, os, sys
 from capgap_ray.stages.engine import ENVIRONMENT, Ask, Decoding, Engine
 os.environ.update(ENVIRONMENT, OMP_NUM_THREADS="1")
-from capgap_ray.records import Message
+from capgap_ray.core.masking import Rendering
+from capgap_ray.records import Message, TrainingExample, from_row, to_row
 chats = [
     [Message(role="user", content=text)]
     for text in ("Sort: b a", "Q: close ( [ {\\nA: Let's think step by step.\\n" * 30, "Q: True and False is")
@@ -23,18 +30,43 @@ chats = [
 decoding = Decoding(temperature=0.0, top_p=1.0, max_tokens=24, stop=(), seed=0)
 asks = [Ask(chat=chat, seed=None) for chat in chats]
 engine = Engine(dtype="float32", max_model_len=2048)
-for source in sys.argv[1:]:
+traces = [from_row(TrainingExample, row) for row in json.loads(sys.argv[1])]
+reading = dataclasses.replace(decoding, reading=Rendering(cutoff=400))
+for source in sys.argv[2:]:
     print("OUT", json.dumps([output.text for output in engine.complete(source, asks, decoding)]))
+    print("READ", json.dumps([to_row(each) for each in engine.read(source, traces, reading)]))
 """
-
-
-def outputs(*sources: Path) -> list[list[str]]:
-    """What one process generates with these models, one after the other."""
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, *map(str, sources)], capture_output=True, text=True, timeout=300, env=os.environ
+TRACES = [
+    TrainingExample(
+        example_id=name,
+        task="t",
+        teacher="small",
+        messages=(Message(role="user", content=f"Sort: {name} a"),),
+        completion=text,
     )
+    for name, text in (
+        ("short", "So the answer is a."),
+        ("long", "We sort the words. " * 40 + "So the answer is a."),
+        ("too long", "We sort the words. " * 200),
+        ("broken", "it ends<|im_end|>and goes on"),
+    )
+]
+
+
+class Outputs(NamedTuple):
+    texts: list[list[str]]
+    read: list[list[dict[str, Any]]]
+
+
+def outputs(*sources: Path) -> Outputs:
+    """What one process generates with these models, one after the other, and what it reads of TRACES."""
+    traces = json.dumps([to_row(each) for each in TRACES])
+    arguments = [sys.executable, "-c", SCRIPT, traces, *map(str, sources)]
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=300, env=os.environ)
     assert done.returncode == 0, done.stderr[-2000:]
-    return [json.loads(line.removeprefix("OUT ")) for line in done.stdout.splitlines() if line.startswith("OUT ")]
+    lines = [line.partition(" ") for line in done.stdout.splitlines()]
+    texts, read = ([json.loads(rest) for word, _, rest in lines if word == kind] for kind in ("OUT", "READ"))
+    return Outputs(texts, read)
 
 
 @pytest.fixture(scope="module")
@@ -52,14 +84,47 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_swapped_weights_answer_as_a_fresh_engine_does(other: Path) -> None:
+@pytest.fixture(scope="module")
+def after_swaps(other: Path) -> Outputs:
     student, teacher = MODELS / "tiny-student-0.15m", MODELS / "tiny-teacher-small"
-    before, swapped, elsewhere, back = outputs(student, other, teacher, student)
-    fresh_other, _ = outputs(other, teacher)
+    return outputs(student, other, teacher, student)
+
+
+def test_swapped_weights_answer_as_a_fresh_engine_does(other: Path, after_swaps: Outputs) -> None:
+    before, swapped, elsewhere, back = after_swaps.texts
+    fresh_other, _ = outputs(other, MODELS / "tiny-teacher-small").texts
     assert before != swapped
     assert swapped == fresh_other
     assert back == before
     assert elsewhere != before
+
+
+def test_traces_are_read_as_transformers_reads_the_ids_of_training(other: Path, after_swaps: Outputs) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    for number, folder in enumerate((MODELS / "tiny-student-0.15m", other)):
+        short, long, too_long, broken = after_swaps.read[number]
+        tokenizer, model = (
+            load_tokenizer(str(folder)),
+            AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32),
+        )
+        for trace, found in ((TRACES[0], short), (TRACES[1], long)):
+            row = tokenize_example(trace, tokenizer)
+            ids = torch.tensor(row.input_ids)
+            with torch.no_grad():
+                logprobs = model(ids[None]).logits[0, row.supervised_from - 1 : -1].log_softmax(-1)
+            own = logprobs.gather(1, ids[row.supervised_from :, None])
+            ranks = (logprobs >= own).sum(1)[:-1]
+            assert (found["supervised"], found["tokens"]) == (row.supervised, row.supervised - 1)
+            assert found["loss"] == pytest.approx(-own.mean().item(), abs=1e-3)
+            assert found["surprisal"] == pytest.approx(-own[:-1].mean().item(), abs=1e-3)
+            assert found["rank"] == pytest.approx(ranks.clamp(max=RANK_CLIP).double().mean().item(), abs=0.05)
+        assert too_long["reason"] == "overlong"
+        assert "more than sft.cutoff_tokens 400" in too_long["detail"]
+        assert broken["reason"] == "template"
+        assert "<|im_end|>" in broken["detail"]
+    assert after_swaps.read[0] == after_swaps.read[3] != after_swaps.read[1]
 
 
 BROKEN_SCRIPT = """
