@@ -12,14 +12,19 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store
+from capgap_ray.catalog.judges import JUDGE_PROMPTS
 from capgap_ray.catalog.models import Endpoint
 from capgap_ray.experiment import Resources
+from capgap_ray.records import JudgeProbe
 from capgap_ray.stages.cluster import cluster
-from capgap_ray.stages.inference import InferenceError, Slice, run_slices
+from capgap_ray.stages.inference import EnginePool, InferenceError, Slice, run_slices
+from capgap_ray.stages.judge import audit_slice, commit_audit
 from tests.ray.conftest import DECODING, MakePool, request, slices
 from tests.ray.scripted import ScriptedEngine
 
@@ -82,12 +87,12 @@ def local_ray() -> Iterator[None]:
         del os.environ["CAPGAP_TEST_KEY"]
 
 
-def test_it_answers_as_the_engine_does(url: str, store: Store, make_pool: MakePool) -> None:
+def test_it_answers_and_judges_as_the_engine_does(url: str, store: Store, make_pool: MakePool) -> None:
     rows = [request(f"i{n}", f"Sort these words: w{n} v{n % 3} u") for n in range(20)]
     rows[7] = request("i7", "word " * 400)
     ours = slices(store, rows, str(MODEL), 10, dataclasses.replace(DECODING, max_tokens=40))
-    list(run_slices(store, make_pool(), ours))
-    pool = make_pool(actor=ScriptedEngine)
+    engine, pool = make_pool(), make_pool(actor=ScriptedEngine)
+    list(run_slices(store, engine, ours))
 
     def behind(variable: str) -> list[Slice]:
         source = Endpoint(url=url, model="tiny", key_env=variable).source
@@ -103,3 +108,28 @@ def test_it_answers_as_the_engine_does(url: str, store: Store, make_pool: MakePo
     assert made[:2] == made[2:]
     lost = store.read_rows(theirs[0].beside(".quarantine.parquet"))
     assert [(row["example_id"], row["reason"]) for row in lost] == [("i7", "overlong")]
+
+    replies = audited(store, pool, "served", theirs[0].source)
+    assert replies == audited(store, engine, "own", str(MODEL))
+    assert len(replies) == 12
+    assert any(row["reply"] for row in replies)
+
+
+def audited(store: Store, pool: EnginePool, name: str, source: str) -> list[dict[str, Any]]:
+    """Twelve probes and the judge's reply to each."""
+    prompt = JUDGE_PROMPTS["tiny"]
+    probes = [
+        JudgeProbe(id=f"p{n}", task="t", kind="swapped", question=f"Sort: w{n} v", gold=f"v w{n}", answer=f"w{n % 4} v")
+        for n in range(12)
+    ]
+    params = {
+        "judge": name,
+        "system": prompt.system,
+        "user_template": prompt.user_template,
+        "max_tokens": prompt.max_tokens,
+        "engine": {},
+    }
+    step = Step(stage="audit", version=1, params=params, label=name)
+    list(run_slices(store, pool, [audit_slice(store, step, probes, source)]))
+    commit_audit(store, step)
+    return list(store.rows(step))
