@@ -159,9 +159,8 @@ class Proxies(_Part):
 
     traces: int | None = Field(default=None, ge=0)
     """Kept traces of each task and teacher that every untouched student reads, drawn by `seed`; 0 for none. None: 200
-    where there are mixtures to choose among, else none. The ratio is reported to choose teachers as well from 200 as
-    from thousands (arXiv 2601.14249), and reading generates nothing: 200 traces cost about as much as answering the
-    measured items."""
+    where there are mixtures to choose among, else none: reported to be enough to choose a teacher (arXiv 2601.14249),
+    and cheap, since nothing is generated."""
     seed: int = 0
 
 

@@ -80,7 +80,10 @@ def findings(
             arms=tuple(_arms(plan, scores, groups) if plan.baselines else _measured_arms(plan, scores)),
             rows=sum(len(scores(scored.last)) for scored in (*plan.baselines.values(), *plan.predictions.values())),
             sizes={model.name: model.parameters / 1e9 for model in plan.students()},
-            notes=() if plan.baselines else ("before training: accuracies are those of the measured training items",),
+            notes=(
+                *(() if plan.baselines else ("before training: accuracies are those of the measured training items",)),
+                *_unread(plan, summary),
+            ),
         ),
         teacher_sizes=_teacher_sizes(plan),
         selection=chosen,
@@ -177,6 +180,17 @@ def _teacher_sizes(plan: Plan) -> dict[str, float]:
 def _mean_share(plan: Plan, mixture: str, value: Callable[[str], float]) -> float:
     shares: dict[str, float] = plan.mixtures[mixture].params["mixture"]
     return sum(share * value(role) for role, share in shares.items())
+
+
+def _unread(plan: Plan, summary: ReadSummary) -> Iterator[str]:
+    """Where a student could not read all that was drawn for it, so that its proxies are of the other traces."""
+    for step, (student, _, role, _) in {step: who for who, step in plan.surprisals.items()}.items():
+        found = from_row(TraceSummary, summary(step)["read"])
+        if found.read < found.drawn:
+            yield (
+                f"{step.label}: {student} read {found.read} of {found.drawn} traces of {role}; the others are longer "
+                "than sft.cutoff_tokens or engine.max_model_len, or cannot be rendered (see its quarantine table)"
+            )
 
 
 def _proxies(

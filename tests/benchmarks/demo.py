@@ -22,7 +22,7 @@ import psutil
 
 ROOT = Path(__file__).parents[2]
 QUICK = ["tasks=[tiny/dyck_languages]", "split={train: 60, test: 20}", "selection={items: 20, gap_points: -100}"]
-STAGES = ("ray", "examples", "measure", "generate", "mixtures", "train", "evaluate", "judge")
+STAGES = ("ray", "examples", "measure", "generate", "untouched", "mixtures", "train", "evaluate", "judge")
 SECONDS_GOAL, GIGABYTES_GOAL, AGAIN_GOAL = 600, 10, 20
 
 

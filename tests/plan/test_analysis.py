@@ -330,6 +330,7 @@ def test_proxies_are_judged_by_the_gains(answer: Results) -> None:
     assert ratio.rank_correlation is not None
     assert ratio.rank_correlation > 0.5
     assert loss.regret == pytest.approx(0.35, abs=0.07)
+    assert sum("read 49 of 50 traces" in note for note in answer.findings.notes) == 2 * 2 * 2
     leads = {(each.student, each.proxy): each for each in answer.findings.leads}
     assert len(leads) == 2 * len(PREFERENCE)
     for student in answer.findings.students:

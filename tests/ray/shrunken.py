@@ -15,6 +15,7 @@ SHRUNKEN = [
     "selection={items: 30, gap_points: -100}",
     f"sft.epochs={EPOCHS}",
     "sft.checkpoints={at: [5]}",
+    "proxies.traces=20",
 ]
 
 

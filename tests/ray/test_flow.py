@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -38,8 +39,20 @@ def undisturbed(watched: Watched) -> tuple[Path, str]:
 
 def test_it_ends_with_verdicts_and_a_report(undisturbed: tuple[Path, str]) -> None:
     output = undisturbed[1]
-    for stage in ("ray", "examples", "measure", "selection", "generate", "mixtures", "train", "evaluate", "judge"):
-        assert stage in output
+    stages = (
+        "ray",
+        "examples",
+        "measure",
+        "selection",
+        "generate",
+        "untouched",
+        "mixtures",
+        "train",
+        "evaluate",
+        "judge",
+    )
+    for stage in stages:
+        assert f"\n{stage}" in f"\n{output}".replace("\n  ", "\n"), stage
     assert len(output.splitlines()) < 40, "progress lines, not Ray's noise"
     assert "steps were scored while the grid trained" in output, "exports on the way land before their cells end"
     page = Path(output.split("report: ")[1].strip())
@@ -97,6 +110,25 @@ def test_the_report_alone_says_the_same(undisturbed: tuple[Path, str]) -> None:
     first = answer(store)
     run(store, "report")
     assert answer(store) == first
+
+
+def test_before_training_the_report_says_what_is_known(undisturbed: tuple[Path, str], tmp_path: Path) -> None:
+    """As after jobs/generate.py: the same store without what was trained, and what came after."""
+    kept = ("examples", "complete", "score", "mix", "surprisal")
+    for name in kept:
+        shutil.copytree(undisturbed[0] / name, tmp_path / name, ignore=shutil.ignore_patterns("*-test-*"))
+    output = run(tmp_path, "report").stdout
+    assert "Whether to distil tiny-student-0.15m is not known" in output
+    found = answer(tmp_path)
+    assert not found["checkpoints"]
+    assert {row["part"] for row in found["accuracies"]} == {"train"}
+    assert [row["kept"] for row in found["filters"]] == [row["kept"] for row in answer(undisturbed[0])["filters"]]
+    (record,) = (tmp_path / "surprisal").glob("*/record.json")
+    read = json.loads(record.read_text())["summary"]["read"]
+    assert (read["drawn"], read["read"]) == (20, 20)
+    assert read["ratio"]["value"] == pytest.approx(read["rank"]["value"] / read["surprisal"]["value"])
+    many = max(answer(undisturbed[0])["checkpoints"], key=lambda each: each["recipe"]["samples_per_update"])
+    assert read["loss"]["value"] == pytest.approx(many["losses"][0], rel=0.3), "the loss that training begins with"
 
 
 def test_killed_at_every_stage_it_goes_on_to_the_same_answer(undisturbed: tuple[Path, str], tmp_path: Path) -> None:
