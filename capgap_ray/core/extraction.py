@@ -59,6 +59,7 @@ _TABLE_ROW = re.compile(
 _AND = re.compile(r"\\text\s?\{\s?(?:und|et|y|e)\s?\}")
 _SECTION = re.compile(
     r"\n[#*_ \t]*(?:verification|verify|check(?:ing)?|sanity check|remarks?|notes?|try it yourself|extension|"
+    r"explanation|why|reason(?:ing)?|justification|key takeaway|confidence|breakdown|"
     r"bonus|follow-up|alternative(?:ly| (?:method|solution|approach)))\b[^\n]{0,40}(?:[:\n]|\*\*)",
     re.IGNORECASE,
 )
@@ -70,7 +71,7 @@ _JSON_ANSWER = re.compile(
 _ANSWER_TAG = re.compile(r"<(/?)(?:final_?answer|final|result|solution|option|choice|ans)>", re.IGNORECASE)
 _BOLD_TAG = re.compile(r"</?(?:b|strong)>", re.IGNORECASE)
 _RELATIVE = re.compile(
-    r"^((?:the|this|its|his|her) [^,.=$]{1,60}?) (?:that|which|who|when|if)\b[^.,=]{1,80}? "
+    r"^((?:the|this|its|his|her) [^,.=$]{1,60}?)(?: (?:that|which|who|when|if)\b[^.,=]{1,80}?|, \w+ed [^,.=]{1,60},) "
     r"(?=(?:is|are|was|were) [^a-z]*[^ ]*$)",
     re.IGNORECASE,
 )
@@ -114,13 +115,29 @@ _UNSURE_BEFORE = re.compile(
 )
 HEDGED = re.compile(
     r"\b(?:maybe|perhaps|might|could(?! (?:only )?have\b)|probably|possibly|unsure|not|cannot|"
-    r"\w+n['’]t|unable|unknown|unclear|either|neither|guess|roughly|approximately|impossible|undetermined|insufficient|depends)\b"
-    r"|\b(?:about|around|nearly|almost|between)(?=[\s$\\(*]*-?[0-9])",
+    r"\w+n['’]t|unable|unknown|unclear|either|neither|guess|impossible|undetermined|insufficient|depends)\b",
     re.IGNORECASE,
 )
+_INEXACT = re.compile(
+    rf"{HEDGED.pattern}|\b(?:roughly|approximately|(?:about|around|nearly|almost|between)(?=[\s$\\(*]*-?[0-9]))\b",
+    re.IGNORECASE,
+)
+"""A hedge, or a number that is not meant exactly."""
+_TAKEN_BACK = re.compile(
+    r"\b(?:let me|let's|i(?:'ll| will| need to| have to| should)) "
+    r"(?:redo|recompute|recalculate|reconsider|rethink|start over|start again|try again|correct)\b"
+    r"|\bi (?:made|have made|see) (?:a|an|my) (?:\w+ )?(?:mistake|error)"
+    r"|\b(?:no|wait|hmm|oops|actually|hold on)\b[^.\n]{0,20}\b(?:that|this|it)(?:'s| is| was|'s| can't be| isn't)"
+    r"(?: not)? (?:right|correct|wrong|incorrect)\b"
+    r"|\b(?:my|the) (?:first|above|previous|earlier|initial) (?:answer|result|attempt|value)\b[^.\n]{0,60}(?:\.[0-9])?"
+    r"[^.\n]{0,20} (?:is|was) (?:wrong|incorrect|not)\b",
+    re.IGNORECASE,
+)
+"""The text takes back what it said before."""
 _CONCLUSION = re.compile(
     r"(?:therefore|thus|hence|so|consequently|finally|in conclusion|in total|altogether|as a result|accordingly|"
-    r"this means|that's|(?:at|in) the (?:very )?end(?: of the \w+)?|"
+    r"(?:of|among(?:st)?|from) the (?:given |available )?(?:options|choices)|this means|that's|"
+    r"(?:at|in) the (?:very )?end(?: of the \w+)?|"
     r"(?:we|i) (?:get|have|find|conclude|obtain)|it follows that|it turns out(?: that)?"
     r"|(?:this|that|which|it) (?:means|gives|yields|makes|leaves)"
     r"(?: (?:us|him|her|them|me|you)(?: with)?)?(?: that)?)\b[\s,:]*",
@@ -155,8 +172,10 @@ _NEXT_ITEM = re.compile(
 )
 _CLAUSE = re.compile(r"(?:,|;|\band\b)\s*(?:so|therefore|thus|hence|which means)\b")
 _NUMBER = re.compile(
-    r"(?<![\w.\u202d\u202e])[-−+]?\s?(?:\\?[$€£])?\s?-?(?:[0-9]{1,3}(?:(?:,|\{,\})[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?(?:\s?/\s?[0-9]+)?(?![\w])(?:\s?\\?%)?"
+    r"(?<![\w.\u202d\u202e])[-−+]?\s?(?:\\?[$€£])?\s?-?(?:[0-9]{1,3}(?:(?:,|\{,\})[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?(?:\s?/\s?[0-9]+)?(?!-?\w)(?:\s?\\?%)?"
 )
+_CUT = re.compile(r"(?:\s[-+*/×÷=<>·]|[0-9a-z)] ?[+×÷=]|[(,\\])\s*$|[^*]\s\*$")
+"""The end of a text that breaks off within a formula or an enumeration."""
 _SENTENCES = re.compile(
     r"(?<=[.!?])(?<!\bMr\.)(?<!\bMs\.)(?<!\bDr\.)(?<!\bSt\.)(?<!\bMrs\.)(?<!\bvs\.)(?<!\bi\.e\.)(?<!\be\.g\.)(?![\"')\]]+\s[a-z])[*_`\"')\]]*\s+(?![-+/=]|\\(?:cdot|times))|\n+"
 )
@@ -164,7 +183,7 @@ _DISPLAY_END = re.compile(r"(?:\\\]|\$\$)[ \t.]*\n\s*(?=[*#]|[A-Z][a-z])")
 """A display that a sentence of its own follows; any other display belongs to the sentence around it."""
 _SENTENCE_STOP = re.compile(r"(?<!\b[sS]q)(?<!\bcu)(?:[.?;]|!(?!\s*[-+*/=^$\\)]))(?=[*_`$\"')\]]{0,4}(?:\s|$))")
 PREMISE = re.compile(r"\b(?:first|next|step|let|need to|given(?! by)|each|then|if|than)\b", re.IGNORECASE)
-_ON_THE_WAY = re.compile(r"\b(?:first|next|step|let|need to)\b", re.IGNORECASE)
+ON_THE_WAY = re.compile(r"\b(?:first|next|step|let|need to)\b", re.IGNORECASE)
 """The words of `PREMISE` that also make a computed result ("each costs 9 / 12 = 0.75") a step."""
 _STATES = re.compile(
     r"\b(?:total|altogether|left|remain\w*|in all|has|have|had|is|are|was|were|will|needs?|makes?|made|earns?|"
@@ -176,7 +195,7 @@ _STATES = re.compile(
 _GIVEN = re.compile(
     r"^(?:now|next|similarly|meanwhile|also|for|in order)\b"
     r"|\b(?:know|known|recall|remember|note|suppose|assum\w+|denote|consider|say|where|since|because|formula|"
-    r"so far|initially|originally|case|when|example|instance|candidates?|second|third|intermediate)\b",
+    r"so far|initially|originally|case|when|example|instance|candidates?|options|choices|second|third|intermediate)\b",
     re.IGNORECASE,
 )
 """Words of a sentence that is on the way to the answer, beyond `PREMISE`."""
@@ -197,6 +216,10 @@ _BY_THEOREM = re.compile(r"\b(?:theorem|identity|equations?|formula|rewrite|reca
 _LEADS_TO = re.compile(r"^[^$=]*[a-z][^$=]*:\s+(?=[$\\(\[0-9-])")
 _OPERATOR = re.compile(r"\\(?:int|sum|prod|lim)(?![a-z])")
 """What binds the letters behind it."""
+_OTHER_FORM = re.compile(
+    r"\s\((?:\\?\(|\$)?\s?(?:≈|=|\\approx|or|i\.e\.|that is|about|approx\w*|equivalently)[^()]*\)(?=\W*$)"
+)
+"""The value again in another form."""
 _TRAILING_ASIDE = re.compile(r"(?<=[\w$*}]) \([a-z][^()]* [^()]*\)$")
 _COUNTED_MATHS = re.compile(r"there are (?:exactly |only )?(\$[^$]+\$) [a-z ]+", re.IGNORECASE)
 _IS_THE_ANSWER = re.compile(
@@ -218,7 +241,8 @@ _AIM = re.compile(
 """Words of a sentence that says what to do next."""
 _IS = re.compile(
     r"\b(?:is|are|was|were|equals|be|measures|becomes|(?:comes(?: out)?|works out|amounts|adds up|evaluates|simplifies|"
-    r"reduces|sums|totals) to|est|sont|vaut|ist|sind|beträgt|es|son|mide|vale|è|sono)\b"
+    r"reduces|sums|totals) to|est|sont|vaut|ist|sind|beträgt|es|son|mide|vale|è|sono|"
+    r"(?:has|have)(?=\s+(?:exactly |only |a total of )?[0-9]))\b"
     r"(?: (?:equal to|given by|written(?: as)?|at(?=[\s$\\]*\()|(?:at )?the (?:point|number|value|interval|set|pair)"
     r"|exactly|just|simply|only|actually|indeed)\b)?"
     r"(?=[\s$:\\])"
@@ -240,12 +264,12 @@ _FIGURE = re.compile(
 """What is given by a whole equation."""
 _SUBJECT = re.compile(r"(?:[A-Z][\w' ]{2,40}, )?(?:the|this|its|our|their|his|her) ", re.IGNORECASE)
 _COUNTED = re.compile(
-    rf"(?:there (?:are|is) |it is )?(?:exactly |only |a total of )?(-?[0-9][0-9,.]*|{'|'.join(NUMBER_WORDS)}) [a-z ]+",
+    rf"(?:there (?:are|is) |it is )?(?:exactly |only |a total of )?(-?[0-9][0-9,.]*|{'|'.join(NUMBER_WORDS)}) [a-z -]+",
     re.IGNORECASE,
 )
 _GIVEN_NUMBER = re.compile(
     r"\b(?:the|these|those|his|her|their|my|our)\s+[0-9][0-9,.]*\s+(?=[a-z])"
-    r"|^(?:in|after|for|over|within|during)\s+[0-9][0-9,.]*\s+[a-z]+,?\s",
+    r"|^(?:at|in|after|for|over|within|during|with|by|of)\s+[^,.]*[0-9][^,]*,\s|^(?:in|after)\s+[0-9]+\s+[a-z]+\s",
     re.IGNORECASE,
 )
 """A number that the question gave: "each of the 4 people", "in 5 days he"."""
@@ -269,8 +293,11 @@ REASON = re.compile(
 )
 _EXPLAINED = re.compile(
     r",?\s+(?:because|since|which|where|while|whereas|after|compared|leaving|including)\b"
-    r"|(?<=in total):\s|,\s+(?=[0-9.,]+ (?:more|less|fewer)\b)",
+    r"|:\s+(?=[^:]*(?:,| and )[^:]*$)|,\s+(?=[0-9.,]+ (?:more|less|fewer)\b)",
     re.IGNORECASE,
+)
+_HEADING = re.compile(
+    r"(?:^|\n)[#*_ \t]*(?:step [0-9]+[:.] *)?(?:conclusion|(?:final )?(?:answer|result))[:*_ \t]*$", re.IGNORECASE
 )
 _PLAN = re.compile(
     r"^(?:to|let)\b|\bwants? to\b|\b(?:we|i)(?:'d| would|'ll| will| can| must| should| need to| have to)? "
@@ -358,13 +385,24 @@ def maths_answer(text: str) -> str | None:
 
 
 def _maths_in(rest: str) -> str | None:
-    boxed = last_box(rest)
-    stated = last_statement(rest, _maths_statement)
-    if boxed and (stated is None or stated[0] < boxed[1]):
-        return boxed[2]
-    if stated is not None:
-        return stated[1]
-    return _maths_conclusion(rest)
+    return settled(rest, last_statement(rest, _maths_statement), _box(rest), _maths_conclusion)
+
+
+def _box(text: str) -> tuple[int, str] | None:
+    box = last_box(text)
+    return (box[1], box[2]) if box else None
+
+
+def settled(
+    text: str, stated: tuple[int, str] | None, boxed: tuple[int, str] | None, conclude: Callable[[str], str | None]
+) -> str | None:
+    """Return the later of the last statement and the last box, unless the text takes it back, else a conclusion."""
+    found = boxed if boxed and (stated is None or stated[0] < boxed[0]) else stated
+    if found is None:
+        return conclude(text)
+    after = max(0, found[0] - 60)
+    taken_back = list(deque(_TAKEN_BACK.finditer(text, after), maxlen=1))
+    return conclude(text[taken_back[0].end() :]) if taken_back else found[1]
 
 
 def number_answer(text: str) -> str | None:
@@ -377,13 +415,10 @@ def number_answer(text: str) -> str | None:
 
 
 def _number_of(rest: str, thought: bool) -> str | None:
-    marked = last_statement(rest, _number_statement)
-    boxed = last_box(rest)
-    if boxed and (marked is None or marked[0] < boxed[1]):
-        return _number_in(boxed[2]) or boxed[2]
-    if marked is not None:
-        return marked[1]
-    return _number_conclusion(rest, thought)
+    boxed = _box(rest)
+    if boxed:
+        boxed = boxed[0], _number_in(boxed[1]) or boxed[1]
+    return settled(rest, last_statement(rest, _number_statement), boxed, lambda end: _number_conclusion(end, thought))
 
 
 def last_box(text: str, joined: bool = True) -> tuple[int, int, str] | None:
@@ -481,7 +516,7 @@ def last_statement(text: str, read: Callable[[str], str | None]) -> tuple[int, s
         after = tail[match.end() : match.end() + 2 * LONGEST_MATHS].lstrip(" *_:")
         if (answer := read(after)) is not None:
             return start + match.start(), answer
-        if HEDGED.match(after.lstrip(MARKUP)[:60]):
+        if _INEXACT.match(after.lstrip(MARKUP)[:60]):
             return None
     return None
 
@@ -502,7 +537,8 @@ def stated_line(after: str) -> str:
             return inside.strip() if found else ""
     if bullets := re.match(r"(?:[-•*] ([^\n]{1,80})(?:\n|\Z)){2,12}", after):
         return ", ".join(line[2:].strip() for line in bullets[0].splitlines())
-    return after.partition("\n")[0]
+    line = after.partition("\n")[0]
+    return "" if line.rstrip(MARKUP.replace(":", "")).endswith(":") else line
 
 
 def first_sentence(line: str) -> tuple[str, str]:
@@ -517,7 +553,7 @@ def _maths_statement(after: str) -> str | None:
     line = stated_line(after)
     if line.endswith("}") and line.count("}") > line.count("{"):
         line = line[:-1].rstrip()
-    line = _SPELT_OUT.sub(r"\1", line)
+    line = _OTHER_FORM.sub("", _SPELT_OUT.sub(r"\1", line))
     sentence, sign = first_sentence(line)
     sentence = NOT_THAT.sub("", _ADVERBS.sub("", sentence))
     if sign == "?" or len(sentence) > LONGEST_MATHS:
@@ -551,7 +587,7 @@ def _maths_statement(after: str) -> str | None:
     if words:
         name = words[1]
         known = name[0].isupper() or name.lower() in _ANSWER_WORDS
-        if known and len(name.split()) <= 3 and not HEDGED.search(name) and "I " not in name:
+        if known and len(name.split()) <= 3 and not _INEXACT.search(name) and "I " not in name:
             return words[0]
     return None
 
@@ -560,7 +596,7 @@ def _reads(piece: str) -> bool:
     """Return whether the text is maths, and not a hedge between numbers."""
     if not piece or piece.lower() in ("a", "an", "the", "i") or re.fullmatch(r"[A-Za-z']+ [A-Za-z' ]+", piece):
         return False
-    if re.search(r"[0-9]\s*\$?\s+or\s+\$?\s*-?[0-9]", piece) or "?" in piece or HEDGED.search(piece):
+    if re.search(r"[0-9]\s*\$?\s+or\s+\$?\s*-?[0-9]", piece) or "?" in piece or _INEXACT.search(piece):
         return False
     exact, approximately, _ = re.sub("≈", r"\\approx", piece).partition("\\approx")
     ways = readings(exact if approximately and re.search(r"[0-9]", exact) else piece)
@@ -589,16 +625,19 @@ def _maths_conclusion(text: str) -> str | None:
     sentence, followed = found
     labelled = labelled_value(tail, sentence)
     claim, concluded = claim_of(labelled or sentence.strip(" .!*_"))
+    concluded = concluded or _headed(tail, sentence)
     claim = _plain_predicate(_TRAILING_ASIDE.sub("", claim))
     if _still_open(tail, sentence) or re.search(r"\bequations?:", claim):
         return None
     if not followed and (displayed := _displayed(tail, sentence)):
         return displayed
-    if (name := _named_in_bold(sentence)) and not HEDGED.search(claim):
+    if (name := _named_in_bold(sentence)) and not _INEXACT.search(claim):
         return name
-    if HEDGED.search(claim) or "?" in claim:
+    if _INEXACT.search(claim) or "?" in claim:
         return None
-    own_line = tail.endswith(f"\n{sentence}") and re.fullmatch(r"[-$`*]*[0-9][0-9.,/]*[$`*]*", sentence)
+    own_line = tail.endswith(f"\n{sentence}") and re.fullmatch(
+        r"[$`*]*(?:[a-z]\s*=\s*)?-?[$`*]*[0-9][0-9.,/]*[$`*]*", sentence
+    )
     finished = followed or bool(own_line) or re.search(r"[.!*$`\])}]$", tail) is not None
     if not concluded and (not finished or PREMISE.search(claim) or _GIVEN.search(claim)):
         return None
@@ -631,7 +670,7 @@ def _displayed(tail: str, sentence: str) -> str | None:
         return None
     maths = next(group for group in display.groups() if group is not None).strip(" .\n")
     if led := _LEADS_TO.search(sentence):
-        if _AIM.search(led[0]) or _ON_THE_WAY.search(led[0]) or ("=" not in maths and _GIVEN.search(led[0])):
+        if _AIM.search(led[0]) or ON_THE_WAY.search(led[0]) or ("=" not in maths and _GIVEN.search(led[0])):
             return None
         if "=" not in maths:
             return maths if re.search("[0-9]", maths) and _reads(maths) else None
@@ -688,7 +727,7 @@ def _is_value(text: str) -> bool:
 def _own_text(text: str) -> str:
     """Return the end of a text that a conclusion is looked for in: without emoji, later sections and rulers."""
     tail = _EMOJI.sub("", text[-_TAIL:]).strip()
-    section = next((match for match in _SECTION.finditer(tail) if match.start() > 20), None)
+    section = next((match for match in _SECTION.finditer(tail) if match.start() > 3), None)
     if section and not re.search(r"\n[*_ ]*(?:so|thus|hence|therefore)\b", tail[section.end() :], re.IGNORECASE):
         tail = tail[: section.start()]
     return tail.rstrip("#=_ \t\n") if tail.endswith(("\n###", "\n---", "\n##")) else tail.rstrip()
@@ -697,6 +736,12 @@ def _own_text(text: str) -> str:
 def _plain_predicate(claim: str) -> str:
     """Return a claim without the relative clause of its subject: "the digit that cannot appear is 7"."""
     return _RELATIVE.sub(r"\1 ", claim, count=1)
+
+
+def _headed(tail: str, sentence: str) -> bool:
+    """Return whether the last sentence is all that stands under a heading of the conclusion."""
+    before = tail[: tail.rfind(sentence)].rstrip("$\\[( \n") if sentence in tail else ""
+    return _HEADING.search(before[-80:]) is not None
 
 
 def _one_of_several(tail: str) -> bool:
@@ -817,6 +862,8 @@ def last_sentence(tail: str) -> tuple[str, bool] | None:
     None where the text ends in an open question. A sentence that starts again what stands just before, cut off,
     is left out.
     """
+    if _CUT.search(tail[-20:]):
+        return None
     tail = re.sub(r"\s*(?:\\\[|\\\]|\$\$)\s*", " ", _DISPLAY_END.sub("\n", tail[-4_000:])).strip()
     lines = [line for line in tail.splitlines() if re.search(r"\w", line)][-_AFTERWORD_LINES:]
     followed = len(lines) > 1 and lines[-2].startswith(lines[-1])
@@ -845,7 +892,7 @@ def last_sentence(tail: str) -> tuple[str, bool] | None:
 def _number_statement(after: str) -> str | None:
     line = stated_line(after)
     sentence, sign = first_sentence(line)
-    if sign == "?" or HEDGED.search(sentence):
+    if sign == "?" or _INEXACT.search(sentence):
         return None
     if "\\boxed" in sentence:
         box = last_box(sentence)
@@ -858,7 +905,7 @@ def _number_in(claim: str) -> str | None:
     claim = unwrapped(claim.strip(MARKUP))
     if "=" in claim:
         claim = claim.rpartition("=")[2]
-    claim = re.sub(r"(?<=\$)([0-9]{1,3}) ([0-9]{3})(?![0-9])", r"\1\2", claim)
+    claim = re.sub(r"(?<![0-9.,] )(?<![0-9.,])[0-9]{1,3}(?: [0-9]{3})+(?![0-9.,])", _ungrouped, claim)
     claim = re.sub(
         r"\b([0-9]+) dollars and ([0-9]{2}) cents\b", r"\1.\2", claim.replace("$", "") if " cents" in claim else claim
     )
@@ -908,6 +955,10 @@ def _number_in(claim: str) -> str | None:
     return re.sub(r"[\\$€£\s]", "", numbers[0]).replace("−", "-").rstrip("%").lstrip("+")
 
 
+def _ungrouped(match: re.Match[str]) -> str:
+    return match[0].replace(" ", "")
+
+
 def _hundreds(match: re.Match[str]) -> str:
     return str(100 * (int(match[1]) if match[1].isdecimal() else 1) + int(match[2] or 0))
 
@@ -927,7 +978,7 @@ def _number_conclusion(text: str, thought: bool) -> str | None:
 def _only_bold(tail: str) -> str | None:
     """Return the number that is all that a finished text sets in bold: "**160 minutes**", explained after it."""
     marked = re.findall(r"\*\*([^*\n]+)\*\*", tail)
-    if len(marked) != 1 or not re.search(r"[.!)*]$", tail) or HEDGED.search(tail) or _NO_RESULT.search(marked[0]):
+    if len(marked) != 1 or not re.search(r"[.!)*]$", tail) or _INEXACT.search(tail) or _NO_RESULT.search(marked[0]):
         return None
     if not re.fullmatch(r"[-\\$€£]*[0-9][0-9.,]*%?(?: [a-z]+){0,3}\.?", marked[0]) or PREMISE.search(marked[0]):
         return None
@@ -939,12 +990,16 @@ def _last_number(tail: str, thought: bool) -> str | None:
     if found is None:
         return None
     sentence, followed = found
+    items = [line for line in tail.splitlines() if line.strip()][-2:]
+    listed = len(items) > 1 and all(re.match(r"\s*[-•*] ", item) for item in items)
+    if listed and not (followed or _SUMS_UP.search(sentence) or _CONCLUSION.match(sentence)):
+        return None  # one of what is given
     if (shorter := re.sub(r"(?<=[\w*]) \([^()]*\)\.?$", "", sentence)) != sentence and (
         re.search(r"\*\*[^*]*[0-9]", shorter) or (_CONCLUSION.match(shorter) and re.search(r"[0-9]", shorter))
     ):
         sentence = f"{shorter}."
         tail, followed = f"{tail[: tail.rfind(found[0])]}{sentence}", True
-    if HEDGED.search(NOT_THAT.sub("", sentence.rstrip(".!*_ "))) or _still_open(tail, sentence):
+    if _INEXACT.search(claim_of(sentence.strip(" .!*_"))[0]) or _still_open(tail, sentence):
         return None
     if clock := re.fullmatch(
         rf"(?:{_CONCLUSION.pattern})[^0-9]*\b([0-9]{{1,2}}:[0-9]{{2}}(?: ?(?:[ap]m|[ap]\.m\.))?)\W*", sentence, re.I
@@ -969,7 +1024,7 @@ def _last_number(tail: str, thought: bool) -> str | None:
     arithmetic = re.search(r"[0-9]\s*[-+*/×÷]\s*[0-9]", claim) and "=" not in claim
     if not finished or (arithmetic and not re.search(r"[.!]$", tail)):
         return None
-    if not concluded and (_ON_THE_WAY.search(claim) or _PLAN.search(claim)):
+    if not concluded and (ON_THE_WAY.search(claim) or _PLAN.search(claim)):
         return None
     if not concluded and re.search(r"[0-9]\b[^.=]*\band (?:\w+ ){0,2}[0-9]", claim) and not _SUMS_UP.search(claim):
         return None  # what is given
@@ -1013,7 +1068,7 @@ def claim_of(sentence: str) -> tuple[str, bool]:
     claim = _IMPLIES.sub(r"$", claim)
     clauses = re.split(
         r",\s*(?:which (?:leaves|makes|gives|means)(?: that)?|that is,|i\.e\.,?|so|therefore|thus|hence|then|"
-        r"we (?:get|have|find|obtain|conclude)(?: that)?)\s",
+        r"for a total of|giving(?: us)?|making|we (?:get|have|find|obtain|conclude)(?: that)?)\s",
         claim,
     )
     return clauses[-1], bool(concluded) or len(clauses) > 1

@@ -6,13 +6,14 @@ In doubt nothing is found, and nothing is equal. Everything runs in time linear 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Literal
 
 from capgap_ray.core import maths
 from capgap_ray.core.extraction import (
     HEDGED,
+    ON_THE_WAY,
     PREMISE,
     SEVERAL,
     claim_of,
@@ -21,8 +22,8 @@ from capgap_ray.core.extraction import (
     last_box,
     last_sentence,
     last_statement,
-    line_alone,
     number_answer,
+    settled,
     stated_line,
 )
 from capgap_ray.core.notation import NUMBER_WORDS
@@ -51,7 +52,7 @@ _VERDICTS = tuple(
             rf"{_ADVERBS}(?P<word>valid|invalid|true|false|plausible|implausible)(?:[,. ].*)?$",
             False,
         ),
-        (rf"\b(?:people|person|one) would (?:say|answer)[ :]+(?P<word>{_BOOLEAN})\b", False),
+        (rf"\b(?:people|person|one) would (?:say|answer)[ :\"'“]+(?P<word>{_BOOLEAN})\b", False),
         (
             r"\b(?:you|we|i)(?:'re| are| do| will|'ll)?(?P<no> not|n['’]t)?(?: (?:would|end up|be|indeed|also))*"
             r" (?:return(?:ed)?|back|at)\b[^.,]*?\b(?:start|starting point|origin)\b[^,]*$",
@@ -74,7 +75,8 @@ _NAMED_OPTION = re.compile(
 _BOLD_LETTER = re.compile(r"\*\*(?:[Oo]ption )?\(?([A-Z])[).:]{0,2}(?:\*\*|(?= ))")
 _EXAMINED = re.compile(
     r"\b[A-HJ-Z]\)?[*:]* (?:says|states|claims|means|describes"
-    r"|is (?!the\b|correct|right|true|best|sarcastic|consistent)|has|was|would|goes|starts|follows)\b"
+    r"|is (?!the\b|correct|right|true|best|sarcastic|consistent)|has(?! the (?:correct|right)\b)"
+    r"|was|would|goes|starts|follows)\b"
     r"|\b(?i:consider\w*|look\w*|examin\w+|check\w*|analy[sz]\w+|start\w*|evaluat\w+|is true, but)\b"
 )
 """A sentence that examines an option, or says something of it on the way."""
@@ -170,13 +172,14 @@ _OPTION_HEDGE = re.compile(
 _TITLES = re.compile(r"[A-Z][a-z]+ or [A-Z][a-z]+")
 """In an option's own text: `(D) Modifiers or Adjectives`."""
 _OWN_VERDICT = re.compile(r",| \([^()]*\)$|\s+is (?:the )?(?:most )?(?:correct|right|best|answer|option|choice)\b")
+_WITH_NOUN = re.compile(r"^(?i:option|choice|answer|sentence|statement)\s+\(?([A-Za-z])\b\)?")
 _LETTER_LAST = re.compile(r"([^()\n]{1,200}?)\s*\(([A-Z])\)")
 """An option's text and then its letter: "Facts (F)"."""
 
 
 def find(text: str, kind: AnswerKind) -> str | None:
     """Return the last answer that a text without thinking states, else what its end concludes, or None."""
-    return _checked(_marked(text, kind) or _concluded(text, kind), kind)
+    return _checked(_marked(text, kind, lambda end: _concluded(end, kind)), kind)
 
 
 def guess(text: str) -> tuple[str, AnswerKind] | None:
@@ -185,6 +188,8 @@ def guess(text: str) -> tuple[str, AnswerKind] | None:
         for kind in _GUESSES:
             answer = _checked(read(text, kind), kind)
             if answer is None or (kind == "option" and not _option_letter(_plain(answer, kind), ())):
+                continue
+            if kind == "brackets" and not re.search(r"[\])}>]", answer):
                 continue
             if kind == "words" and (HEDGED.search(answer) or not re.fullmatch(r"[a-z'-]+(?:[\s,]+[a-z'-]+)+", answer)):
                 continue
@@ -195,11 +200,9 @@ def guess(text: str) -> tuple[str, AnswerKind] | None:
 _GUESSES: tuple[AnswerKind, ...] = ("option", "boolean", "brackets", "text", "words")
 
 
-def _marked(text: str, kind: AnswerKind) -> str | None:
+def _marked(text: str, kind: AnswerKind, conclude: Callable[[str], str | None] = lambda _: None) -> str | None:
     stated = last_statement(text, lambda after: _statement(after, kind))
-    boxed = _last_box(text, kind)
-    found = boxed if boxed and (stated is None or stated[0] < boxed[0]) else stated
-    return found[1] if found else None
+    return settled(text, stated, _last_box(text, kind), conclude)
 
 
 def _checked(answer: str | None, kind: AnswerKind) -> str | None:
@@ -223,7 +226,7 @@ def _last_box(text: str, kind: AnswerKind) -> tuple[int, str] | None:
     """Return the position and content of the last complete box."""
     if kind != "brackets":
         box = last_box(text, joined=False)
-        return (box[0], _bare(box[2], kind)) if box else None
+        return (box[1], _bare(box[2], kind)) if box else None
     # The braces of a box of brackets need not balance: `\\boxed{] \\}}` and `\\boxed{] }}`.
     start = max(text.rfind("\\boxed"), text.rfind("\\fbox"))
     opened = re.match(r"\\(?:boxed|fbox)\s{0,4}\{((?:\\text\w{0,2}\s?\{)?)", text[start : start + 30])
@@ -295,9 +298,9 @@ def _verdict(tail: str, lines: Sequence[str], sentence: str) -> str | None:
         return None  # options
     claim, concluded = claim_of(plain)
     concluded = concluded or tail.rstrip(" .*").endswith(f"\n\n{plain}")
-    first = re.sub(r"[*_`]", "", tail).strip()
+    first = re.sub(r"[*_`]", "", tail).strip(" -\n")
     for said, verdicts in ((claim, _VERDICTS), (plain, _VERDICTS), (first, _VERDICTS[:1])):
-        if _TAKEN_BACK.search(said) or (len(verdicts) > 1 and (_DOUBT.search(said) or PREMISE.search(said))):
+        if _TAKEN_BACK.search(said) or (len(verdicts) > 1 and _DOUBT.search(said)):
             continue
         for pattern, needs_conclusion in verdicts:
             match = pattern.search(said)
@@ -315,7 +318,7 @@ def _verdict(tail: str, lines: Sequence[str], sentence: str) -> str | None:
 
 
 _DOUBT = re.compile(
-    r"\b(?:if|whether|maybe|perhaps|might|could|unless|unknown|unsure|unclear|unable|cannot|can['’]t|none|first|second)\b",
+    r"\b(?:if|whether|maybe|perhaps|might|could|unless|unknown|unsure|unclear|unable|cannot|can['’]t|none|first|second|next|step)\b",
     re.IGNORECASE,
 )
 
@@ -338,7 +341,9 @@ def _option(tail: str, lines: Sequence[str], sentence: str, followed: bool) -> s
     clause = claim.rpartition(", which ")[2]
     if len(letters) > 1 or listed or _TAKEN_BACK.search(claim) or SEVERAL.search(_TITLES.sub("", clause)):
         return None
-    on_the_way = PREMISE.search(claim) or HEDGED.search(clause) or _DISMISSED.search(clause)
+    on_the_way = (
+        (ON_THE_WAY if concluded else PREMISE).search(clause) or HEDGED.search(clause) or _DISMISSED.search(clause)
+    )
     own_line = lines[-1].strip(_MARKUP) == last and _OPTION_LINE.match(f"{claim} ")
     ends = _ENDS_WITH.search(claim)
     if ends and ends.start() == 0 and not (concluded or own_line or re.search(r"[.!*]$", tail)):
@@ -376,12 +381,14 @@ def _sorted(tail: str) -> str | None:
     """Return the words after "sorted list:" or the like, or that the text ends with: a list, a chain, lines."""
     if found := list(_SORTED.finditer(tail)):
         return _word_lines(tail[found[-1].end() :])
-    if (led := line_alone(tail)) and re.fullmatch(r"\[(?:['\"][^'\",]{1,60}['\"],?\s*){2,}\]", led):
-        return " ".join(re.findall(r"['\"]([^'\",]+)['\"]", led))
+    if listed := re.search(r"\[(?:['\"][^'\",\n]{1,60}['\"],?\s*){2,}\]\W*$", tail):
+        words = re.findall(r"['\"]([^'\",]+)['\"]", listed[0])
+        return " ".join(words) if words == sorted(words) else None
     if chain := _CHAIN.search(tail.strip(_MARKUP + ".")):
         return " ".join(re.findall(r"[a-z'-]+", chain[1], re.IGNORECASE))
-    words: list[str] = []
-    for line in reversed(tail.splitlines()):
+    words = []
+    lines = tail.splitlines()
+    for line in reversed(lines):
         entry = re.fullmatch(r"\s*(?:[0-9]{1,3}[.)]|[-*•])\s+[*`]*([\w'-]{1,60})[*`]*\s*", line)
         if entry is None:
             break
@@ -389,6 +396,8 @@ def _sorted(tail: str) -> str | None:
     if len(words) < 2:
         words = re.split(r"\s*[,\n]\s*", tail.strip(_MARKUP + ".[]"))
         words = [word.strip(_MARKUP) for word in words]
+    if len(words) < 2 and (words := lines[-1].strip(_MARKUP).split()) != sorted(words):
+        return None  # a line of words that are not sorted is a sentence
     plain = len(words) > 1 and all(re.fullmatch(r"[a-z][a-z'-]*", word, re.IGNORECASE) for word in words)
     return " ".join(words) if plain else None
 
@@ -414,16 +423,21 @@ def _word_lines(after: str) -> str | None:
 
 
 def _closers(lines: Sequence[str]) -> str | None:
-    """Return the brackets that the last line says are missing, sets apart, or consists of."""
-    last, before = lines[-1][-400:].strip(), lines[-2][-400:].rstrip(_MARKUP) if len(lines) > 1 else ""
-    if before.endswith(":") and _BRACKET_RUN.fullmatch(last):
-        last = f"{before} {last}"
-    if closing := _CLOSING.search(last):
-        return closing[1]
-    runs = _QUOTED_RUN.findall(last)
-    if len(runs) == 1 and not re.search(r"\b(?:stack|input|first|next|step)\b", last, re.IGNORECASE):
-        return str(runs[0])
-    return last if re.fullmatch(_CLOSERS, last) else None
+    """Return the brackets that the last line sets apart or consists of, or that a line near the end says to add."""
+    for index in range(len(lines) - 1, max(-1, len(lines) - 8), -1):
+        line, before = lines[index][-400:].strip(), lines[index - 1][-400:].rstrip(_MARKUP) if index else ""
+        if before.endswith(":") and _BRACKET_RUN.fullmatch(line):
+            line = f"{before} {line}"
+        if closing := _CLOSING.search(line):
+            return closing[1]
+        if index < len(lines) - 1:
+            continue
+        runs = _QUOTED_RUN.findall(line)
+        if len(runs) == 1 and not re.search(r"\b(?:stack|input|first|next|step)\b", line, re.IGNORECASE):
+            return str(runs[0])
+        if re.fullmatch(_CLOSERS, line):
+            return line
+    return None
 
 
 def equal(answer: str, target: str, kind: AnswerKind, choices: Sequence[str]) -> bool:
@@ -490,6 +504,8 @@ def canonical(answer: str, kind: AnswerKind, choices: Sequence[str] = ()) -> str
         run = re.sub(r"[\s,\\]", "", _plain(answer, kind))
         return " ".join(run) if re.fullmatch(r"[\[\](){}<>]+", run) else answer
     if kind == "words":
+        if "," in answer:
+            answer = re.sub(r",?\s+and\s+(?=\S+$)", ", ", answer)
         return " ".join(word for word in re.split(r"[\s,]+", _plain(answer, kind)) if word)
     if kind == "text" and (value := maths.rational(answer)) is not None and value.denominator == 1:
         return str(value.numerator)
@@ -535,7 +551,7 @@ def _option_letter(answer: str, choices: Sequence[str]) -> str | None:
         text = _folded(text)
         return chr(ord("A") + texts.index(text)) if texts.count(text) == 1 else None
 
-    answer = re.sub(r"^(?:option|choice|answer|sentence|statement)\s+(?=\(?[A-Z]\b)", "", answer, flags=re.IGNORECASE)
+    answer = _WITH_NOUN.sub(r"(\1)", answer.replace("**", ""))
     if alone := re.fullmatch(r"[(\[{<]?\s?([A-Za-z])\s?[)\]}>]?,?", answer):
         return alone[1].upper()
     stated = re.match(
