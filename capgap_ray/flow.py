@@ -208,7 +208,8 @@ def _build(run: Run, session: Session, until: Until) -> Built:
     if run.experiment.search:
         failed = _search(run, session, built)
     else:
-        ready = _landed(run.store, built, test=until == "evaluate")
+        scored = until == "evaluate" or run.experiment.development  # or no engine is needed beside the training
+        ready = _landed(run.store, built, test=until == "evaluate") if scored else None
         cells = [cell for made in built.plans for cell in made.cells]
         failed = session.train(cells, ready, _watching(built))
     built = _without_failed(_chosen(run.store, built, failed), failed)
