@@ -97,7 +97,7 @@ _STATEMENT = re.compile(
     r"|(?P<sure>(?:\b(?:the|my|our|final|correct|right|best|exact|numerical|overall)[ *_]{1,4}){0,3})"
     r"\b(?P<noun>ans(?:wers?)?(?: \((?:final|[a-e])\))?|results?|solutions?|option|choice|pick)[ *_]{0,3}"
     r"(?:(?:that )?(?:we|you)(?:'re| are) looking for"
-    r"|(?:to|of) (?:the|this|our) (?:\w+ )?(?:problem|question|equation|puzzle|system)"
+    r"|(?:to|of) (?:the|this|our) (?:\w+ )?(?:problem|question|equation|puzzle|system)(?: [\"“][^\"”\n]{1,120}[\"”])?"
     r"|in (?:\w+ ){0,3}form|here)?[ *_]{0,3}(?:,? (?:then|therefore|thus|hence),? )?"
     r"(?:is\b(?: given by\b)?|are\b|=|:|→|⇒|equals\b|(?:will|would|must|should) be\b|comes (?:out )?to\b)"
     r"|\bfinal answer of\b"
@@ -109,10 +109,12 @@ _JOINED = re.compile(
     r"[\s$.]*(?:(?:,|;|\band\b|\bor\b|\\text\{\s?(?:and|or)\s?\}|\\quad|\\qquad)[\s$]*){1,4}(?:[a-zA-Z]\s*=\s*)?"
 )
 _UNSURE_BEFORE = re.compile(
-    r"\b(?:if|whether|suppose|assum\w+|don'?t|not|unless|cannot|can'?t|isn'?t|wonder|guess\w*|might|maybe|perhaps|could|"
-    r"probably|unlikely|possibl[ey]|former|incorrect|wrong|expla\w+|intermediate|partial|check|an)\b[^.!?\n]*$",
+    r"\b(?:if|whether|suppose|assum\w+|unless)\b[^.!?\n]*$"
+    r"|\b(?:don'?t|not|cannot|can'?t|isn'?t|wonder|guess\w*|might|maybe|perhaps|could|probably|unlikely|possibl[ey]|"
+    r"former|incorrect|wrong|expla\w+|intermediate|partial|check|an)\b[^.!?,;\n]*$",
     re.IGNORECASE,
 )
+"""What stands before a statement, in its sentence or its clause, and makes it none."""
 HEDGED = re.compile(
     r"\b(?:maybe|perhaps|might|could(?! (?:only )?have\b)|probably|possibly|unsure|not|cannot|"
     r"\w+n['’]t|unable|unknown|unclear|either|neither|guess|impossible|undetermined|insufficient|depends)\b",
@@ -232,6 +234,7 @@ _OUR_ANSWER = re.compile(
 )
 _BECAUSE_AFTER = re.compile(r",? because\b.*$", re.IGNORECASE)
 _IMPLIES = re.compile(r"\$[^$]*\\(?:implies|Rightarrow|Longrightarrow)(?![a-z])")
+_SUPPOSED = re.compile(r"(?:if(?! (?:you|we) follow)|suppos\w+|assum\w+|unless)\b", re.IGNORECASE)
 _BECAUSE = re.compile(r"(?:since|because|as|given that)\b[^=]*,\s+", re.IGNORECASE)
 _AIM = re.compile(
     r"\b(?:cases?|steps?|first|need|must|find|solv\w*|comput\w*|minimi\w+|maximi\w+|consider|us(?:e|ing)|substitut\w+|"
@@ -240,16 +243,16 @@ _AIM = re.compile(
 )
 """Words of a sentence that says what to do next."""
 _IS = re.compile(
-    r"\b(?:is|are|was|were|equals|be|measures|becomes|(?:comes(?: out)?|works out|amounts|adds up|evaluates|simplifies|"
-    r"reduces|sums|totals) to|est|sont|vaut|ist|sind|beträgt|es|son|mide|vale|è|sono|"
-    r"(?:has|have)(?=\s+(?:exactly |only |a total of )?[0-9]))\b"
+    r"\b(?:is|are|was|were|equals|be|measures|becomes|(?:comes?(?: out)?|works out|amounts?|adds? up|evaluates|"
+    r"simplifies|reduces|sums|totals) to|est|sont|vaut|ist|sind|beträgt|es|son|mide|vale|è|sono|"
+    r"(?:has|have|leaves?|gives?|makes?|yields?)(?=\s+(?:exactly |only |a total of )?[0-9]))\b"
     r"(?: (?:equal to|given by|written(?: as)?|at(?=[\s$\\]*\()|(?:at )?the (?:point|number|value|interval|set|pair)"
     r"|exactly|just|simply|only|actually|indeed)\b)?"
     r"(?=[\s$:\\])"
 )
 _TWO_FORMS = re.compile(r"\$?([^$]+?)\$?,? or \$?([^$]+?)\$?")
 _NAME = re.compile(
-    r"(?:\\[a-z]+ ?)?(?:[a-zA-Z]{1,3}|\{[a-zA-Z]{1,3}\}|\[[a-zA-Z]{1,3}\])(?:\^\{-1\})?"
+    r"(?:\\[a-z]+ ?)?(?:[a-zA-Z]{1,3}|\{[a-zA-Z]{1,3}\}|\[[a-zA-Z]{1,3}\])'{0,3}(?:\^\{-1\})?"
     r"(?:_\w|_\{[^{}]*\})?(?:\([^()]*\))?"
     r"|\([a-z](?:,\s*[a-z])+\)"
 )
@@ -279,7 +282,8 @@ _NO_RESULT = re.compile(r"\b(?:options?|input|example|hint|note|known|problem|qu
 _PRICED = re.compile(r"[A-Za-z][\w' ]{0,40}: [$€£]?[0-9][0-9.,]*\.?")
 _SUMS_UP = re.compile(r"\b(?:total|sum|final|result|altogether|overall|answer|in all)\b", re.IGNORECASE)
 _SPELT_NUMBER = re.compile(
-    rf"(?<!\bthe )(?<!\bthese )(?<!\bthose )\b(?:{'|'.join(NUMBER_WORDS.keys() - {'zero', 'one'})})\b", re.IGNORECASE
+    rf"(?<!\bthe )(?<!\bthese )(?<!\bthose )\b(?:{'|'.join(NUMBER_WORDS.keys() - {'zero', 'one'})}|(?<=\bonly )one)\b",
+    re.IGNORECASE,
 )
 _HUNDREDS = re.compile(r"\b(one|a|[0-9]{1,2}) hundred\b(?:(?: and)? ([0-9]{1,2})\b)?", re.IGNORECASE)
 _CALCULATION = re.compile(r"<<[^<>\n]{0,200}>>")
@@ -626,7 +630,9 @@ def _maths_conclusion(text: str) -> str | None:
     labelled = labelled_value(tail, sentence)
     claim, concluded = claim_of(labelled or sentence.strip(" .!*_"))
     concluded = concluded or _headed(tail, sentence)
-    claim = _plain_predicate(_TRAILING_ASIDE.sub("", claim))
+    claim = re.sub(
+        r"(?<!\w)(?:\*\*|`)([0-9.,]+)(?:\*\*|`)(?!\w)", r"\1", _plain_predicate(_TRAILING_ASIDE.sub("", claim))
+    )
     if _still_open(tail, sentence) or re.search(r"\bequations?:", claim):
         return None
     if not followed and (displayed := _displayed(tail, sentence)):
@@ -639,10 +645,11 @@ def _maths_conclusion(text: str) -> str | None:
         r"[$`*]*(?:[a-z]\s*=\s*)?-?[$`*]*[0-9][0-9.,/]*[$`*]*", sentence
     )
     finished = followed or bool(own_line) or re.search(r"[.!*$`\])}]$", tail) is not None
-    if not concluded and (not finished or PREMISE.search(claim) or _GIVEN.search(claim)):
-        return None
     aim = _AIM.search(claim)
     marked = re.findall(r"\*\*([^*]+)\*\*", sentence)
+    doubtful = (ON_THE_WAY if len(marked) == 1 else PREMISE).search(claim) or _GIVEN.search(claim)
+    if not concluded and (not finished or doubtful):
+        return None
     if finished and not aim and len(marked) == 1:
         bold = _right_side(unwrapped(marked[0].rstrip(".")))
         if re.search(r"[0-9]|\\[a-z]|√|π", bold) and _reads(bold):
@@ -790,7 +797,8 @@ def _claimed(claim: str, concluded: bool) -> str | None:
     if "=" in piece and not _INEQUALITY.search(piece):
         left, _, right = piece.replace("$", "").partition("=")
         chain = len(said) == 1 and not re.search(r"[a-zA-Z]", _bare_of_commands(left))
-        if not concluded and not _NAME.fullmatch(left.strip()) and not chain:
+        named = _NAME.fullmatch(left.strip()) or re.fullmatch(r"[A-Z][a-z]+(?: [a-z]+)+ ?", left)
+        if not concluded and not named and not chain:
             return None
         if _listed_values(piece):
             return unwrapped(piece)
@@ -980,7 +988,8 @@ def _only_bold(tail: str) -> str | None:
     marked = re.findall(r"\*\*([^*\n]+)\*\*", tail)
     if len(marked) != 1 or not re.search(r"[.!)*]$", tail) or _INEXACT.search(tail) or _NO_RESULT.search(marked[0]):
         return None
-    if not re.fullmatch(r"[-\\$€£]*[0-9][0-9.,]*%?(?: [a-z]+){0,3}\.?", marked[0]) or PREMISE.search(marked[0]):
+    number = rf"(?:[-\\$€£]*[0-9][0-9.,]*%?|{'|'.join(NUMBER_WORDS)})(?: [a-z]+){{0,3}}\.?"
+    if not re.fullmatch(number, marked[0], re.IGNORECASE) or PREMISE.search(marked[0]):
         return None
     return _number_in(marked[0])
 
@@ -1046,13 +1055,15 @@ def _last_number(tail: str, thought: bool) -> str | None:
         return bold
     if re.search(r"(?<![\w$])[0-9]*[a-z]\b\s*[-+*/][^=]*=", claim):
         return None  # an equation to be solved
-    if concluded or _STATES.search(claim) or "=" in claim:
+    if concluded or _STATES.search(claim) or _IS.search(claim) or "=" in claim:
         return _number_in(claim)
     return _number_in(claim) if _ARITHMETIC.search(before) and not _GIVEN.search(claim) else None
 
 
 def claim_of(sentence: str) -> tuple[str, bool]:
     """Return a sentence without "therefore" and the like, and whether it had one."""
+    if _SUPPOSED.match(sentence):
+        return sentence, False
     claim, concluded = _OUR_ANSWER.subn("", NOT_THAT.sub("", sentence))
     if reason := _BECAUSE.match(claim):
         claim, concluded = claim[reason.end() :], True
@@ -1068,6 +1079,7 @@ def claim_of(sentence: str) -> tuple[str, bool]:
     claim = _IMPLIES.sub(r"$", claim)
     clauses = re.split(
         r",\s*(?:which (?:leaves|makes|gives|means)(?: that)?|that is,|i\.e\.,?|so|therefore|thus|hence|then|"
+        r"which (?:is|are|equals)(?=\s[\\$]*[0-9])|"
         r"for a total of|giving(?: us)?|making|we (?:get|have|find|obtain|conclude)(?: that)?)\s",
         claim,
     )

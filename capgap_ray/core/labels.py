@@ -252,12 +252,12 @@ def _concluded(text: str, kind: AnswerKind) -> str | None:
         return _closers(lines)
     if kind in ("option", "boolean") and (ticked := _ticked(lines)):
         return ticked
+    if kind == "boolean":
+        return _verdict(tail, lines)
     found = last_sentence(tail)
     if found is None:
         return None
     sentence, followed = found
-    if kind == "boolean":
-        return _verdict(tail, lines, sentence)
     if kind == "option":
         return _option(tail, lines, sentence, followed)
     named = _complement(tail, sentence, followed)
@@ -286,19 +286,23 @@ def _ticked(lines: Sequence[str]) -> str | None:
     return f"({letter[1]})" if letter else ticked[0]
 
 
-def _verdict(tail: str, lines: Sequence[str], sentence: str) -> str | None:
-    """Return the boolean that the last sentence, a line of its own or a short text's first word gives."""
-    plain = re.sub(r"[*_`]", "", sentence).strip(_MARKUP + ".!")
-    for alone in (lines[-1], labelled_value(tail, sentence) or ""):
-        if (word := alone.strip(_MARKUP + ".!")).casefold() in BOOLEANS:
-            return word
+def _verdict(tail: str, lines: Sequence[str]) -> str | None:
+    """Return the boolean that a line of its own, a short text's first word or the last sentence gives."""
+    if (word := lines[-1].strip(_MARKUP + ".!")).casefold() in BOOLEANS:
+        return word
     if asked := {word.casefold() for word in _ASKED.findall(tail)}:
         return asked.pop() if len(asked) == 1 else None
     if len(lines) > 1 and all(re.match(r"\s*[-•*] ", line) for line in lines[-2:]):
         return None  # options
+    first = re.sub(r"[*_`]", "", tail).strip(" -\n")
+    if (found := last_sentence(tail)) is None:
+        plain = ""
+    elif (word := (labelled_value(tail, found[0]) or "").strip(_MARKUP + ".!")).casefold() in BOOLEANS:
+        return word
+    else:
+        plain = re.sub(r"[*_`]", "", found[0]).strip(_MARKUP + ".!")
     claim, concluded = claim_of(plain)
     concluded = concluded or tail.rstrip(" .*").endswith(f"\n\n{plain}")
-    first = re.sub(r"[*_`]", "", tail).strip(" -\n")
     for said, verdicts in ((claim, _VERDICTS), (plain, _VERDICTS), (first, _VERDICTS[:1])):
         if _TAKEN_BACK.search(said) or (len(verdicts) > 1 and _DOUBT.search(said)):
             continue
@@ -341,10 +345,10 @@ def _option(tail: str, lines: Sequence[str], sentence: str, followed: bool) -> s
     clause = claim.rpartition(", which ")[2]
     if len(letters) > 1 or listed or _TAKEN_BACK.search(claim) or SEVERAL.search(_TITLES.sub("", clause)):
         return None
-    on_the_way = (
-        (ON_THE_WAY if concluded else PREMISE).search(clause) or HEDGED.search(clause) or _DISMISSED.search(clause)
-    )
     own_line = lines[-1].strip(_MARKUP) == last and _OPTION_LINE.match(f"{claim} ")
+    settling = own_line or concluded or "**" in last or _PICKS.search(claim)
+    steps = None if own_line else (ON_THE_WAY if settling else PREMISE).search(clause)
+    on_the_way = steps or HEDGED.search(clause) or _DISMISSED.search(clause)
     ends = _ENDS_WITH.search(claim)
     if ends and ends.start() == 0 and not (concluded or own_line or re.search(r"[.!*]$", tail)):
         return None  # "Option (K)", cut off
@@ -385,7 +389,8 @@ def _sorted(tail: str) -> str | None:
         words = re.findall(r"['\"]([^'\",]+)['\"]", listed[0])
         return " ".join(words) if words == sorted(words) else None
     if chain := _CHAIN.search(tail.strip(_MARKUP + ".")):
-        return " ".join(re.findall(r"[a-z'-]+", chain[1], re.IGNORECASE))
+        words = re.findall(r"[a-z'-]+", chain[1], re.IGNORECASE)
+        return " ".join(words) if words == sorted(words) else None
     words = []
     lines = tail.splitlines()
     for line in reversed(lines):
@@ -490,7 +495,9 @@ def _certain(answer: str, kind: AnswerKind) -> bool:
             SEVERAL.search(answer) or HEDGED.search(answer) or re.search(r"\([A-Z]\)", answer)
         )
     if kind == "text":
-        return re.search(r"\w|[^\x00-\x7f]", answer) is not None and not HEDGED.search(answer)
+        return re.search(r"\w|[^\x00-\x7f]", answer) is not None and not (
+            HEDGED.search(answer) or re.search(r"\([A-Z]\)", answer)
+        )
     return True
 
 
