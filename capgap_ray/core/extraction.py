@@ -154,7 +154,7 @@ _CHECK = re.compile(
     r"|yes(?:, (?:this|that|it)\b[^0-9]*)?[.!]|as a (?:check|test)\b|for (?:example|instance|comparison)\b"
     r"|numerically\b"
     r"|(?:all|both|the)(?: of them| \w+)?(?: \w+)? "
-    r"(?:are (?:nonzero|positive|valid|admissible)|agree|satisfy|match|works?)\b"
+    r"(?:are (?:nonzero|positive|valid|admissible)|agree|satisfy|match(?! is)|works?)\b"
     r"|(?:which|where)\b[^0-9]*$"
     r"|\$?\\(?:blacksquare|square|qed)|q\.?e\.?d)",
     re.IGNORECASE,
@@ -205,6 +205,7 @@ _AFTERTHOUGHT = re.compile(
     r",? as (?:the|our) only (?:\w+ )?(?:possibilit\w+|solution|option|choice|value|root|case)$|"
     r",? as (?:required|desired|claimed|needed|wanted|expected)$"
     r"|,? (?:or|i\.e\.,?|that is,?|which is) (?:about|approximately|roughly)\b.*$"
+    r"|,? or \$?[0-9.]+\s?\\?%\$?$"
     r"|,? for (?:all|every|any)(?: (?:real|positive|integers?|numbers?|values of)){0,3} \$?[a-z]\$?$",
     re.IGNORECASE,
 )
@@ -223,14 +224,16 @@ _OTHER_FORM = re.compile(
 )
 """The value again in another form."""
 _TRAILING_ASIDE = re.compile(r"(?<=[\w$*}]) \([a-z][^()]* [^()]*\)$")
-_COUNTED_MATHS = re.compile(r"there are (?:exactly |only )?(\$[^$]+\$) [a-z ]+", re.IGNORECASE)
+_COUNTED_MATHS = re.compile(r"there (?:are|is) (?:exactly |only )?(\$[^$]+\$) [a-z].*", re.IGNORECASE)
 _IS_THE_ANSWER = re.compile(
     r"(?:[^$]*?(?:,|\bgives|\bget|\bobtain) )?(\$[^$]+\$|[^\s,]+) (?:is|are|as) (?:the|our|my) "
     r"(?:(?:final|only|correct|desired|required|right) )*(?:answer|solution|result|value)s?",
     re.IGNORECASE,
 )
 _OUR_ANSWER = re.compile(
-    r",? which is (?:our|the) (?:final |desired |required |requested )?(?:answer|result|value)$", re.IGNORECASE
+    r",? (?:which|(?:and )?(?:that|this)) is (?:our|the) "
+    r"(?:final |desired |required |requested )?(?:answer|result|value)$",
+    re.IGNORECASE,
 )
 _BECAUSE_AFTER = re.compile(r",? because\b.*$", re.IGNORECASE)
 _IMPLIES = re.compile(r"\$[^$]*\\(?:implies|Rightarrow|Longrightarrow)(?![a-z])")
@@ -622,7 +625,8 @@ def _maths_conclusion(text: str) -> str | None:
             and bare.count("$") % 2 == 0
             and _reads(bare)
         ):
-            return bare
+            last = unwrapped(bare.rpartition("=")[2])
+            return last if bare.count("=") > 1 and _is_value(last) else bare
     found = last_sentence(tail)
     if found is None:
         return None
@@ -804,6 +808,8 @@ def _claimed(claim: str, concluded: bool) -> str | None:
             return unwrapped(piece)
         last = unwrapped(re.split(r"\\q?quad", piece)[-1])
         right = unwrapped(last.rpartition("=")[2].strip(" $"))
+        if counted := _COUNTED.fullmatch(right.rstrip("²³")):
+            right = counted[1]  # C(7,3) = 35 paths
         known = not re.search("[a-zA-Z]", _bare_of_commands(right))
         if not concluded and not (known and not re.search(r"\\(?:cdot|times)(?!\s*10)|[*×]", right)):
             return None
@@ -817,7 +823,7 @@ def _claimed(claim: str, concluded: bool) -> str | None:
         return None
     if not concluded and not re.search(r"[0-9]|\\[a-z]|√|π", piece):
         return None
-    if counted := _COUNTED.fullmatch(piece):
+    if counted := _COUNTED.fullmatch(piece.rstrip("²³")):
         return counted[1]
     return piece if _reads(piece) else None
 
@@ -952,6 +958,8 @@ def _number_in(claim: str) -> str | None:
     ):
         claim = said[-1]  # the total for the 16 glasses is $64
         numbers = [match[0] for match in _NUMBER.finditer(claim)]
+    if len(set(numbers)) == 1:
+        numbers = numbers[:1]
     if not numbers or re.search(r"[0-9]\s*(?:or|to|and|-|–)\s*\$?[0-9]", claim):
         return None
     if len(numbers) > 1 and not re.match(

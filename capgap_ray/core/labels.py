@@ -77,6 +77,7 @@ _EXAMINED = re.compile(
     r"\b[A-HJ-Z]\)?[*:]* (?:says|states|claims|means|describes"
     r"|is (?!the\b|correct|right|true|best|sarcastic|consistent)|has(?! the (?:correct|right)\b)"
     r"|was|would|goes|starts|follows)\b"
+    r"|^(?i:option|sentence|statement) \(?[A-Z]\)?: |^\([A-Z]\)[:.]? [\"“A-Z0-9]"
     r"|\b(?i:consider\w*|look\w*|examin\w+|check\w*|analy[sz]\w+|start\w*|evaluat\w+|is true, but)\b"
 )
 """A sentence that examines an option, or says something of it on the way."""
@@ -354,7 +355,9 @@ def _option(tail: str, lines: Sequence[str], sentence: str, followed: bool) -> s
         return None  # "Option (K)", cut off
     examined = _EXAMINED.search(claim)
     if not on_the_way and (
-        ends or ((complete or own_line) and (concluded or not examined)) or (concluded and _PICKS.search(claim))
+        ends
+        or ((complete or own_line) and (concluded or own_line or not examined))
+        or (concluded and _PICKS.search(claim))
     ):
         return f"({letters.pop()})"
     return None

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from capgap_ray.core.answers import AnswerKind, canonical, compare, extract, kind_of_task
+from capgap_ray.core.answers import AnswerKind, canonical, compare, extract, extract_any, kind_of_task
 from capgap_ray.core.extraction import maths_answer, number_answer
 
 MATHS = [
@@ -317,6 +317,17 @@ MATHS = [
     ("Halving it leaves us here.\n\n$$\\frac{x}{2} = 5$$", None),
     ("So far so good.\n\n$$x + y = 2x = 10$$", None),
     ("The root remains.\n\n$$\\sqrt{x+1} = 3$$", None),
+    ("The answer is \\boxed{11}. Wait, that's not correct. We have to look at", None),
+    ("My first answer of \\boxed{17.90} was wrong: I misread it. The shirts are", None),
+    ("The options are (A) 3, (B) 5 and (C) 7.", None),
+    ("Suppose $x = 3$. Then $x^2 = 9$.", None),
+    ("Therefore, 196 has 9 positive whole-number divisors.", "9"),
+    ("3x - 7 = 8\n3x = 15\nx = 5", "5"),
+    ("Each has 2 options, for a total of $2^{10} = 1024$ ways.", "1024"),
+    ("**Answer: $\\dfrac{1}{2}$ (or 50%)**", "\\dfrac{1}{2}"),
+    ("Here's the solution:\n\ngcd(24, 36):\nSo, the GCD of 24 and 36 is 12.", "12"),
+    ("So there are $\\binom{7}{3}=35$ such paths from $A$ to $B$.", "35"),
+    ("$f(f(1)) = f(2) = 4$.", "4"),
 ]
 NUMBERS = [
     ("3 * 27 = 81\nTherefore each of the 4 people pays $81.", "81"),
@@ -515,6 +526,15 @@ NUMBERS = [
     ("So x + 3 = 10 and we can now solve.", None),
     ("He has one hundred marbles and wants to share them.", None),
     ("She has 3 boxes (each with 12 pens).", None),
+    ("So the answer would be 12. No wait, that's wrong: he just breaks even. Let me redo this. The tree", None),
+    ("She has 16 - 3 - 4 = 9 eggs left. So she makes 9 *", None),
+    ("Let's see what we know:\n- Tom has 12 apples.\n- He gives away 5.", None),
+    ("If Tom had 5 apples, then he would have 10.", None),
+    ("Answer: 1 080 pens", "1080"),
+    ("At 60 miles per hour, the 240-mile trip will take him 4 hours.", "4"),
+    ("10/4 = 2.5. They can't use half a bus, so they need 3 buses.", "3"),
+    ("5 + 6 = 11 apples.\n\n**Key takeaway:** Always add the two groups.", "11"),
+    ("Each kid will receive **two** candies.", "two"),
 ]
 
 
@@ -765,6 +785,20 @@ KINDS: list[tuple[AnswerKind, str, str | None]] = [
     ("boolean", "Thus Fidel tells the truth. Yes.", "Yes"),
     ("words", "So the sorted words are **fig grape kiwi**.", "fig grape kiwi"),
     ("text", "(1 - 67) + -13\n\n= −66 + −14\n\n= −80", "-80"),
+    ("option", "Alice ends up with (A) the blue ball, while (B) and (C) are held by", None),
+    ("option", "We go through the options. (A) is out. (B) The date is the leftmost.", None),
+    ("option", "The answer will be one of the options (A) to (F).", None),
+    ("option", "Option A is the right answer, as the white book comes first.", "(A)"),
+    ("option", "**Answer:** Option **B** has the correct adjective order.", "(B)"),
+    ("option", "There are 3 that are more than 5 years old, which matches **option B**.", "(B)"),
+    ("boolean", "Ann says that Jim lies. If Jim lies, then Ann tells the truth.", None),
+    ("boolean", "Since we end at (1, -2), and not (0, 0), the answer is No.", "No"),
+    ("boolean", "So, does Ann tell the truth? Yes.", "yes"),
+    ("words", "The words to sort are: cow, ant, bee", None),
+    ("words", "So the answer is ant, bee, and cow.", "ant bee cow"),
+    ("brackets", "The correct closing brackets are: ] >\n\nExplanation: the stack was < [.", "] >"),
+    ("text", "= (4) - (7 *", None),
+    ("text", "The answer is either 5 or 6.", None),
 ]
 
 
@@ -806,3 +840,19 @@ def test_a_hostile_megabyte_takes_less_than_a_second(text: str) -> None:
         begun = time.process_time()
         find(text)
         assert time.process_time() - begun < 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Therefore, the date 10 days ago is **(D) 12/14/1937**.", ("(D)", "option")),
+        ("So the answer is No.", ("No", "boolean")),
+        ("So the answer is ] ).", ("] )", "brackets")),
+        ("So the answer is 5.", ("5", "text")),
+        ("The answer is either True or False.", None),
+        ("So the answer is (", None),
+        ("<think>So the answer is (A).", None),
+    ],
+)
+def test_an_answer_of_no_known_task_tells_its_kind(text: str, found: tuple[str, AnswerKind] | None) -> None:
+    assert extract_any(text) == found
