@@ -27,6 +27,8 @@ def test_without_a_layout_a_model_is_spread_over_what_the_process_has() -> None:
 def test_what_only_a_cpu_needs_is_set_on_a_cpu_only() -> None:
     gpu = engine_arguments("bfloat16", 8192, 1, None)
     cpu = engine_arguments("bfloat16", 8192, 0, None)
+    assert (gpu["long_prefill_token_threshold"], "long_prefill_token_threshold" in cpu) == (2048, False)
+    assert engine_arguments("bfloat16", 512, 1, None)["long_prefill_token_threshold"] == 512, "vLLM refuses more"
     only = {"enable_chunked_prefill", "max_num_batched_tokens", "kv_cache_memory_bytes"}
     assert only & set(gpu) == set()
     assert only <= set(cpu)
