@@ -774,6 +774,47 @@ class ProxyLead:
     """Whether the 95 % interval of the leader's difference from each other teacher excludes zero."""
 
 
+Equal = Literal["rows", "updates", "tokens", "examples"]
+"""What two arms have in common beside the recipe: training rows per teacher and task; updates; supervised tokens; the
+very items."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantityQuality:
+    """How much of a teacher's lead is the quality of its rationales, and how much that there are more of them.
+
+    All differences are right minus left, in shares, means over tasks, on items that all arms answered.
+    """
+
+    student: str
+    left: str
+    """Arm on all its rows, as is `right`."""
+    right: str
+    equal: Equal
+    """In what the second pair of arms, of the same teachers, is equal."""
+    tasks: int
+    n: int
+    """Items."""
+    lead: float
+    """On all rows."""
+    lead_low: float
+    lead_high: float
+    quality: float
+    """The lead that is left when quantities are equal."""
+    quality_low: float
+    quality_high: float
+    quality_p: float
+    """Adjusted in the family of all claims."""
+    quantity: float
+    """`lead` - `quality`."""
+    quantity_low: float
+    quantity_high: float
+    quantity_p: float
+    """Adjusted in the family of all claims."""
+    shown: tuple[Literal["quality", "quantity"], ...]
+    """Which of the two differ from zero: interval without it and adjusted p below 0.05."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleReading:
     """What a named plain-reading rule (`core/protocol_rules.py`) says of one task; it ignores noise."""
@@ -859,6 +900,8 @@ class Findings:
     arms: tuple[ArmAccuracy, ...] = ()
     leads: tuple[ProxyLead, ...] = ()
     """What is known before training of every student's teachers; empty with fewer than two to choose from."""
+    quantity: tuple[QuantityQuality, ...] = ()
+    """Of every two teachers with arms of equal quantity beside those on all rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,20 +6,22 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from itertools import combinations
 from statistics import fmean
 from typing import Any
 
 import numpy as np
 
-from capgap_ray.artifacts.step import Step
+from capgap_ray.artifacts.step import Step, canonical_json
 from capgap_ray.core.arms import UNTOUCHED, Arm, Runs
 from capgap_ray.core.confounds import find_confounds, treated_fields
-from capgap_ray.core.findings import Declared, Table, find, gap_selection
+from capgap_ray.core.findings import Declared, Levelled, Table, find, gap_selection
 from capgap_ray.core.proxies import TeacherPart
 from capgap_ray.core.surprisal import proxies_of, ratio_of_means
 from capgap_ray.plan import Cell, Plan
 from capgap_ray.records import (
     Confound,
+    Equal,
     Estimated,
     FilterReport,
     Findings,
@@ -90,7 +92,44 @@ def findings(
         proxies=_proxies(plan, scores, filters, summary),
         confounded=confounded,
         declared=list(once.values()),
+        levelled=_levelled(plan, [cells[0] for cells in groups.values()]),
     )
+
+
+def _levelled(plan: Plan, cells: Sequence[Cell]) -> list[Levelled]:
+    """Every two mixtures under one recipe with arms of equal quantity: by `filter.size`, or by `match`.
+
+    `cells`: one of each arm.
+    """
+
+    def roles(cell: Cell) -> str:
+        return canonical_json(plan.mixtures[cell.mixture].params["mixture"])
+
+    def recipe(cell: Cell) -> tuple[str, str, str]:
+        sft, kept = cell.sft.model_dump(mode="json", exclude={"seed"}), cell.filter.model_dump(exclude={"size"})
+        return cell.student.name, canonical_json(sft), canonical_json(kept)
+
+    # An arm that is matched to another in epochs is that arm's recipe on other rows, all of them.
+    own = [cell for cell in cells if cell.matched is None or cell.matched[0] == "epochs"]
+    natural = {(recipe(cell), roles(cell)): cell for cell in own if cell.filter.size is None}
+    sized = {(recipe(cell), cell.filter.size, roles(cell)): cell for cell in own if cell.filter.size is not None}
+    made = []
+
+    def add(equal: Equal, left: Cell | None, right: Cell | None, level: tuple[Cell, Cell]) -> None:
+        if left is not None and right is not None:
+            pairs = [(key_of(first), key_of(second)) for first, second in ((left, right), level)]
+            made.append(Levelled(equal=equal, natural=pairs[0], level=pairs[1]))
+
+    for (of, size, first), (other, second_size, second) in combinations(sized, 2):
+        if (of, size) == (other, second_size):
+            level = sized[of, size, first], sized[of, size, second]
+            add("rows", natural.get((of, first)), natural.get((of, second)), level)
+    for pair in plan.pairs:
+        kind = pair.left.matched[0] if pair.left.matched else None
+        if kind is not None and kind != "epochs":
+            left, right = (natural.get((recipe(cell), roles(cell))) for cell in (pair.left, pair.right))
+            add(kind, left, right, (pair.left, pair.right))
+    return list(dict.fromkeys(made))
 
 
 def selected(plan: Plan, scores: ReadScores) -> tuple[Selection, ...]:

@@ -60,9 +60,11 @@ from capgap_ray.records import (
     Comparison,
     Confound,
     Efficacy,
+    Equal,
     Estimated,
     Findings,
     GainParts,
+    QuantityQuality,
     RandomEffects,
     RuleReading,
     Selection,
@@ -100,6 +102,15 @@ class Declared:
     confounds: tuple[Confound, ...] = ()
     only_pooled: bool = False
     """Ask only once, over all tasks together."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Levelled:
+    """Two teachers' arms twice, (left, right): on all their rows, and with a quantity made equal; keys as above."""
+
+    equal: Equal
+    natural: tuple[tuple[str, str, str], tuple[str, str, str]]
+    level: tuple[tuple[str, str, str], tuple[str, str, str]]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -149,18 +160,19 @@ def find(
     proxies: Mapping[str, Parts] | None = None,
     confounded: Confounded = lambda left, right: (),
     declared: Sequence[Declared] = (),
+    levelled: Sequence[Levelled] = (),
     exchanges: int = capacity_gap.EXCHANGES,
 ) -> Findings:
     """Return all that the results say, and what they cannot say.
 
     `weaker` names the weaker teacher where neither sizes nor names tell; `teacher_sizes` gives sizes of teachers that
     are not measured. `confounded` returns differences beyond the teacher, with which no verdict is drawn; `declared`
-    are further comparisons of the family; `exchanges` is how often teachers are exchanged to count patterns by chance.
-    Raises ValueError where nothing can be said at all, or for an unknown `rule`
-    or `weaker`.
+    are further comparisons of the family; `levelled` arms part quantity from quality; `exchanges` is how often teachers
+    are exchanged to count patterns by chance. Raises ValueError where nothing can be said at all, or for an unknown
+    `rule` or `weaker`.
     """
     return _Finder(table, weaker, teacher_sizes or {}, confounded).find(
-        rule, selection, threshold_points, dict(proxies or {}), declared, exchanges
+        rule, selection, threshold_points, dict(proxies or {}), declared, levelled, exchanges
     )
 
 
@@ -199,6 +211,7 @@ class _Finder:
         threshold_points: float,
         proxies: dict[str, Parts],
         declared: Sequence[Declared],
+        levelled: Sequence[Levelled],
         exchanges: int,
     ) -> Findings:
         readings = self._readings(rule) if rule else ()
@@ -207,6 +220,7 @@ class _Finder:
         advantages = self._advantages()
         others = [(each, asked) for each in declared or self._recipes() for asked in self._declared(each)]
         gaps = [(gap, self._look(gap.p, gap.task == ALL)) for gap in self._gaps(duels)]
+        parted = [made for each in levelled if (made := self._parted(each)) is not None]
         self._correct()
         efficacy = tuple(sorted(map(self._efficacy, gains), key=_degradations_first))
         told = tuple(map(self._advantage, advantages))
@@ -217,6 +231,7 @@ class _Finder:
         judged = judge_proxies(values, _mean_gains(efficacy))
         known = leads(measured)
         comparisons = tuple(self._comparison(asked, "declared", each) for each, asked in others)
+        quantity = tuple(make() for make in parted)
         self._say(advantages, verdicts)
         return Findings(
             schema=SCHEMA,
@@ -238,6 +253,7 @@ class _Finder:
                 judged,
                 self._few_shot_leads(),
                 known,
+                quantity,
             ),
             efficacy=efficacy,
             advantages=told,
@@ -255,6 +271,7 @@ class _Finder:
             declared=comparisons,
             arms=tuple(map(_accuracy, self.arms.values())),
             leads=known,
+            quantity=quantity,
         )
 
     # --- what is asked -----------------------------------------------------------------------------
@@ -448,6 +465,61 @@ class _Finder:
             return [] if found is None else [self._asked(task, student, teachers, recipe, found, parts)]
         asked = self._ask(parts, student, teachers, recipe)
         return [dataclasses.replace(one, confounds=tuple(each.confounds)) for one in asked]
+
+    def _parted(self, each: Levelled) -> Callable[[], QuantityQuality] | None:
+        """What makes the record once the family is corrected; None where there is nothing to say."""
+        (_, left, recipe), (student, right, right_recipe) = each.natural
+        what = f"quantity against quality of {_label(right, right_recipe)} and {_label(left, recipe)}, {student}"
+        fours = []
+        for task in self.tasks:
+            four = [self.arms.get((task, *key)) for key in (*each.natural, *each.level)]
+            known = [arm for arm in four if arm is not None]
+            if len(known) == 4 and self._fair(what, [(arm, 0.0) for arm in known]):
+                fours.append(known)
+        if not fours:
+            return None
+        if confounds := self.confounded(fours[0][2], fours[0][3]):
+            notes = "; ".join(confound.note for confound in confounds)
+            self.refused.append(f"{what}: the arms of equal {each.equal} differ in more than the teacher: {notes}")
+            return None
+        # All four in each, some with no weight: on the items that all have answered.
+        lead, quality, quantity = (
+            estimate([_weighted(four, weights) for four in fours], self.runs)
+            for weights in ((-1, 1, 0, 0), (0, 0, -1, 1), (-1, 1, 1, -1))
+        )
+        if lead is None or quality is None or quantity is None:
+            self.refused.append(f"{what}: no item has a score in all arms")
+            return None
+        looks = self._look(quality.p, True), self._look(quantity.p, True)
+
+        def make() -> QuantityQuality:
+            names: tuple[Literal["quality", "quantity"], ...] = "quality", "quantity"
+            return QuantityQuality(
+                student=student,
+                left=_label(left, recipe),
+                right=_label(right, right_recipe),
+                equal=each.equal,
+                tasks=len(fours),
+                n=quantity.n,
+                lead=lead.value,
+                lead_low=lead.low,
+                lead_high=lead.high,
+                quality=quality.value,
+                quality_low=quality.low,
+                quality_high=quality.high,
+                quality_p=looks[0].p_adjusted,
+                quantity=quantity.value,
+                quantity_low=quantity.low,
+                quantity_high=quantity.high,
+                quantity_p=looks[1].p_adjusted,
+                shown=tuple(
+                    name
+                    for name, found, look in zip(names, (quality, quantity), looks, strict=True)
+                    if look.p_adjusted < SIGNIFICANCE and not found.low <= 0 <= found.high
+                ),
+            )
+
+        return make
 
     # --- arms --------------------------------------------------------------------------------------
 
@@ -832,6 +904,14 @@ def nothing_compared(found: Findings) -> str | None:
     reasons = found.refused[:3] or found.notes[-1:]
     more = f" (and {len(found.refused) - 3} more)" if len(found.refused) > 3 else ""
     return f"nothing can be compared: {'; '.join(reasons)}{more}"
+
+
+def _weighted(arms: Sequence[Arm], weights: Sequence[float]) -> Part:
+    """The weighted sum; of an arm that is there twice, once with both weights."""
+    whole = {arm.key: (arm, 0.0) for arm in arms}
+    for arm, weight in zip(arms, weights, strict=True):
+        whole[arm.key] = arm, whole[arm.key][1] + weight
+    return list(whole.values())
 
 
 def _mean_gains(efficacy: Sequence[Efficacy]) -> dict[Cell, float]:

@@ -20,6 +20,7 @@ from capgap_ray.records import (
     FilterReport,
     ProxyLead,
     ProxyQuality,
+    QuantityQuality,
     Recommendation,
     Selection,
     TeacherAdvantage,
@@ -195,6 +196,19 @@ def _in_words(c: Comparison) -> str:
     )
 
 
+def quantity_in_words(each: QuantityQuality) -> str:
+    def part(share: float, low: float, high: float) -> str:
+        return f"{_points(share)} (95 % interval {_points(low)} to {_points(high)})"
+
+    shown = " and ".join(each.shown)
+    return (
+        f"{_arm(each.right)} against {_arm(each.left)}: {_points(each.lead)} points on all rows; "
+        f"with equal {each.equal} {part(each.quality, each.quality_low, each.quality_high)}, which is quality; "
+        f"the rest, {part(each.quantity, each.quantity_low, each.quantity_high)}, is quantity; "
+        + (f"{shown} {'are' if len(each.shown) > 1 else 'is'} shown" if shown else "neither is shown")
+    )
+
+
 def _corrected(c: Comparison) -> str:
     if c.level is None:
         return ""
@@ -245,12 +259,14 @@ def recommend(
     proxies: Sequence[ProxyQuality],
     leads: Sequence[str] = (),
     known: Sequence[ProxyLead] = (),
+    parted: Sequence[QuantityQuality] = (),
 ) -> tuple[Recommendation, ...]:
     """Return, per student, whether to distil, from whom and how, with reasons and what would make it surer.
 
     It rests on what is pooled over tasks, or on the one task there is. `tokens` maps (student, teacher, recipe), the
     teacher empty for the untouched student, to the mean length of an answer. `leads` are words on the teachers' own
-    accuracies and `known` what proxies say, which a student that was never trained is advised by.
+    accuracies and `known` what proxies say, which a student that was never trained is advised by; `parted` says what of
+    a teacher's lead is quality.
     """
     made = []
     for student in students:
@@ -264,7 +280,8 @@ def recommend(
             made.append(_untried(student, duels, selection, proxies, leads, own))
             continue
         settings = [c for c in declared if c.student == student and (c.task == "all" or not several)]
-        made.append(_recommendation(student, gains, duels, efficacy, gaps, settings, tokens))
+        own_parts = [quantity_in_words(each) for each in parted if each.student == student]
+        made.append(_recommendation(student, gains, duels, efficacy, gaps, settings, tokens, own_parts))
     return tuple(made)
 
 
@@ -276,6 +293,7 @@ def _recommendation(
     gaps: Sequence[CapacityGap],
     settings: Sequence[Comparison],
     tokens: Mapping[tuple[str, str, str], float],
+    parted: Sequence[str],
 ) -> Recommendation:
     fair = [e for e in gains if not e.comparison.confounds]
     best = max(fair, key=lambda e: e.comparison.delta or 0.0)
@@ -285,7 +303,7 @@ def _recommendation(
     teacher, choice = _teacher(best, fair, duels) if distil != "no" else (None, [])
     recipes = {e.recipe for e in fair}
     recipe = best.recipe if distil == "yes" and len(recipes) > 1 else None
-    reasons = [_in_words(best.comparison), *choice, *map(_in_words, settings)]
+    reasons = [_in_words(best.comparison), *choice, *parted, *map(_in_words, settings)]
     reasons += [
         f"{e.task}: {e.teacher or 'distillation'} harms this student ({_points(e.comparison.delta or 0.0)} points)"
         for e in efficacy

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from capgap_ray.core.recommendation import quantity_in_words
 from capgap_ray.records import (
     ArmAccuracy,
     ChancePatterns,
@@ -29,6 +30,8 @@ def findings_text(found: Findings) -> str:
         parts.append(_capacity_gap(found))
     if found.random_effects:
         parts.append(_random_effects(found.random_effects))
+    if found.quantity:
+        parts.append(_quantity(found))
     if found.selection:
         parts.append(_selection(found))
     if found.proxies:
@@ -90,6 +93,12 @@ def _advantages(advantages: Sequence[TeacherAdvantage]) -> str:
             f"{_numbers(each.comparison)}"
             for each in sorted(advantages, key=lambda a: a.task != "all")
         ),
+    )
+
+
+def _quantity(found: Findings) -> str:
+    return _section(
+        "Quantity against quality of a teacher's rationales (points)", map(quantity_in_words, found.quantity)
     )
 
 

@@ -641,6 +641,26 @@ def proxies(found: Findings | None) -> Table:
     return _table(f"{header} | regret (points) | regret of chance (points)", rows)
 
 
+def quantity(found: Findings | None) -> Table:
+    """What of a teacher's lead is quality of its rationales, and what their number: points, 95 % intervals, adjusted p
+    in the family of all claims."""
+    rows = [
+        (
+            *(each.student, each.right, each.left, each.equal, str(each.n)),
+            *map(signed, (each.lead, each.lead_low, each.lead_high)),
+            *map(signed, (each.quality, each.quality_low, each.quality_high)),
+            p_value(each.quality_p),
+            *map(signed, (each.quantity, each.quantity_low, each.quantity_high)),
+            p_value(each.quantity_p),
+            " and ".join(each.shown) or "neither",
+        )
+        for each in (found.quantity if found else ())
+    ]
+    header = "student | arm | against | equal | n | lead on all rows | lead low | lead high | quality | quality low"
+    header += " | quality high | quality p | quantity | quantity low | quantity high | quantity p | shown"
+    return _table(header, rows)
+
+
 def leads(found: Findings | None) -> Table:
     """What each number known before training says of every student's teachers."""
     rows = [
@@ -676,6 +696,7 @@ def everything(results: Results) -> dict[str, Table]:
         "chance_patterns": chance_patterns(found),
         "random_effects": random_effects(found),
         "thresholds": thresholds(found),
+        "quantity": quantity(found),
         "proxies": proxies(found),
         "leads": leads(found),
         "rules": rules(found),

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from capgap_ray.core.arms import Arm
-from capgap_ray.core.findings import ALL, Declared, Table, find, gain_parts, nothing_compared, size_in
+from capgap_ray.core.findings import ALL, Declared, Levelled, Table, find, gain_parts, nothing_compared, size_in
 from capgap_ray.core.recommendation import select_tasks, thresholds
 from capgap_ray.records import (
     CapacityGap,
@@ -269,6 +269,80 @@ def test_declared_pairs_join_the_family() -> None:
     assert [c.task for c in found.declared] == ["task 0", "task 1", "task 2", ALL]
     assert {c.name for c in found.declared} == {"as declared"}
     assert (found.efficacy[0].comparison.level or 0) < (alone.efficacy[0].comparison.level or 0)
+
+
+def levelled(quality: float, quantity: float, seed: int = 1, items: int = 600) -> Findings:
+    """Two tasks, a student of 30 %; both teachers add 10 points, `large` its quality and, on all rows, its quantity."""
+    rng = np.random.default_rng(seed)
+    arms = []
+    for task in ("t0", "t1"):
+        chance = rng.random(items)  # of one item in every arm, so that they are paired
+        heights = {("", ""): 0.3, ("small", ""): 0.4, ("large", ""): 0.4 + quality + quantity}
+        heights |= {("small", "equal"): 0.4, ("large", "equal"): 0.4 + quality}
+        for (teacher, recipe), height in heights.items():
+            arms.append(arm(task, "1B", teacher, (chance + 0.2 * rng.random(items) - 0.1) < height, recipe=recipe))
+    natural = ("1B", "small", ""), ("1B", "large", "")
+    level = ("1B", "small", "equal"), ("1B", "large", "equal")
+    return find(
+        Table(arms=tuple(arms), rows=0, sizes={}), levelled=[Levelled(equal="rows", natural=natural, level=level)]
+    )
+
+
+@pytest.mark.parametrize(
+    ("quality", "quantity", "shown"),
+    [
+        (0.2, 0.0, ("quality",)),
+        (0.0, 0.2, ("quantity",)),
+        (0.15, 0.15, ("quality", "quantity")),
+        (0.0, 0.0, ()),
+        (0.2, -0.2, ("quality", "quantity")),
+    ],
+)
+def test_quantity_is_parted_from_quality(quality: float, quantity: float, shown: tuple[str, ...]) -> None:
+    found = levelled(quality, quantity)
+    (parted,) = found.quantity
+    assert parted.shown == shown
+    assert (parted.left, parted.right, parted.equal, parted.tasks, parted.n) == ("small", "large", "rows", 2, 1200)
+    assert parted.lead == pytest.approx(parted.quality + parted.quantity)
+    assert parted.quality == pytest.approx(quality, abs=0.05)
+    assert parted.quantity == pytest.approx(quantity, abs=0.05)
+    assert parted.quality_low < parted.quality < parted.quality_high
+    assert parted.quantity_low < parted.quantity < parted.quantity_high
+    said = [reason for reason in found.recommendations[0].reasons if "with equal rows" in reason]
+    assert len(said) == 1
+    assert all(word in said[0] for word in shown or ("neither is shown",))
+
+
+def test_an_arm_on_both_sides_falls_out_of_quantity() -> None:
+    """Of equal updates one arm is its own counterpart: what is left is the other one's two versions."""
+    rng = np.random.default_rng(3)
+    scores = {name: rng.random(400) < 0.5 for name in ("small", "large", "control")}
+    arms = [arm("t", "1B", "small", scores["small"]), arm("t", "1B", "large", scores["large"])]
+    arms.append(arm("t", "1B", "small", scores["control"], recipe="equal updates"))
+    large = ("1B", "large", "")
+    pair = Levelled(
+        equal="updates", natural=(("1B", "small", ""), large), level=(("1B", "small", "equal updates"), large)
+    )
+    (parted,) = find(Table(arms=tuple(arms), rows=0, sizes={}), levelled=[pair]).quantity
+    assert parted.quantity == pytest.approx(scores["control"].mean() - scores["small"].mean())
+
+
+def test_quantity_is_not_parted_where_the_equal_arms_differ_in_more() -> None:
+    confound = Confound(field="packing", left="none", right="neat", note="packing in one arm")
+    rng = np.random.default_rng(1)
+    arms = [arm("t", "1B", teacher, rng.random(50) < 0.5, recipe=r) for teacher in ("a", "b") for r in ("", "equal")]
+    pair = Levelled(
+        equal="rows",
+        natural=(("1B", "a", ""), ("1B", "b", "")),
+        level=(("1B", "a", "equal"), ("1B", "b", "equal")),
+    )
+    found = find(
+        Table(arms=tuple(arms), rows=0, sizes={}),
+        levelled=[pair],
+        confounded=lambda left, right: (confound,) if left.recipe else (),
+    )
+    assert found.quantity == ()
+    assert any("equal rows differ in more than the teacher: packing in one arm" in each for each in found.refused)
 
 
 def test_recipes_are_compared_once_each() -> None:

@@ -22,6 +22,14 @@ DECLARED = {
 }
 
 
+MATCHED = {
+    "name": "large against small",
+    "left": {"mixture": "small", "batch": "2x1"},
+    "right": {"mixture": "large", "batch": "2x1"},
+    "treatment": ["mixture"],
+}
+
+
 def truth(label: str) -> float:
     """Accuracy of whatever a step's label names."""
     if "teacher" in label:
@@ -306,6 +314,42 @@ def test_training_seeds_are_runs_of_one_arm(make: Make) -> None:
     assert {c.runs for c in answer.comparisons if c.kind == "teacher"} == {2}
     assert len([e for e in found.efficacy if e.task == "all"]) == 2 * 3, "a student and a mixture, whatever the seed"
     assert any(c.test == "t over items and training runs" for c in answer.comparisons)
+
+
+@pytest.mark.parametrize(
+    ("changes", "equal"),
+    [
+        ({"axes": {"sft.batch": ["2x1"], "filter.size": [None, "smallest"]}}, "rows"),
+        ({"axes": {"sft.batch": ["2x1"]}, "comparisons": [{**MATCHED, "match": ["updates"]}]}, "updates"),
+        ({"axes": {"sft.batch": ["2x1"]}, "comparisons": [{**MATCHED, "match": ["tokens"]}]}, "tokens"),
+        ({"axes": {"sft.batch": ["2x1"]}, "comparisons": [{**MATCHED, "match": ["examples"]}]}, "examples"),
+    ],
+)
+def test_arms_of_equal_quantity_part_it_from_quality(make: Make, changes: dict[str, Any], equal: str) -> None:
+    experiment = make(split={"train": 60, "test": 60}, selection={"items": 40}, **{"comparisons": [], **changes})
+    made = plan(experiment, resolve_models(experiment))
+    found = results(
+        made,
+        scores,
+        summary,
+        chosen=selection(made, scores),
+        seconds={},
+        versions={},
+        command="c",
+        made_at="now",
+        experiment_yaml="y",
+    ).findings
+    assert found is not None
+    pairs = {(each.student, each.left, each.right) for each in found.quantity}
+    assert {each.equal for each in found.quantity} == {equal}
+    assert all(each.lead == pytest.approx(each.quality + each.quantity) for each in found.quantity)
+    expected = 3 if equal == "rows" else 1  # every two of three mixtures; the one that is declared
+    assert len(pairs) == len(found.quantity) == 2 * expected
+    for student in experiment.students:
+        assert any(
+            each[0] == student and {"small", "large"} <= {each[1].split(" ")[0], each[2].split(" ")[0]}
+            for each in pairs
+        )
 
 
 def test_answers_of_different_engines_are_compared_with_a_warning(planned: Plan) -> None:
