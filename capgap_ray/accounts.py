@@ -149,6 +149,11 @@ def engine_devices(resources: Resources) -> float:
     return resources.engine_gpus if _on_gpu(resources) else resources.engine_cpus
 
 
+def all_engines_devices(resources: Resources, own: Iterable[int] = ()) -> float:
+    """What all engines hold that may stand at once. `own`: GPUs of an engine of each model that has its own layout."""
+    return resources.engines * max([engine_devices(resources), *map(float, own)])
+
+
 def training_devices(workers: int, resources: Resources) -> float:
     """What one training holds."""
     return workers * (resources.worker_gpus if _on_gpu(resources) else resources.worker_cpus)

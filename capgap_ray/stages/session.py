@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from functools import cached_property
 from types import MappingProxyType, TracebackType
@@ -13,7 +13,7 @@ from typing import Any
 
 import ray
 
-from capgap_ray.accounts import engine_devices, training_devices
+from capgap_ray.accounts import all_engines_devices, training_devices
 from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store
 from capgap_ray.catalog.models import Model
@@ -27,7 +27,7 @@ from capgap_ray.stages.cluster import ResourcesError, cluster, fits_both
 from capgap_ray.stages.curate import build_mixture
 from capgap_ray.stages.engine import Decoding, Layout
 from capgap_ray.stages.grid import Outcome, Training, run_grid, run_search
-from capgap_ray.stages.inference import UNIT_ROWS, EnginePool, Receipt, Slice, commit_completions, run_slices
+from capgap_ray.stages.inference import UNIT_ROWS, EnginePool, Landed, Receipt, Slice, commit_completions, run_slices
 from capgap_ray.stages.judge import audit_slice, commit_audit, commit_judged, judge_slices
 from capgap_ray.stages.known_rows import made_by
 from capgap_ray.stages.landing import Landing, Wanted
@@ -80,8 +80,22 @@ class Session:
         if self._pool is None:
             resources = self._experiment.resources
             self._pool = EnginePool(self._experiment.engine, resources)
-            self._meter.hold("engines", resources.engines * engine_devices(resources))
+            self._hold_engines([])
         return self._pool
+
+    def _run_slices(self, slices: Sequence[Slice]) -> Iterator[Landed]:
+        if not slices:
+            return
+        pool = self._engines()
+        self._hold_engines(slices)
+        for landed in run_slices(self._store, pool, slices):
+            metrics.count_landed(landed)
+            yield landed
+
+    def _hold_engines(self, slices: Iterable[Slice]) -> None:
+        """Count the engines that run these slices, each as the largest of them."""
+        own = [each.layout.gpus for each in slices if each.layout]
+        self._meter.hold("engines", all_engines_devices(self._experiment.resources, own))
 
     @cached_property
     def _layouts(self) -> dict[str, Layout]:
@@ -172,10 +186,9 @@ class Session:
         self._meter.check(what)
         receipts: dict[Slice, Receipt] = {}
         spent: defaultdict[Step, float] = defaultdict(float)
-        for landed in run_slices(self._store, self._engines(), list(owners)) if owners else ():
+        for landed in self._run_slices(list(owners)):
             unit_rows = sum(each.rows for each in landed.slices)
             receipts |= dict(zip(landed.slices, landed.receipts, strict=True))
-            metrics.count_landed(landed)
             progress(unit_rows)
             for each in landed.slices:
                 spent[owners[each]] += landed.seconds * each.rows / unit_rows
@@ -361,8 +374,7 @@ class Session:
                 slices.append(audit_slice(self._store, step, ray.get(self._scorer.probes.remote(step)), source))
             self._meter.check("judge")
             slices = [dataclasses.replace(each, layout=self._layouts.get(each.model)) for each in slices]
-            for landed in run_slices(self._store, self._engines(), slices) if slices else ():
-                metrics.count_landed(landed)
+            for landed in self._run_slices(slices):
                 metrics.add(
                     "capgap_judge_calls", sum(each.rows for each in landed.slices), judge=landed.slices[0].model
                 )

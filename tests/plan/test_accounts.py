@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from capgap_ray.accounts import device_hours, exports, ledger, progress
+from capgap_ray.accounts import all_engines_devices, device_hours, exports, ledger, progress
 from capgap_ray.artifacts.step import Step, unique
 from capgap_ray.experiment import Experiment, Resources
 from capgap_ray.plan import Plan, plan, resolve_models
@@ -115,3 +115,10 @@ def test_the_ledger_adds_up(planned: Plan) -> None:
     for each in found.students:
         assert each.gain_points == pytest.approx(50)
         assert each.device_hours_per_point == pytest.approx(0.02 / 50)
+
+
+def test_a_budget_counts_the_gpus_of_the_largest_layout() -> None:
+    resources = Resources(engines=3, engine_gpus=0.5, parallel={"big": {"tensor": 4, "pipeline": 2}})
+    assert all_engines_devices(resources) == 1.5
+    assert all_engines_devices(resources, [8, 2]) == 24.0
+    assert all_engines_devices(Resources(engines=2, engine_cpus=0.9)) == 1.8
