@@ -4,6 +4,7 @@
 
 At every stage one process after another gets SIGKILL, chosen at random under the seed: an engine, the scorer, a
 training worker, a trial, a worker node with all that runs on it, the driver, or the whole cluster with the driver. A
+stage in which nothing was killed yet has its first kill in its first second, or a short one might never have any. A
 node that was killed is replaced, a driver is started again by the same command. One round is one experiment in a
 store of its own; rounds follow until all kills are done. Every round's results, tables and weights must be those of an
 undisturbed run without a cluster, every artifact must have its record, no row may be there twice, and what was done
@@ -28,7 +29,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,8 @@ PER_STAGE, ROUNDS = 9, 8
 """Kills in one stage of one round, so that every round comes to its end; rounds at most."""
 WEIGHTS = {"engine": 8, "scorer": 1, "worker": 8, "trial": 1, "node": 3, "driver": 3, "cluster": 1}
 """How often each target is drawn."""
+EVERYWHERE = {"engine": 3, "driver": 1}
+"""What every stage of `MUST` has but training's start."""
 TITLES = {
     "engine": ("ray::_EngineActor", "ray::engine-"),
     "scorer": ("ray::Scorer", "ray::scorer"),
@@ -203,9 +206,10 @@ class Job:
 class Round:
     """One experiment in a store of its own, and what was killed in it."""
 
-    def __init__(self, folder: Path, machines: Machines, rng: random.Random, kills: int) -> None:
-        """`kills`: no more than so many."""
+    def __init__(self, folder: Path, machines: Machines, rng: random.Random, kills: int, unmet: Sequence[str]) -> None:
+        """`kills`: no more than so many. `unmet`: stages in which nothing was killed yet."""
         self.machines, self._rng, self._most = machines, rng, kills
+        self._unmet = list(unmet)
         self.kills: list[tuple[str, str]] = []
         self.own_ends: list[str] = []
         """Last lines of drivers that ended by themselves, and had to be started again."""
@@ -221,6 +225,9 @@ class Round:
                 self.job.again()
             if len(self.own_ends) > 10 or time.monotonic() > self._struck + STUCK_S:
                 raise SystemExit("the job does not end well:\n" + "\n".join(self.job.lines[-40:]))
+            if self.job.stage in self._unmet:
+                self._unmet.remove(self.job.stage)
+                due, self._target = time.monotonic() + self._rng.uniform(0.0, 1.0), self._draw(EVERYWHERE)
             if time.monotonic() > due:
                 self._strike()
                 due = self._next()
@@ -365,7 +372,8 @@ def drill(place: Path, kills: int, rng: random.Random) -> None:
     while struck.total() < kills and rounds < ROUNDS:
         rounds += 1
         folder = prepared(place, f"round-{rounds}")
-        one = Round(folder, Machines(), rng, kills - struck.total())
+        unmet = [stage for stage in MUST if not any(name.startswith(stage) for name in struck)]
+        one = Round(folder, Machines(), rng, kills - struck.total(), unmet)
         try:
             one.run()
         finally:
