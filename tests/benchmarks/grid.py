@@ -12,7 +12,8 @@
   process for each cell (two DDP processes over Gloo, which take turns on the cores as ours do), one `lm_eval --model
   vllm` process for each cell and task, and one process for each cell that loads the judge in vLLM and asks it about
   that cell's rejected answers. Processes of one kind differ in weights and data alone: two of the first kind (one of
-  each batch, on the mixture) and one of each other kind are run, and the rest counted as long as those.
+  each batch, on the mixture) and one of each other kind are run, and the rest counted as long as those. vLLM has its
+  own defaults there, as in inference.py.
 - planning: processor time and memory of planning 10,000 cells as `--dry-run` does it, process start included.
 - trials: 48 trainings in one run. Three of them fail once (committing their checkpoint raises), and the driver is
   killed when half are done; the same command goes on. All 48 checkpoints must be there, and none be made twice.
@@ -38,7 +39,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT)]
 
-from inference import ENVIRONMENT, MODELS, STUDENT, TASKS, _lm_eval, command, show, timed  # noqa: E402
+from inference import MODELS, PLAIN, STUDENT, TASKS, _compiled, _lm_eval, command, show, timed  # noqa: E402
 from sft import ONE_THREAD, cache, make_environment  # noqa: E402
 
 from capgap_ray.artifacts.store import RECORD, Store  # noqa: E402
@@ -88,13 +89,18 @@ def cells(quick: bool, environment: Path) -> dict[str, Any]:
         start = wall - bare - len(records) * each
         show(part="cells", cells=len(records), training_stage_s=wall, bare_s=bare, start_s=start, more_a_cell_s=each)
         factory = [_factory(environment, folder, batch) for batch in ((2, 1), (5, 4))]
-        evaluated = _lm_eval(STUDENT, TASKS[:1], tree["split"]["test"], folder)
+        _compiled()
+        _judge(folder)  # as above: its graph is in the cache then
+        evaluated, tuned = (
+            _lm_eval(STUDENT, TASKS[:1], tree["split"]["test"], folder, tuned=tuned) for tuned in (False, True)
+        )
         judged = _judge(folder)
     counted = {
         "llama_factory": (len(records), statistics.fmean(factory), len(factory)),
         "lm_eval": (len(records) * len(TASKS), evaluated, 1),
         "judge": (len(records), judged, 1),
     }
+    show(part="cells", path="lm_eval with our engine's arguments, not counted", seconds_each=tuned)
     for name, (processes, seconds, measured) in counted.items():
         show(part="cells", path=name, processes=processes, measured=measured, seconds_each=seconds)
     theirs = sum(processes * seconds for processes, seconds, _ in counted.values())
@@ -175,11 +181,11 @@ def _factory(environment: Path, folder: Path, batch: tuple[int, int]) -> float:
 
 
 _JUDGE = """
-import json, os, sys
-os.environ.update(json.loads(sys.argv[1]))
+import json, sys
 from vllm import LLM, SamplingParams
-prompts = json.loads(open(sys.argv[2]).read())
-LLM(**json.loads(sys.argv[3])).generate(prompts, SamplingParams(temperature=0.0, max_tokens=20), use_tqdm=False)
+prompts = json.loads(open(sys.argv[1]).read())
+if __name__ == "__main__":  # vLLM may start its engine anew from this file
+    LLM(**json.loads(sys.argv[2])).generate(prompts, SamplingParams(temperature=0.0, max_tokens=20), use_tqdm=False)
 """
 
 
@@ -189,15 +195,8 @@ def _judge(folder: Path) -> float:
     asked.write_text(
         json.dumps([f"Correct Answer: {n}. Generated Answer: {n + 1}. Your judgement:" for n in range(50)])
     )
-    settings = {
-        "model": str(MODELS / "tiny-judge"),
-        "dtype": "float32",
-        "max_model_len": 2048,
-        "enforce_eager": True,
-        "kv_cache_memory_bytes": 128 << 20,
-    }
-    environment = json.dumps({**ENVIRONMENT, "OMP_NUM_THREADS": "1"})
-    return timed(lambda: command([sys.executable, "-c", _JUDGE, environment, str(asked), json.dumps(settings)]))
+    settings = json.dumps({"model": str(MODELS / "tiny-judge"), "dtype": "float32", "max_model_len": 2048})
+    return timed(lambda: command([sys.executable, "-c", _JUDGE, str(asked), settings], **PLAIN))
 
 
 # --- planning --------------------------------------------------------------------------------------------------
