@@ -8,8 +8,10 @@ import io
 
 import pytest
 
-from capgap_ray.records import Confound, Results
+from capgap_ray.records import Confound, QuantityQuality, Results
 from capgap_ray.report import findings, formats, tables
+from capgap_ray.report.findings_text import findings_text
+from capgap_ray.report.page import render
 
 
 def _column(table: tables.Table, name: str) -> list[str]:
@@ -50,6 +52,38 @@ def test_pooling_sums_right_and_n_over_selected_tasks(results: Results) -> None:
     assert (pooled.n, pooled.right, pooled.setting) == (160, sum(a.right for a in parts), "5x4")
     teacher = next(a for a in findings.pooled_accuracies(results)[0] if a.role == "teacher")
     assert teacher.n == 160, "words is not selected, and training items are not test items"
+
+
+def test_quantity_against_quality_in_the_table_the_page_and_the_text(elsewhere: Results) -> None:
+    parted = QuantityQuality(
+        student="s-0.5b",
+        left="t-14b",
+        right="t-72b",
+        equal="rows",
+        tasks=2,
+        n=120,
+        lead=0.12,
+        lead_low=0.06,
+        lead_high=0.18,
+        quality=0.02,
+        quality_low=-0.05,
+        quality_high=0.09,
+        quality_p=0.8,
+        quantity=0.1,
+        quantity_low=0.03,
+        quantity_high=0.17,
+        quantity_p=0.004,
+        shown=("quantity",),
+    )
+    assert elsewhere.findings is not None
+    found = dataclasses.replace(elsewhere.findings, quantity=(parted,))
+    table = tables.quantity(found)
+    assert _column(table, "quality") == ["+2.0"]
+    assert _column(table, "quantity p") == ["0.0040"]
+    assert _column(table, "shown") == ["quantity"]
+    assert "with equal rows +2.0 (95 % interval -5.0 to +9.0), which is quality" in findings_text(found)
+    assert "Quantity against quality" in render(dataclasses.replace(elsewhere, findings=found))
+    assert "Quantity against quality" not in render(elsewhere)
 
 
 def test_an_arm_without_all_tasks_is_not_pooled(results: Results) -> None:
