@@ -110,6 +110,22 @@ def comparisons(found: Findings) -> tuple[Comparison, ...]:
     )
 
 
+def form_notes(plan: Plan) -> tuple[str, ...]:
+    """A warning where students are trained in another form than they are asked in: a gain or loss may be its own."""
+    notes = []
+    if plan.cells and plan.experiment.prompt.chat == "plain":
+        notes.append(
+            "prompt.chat: plain asks without a chat template, and training renders every row with one; part of any "
+            "change may be that of the form"
+        )
+    if any(cell.sft.system == "ancestor" for cell in plan.cells):
+        notes.append(
+            "sft.system: ancestor trains with another system message than evaluation asks with; part of any change may "
+            "be that of the form"
+        )
+    return tuple(notes)
+
+
 def engine_notes(plans: Iterable[Plan], summary: Callable[[Step], Mapping[str, Any]]) -> tuple[str, ...]:
     """A warning for each student and task whose answers, before and after, come from engines of more than one
     fingerprint (version, precision, batch, hardware). They are compared all the same: the settings that a person

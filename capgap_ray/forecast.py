@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from capgap_ray.analysis import recipe_card
+from capgap_ray.analysis import form_notes, recipe_card
 from capgap_ray.artifacts.step import Step, unique
 from capgap_ray.catalog.accelerators import ACCELERATORS, Accelerator
 from capgap_ray.catalog.models import Model
@@ -131,6 +131,8 @@ class Forecast:
     arms: tuple[CellForecast, ...]
     fits: tuple[Fit, ...]
     lints: tuple[Lint, ...]
+    notes: tuple[str, ...]
+    """Where training and evaluation differ in form."""
     detectable: tuple[Detectable, ...]
     wanted: Wanted
     assumptions: tuple[str, ...]
@@ -168,6 +170,7 @@ def forecast(plans: Sequence[Plan], summary: Summary, *, selected: bool, wanted_
         arms=tuple(_arm(first, cell, cards[cell.train.key], have) for cell in first.cells),
         fits=tuple(_fits(first, device)) if device else (),
         lints=lints(first, cards),
+        notes=form_notes(first),
         detectable=tuple(_detectable(experiment, plans, tasks)),
         wanted=_wanted(plans, tasks, wanted_points),
         assumptions=(
@@ -524,6 +527,7 @@ def lines(told: Forecast) -> Iterable[str]:
             f"{'fits' if fit.fits else 'DOES NOT FIT, ' + fit.mend}"
         )
     yield from _short(_lint_lines(told.lints))
+    yield from (f"note        {each}" for each in told.notes)
     yield from _short(
         f"detects     {d.task}: {d.items:,} items, {d.samples} samples, {d.seeds} seeds: "
         f"{'no difference' if d.points is None else f'{d.points:.1f} points or more'}"

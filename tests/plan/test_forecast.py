@@ -78,6 +78,16 @@ def test_what_exists_costs_nothing_more(make: Make) -> None:
     assert stage(found, "train").updates < stage(rest, "train").updates
 
 
+def test_a_difference_in_form_between_training_and_evaluation_is_said(make: Make) -> None:
+    assert told(make()).notes == ()
+    (plain,) = told(make(prompt={"chat": "plain"})).notes
+    assert plain.startswith("prompt.chat: plain asks without a chat template")
+    found = told(make(axes={"sft.batch": ["2x1"], "sft.system": ["evaluation", "ancestor"]}))
+    (ancestor,) = found.notes
+    assert ancestor.startswith("sft.system: ancestor trains with another system message")
+    assert f"note        {ancestor}" in lines(found)
+
+
 def test_without_an_accelerator_hours_are_not_known(make: Make) -> None:
     found = told(make())
     assert found.device_hours is None
