@@ -87,15 +87,17 @@ _CORRECTED = re.compile(
     re.IGNORECASE,
 )
 """What a correction rejects: "not 5 but", "isn't (A); it's"."""
-_SURE = ("final", "correct", "right", "best")
+_SURE = re.compile(
+    r"\b(the|my|our)?[ *_]{0,4}(final|correct|right|best)?[ *_]{0,4}(?:exact|numerical|overall)?[ *_]{1,4}$",
+    re.IGNORECASE,
+)
 SEVERAL = re.compile(
     r"\b(?:or|not|nor|either|neither|maybe|perhaps|possibly|both)\b|\b(?:and|but) (?:option )?\(?[A-Z]\b", re.IGNORECASE
 )
 _BRACES = re.compile(r"\\.|[{}]", re.DOTALL)
 _STATEMENT = re.compile(
     r"####"
-    r"|(?P<sure>(?:\b(?:the|my|our|final|correct|right|best|exact|numerical|overall)[ *_]{1,4}){0,3})"
-    r"\b(?P<noun>ans(?:wers?)?(?: \((?:final|[a-e])\))?|results?|solutions?|option|choice|pick)[ *_]{0,3}"
+    r"|\b(?P<noun>ans(?:wers?)?(?: \((?:final|[a-e])\))?|results?|solutions?|option|choice|pick)[ *_]{0,3}"
     r"(?:(?:that )?(?:we|you)(?:'re| are) looking for"
     r"|(?:to|of) (?:the|this|our) (?:\w+ )?(?:problem|question|equation|puzzle|system)(?: [\"“][^\"”\n]{1,120}[\"”])?"
     r"|in (?:\w+ ){0,3}form|here)?[ *_]{0,3}(?:,? (?:then|therefore|thus|hence),? )?"
@@ -138,7 +140,7 @@ _TAKEN_BACK = re.compile(
 """The text takes back what it said before."""
 _CONCLUSION = re.compile(
     r"(?:therefore|thus|hence|so|consequently|finally|in conclusion|in total|altogether|as a result|accordingly|"
-    r"(?:of|among(?:st)?|from) the (?:given |available )?(?:options|choices)|this means|that's|"
+    r"(?:(?:out )?of|among(?:st)?|from) the (?:given |available )?(?:options|choices)|this means|that's|"
     r"(?:at|in) the (?:very )?end(?: of the \w+)?|"
     r"(?:we|i) (?:get|have|find|conclude|obtain)|it follows that|it turns out(?: that)?"
     r"|(?:this|that|which|it) (?:means|gives|yields|makes|leaves)"
@@ -172,7 +174,6 @@ _NEXT_ITEM = re.compile(
     r"\n[ \t]{0,4}\n[ \t]{0,4}(?:\*\*)?(?:Q|[Qq]uestion|[Pp]roblem|Human|User|<\|im_start\|>user)(?:\*\*)?\s?[:\n]"
     r"|<\|(?:im_end|endoftext|eot_id|end_of_text)\|>|</s>|<end_of_turn>|<eos>|<｜end▁of▁sentence｜>"
 )
-_CLAUSE = re.compile(r"(?:,|;|\band\b)\s*(?:so|therefore|thus|hence|which means)\b")
 _NUMBER = re.compile(
     r"(?<![\w.\u202d\u202e])[-−+]?\s?(?:\\?[$€£])?\s?-?(?:[0-9]{1,3}(?:(?:,|\{,\})[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?(?:\s?/\s?[0-9]+)?(?!-?\w)(?:\s?\\?%)?"
 )
@@ -185,6 +186,8 @@ _DISPLAY_END = re.compile(r"(?:\\\]|\$\$)[ \t.]*\n\s*(?=[*#]|[A-Z][a-z])")
 """A display that a sentence of its own follows; any other display belongs to the sentence around it."""
 _SENTENCE_STOP = re.compile(r"(?<!\b[sS]q)(?<!\bcu)(?:[.?;]|!(?!\s*[-+*/=^$\\)]))(?=[*_`$\"')\]]{0,4}(?:\s|$))")
 PREMISE = re.compile(r"\b(?:first|next|step|let|need to|given(?! by)|each|then|if|than)\b", re.IGNORECASE)
+_NAMED = re.compile(r"\b(?:is|was) \*\*([A-Z][a-z]+)\*\*\.?$")
+"""A name in bold at a sentence's end."""
 ON_THE_WAY = re.compile(r"\b(?:first|next|step|let|need to)\b", re.IGNORECASE)
 """The words of `PREMISE` that also make a computed result ("each costs 9 / 12 = 0.75") a step."""
 _STATES = re.compile(
@@ -197,7 +200,8 @@ _STATES = re.compile(
 _GIVEN = re.compile(
     r"^(?:now|next|similarly|meanwhile|also|for|in order)\b"
     r"|\b(?:know|known|recall|remember|note|suppose|assum\w+|denote|consider|say|where|since|because|formula|"
-    r"so far|initially|originally|case|when|example|instance|candidates?|options|choices|second|third|intermediate)\b",
+    r"so far|initially|originally|case|when|example|instance|candidates?|options|choices|"
+    r"(?:second|third) (?:case|step|equation|condition|part|term)|intermediate)\b",
     re.IGNORECASE,
 )
 """Words of a sentence that is on the way to the answer, beyond `PREMISE`."""
@@ -215,8 +219,6 @@ _LAST_DISPLAY = re.compile(
     re.DOTALL,
 )
 """The maths that a text ends with: a display, or a chain of equations in a line."""
-_BY_THEOREM = re.compile(r"\b(?:theorem|identity|equations?|formula|rewrite|recall)\b", re.IGNORECASE)
-_LEADS_TO = re.compile(r"^[^$=]*[a-z][^$=]*:\s+(?=[$\\(\[0-9-])")
 _OPERATOR = re.compile(r"\\(?:int|sum|prod|lim)(?![a-z])")
 """What binds the letters behind it."""
 _OTHER_FORM = re.compile(
@@ -236,11 +238,10 @@ _OUR_ANSWER = re.compile(
     re.IGNORECASE,
 )
 _BECAUSE_AFTER = re.compile(r",? because\b.*$", re.IGNORECASE)
-_IMPLIES = re.compile(r"\$[^$]*\\(?:implies|Rightarrow|Longrightarrow)(?![a-z])")
 _SUPPOSED = re.compile(r"(?:if(?! (?:you|we) follow)|suppos\w+|assum\w+|unless)\b", re.IGNORECASE)
 _BECAUSE = re.compile(r"(?:since|because|as|given that)\b[^=]*,\s+", re.IGNORECASE)
 _AIM = re.compile(
-    r"\b(?:cases?|steps?|first|need|must|find|solv\w*|comput\w*|minimi\w+|maximi\w+|consider|us(?:e|ing)|substitut\w+|"
+    r"\b(?:theorem|identity|equations?|formula|rewrite|recall|cases?|steps?|first|need|must|find|solv\w*|comput\w*|minimi\w+|maximi\w+|consider|us(?:e|ing)|substitut\w+|"
     r"apply|check|show|prove|want|factori[sz]ation)\b",
     re.IGNORECASE,
 )
@@ -261,14 +262,10 @@ _NAME = re.compile(
 )
 _INEQUALITY = re.compile(r"[<>≤≥]|\\[lg]e(?:q|qslant)?(?![a-z])")
 NOT_THAT = re.compile(r",? (?:and )?not\s(?:\S+|\$[^$]*\$)(?: (?:as|like|which|that) [^.]*)?$")
-_ADVERBS = re.compile(
-    r"^(?:(?:just|simply|only|actually|indeed|exactly|clearly|therefore|thus|then)\b,? ?)+", re.IGNORECASE
-)
 _FIGURE = re.compile(
     r"\b(?:equation|line|circle|curve|parabola|plane|ellipse|hyperbola|asymptote|function|solution)s?\b", re.I
 )
 """What is given by a whole equation."""
-_SUBJECT = re.compile(r"(?:[A-Z][\w' ]{2,40}, )?(?:the|this|its|our|their|his|her) ", re.IGNORECASE)
 _COUNTED = re.compile(
     rf"(?:there (?:are|is) |it is )?(?:exactly |only |a total of )?(-?[0-9][0-9,.]*|{'|'.join(NUMBER_WORDS)}) [a-z -]+",
     re.IGNORECASE,
@@ -282,7 +279,8 @@ _GIVEN_NUMBER = re.compile(
 _LABELLED = re.compile(r"[*_#\s>=-]*([A-Za-z][\w' ,()-]{0,60}?)[*_]*:[*_]*\s+(\S.*)", re.DOTALL)
 """A closing line such as "Total animals: 9"."""
 _NO_RESULT = re.compile(r"\b(?:options?|input|example|hint|note|known|problem|question|points?)\b", re.IGNORECASE)
-_PRICED = re.compile(r"[A-Za-z][\w' ]{0,40}: [$€£]?[0-9][0-9.,]*\.?")
+_ITEM = re.compile(r"\s*(?:[-•*] |[A-Za-z][\w' ]{0,40}: [$€£]?[0-9][0-9.,]*\.?$)")
+"""A line of a list of what is given."""
 _SUMS_UP = re.compile(r"\b(?:total|sum|final|result|altogether|overall|answer|in all)\b", re.IGNORECASE)
 _SPELT_NUMBER = re.compile(
     rf"(?<!\bthe )(?<!\bthese )(?<!\bthose )\b(?:{'|'.join(NUMBER_WORDS.keys() - {'zero', 'one'})}|(?<=\bonly )one)\b",
@@ -303,14 +301,11 @@ _EXPLAINED = re.compile(
     r"|:\s+(?=[^:]*(?:,| and )[^:]*$)|,\s+(?=[0-9.,]+ (?:more|less|fewer)\b)",
     re.IGNORECASE,
 )
-_HEADING = re.compile(
-    r"(?:^|\n)[#*_ \t]*(?:step [0-9]+[:.] *)?(?:conclusion|(?:final )?(?:answer|result))[:*_ \t]*$", re.IGNORECASE
-)
 _PLAN = re.compile(
     r"^(?:to|let)\b|\bwants? to\b|\b(?:we|i)(?:'d| would|'ll| will| can| must| should| need to| have to)? "
     r"(?:multiply|add|subtract|divide|"
     r"use|start|calculate|compute|find|know|need|solve|set|substitute|look|consider)\b"
-    r"|\blet \w+ be\b|\b[a-z] [-+] [0-9]",
+    r"|\blet \w+ be\b|(?<!are )\b[0-9]+ of (?:them|these|those)\b|\b[a-z] [-+] [0-9]",
     re.IGNORECASE,
 )
 _FENCE_LINE = re.compile(r"^[ \t]*```\w*[ \t]*$", re.MULTILINE)
@@ -359,11 +354,16 @@ def after_thinking(text: str) -> str | None:
         before, opened, inside = inside.rpartition("<answer>")
         text = f"{before}\nAnswer: {inside.strip()}\n{after}" if opened else f"{before}{inside}\n{after}"
     text = _CORRECTED.sub(_kept, _END_OF_PROOF.sub(".", text))
-    text = _UNDERLINE.sub("", _PROGRAM.sub("\n", text))
-    text = _JSON_ANSWER.sub(lambda match: "\nAnswer: " + (match[1] or match[2]).replace("\\\\", "\\") + "\n", text)
-    text = _TABLE_ROW.sub(lambda row: f"{'Answer' if row['answer'] else 'Total'}: {row['value'].strip()}", text)
-    text = _FENCE_LINE.sub("", text)
-    return _LABEL.sub(_in_english, _AND.sub(r"\\text{ and }", text))
+    text = _UNDERLINE.sub("", text)
+    if "```" in text:
+        text = _FENCE_LINE.sub("", _PROGRAM.sub("\n", text))
+    if '"' in text:
+        text = _JSON_ANSWER.sub(lambda match: "\nAnswer: " + (match[1] or match[2]).replace("\\\\", "\\") + "\n", text)
+    if "|" in text:
+        text = _TABLE_ROW.sub(lambda row: f"{'Answer' if row['answer'] else 'Total'}: {row['value'].strip()}", text)
+    if "\\text" in text:
+        text = _AND.sub(r"\\text{ and }", text)
+    return _LABEL.sub(_in_english, text)
 
 
 def _in_english(match: re.Match[str]) -> str:
@@ -510,15 +510,13 @@ def last_statement(text: str, read: Callable[[str], str | None]) -> tuple[int, s
         if _cut_repetition(tail, 1 + max(tail.rfind("\n", 0, last), 1 + tail.rfind(". ", 0, last))):
             found.pop()
     for match in reversed(found):
-        marker = match[0].lower()
-        if marker[0] != "#" and _UNSURE_BEFORE.search(
-            _CLAUSE.split(tail[max(0, match.start() - 80) : match.start()])[-1]
-        ):
+        before = tail[max(0, match.start() - 80) : match.start()]
+        if match[0][0] != "#" and _UNSURE_BEFORE.search(before):
             continue
-        noun, sure = (match["noun"] or "answer").lower(), (match["sure"] or "").lower()
-        if noun in ("option", "choice", "pick") and not sure:
+        noun, qualified = (match["noun"] or "answer").lower(), _SURE.search(before[-40:])
+        if noun in ("option", "choice", "pick") and not (qualified and (qualified[1] or qualified[2])):
             continue
-        if len(tail) - match.end() > _NEAR_END and not noun.startswith("ans") and not sure.strip().startswith(_SURE):
+        if len(tail) - match.end() > _NEAR_END and not noun.startswith("ans") and not (qualified and qualified[2]):
             continue  # a result on the way
         after = tail[match.end() : match.end() + 2 * LONGEST_MATHS].lstrip(" *_:")
         if (answer := read(after)) is not None:
@@ -558,16 +556,11 @@ def first_sentence(line: str) -> tuple[str, str]:
 
 def _maths_statement(after: str) -> str | None:
     line = stated_line(after)
-    if line.endswith("}") and line.count("}") > line.count("{"):
-        line = line[:-1].rstrip()
     line = _OTHER_FORM.sub("", _SPELT_OUT.sub(r"\1", line))
     sentence, sign = first_sentence(line)
-    sentence = NOT_THAT.sub("", _ADVERBS.sub("", sentence))
+    sentence = NOT_THAT.sub("", sentence)
     if sign == "?" or len(sentence) > LONGEST_MATHS:
         return None
-    if "\\boxed" in sentence:
-        box = last_box(sentence)
-        return box[2] if box else None
     if (
         (two := _TWO_FORMS.fullmatch(sentence))
         and (value := rational(two[1])) is not None
@@ -633,7 +626,6 @@ def _maths_conclusion(text: str) -> str | None:
     sentence, followed = found
     labelled = labelled_value(tail, sentence)
     claim, concluded = claim_of(labelled or sentence.strip(" .!*_"))
-    concluded = concluded or _headed(tail, sentence)
     claim = re.sub(
         r"(?<!\w)(?:\*\*|`)([0-9.,]+)(?:\*\*|`)(?!\w)", r"\1", _plain_predicate(_TRAILING_ASIDE.sub("", claim))
     )
@@ -641,8 +633,8 @@ def _maths_conclusion(text: str) -> str | None:
         return None
     if not followed and (displayed := _displayed(tail, sentence)):
         return displayed
-    if (name := _named_in_bold(sentence)) and not _INEXACT.search(claim):
-        return name
+    if (name := _NAMED.search(sentence)) and not (_INEXACT.search(claim) or ON_THE_WAY.search(claim)):
+        return name[1]
     if _INEXACT.search(claim) or "?" in claim:
         return None
     own_line = tail.endswith(f"\n{sentence}") and re.fullmatch(
@@ -680,20 +672,17 @@ def _displayed(tail: str, sentence: str) -> str | None:
     if display is None or not tail.endswith(display[0]):
         return None
     maths = next(group for group in display.groups() if group is not None).strip(" .\n")
-    if led := _LEADS_TO.search(sentence):
-        if _AIM.search(led[0]) or ON_THE_WAY.search(led[0]) or ("=" not in maths and _GIVEN.search(led[0])):
-            return None
-        if "=" not in maths:
-            return maths if re.search("[0-9]", maths) and _reads(maths) else None
     if rows := re.fullmatch(r"\\begin\{(?:aligned|align\*?|gathered)\}(.*)\\end\{\w+\*?\}", maths, re.DOTALL):
         maths = rows[1].strip(" .\n\\").rpartition("\\\\")[2].replace("&", "").strip(" .\n")
         left, _, right = maths.rpartition("=")
         named = _NAME.fullmatch(left.strip()) or not left.strip()
         return unwrapped(right) if named and not _INEQUALITY.search(maths) and _reads(unwrapped(right)) else None
-    before = tail[: -len(display[0])].rpartition("\n\n")[2]
+    before = tail[: -len(display[0])].rstrip().rpartition("\n\n")[2]
     lead = re.sub(r"\$[^$]*\$", "", before[-150:].replace(" formula:", ":"))
-    if any(pattern.search(lead) for pattern in (_AIM, _GIVEN, PREMISE, _BY_THEOREM)):
+    if any(pattern.search(lead) for pattern in (_AIM, _GIVEN, PREMISE)):
         return None
+    if "=" not in maths:
+        return maths if re.search(r":\s*$", before) and re.search("[0-9]", maths) and _reads(maths) else None
     sides = [unwrapped(side) for side in re.split(r"(?<![<>!])=", maths)]
     if (
         len(sides) < 2
@@ -712,17 +701,6 @@ def _displayed(tail: str, sentence: str) -> str | None:
     if len(sides) == 2 and not (known(sides[0]) or "bf{" in maths or compare(sides[0], sides[1]).equal is True):
         return None
     return sides[-1]
-
-
-def _named_in_bold(sentence: str) -> str | None:
-    """Return the name that a sentence of the greatest or only one sets in bold at its end."""
-    named = re.fullmatch(
-        r"(?:so |thus,? |therefore,? )?the (?:\w+ )*?(?:\w+est|most|least|only|correct|winner)\b[^.*$]* (?:is|was) "
-        r"\*\*([A-Z][a-z]+)\*\*\.?",
-        sentence,
-        re.IGNORECASE,
-    )
-    return named[1] if named else None
 
 
 def _is_value(text: str) -> bool:
@@ -749,30 +727,12 @@ def _plain_predicate(claim: str) -> str:
     return _RELATIVE.sub(r"\1 ", claim, count=1)
 
 
-def _headed(tail: str, sentence: str) -> bool:
-    """Return whether the last sentence is all that stands under a heading of the conclusion."""
-    before = tail[: tail.rfind(sentence)].rstrip("$\\[( \n") if sentence in tail else ""
-    return _HEADING.search(before[-80:]) is not None
-
-
-def _one_of_several(tail: str) -> bool:
-    """Return whether the last two lines are items of what is given: "Milk: $3"."""
-    lines = [line.strip(MARKUP + "-•") for line in tail.splitlines() if line.strip()][-2:]
-    return len(lines) == 2 and _PRICED.fullmatch(lines[0]) is not None
-
-
 def _still_open(tail: str, sentence: str) -> bool:
     """Return whether the sentence before the last says that the answer is still to be found."""
     if sentence not in tail or re.match(r"(?:so|thus|hence|therefore)\b", sentence, re.IGNORECASE):
         return False
     before = tail[: tail.rfind(sentence)]
     return _OPEN.search(before[-200:]) is not None
-
-
-def _enumerated(tail: str) -> bool:
-    """Return whether the last line is a number in a list of numbers, which may go on."""
-    lines = tail.splitlines()[-2:]
-    return len(lines) == 2 and bool(re.fullmatch(r"[^\w+×-]*[0-9][0-9.,]*\W*", lines[0]))
 
 
 def labelled_value(tail: str, sentence: str) -> str | None:
@@ -791,7 +751,6 @@ def _claimed(claim: str, concluded: bool) -> str | None:
     """Return what a claim says that something is: after its last verb, or the right side of its equation."""
     if "$" in claim and claim.count("$") % 2 and "\\$" not in claim:
         return None
-    claim = re.sub(r",? (?:which|where)\b[^0-9$=]*$", "", claim)
     said = _IS.split(claim)
     piece = said[-1] if len(said) > 1 else claim
     piece = unwrapped(re.sub(r"\\\[|\\\]", " ", piece).strip(MARKUP + ","))
@@ -862,14 +821,6 @@ def _bare_of_commands(piece: str) -> str:
     return re.sub(r"\\(?:begin|end)\{\w+\}|\\(?:text|mathrm) ?\{[^{}]*\}|\\[a-zA-Z]+", " ", piece)
 
 
-def line_alone(tail: str) -> str | None:
-    """Return the last line, fenced or not, where it is all that a line ending in a colon leads to."""
-    lines = [line.strip(MARKUP) for line in tail.rstrip("` \n").splitlines()[-6:]]
-    led = [line for line in lines if line and not re.fullmatch(r"output|text|plaintext", line)]
-    ends = tail[: tail.rfind(led[-1])].rstrip(MARKUP.replace(":", "")) if led else ""
-    return led[-1] if ends.endswith(":") else None
-
-
 def last_sentence(tail: str) -> tuple[str, bool] | None:
     """Return the last sentence that states something, and whether an afterword (a check, an offer) follows it.
 
@@ -908,9 +859,6 @@ def _number_statement(after: str) -> str | None:
     sentence, sign = first_sentence(line)
     if sign == "?" or _INEXACT.search(sentence):
         return None
-    if "\\boxed" in sentence:
-        box = last_box(sentence)
-        return (_number_in(box[2]) or box[2]) if box else None
     return _number_in(sentence)
 
 
@@ -958,8 +906,6 @@ def _number_in(claim: str) -> str | None:
     ):
         claim = said[-1]  # the total for the 16 glasses is $64
         numbers = [match[0] for match in _NUMBER.finditer(claim)]
-    if len(set(numbers)) == 1:
-        numbers = numbers[:1]
     if not numbers or re.search(r"[0-9]\s*(?:or|to|and|-|–)\s*\$?[0-9]", claim):
         return None
     if len(numbers) > 1 and not re.match(
@@ -986,8 +932,6 @@ def _number_conclusion(text: str, thought: bool) -> str | None:
         return None
     if len(tail) < 60 and "\n" not in tail and rational(tail.strip(MARKUP + "$. ")) is not None:
         return _number_in(tail.strip(MARKUP + "$. "))
-    if (line := line_alone(tail)) and rational(line.strip("$.")) is not None:
-        return _number_in(line)
     return _last_number(tail, thought) or _only_bold(tail)
 
 
@@ -1008,29 +952,20 @@ def _last_number(tail: str, thought: bool) -> str | None:
         return None
     sentence, followed = found
     items = [line for line in tail.splitlines() if line.strip()][-2:]
-    listed = len(items) > 1 and all(re.match(r"\s*[-•*] ", item) for item in items)
+    listed = len(items) > 1 and all(_ITEM.match(item) for item in items)
     if listed and not (followed or _SUMS_UP.search(sentence) or _CONCLUSION.match(sentence)):
         return None  # one of what is given
-    if (shorter := re.sub(r"(?<=[\w*]) \([^()]*\)\.?$", "", sentence)) != sentence and (
-        re.search(r"\*\*[^*]*[0-9]", shorter) or (_CONCLUSION.match(shorter) and re.search(r"[0-9]", shorter))
-    ):
-        sentence = f"{shorter}."
-        tail, followed = f"{tail[: tail.rfind(found[0])]}{sentence}", True
     if _INEXACT.search(claim_of(sentence.strip(" .!*_"))[0]) or _still_open(tail, sentence):
         return None
     if clock := re.fullmatch(
         rf"(?:{_CONCLUSION.pattern})[^0-9]*\b([0-9]{{1,2}}:[0-9]{{2}}(?: ?(?:[ap]m|[ap]\.m\.))?)\W*", sentence, re.I
     ):
         return clock[1]
-    if _PRICED.fullmatch(sentence.strip(MARKUP + "-•")) and not _SUMS_UP.search(sentence) and _one_of_several(tail):
-        return None
-    if sentence.rstrip("*_").endswith((":", ",", "=", "+", "-", "\\")):
-        return None
     alone = sentence.strip(MARKUP + "()$.")
     labelled = "" if re.search(r"[0-9].*in total:", sentence) else labelled_value(tail, sentence) or ""
     if not re.search(r"=|[0-9]\s*[-+*/×÷]\s*[$0-9]", labelled) and (number := _number_in(labelled)):
         return number
-    if rational(alone) is not None and (followed or re.search(r"[0-9]\W*$", tail)) and not _enumerated(tail):
+    if rational(alone) is not None and (followed or re.search(r"[0-9]\W*$", tail)):
         return _number_in(alone)
     claim, concluded = claim_of(sentence.strip(" .!*_"))
     finished = (
@@ -1063,9 +998,8 @@ def _last_number(tail: str, thought: bool) -> str | None:
         return bold
     if re.search(r"(?<![\w$])[0-9]*[a-z]\b\s*[-+*/][^=]*=", claim):
         return None  # an equation to be solved
-    if concluded or _STATES.search(claim) or _IS.search(claim) or "=" in claim:
-        return _number_in(claim)
-    return _number_in(claim) if _ARITHMETIC.search(before) and not _GIVEN.search(claim) else None
+    states = concluded or _STATES.search(claim) or _IS.search(claim) or "=" in claim
+    return _number_in(claim) if states or (_ARITHMETIC.search(before) and not _GIVEN.search(claim)) else None
 
 
 def claim_of(sentence: str) -> tuple[str, bool]:
@@ -1084,7 +1018,6 @@ def claim_of(sentence: str) -> tuple[str, bool]:
         return f"the answer is {named[1]}", True
     if (because := _BECAUSE_AFTER.search(claim)) and re.search(r"[0-9]", claim[: because.start()]):
         claim = claim[: because.start()]
-    claim = _IMPLIES.sub(r"$", claim)
     clauses = re.split(
         r",\s*(?:which (?:leaves|makes|gives|means)(?: that)?|that is,|i\.e\.,?|so|therefore|thus|hence|then|"
         r"which (?:is|are|equals)(?=\s[\\$]*[0-9])|"

@@ -39,7 +39,10 @@ LONGEST_ANSWER = 2_000
 BOOLEANS = frozenset(("true", "false", "yes", "no", "valid", "invalid"))
 
 _BOOLEAN = r"(?:yes|no|true|false|valid|invalid)"
-_JUDGED = r"\b(?:argument|reasoning|inference|statement|sentence|expression|claim|conclusion|deduction|result|it)\b"
+_JUDGED = (
+    r"\b(?:argument|reasoning|inference|statement|sentence|expression|claim|conclusion|deduction|result|value|output|it)"
+    r"\b"
+)
 _ADVERBS = r"(?:(?:therefore|thus|indeed|also|deductively|logically|factually) )*"
 _VERDICTS = tuple(
     (re.compile(pattern, re.IGNORECASE), concluded)
@@ -52,9 +55,9 @@ _VERDICTS = tuple(
             rf"{_ADVERBS}(?P<word>valid|invalid|true|false|plausible|implausible)(?:[,. ].*)?$",
             False,
         ),
-        (rf"\b(?:people|person|one) would (?:say|answer)[ :\"'“]+(?P<word>{_BOOLEAN})\b", False),
+        (rf"\b(?:people|person|one|i) would (?:say|answer)[ :\"'“]+(?P<word>{_BOOLEAN})\b", False),
         (
-            r"\b(?:you|we|i)(?:'re| are| do| will|'ll)?(?P<no> not|n['’]t)?(?: (?:would|end up|be|indeed|also))*"
+            r"\b(?:you|we|i)(?:'re| are| do| did| will|'ll)?(?P<no> not|n['’]t)?(?: (?:would|end up|be|indeed|also))*"
             r" (?:return(?:ed)?|back|at)\b[^.,]*?\b(?:start|starting point|origin)\b[^,]*$",
             True,
         ),
@@ -92,12 +95,6 @@ _ENDS_WITH = re.compile(
     r"(?:(?:option|statement|sentence|choice|answer) )?\(?[A-Z]\)?$",
     re.IGNORECASE,
 )
-_PICKS = re.compile(
-    r"\b(?:is|it's|corresponds? to|match(?:es)?|choose|select|pick|recommend|go|be)(?: with)?:? (?:the )?"
-    r"(?:option |choice |statement |sentence )?\([A-Z]\)|^(?:option )?\([A-Z]\)\W",
-    re.IGNORECASE,
-)
-"""How a sentence that is no conclusion in so many words comes to an option, or picks one."""
 _OPTION_LINE = re.compile(r"\W*[A-Z][).:]\s")
 _HEADED = re.compile(r"\*\*(?:Option )?(?:(\([A-Z]\))[^*\n]{0,80}|([A-Z])[.):]?)\*\*\.?\n|(\([A-Z]\))\n")
 """A text that starts with the option and explains it then."""
@@ -129,7 +126,7 @@ _SORTED = re.compile(
 _CHAIN = re.compile(
     r"\b(?:is|are|get|gives|so|thus|order|result|words|list)(?: now)?[:*\s]+[*`]*"
     r"([a-z][a-z'-]*(?:(?:\s?[,<→]\s?| -> )[a-z][a-z'-]*){2,}"
-    r"|(?:(?<=: )|(?<=\*\*))[a-z][a-z'-]*(?: [a-z][a-z'-]*)+)[*`]*$",
+    r"|(?:(?<=: )|(?<=\*\*)|(?<=list is )|(?<=order is )|(?<=words are ))[a-z][a-z'-]*(?: [a-z][a-z'-]*)+)[*`]*$",
     re.IGNORECASE,
 )
 _ENTRY = re.compile(r"\s*(?:(?:[0-9]{1,3}[.)]|[-*•])\s+)?[*`'\"]*([\w'-]{1,60})[*`'\",]*\s*")
@@ -347,18 +344,14 @@ def _option(tail: str, lines: Sequence[str], sentence: str, followed: bool) -> s
     if len(letters) > 1 or listed or _TAKEN_BACK.search(claim) or SEVERAL.search(_TITLES.sub("", clause)):
         return None
     own_line = lines[-1].strip(_MARKUP) == last and _OPTION_LINE.match(f"{claim} ")
-    settling = own_line or concluded or "**" in last or _PICKS.search(claim)
+    settling = own_line or concluded or "**" in last
     steps = None if own_line else (ON_THE_WAY if settling else PREMISE).search(clause)
     on_the_way = steps or HEDGED.search(clause) or _DISMISSED.search(clause)
     ends = _ENDS_WITH.search(claim)
     if ends and ends.start() == 0 and not (concluded or own_line or re.search(r"[.!*]$", tail)):
         return None  # "Option (K)", cut off
     examined = _EXAMINED.search(claim)
-    if not on_the_way and (
-        ends
-        or ((complete or own_line) and (concluded or own_line or not examined))
-        or (concluded and _PICKS.search(claim))
-    ):
+    if not on_the_way and (ends or ((complete or own_line) and (concluded or own_line or not examined))):
         return f"({letters.pop()})"
     return None
 

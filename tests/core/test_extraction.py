@@ -531,6 +531,7 @@ NUMBERS = [
     ("Let's see what we know:\n- Tom has 12 apples.\n- He gives away 5.", None),
     ("If Tom had 5 apples, then he would have 10.", None),
     ("Answer: 1 080 pens", "1080"),
+    ("She has 84 eggs. She uses 24 of them for baking.", None),
     ("At 60 miles per hour, the 240-mile trip will take him 4 hours.", "4"),
     ("10/4 = 2.5. They can't use half a bus, so they need 3 buses.", "3"),
     ("5 + 6 = 11 apples.\n\n**Key takeaway:** Always add the two groups.", "11"),
@@ -798,6 +799,10 @@ KINDS: list[tuple[AnswerKind, str, str | None]] = [
     ("words", "So the answer is ant, bee, and cow.", "ant bee cow"),
     ("brackets", "The correct closing brackets are: ] >\n\nExplanation: the stack was < [.", "] >"),
     ("text", "= (4) - (7 *", None),
+    ("boolean", "So, the final value is True.", "True"),
+    ("boolean", "We are at (2, 0), so we did not return to the starting point.", "No"),
+    ("option", "Out of the given options, the movie most similar is (C) Gladiator.", "(C)"),
+    ("words", "hen < pig < yak. The sorted list is hen pig yak.", "hen pig yak"),
     ("text", "The answer is either 5 or 6.", None),
 ]
 
