@@ -19,6 +19,7 @@ from capgap_ray.stages import SETTINGS
 
 _LOCAL = {
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # nobody takes this machine back; saves a process per trial
+    "RAY_prestart_worker_first_driver": "0",  # those have no runtime environment, so nothing of ours would run in them
     "RAY_worker_maximum_startup_concurrency": "8",  # or Ray warns of the many small processes of two trials
 }
 

@@ -169,7 +169,8 @@ class EnginePool:
         start = _Start(kind=actor or _EngineActor, desk=name, settings=settings, resources=resources)
         # Beside the driver: engines go with the desk, and its node must not be one that may be taken away alone.
         self.desk = here(_Desk, name=name).remote(start, _IDLE_S, _ROOM_S)
-        self.desk.open.remote()
+        # Those that are always kept start beside the desk, not after it: their imports are what everybody waits for.
+        self.desk.open.remote([start(index, None)[0] for index in range(resources.kept_engines)])
         self.replicas = resources.engines
 
     def layouts(self) -> list[Layout | None]:
@@ -236,7 +237,7 @@ def _whereabouts() -> Whereabouts:
 class _EngineActor:
     def __init__(self, desk: str, index: int, dtype: str, max_model_len: int, layout: Layout | None) -> None:
         pulse = Pulse(desk, index)
-        import vllm  # noqa: F401  (its seconds of import pass while the driver prepares prompts)
+        from vllm import LLM  # noqa: F401  (its seconds of import pass while the driver prepares prompts)
 
         self._engine = Engine(dtype, max_model_len, pulse, layout)
 
@@ -311,6 +312,8 @@ class _Desk:
         self._timeout_s = start.resources.engine_timeout_s
         self._idle_s, self._room_s = idle_s, room_s
         self._seats: dict[int, _Seat] = {}
+        self._opened = asyncio.Event()
+        """Engines and callers may be quicker than who opens the desk."""
         self._waiting: Counter[Layout | None] = Counter()
         """Calls without an engine, by what engine they want."""
         self._numbers = count()
@@ -318,10 +321,11 @@ class _Desk:
         self._changed = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def open(self) -> None:
-        """Start the engines that are always kept, and mind how many there are."""
-        for _ in range(self._resources.kept_engines):
-            self._add(None)
+    async def open(self, kept: Sequence[Any]) -> None:
+        """Take over the engines that are always kept, by their numbers, and mind how many there are."""
+        for actor in kept:
+            self._seat(next(self._numbers), actor, None, None)
+        self._opened.set()
         self._run(self._mind_replicas())
 
     async def close(self) -> None:
@@ -332,6 +336,7 @@ class _Desk:
 
     async def here(self, index: int, where: Whereabouts) -> None:
         """An engine process has started. Those that the cluster has no room for yet are offered no work."""
+        await self._opened.wait()
         if index not in self._seats:  # let go on its way
             return
         seat = self._seats[index]
@@ -360,7 +365,9 @@ class _Desk:
 
     def _add(self, layout: Layout | None) -> None:
         number = next(self._numbers)
-        actor, group = self._start(number, layout)
+        self._seat(number, *self._start(number, layout), layout)
+
+    def _seat(self, number: int, actor: Any, group: PlacementGroup | None, layout: Layout | None) -> None:
         self._seats[number] = _Seat(actor=actor, layout=layout, group=group, since=time.monotonic())
 
     def _let_go(self, number: int) -> None:
@@ -411,6 +418,7 @@ class _Desk:
         """Generate; `asks` is one reference to the list of them."""
         if is_endpoint(source):
             return await self._ask_endpoint(source, asks, decoding)
+        await self._opened.wait()
         died = ""
         for _ in range(_DEATHS):
             seat = await self._take(source, layout)
