@@ -4,11 +4,10 @@
 
 Parts: `throughput` (tokens a second of our path against `vllm.LLM.generate`), `tasks` (one model on four tasks against
 one lm_eval process), `checkpoints` (eight of one student against a process per checkpoint, and one per checkpoint and
-task), `large` (a weight swap of a model of 0.4 billion parameters, less the forward pass that proves it, against reading its
-file), `scale` (a scripted engine
-from 10 thousand to 1 million rows; two against one), `start` (of one engine, and what it consists of). One line of JSON
-per measurement; the last line holds the goals. `--quick` measures the same on less: 50 items per task, no more than 30
-thousand rows, one try where there are three.
+task), `large` (a weight swap of a model of 0.4 billion parameters, less the forward pass that proves it, against
+reading its file), `scale` (a scripted engine from 10 thousand to 1 million rows; two against one), `start` (of one
+engine, and what it consists of). One line of JSON per measurement; the last line holds the goals. `--quick` measures
+the same on less: 50 items per task, no more than 30 thousand rows, one try where there are three.
 
 Of the peers' 8 and 32 processes, which differ in weights and tasks alone, one and two are run, and the rest counted as
 long as those: the lines say of how many `measured` processes the time of `processes` is made.
