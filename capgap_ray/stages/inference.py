@@ -682,20 +682,20 @@ def _outcome(index: int, seconds: float = 0.0, receipts: Sequence[Receipt] = (),
 
 
 def _read_unit(store: Store, desk: Any, index: int, unit: Sequence[Slice]) -> dict[str, Any]:
-    """The same for slices whose texts are given."""
-    traces = [
-        [from_row(TrainingExample, row) for row in store.read_rows(each.requests, each.start, each.stop)]
-        for each in unit
-    ]
-    try:
-        outputs, engine, seconds = _complete(_call(store, desk, unit), [trace for rows in traces for trace in rows])
-    except InferenceError as error:
-        return _outcome(index, failed=str(error))
-    answered = iter(outputs)
-    receipts = [
-        _write_readings(store, each, [(trace, next(answered)) for trace in rows], engine)
-        for each, rows in zip(unit, traces, strict=True)
-    ]
+    """The same for slices whose texts are given. Each is a call of its own: what else is in a batch moves
+    log-probabilities in their last digits, and an interrupted run has other units.
+    """
+    call = _call(store, desk, unit)
+    receipts, seconds = [], 0.0
+    for each in unit:
+        rows = store.read_rows(each.requests, each.start, each.stop)
+        traces = [from_row(TrainingExample, row) for row in rows]
+        try:
+            outputs, engine, spent = _complete(call, traces)
+        except InferenceError as error:
+            return _outcome(index, failed=str(error))
+        receipts.append(_write_readings(store, each, list(zip(traces, outputs, strict=True)), engine))
+        seconds += spent
     return _outcome(index, seconds, receipts)
 
 
