@@ -15,6 +15,7 @@ fields do not raise it. Where to look:
     proxies[]         how well each number known before training foretold the gains
     leads[]           which teacher each such number prefers for a student, with values, standard errors and whether
                       its interval excludes the others
+    quantity[]        what of a teacher's lead is left with equal rows, updates, tokens or items (quality), and the rest
     comparison        n, delta, ci_low, ci_high (95 %), p, p_adjusted, level, mde (at 5 %), mde_adjusted (corrected)
 
 The family. Every claim of the document (a gain or harm, a better teacher, a pattern) belongs to one family, whose

@@ -779,7 +779,7 @@ def _complete(call: _Call, asks: Sequence[Any]) -> tuple[list[Any], str, float]:
 def _write(
     store: Store, each: Slice, ended: Sequence[tuple[_Wanted | Quarantined, Output | Refusal | None]], engine: str
 ) -> Receipt:
-    """Write the slice's shard and quarantine table, and its receipt last."""
+    """Write what has ended of the slice, as completions and quarantined rows."""
     completions: list[Completion] = []
     quarantined: list[Quarantined] = []
     noted: list[tuple[str, str, int, str]] = []
@@ -800,24 +800,23 @@ def _write(
         else:
             assert output is not None
             quarantined.append(Quarantined(**who, sample=one.sample, reason=output.reason, detail=output.detail))
-    receipt = Receipt(
-        rows=len(completions),
+
+    def note(shard: str) -> None:
+        if each.maker:
+            note_rows(store, each.maker, each.decoding, shard, noted)
+
+    return _land(
+        store,
+        each,
+        completions,
+        quarantined,
+        note,
         tokens=sum(row.completion_tokens for row in completions),
         prompt_tokens=sum(row.prompt_tokens for row in completions),
         truncated=sum(row.finish_reason == "length" for row in completions),
-        quarantined=dict(Counter(row.reason for row in quarantined)),
-        example=f"{quarantined[0].example_id}: {quarantined[0].detail}" if quarantined else "",
         engines=tuple(sorted(makers)),
         reused=sum(isinstance(one, _Wanted) and one.had is not None for one, _ in ended),
     )
-    if quarantined:
-        store.write_rows(each.beside(".quarantine.parquet"), [to_row(row) for row in quarantined])
-    shard = f"{each.address}/{each.shard}"
-    store.write_rows(shard, [to_row(row) for row in completions])
-    if each.maker:
-        note_rows(store, each.maker, each.decoding, shard, noted)
-    store.write_bytes(each.beside(".json"), json.dumps(to_row(receipt)).encode())
-    return receipt
 
 
 def _write_readings(
@@ -837,19 +836,45 @@ def _write_readings(
         for trace, output in ended
         if isinstance(output, Refusal)
     ]
-    receipt = Receipt(
-        rows=len(readings),
-        tokens=0,
+    return _land(
+        store,
+        each,
+        readings,
+        quarantined,
         prompt_tokens=sum(row.supervised for row in readings),
-        truncated=0,
+        engines=(engine,) if readings else (),
+    )
+
+
+def _land(
+    store: Store,
+    each: Slice,
+    rows: Sequence[Completion | TraceReading],
+    quarantined: Sequence[Quarantined],
+    note: Callable[[str], None] = lambda shard: None,
+    *,
+    prompt_tokens: int,
+    engines: tuple[str, ...],
+    tokens: int = 0,
+    truncated: int = 0,
+    reused: int = 0,
+) -> Receipt:
+    """Write the slice's quarantine table and shard, `note` the shard, and write the receipt last."""
+    receipt = Receipt(
+        rows=len(rows),
+        tokens=tokens,
+        prompt_tokens=prompt_tokens,
+        truncated=truncated,
         quarantined=dict(Counter(row.reason for row in quarantined)),
         example=f"{quarantined[0].example_id}: {quarantined[0].detail}" if quarantined else "",
-        engines=(engine,) if readings else (),
-        reused=0,
+        engines=engines,
+        reused=reused,
     )
     if quarantined:
         store.write_rows(each.beside(".quarantine.parquet"), [to_row(row) for row in quarantined])
-    store.write_rows(f"{each.address}/{each.shard}", [to_row(row) for row in readings])
+    shard = f"{each.address}/{each.shard}"
+    store.write_rows(shard, [to_row(row) for row in rows])
+    note(shard)
     store.write_bytes(each.beside(".json"), json.dumps(to_row(receipt)).encode())
     return receipt
 

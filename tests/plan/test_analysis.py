@@ -129,14 +129,16 @@ def planned(make: Make) -> Plan:
     return plan(experiment, resolve_models(experiment))
 
 
-@pytest.fixture
-def answer(planned: Plan) -> Results:
+def answered(
+    made: Plan, read: Callable[[Step], list[Score]], chance: Mapping[str, float | None] | None = None
+) -> Results:
+    """The results of a plan whose scores `read` tells."""
     return results(
-        planned,
-        scores,
+        made,
+        read,
         summary,
-        chosen=selection(planned, scores),
-        chance=dict.fromkeys(planned.experiment.tasks, 0.25),
+        chosen=selection(made, read),
+        chance=chance or {},
         judge_audit=None,
         seconds={},
         versions={},
@@ -144,6 +146,11 @@ def answer(planned: Plan) -> Results:
         made_at="now",
         experiment_yaml="y",
     )
+
+
+@pytest.fixture
+def answer(planned: Plan) -> Results:
+    return answered(planned, scores, chance=dict.fromkeys(planned.experiment.tasks, 0.25))
 
 
 def test_selection_reads_the_measured_training_items(planned: Plan) -> None:
@@ -252,19 +259,7 @@ def test_quarantined_rows_are_unscored(planned: Plan) -> None:
         label = (step.inputs[1] if step.stage == "score" else step.inputs[0].inputs[1]).label
         return found[7:] if "tiny-student-0.5m-mix-5x4" in label else found
 
-    answer = results(
-        planned,
-        lacking,
-        summary,
-        chosen=selection(planned, lacking),
-        chance={},
-        judge_audit=None,
-        seconds={},
-        versions={},
-        command="c",
-        made_at="now",
-        experiment_yaml="y",
-    )
+    answer = answered(planned, lacking)
     gains = {(each.student, each.right, each.task): each for each in answer.comparisons if each.kind == "gain"}
     task = planned.tasks[0]
     whole, short = (gains["tiny-student-0.5m", f"mix / {batch}", task] for batch in ("2x1", "5x4"))
@@ -297,17 +292,7 @@ def test_training_seeds_are_runs_of_one_arm(make: Make) -> None:
         split={"train": 60, "test": 60}, selection={"items": 40}, axes={"sft.batch": ["2x1"], "sft.seed": [1, 2]}
     )
     made = plan(experiment, resolve_models(experiment))
-    answer = results(
-        made,
-        scores,
-        summary,
-        chosen=selection(made, scores),
-        seconds={},
-        versions={},
-        command="c",
-        made_at="now",
-        experiment_yaml="y",
-    )
+    answer = answered(made, scores)
     found = answer.findings
     assert found is not None
     assert found.recipes == ("2x1",)
@@ -328,17 +313,7 @@ def test_training_seeds_are_runs_of_one_arm(make: Make) -> None:
 def test_arms_of_equal_quantity_part_it_from_quality(make: Make, changes: dict[str, Any], equal: str) -> None:
     experiment = make(split={"train": 60, "test": 60}, selection={"items": 40}, **{"comparisons": [], **changes})
     made = plan(experiment, resolve_models(experiment))
-    found = results(
-        made,
-        scores,
-        summary,
-        chosen=selection(made, scores),
-        seconds={},
-        versions={},
-        command="c",
-        made_at="now",
-        experiment_yaml="y",
-    ).findings
+    found = answered(made, scores).findings
     assert found is not None
     pairs = {(each.student, each.left, each.right) for each in found.quantity}
     assert {each.equal for each in found.quantity} == {equal}
@@ -393,17 +368,7 @@ def test_before_training_there_is_a_recommendation(planned: Plan) -> None:
     before = planned.before_training()
     stages = {step.stage for step in before.steps()}
     assert stages == {"examples", "complete", "score", "surprisal"}
-    answer = results(
-        before,
-        unread,
-        summary,
-        chosen=selection(before, unread),
-        seconds={},
-        versions={},
-        command="c",
-        made_at="now",
-        experiment_yaml="y",
-    )
+    answer = answered(before, unread)
     found = answer.findings
     assert found is not None
     assert not answer.comparisons
@@ -421,17 +386,7 @@ def test_before_training_there_is_a_recommendation(planned: Plan) -> None:
 def test_without_readings_the_rest_is_known(make: Make) -> None:
     experiment = make(proxies={"traces": 0})
     made = plan(experiment, resolve_models(experiment)).before_training()
-    answer = results(
-        made,
-        scores,
-        summary,
-        chosen=selection(made, scores),
-        seconds={},
-        versions={},
-        command="c",
-        made_at="now",
-        experiment_yaml="y",
-    )
+    answer = answered(made, scores)
     assert answer.findings is not None
     assert {each.proxy for each in answer.findings.leads} == {"few-shot gap", "yield", "mean trace length"}
     assert all("suggests to begin" not in each.sentence for each in answer.findings.recommendations)
