@@ -12,7 +12,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -24,7 +25,19 @@ from capgap_ray.catalog.tasks import expand as expand_task
 from capgap_ray.core.axes import WHOLE, check_axis, expand, refuse_duplicates
 from capgap_ray.core.splitting import fold_sizes, part_sizes
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
+_URL = r"^https?://[^@\s]+$"
+_VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
+_REPOSITORY = r"^[^/\s]+/[^/\s]+$"
+_IN_WORDS = {
+    _NAME: "take letters, digits, dot, dash and underscore only, at most 63 of them, a letter or digit first",
+    _URL: "write a URL such as https://host/v1, without a key or password in it",
+    _VARIABLE: "write the name of an environment variable, such as MY_KEY",
+    _REPOSITORY: "write organisation/name",
+}
+"""Pattern -> what to do where a text does not match it."""
+
+Name = Annotated[str, Field(pattern=_NAME)]
 """Names that can stand in a file name: letters, digits, dot, dash and underscore."""
 
 
@@ -36,7 +49,7 @@ class ExperimentError(ValueError):
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ModelEntry(_Part):
@@ -47,11 +60,11 @@ class ModelEntry(_Part):
     revision: str | None = None
     """Hub commit. Of an endpoint: any name for the weights behind it; change it when they change."""
     parameters: int | None = Field(default=None, gt=0)
-    endpoint: str | None = Field(default=None, pattern=r"^https?://[^@\s]+$")
+    endpoint: str | None = Field(default=None, pattern=_URL)
     """Base URL, such as https://host/v1. Teachers and judges only; no part of any identity."""
     model: str | None = None
     """The model's name at the endpoint."""
-    key_env: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    key_env: str | None = Field(default=None, pattern=_VARIABLE)
     """Environment variable that holds the key; the key itself is never written anywhere. None: no key."""
     requests_per_minute: int | None = Field(default=None, gt=0)
     concurrency: int = Field(default=16, gt=0)
@@ -182,6 +195,16 @@ class Sampling(_Part):
     one is used under `parity: lm-eval`."""
     seed: int = 0
 
+    @model_validator(mode="after")
+    def _retries_with_more(self) -> Sampling:
+        _check_retry(self.max_tokens, self.retry_truncated)
+        return self
+
+
+def _check_retry(max_tokens: int, retry_truncated: int | None) -> None:
+    if retry_truncated is not None and retry_truncated <= max_tokens:
+        raise ValueError(f"retry_truncated: {retry_truncated} is not more than max_tokens ({max_tokens})")
+
 
 class TeacherSampling(_Part):
     """How a teacher generates rationales. None: as in `sampling`."""
@@ -208,6 +231,10 @@ class Rationales(TeacherSampling):
     def of(self, role: str) -> TeacherSampling:
         """The settings of one teacher."""
         return self.per_teacher.get(role, TeacherSampling(**self.model_dump(exclude={"per_teacher"})))
+
+
+def _bare(name: str) -> str:
+    return re.sub("[^a-z0-9]", "", name.lower())
 
 
 LARGEST_SERVED_RANK = 512
@@ -301,6 +328,8 @@ class Batch(_Part):
             if not match:
                 raise ValueError(f"{value!r} is not <per-device batch>x<accumulation>, such as 5x4")
             return {"per_device": int(match[1]), "accumulation": int(match[2])}
+        if not isinstance(value, Mapping):
+            raise ValueError(f"{value!r} is not <per-device batch>x<accumulation>, such as 5x4")
         return value
 
     def __str__(self) -> str:
@@ -601,7 +630,9 @@ class Resources(_Part):
     @classmethod
     def _known(cls, value: str | None) -> str | None:
         if value is not None and value not in ACCELERATORS:
-            raise ValueError(f"{value!r} is unknown{_did_you_mean(value, ACCELERATORS)}")
+            # Not the nearest name: `H100` is nearer to H200 than to H100-80GB.
+            like = [name for name in ACCELERATORS if _bare(name).startswith(_bare(value))]
+            raise ValueError(f"{value!r} is unknown; known: {', '.join(like or ACCELERATORS)}")
         return value
 
 
@@ -716,7 +747,7 @@ class Experiment(_Part):
     allow_larger_student: bool = False
     max_error_share: float = Field(default=0.05, ge=0, lt=1)
     """Share of a step's rows that may be quarantined before the run fails. No part of any identity."""
-    push_to_hub: str | None = Field(default=None, pattern=r"^[^/\s]+/[^/\s]+$")
+    push_to_hub: str | None = Field(default=None, pattern=_REPOSITORY)
     """Upload every checkpoint of the results with its model card to this private repository, `organisation/name`, or,
     where there are several, to `organisation/name-<student>-<arm>`. No part of any identity."""
 
@@ -775,13 +806,32 @@ class Experiment(_Part):
                 raise ValueError(f"resources.parallel: {model!r} is no model here{_did_you_mean(model, named)}")
         if self.judge.model in self.students or self.judge.model in self.teachers.values():
             raise ValueError(f"judge.model: {self.judge.model!r} is also under test; choose another judge")
+        self._check_budgets()
         grid = self.grid()
+        if not any(point.sft.method == "lora" for point in grid) and any(point.sft.lora != Lora() for point in grid):
+            raise ValueError("sft.lora: is used with sft.method: lora, and no cell has that; set it, or remove lora")
         for each in self.comparisons:
             self.pairs(each, grid)
         splits = self.over_splits()
         if self.development is not None or self.search is not None:
             self._check_development(grid, len(splits))
         return self
+
+    def _check_budgets(self) -> None:
+        """Prompt and answer share the engine's context. An API has one of its own."""
+        budgets = {"sampling": self.sampling.model_dump()}
+        for role, model in self.teachers.items():
+            own = self.rationales.of(role).applied()
+            if own and not (model in self.models and self.models[model].endpoint):
+                budgets[f"rationales of teacher {role}"] = {**budgets["sampling"], **own}
+        for where, settings in budgets.items():
+            for name in ("max_tokens", "retry_truncated"):
+                if (settings[name] or 0) >= self.engine.max_model_len:
+                    raise ValueError(
+                        f"{where}: {name} {settings[name]} leaves no room for a prompt in engine.max_model_len "
+                        f"({self.engine.max_model_len}); raise that, or lower {name}"
+                    )
+            _check_retry(settings["max_tokens"], settings["retry_truncated"])
 
     def _check_development(self, grid: Sequence[Point], splits: int) -> None:
         if self.development is None:
@@ -974,22 +1024,35 @@ def _explain(error: Any, kind: type[BaseModel], where: str) -> str:
     path = [str(part) for part in error["loc"]]
     field = ".".join([where, *path] if where else path)
     if error["type"] == "extra_forbidden":
-        return f"{field}: unknown field{_did_you_mean(path[-1], _fields_at(kind, path[:-1]))}"
+        fields = _fields_at(kind, path[:-1])
+        return f"{field}: unknown field{_did_you_mean(path[-1], fields) if fields else ''}"
     if error["type"] == "missing":
         return f"{field}: is missing"
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "value_error":
         return f"{field}: {message}" if field else str(message)
-    return f"{field}: {message} (got {error['input']!r})"
+    if error["type"] == "string_pattern_mismatch":
+        message = _IN_WORDS[error["ctx"]["pattern"]]
+    elif error["type"] == "tuple_type":
+        message = "write a list, such as [a, b]"
+    elif error["type"] in ("dict_type", "model_type"):
+        fields = ", ".join(_fields_at(kind, path))
+        message = f"write a mapping{f' of its fields ({fields})' if fields else ', such as {name: value}'}"
+    got = re.sub(r"//[^/]*@", "//***@", repr(error["input"]))  # a password in an address
+    return f"{field}: {message} (got {got})"
 
 
-def _fields_at(kind: type[BaseModel], path: Sequence[str]) -> list[str]:
-    """Field names of the model that `path` leads to, as far as it can be followed."""
-    for part in path:
-        annotation = kind.model_fields[part].annotation if part in kind.model_fields else None
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            kind = annotation
-    return list(kind.model_fields)
+def _fields_at(kind: Any, path: Sequence[str]) -> list[str]:
+    """Field names of the model that `path` leads to; none where it leads to no model."""
+    if get_origin(kind) in (Union, UnionType):
+        kind = next((each for each in get_args(kind) if each is not NoneType), None)
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        if not path:
+            return list(kind.model_fields)
+        return _fields_at(kind.model_fields[path[0]].annotation, path[1:]) if path[0] in kind.model_fields else []
+    if get_origin(kind) in (dict, tuple) and path:  # of a name or a place
+        return _fields_at([each for each in get_args(kind) if each is not Ellipsis][-1], path[1:])
+    return []
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -1013,6 +1076,8 @@ def load(path: str, overrides: Sequence[str] = ()) -> tuple[Experiment, str]:
         tree = yaml.load(text, _UniqueKeyLoader)  # noqa: S506 (a SafeLoader)
     except FileNotFoundError:
         raise ExperimentError(f"experiment {path!r} does not exist") from None
+    except OSError as error:
+        raise ExperimentError(f"experiment {path!r} cannot be read ({error.strerror}); give a YAML file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ExperimentError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
     if not isinstance(tree, dict):
@@ -1036,6 +1101,8 @@ def _override(tree: dict[str, Any], override: str) -> None:
     if not equals:
         raise ExperimentError(f"--set {override!r}: write FIELD=VALUE, such as sft.epochs=3")
     *parents, last = field.split(".")
+    if not all((*parents, last)):
+        raise ExperimentError(f"--set {override!r}: write FIELD=VALUE, such as sft.epochs=3")
     for parent in parents:
         if parent == "sft" and isinstance(tree.get(parent), str):
             tree[parent] = {"preset": tree[parent]}

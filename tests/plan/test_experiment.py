@@ -103,7 +103,33 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
         },
         r"comparisons: 'c' occurs twice",
     ),
-    ({"name": "../x"}, "name"),
+    ({"name": "../x"}, r"name: take letters, digits, dot, dash and underscore only, .* \(got '\.\./x'\)"),
+    ({"tasks": "tiny/dyck_languages"}, r"tasks: write a list, such as \[a, b\] \(got 'tiny/dyck_languages'\)"),
+    ({"teachers": ["a"]}, r"teachers: write a mapping, such as \{name: value\}"),
+    (
+        {"judge": "tiny-judge"},
+        r"judge: write a mapping of its fields \(model, prompt, when, audit\) \(got ",
+    ),
+    ({"sft": {"batch": 4}}, r"sft\.batch: 4 is not <per-device batch>x<accumulation>"),
+    ({"sft": {"learning_rate": float("inf")}}, r"sft\.learning_rate: .*finite"),
+    ({"models": {"mine": {"sorce": "x"}}}, r"models\.mine\.sorce: unknown field; did you mean 'source'\?"),
+    ({"sft": {"validation": {"shar": 0.1, "every": 1}}}, r"validation\.shar: unknown field; did you mean 'share'\?"),
+    ({"filter": {"decontaminate": {"ngrm": 3}}}, r"decontaminate\.ngrm: unknown field; did you mean 'ngram'\?"),
+    ({"resources": {"parallel": {"x": {"tensr": 2}}}}, r"parallel\.x\.tensr: unknown field; did you mean 'tensor'\?"),
+    ({"comparisons": [{"nam": "c"}]}, r"comparisons\.0\.nam: unknown field; did you mean 'name'\?"),
+    ({"resources": {"accelerator": "h100"}}, r"resources\.accelerator: 'h100' is unknown; known: H100-80GB$"),
+    ({"resources": {"accelerator": "rtx4090"}}, r"resources\.accelerator: 'rtx4090' is unknown; known: RTX-4090$"),
+    ({"sft": {"lora": {"rank": 64}}}, r"sft\.lora: is used with sft\.method: lora"),
+    ({"axes": {"sft.lora.rank": [8, 64]}}, r"sft\.lora: is used with sft\.method: lora"),
+    ({"sampling": {"max_tokens": 4096}}, r"sampling: max_tokens 4096 leaves no room .* engine\.max_model_len \(4096\)"),
+    (
+        {"rationales": {"per_teacher": {"large": {"max_tokens": 9000}}}},
+        r"rationales of teacher large: max_tokens 9000 leaves no room",
+    ),
+    (
+        {"sampling": {"retry_truncated": 1024}},
+        r"sampling: retry_truncated: 1024 is not more than max_tokens \(1024\)",
+    ),
 ]
 
 
@@ -112,6 +138,24 @@ def test_mistakes_are_named(make: Make, changes: dict[str, Any], message: str) -
     with pytest.raises(ExperimentError, match=message) as error:
         make(**changes)
     assert "\n" not in str(error.value)
+
+
+def test_a_password_in_an_address_is_not_repeated(make: Make) -> None:
+    models = {"big": {"endpoint": "https://me:secret@host/v1", "model": "m", "parameters": 1}}
+    with pytest.raises(ExperimentError, match=r"models\.big\.endpoint: write a URL such as") as error:
+        make(models=models)
+    assert "secret" not in str(error.value)
+
+
+def test_lora_settings_are_for_the_cells_that_have_adapters(make: Make) -> None:
+    assert make(sft={"lora": {"rank": 64}}, axes={"sft.method": ["full", "lora"]}).grid()[0].sft.lora.rank == 64
+
+
+def test_an_api_has_a_context_of_its_own(make: Make) -> None:
+    models = {"big": {"endpoint": "https://host/v1", "model": "m", "parameters": 10**9}}
+    teachers = {"small": "tiny-teacher-small", "large": "big"}
+    rationales = {"per_teacher": {"large": {"max_tokens": 9000}}}
+    assert make(models=models, teachers=teachers, rationales=rationales).rationales.of("large").max_tokens == 9000
 
 
 def test_every_mistake_is_told_at_once(make: Make) -> None:
@@ -198,6 +242,14 @@ def test_overrides_are_yaml_and_reach_nested_fields(tmp_path: Path, make: Make) 
         load(path, ["sft.bath=1"])
     with pytest.raises(ExperimentError, match="has no fields"):
         load(path, ["name.x=1"])
+    for nameless in ("=3", "sft..epochs=3", "sft.=3"):
+        with pytest.raises(ExperimentError, match="write FIELD=VALUE"):
+            load(path, [nameless])
+
+
+def test_a_folder_is_no_experiment(tmp_path: Path) -> None:
+    with pytest.raises(ExperimentError, match=r"cannot be read \(Is a directory\); give a YAML file"):
+        load(str(tmp_path))
 
 
 def test_scientific_notation_is_a_number_with_and_without_a_dot(make: Make) -> None:
