@@ -1024,8 +1024,8 @@ def _explain(error: Any, kind: type[BaseModel], where: str) -> str:
     path = [str(part) for part in error["loc"]]
     field = ".".join([where, *path] if where else path)
     if error["type"] == "extra_forbidden":
-        fields = _fields_at(kind, path[:-1])
-        return f"{field}: unknown field{_did_you_mean(path[-1], fields) if fields else ''}"
+        known = _fields_at(kind, path[:-1])
+        return f"{field}: unknown field{_did_you_mean(path[-1], known) if known else ''}"
     if error["type"] == "missing":
         return f"{field}: is missing"
     message = error["msg"].removeprefix("Value error, ")
