@@ -37,6 +37,7 @@ from capgap_ray.tasks.hub import check_reachable
 
 if TYPE_CHECKING:
     from capgap_ray.report.items import TaskSource
+    from capgap_ray.stages.landing import Wanted
     from capgap_ray.stages.search import Watched
     from capgap_ray.stages.session import Session
 
@@ -221,7 +222,9 @@ def _build(run: Run, session: Session, until: Until) -> Built:
             raise SystemExit(1)
         return built
     ready = _landed(run.store, built)
-    session.predict([pair for made in built.plans for cell in made.cells for pair in ready(cell)], "evaluate")
+    session.predict(
+        [pair for made in built.plans for cell in made.cells for group in ready(cell) for pair in group], "evaluate"
+    )
     session.judge(
         [scored for made in built.plans for scored in (*made.baselines.values(), *made.predictions.values())],
         [made.audit for made in built.plans if made.audit],
@@ -340,10 +343,12 @@ def _untouched_developed(made: Plan, models: Mapping[str, Model]) -> list[tuple[
     return _by_model({who: scored for who, scored in made.developed.items() if who[0] in students}, models)
 
 
-def _landed(store: Store, built: Built, test: bool = True) -> Callable[[Cell], list[tuple[Scored, str]]]:
-    """What of a cell can be scored by now, with its weights: exports on the way (`sft.checkpoints`), then the end.
+def _landed(store: Store, built: Built, test: bool = True) -> Callable[[Cell], list[Wanted]]:
+    """What of a cell can be scored by now, with its weights: exports on the way (`sft.checkpoints`), and the end.
 
-    On the development items, and on the test items if `test`.
+    In the order in which it is waited for: the end and the newest export on the development items, by which trainings
+    are given up and searches go on; then all else, on the test items only if `test`, one export after the other, as an
+    engine holds one at a time.
     """
     from capgap_ray.stages.landing import exports_so_far
     from capgap_ray.stages.sft_export import ADAPTER
@@ -359,22 +364,24 @@ def _landed(store: Store, built: Built, test: bool = True) -> Callable[[Cell], l
         for cell in made.cells:
             plans[cell.train.key].append(made)
 
-    def ready(cell: Cell) -> list[tuple[Scored, str]]:
+    def ready(cell: Cell) -> list[Wanted]:
         record = store.record(cell.train)
         folders = record.summary["checkpoints"] if record else exports_so_far(store, cell.train)
-        pairs = []
-        for update, folder in folders.items():  # one model after the other: an engine holds one at a time
-            for made in plans[cell.train.key]:
-                ends = made.on_development(cell)
-                ends += [made.predictions[cell.train.key, task] for task in made.tasks if test]
-                pairs += [(end.after(int(update)), weights(cell, end, folder)) for end in ends]
+        deciding = [each for made in plans[cell.train.key] for each in made.on_development(cell)]
+        others = [
+            made.predictions[cell.train.key, task] for made in plans[cell.train.key] for task in made.tasks if test
+        ]
+
+        def at(update: str, ends: list[Scored]) -> Wanted:
+            return [(end.after(int(update)), weights(cell, end, folders[update])) for end in ends]
+
+        groups: list[Wanted] = []
         if record:
-            folder = f"{cell.train.address}/{record.attempt}"
-            for made in plans[cell.train.key]:
-                ends = made.on_development(cell)
-                ends += [made.predictions[cell.train.key, task] for task in made.tasks if test]
-                pairs += [(end, weights(cell, end, folder)) for end in ends]
-        return pairs
+            end = f"{cell.train.address}/{record.attempt}"
+            groups += [[(each, weights(cell, each, end)) for each in ends] for ends in (deciding, others)]
+        if folders:
+            groups.append(at(max(folders, key=int), deciding))
+        return [*groups, *(at(update, deciding + others) for update in sorted(folders, key=int))]
 
     return ready
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 
 from capgap_ray.artifacts.step import Step
@@ -46,9 +46,18 @@ def exports_so_far(store: Store, step: Step) -> dict[str, str]:
 class Landing:
     """Use as a context around the training. Leaving it waits for what is being scored, and raises what went wrong."""
 
-    def __init__(self, ready: Callable[[Cell], Wanted], score: Callable[[Wanted], None]) -> None:
-        """`ready`: what of a cell can be scored by now. `score`: builds what of it is not built, in the thread."""
-        self._ready, self._score = ready, score
+    def __init__(
+        self,
+        ready: Callable[[Cell], Sequence[Wanted]],
+        score: Callable[[Wanted], None],
+        at_once: int | None = None,
+    ) -> None:
+        """`ready`: what of a cell can be scored by now, in groups, the one that is waited for most first.
+
+        `score`: builds what of it is not built, in the thread. `at_once`: how many groups are given to it together, or
+        one of each running cell if these are more, so that the first ones never queue behind the rest; None: all.
+        """
+        self._ready, self._score, self._at_once = ready, score, at_once
         self._running: dict[str, Cell] = {}
         self._ended: list[Cell] = []
         self._closing = False
@@ -86,18 +95,30 @@ class Landing:
                 self._changed.notify_all()
 
     def _run(self) -> None:
-        seen: set[Scored] = set()
+        done: set[Scored] = set()
+
+        def left(groups: Iterable[Wanted]) -> list[Wanted]:
+            open_ = ([pair for pair in group if pair[0] not in done] for group in groups)
+            return [group for group in open_ if group]
+
+        over: list[Wanted] = []
+        """Of the cells that have ended."""
         try:
             while True:
                 with self._changed:
                     if self._closing:
                         return
                     ended, self._ended = self._ended, []
-                    cells = [*ended, *self._running.values()]
-                wanted = [pair for cell in cells for pair in self._ready(cell) if pair[0] not in seen]
+                    running = list(self._running.values())
+                over = left([*over, *(group for cell in ended for group in self._ready(cell))])
+                on_the_way = [left(self._ready(cell)) for cell in running]
+                first = [each[0] for each in on_the_way if each]
+                groups = [*first, *over, *(group for each in on_the_way for group in each[1:])]
+                most = len(groups) if self._at_once is None else max(self._at_once, len(first))
+                wanted = dict.fromkeys(pair for group in groups[:most] for pair in group)
                 if wanted:
-                    self._score(wanted)
-                    seen.update(scored for scored, _ in wanted)
+                    self._score(list(wanted))
+                    done.update(scored for scored, _ in wanted)
                     self.scored += len(wanted)
                 else:
                     with self._changed:

@@ -58,16 +58,18 @@ class Look:
 
 
 def looks(store: Store, train: Step, watched: Watched, after: int = 0) -> Iterator[Look]:
-    """The exports of a training that runs, later than the update `after`, in order, as far as they are scored."""
+    """The exports of a training that runs, later than the update `after`, in order, less those not scored by now.
+
+    Where trainings are faster than the engines, not every export is looked at.
+    """
     try:
         updates = json.loads(store.read_bytes(f"{train.address}/{PROGRESS}"))["updates"]
     except (FileNotFoundError, json.JSONDecodeError):
         return
     for update in sorted(int(each) for each in exports_so_far(store, train) if int(each) > after):
         found = _look(store, [each.after(update).score for each in watched.end], watched, update, updates)
-        if found is None:
-            return
-        yield found
+        if found is not None:
+            yield found
 
 
 def end(store: Store, train: Step, watched: Watched) -> Look | None:

@@ -249,13 +249,14 @@ class Session:
     def train(
         self,
         cells: Sequence[Cell],
-        ready: Callable[[Cell], Wanted] | None = None,
+        ready: Callable[[Cell], Sequence[Wanted]] | None = None,
         watched: Callable[[Cell], Watched | None] = lambda cell: None,
     ) -> dict[str, str]:
         """Returns, for every cell that could not be trained, its step's key and why; not those that are given up.
 
-        `ready`: what of a cell can be scored by now. It is scored beside the training, where the cluster can hold the
-        engines and the training together. `watched`: how a cell is looked at, for which it has to hold them.
+        `ready`: what of a cell can be scored by now, as `Landing` takes it. It is scored beside the training, where the
+        cluster can hold the engines and the training together. `watched`: how a cell is looked at, for which it has to
+        hold them.
         """
         todo = {cell.train.key: cell for cell in cells if not self._store.built(cell.train)}
         trainings = [
@@ -278,7 +279,7 @@ class Session:
         made: Plan,
         student: str,
         mixture: str,
-        ready: Callable[[Cell], Wanted],
+        ready: Callable[[Cell], Sequence[Wanted]],
         watched: Callable[[Cell], Watched | None],
     ) -> dict[str, str]:
         """Try cells of one student and mixture as the experiment's search says. Returns what `train` does."""
@@ -321,7 +322,7 @@ class Session:
         self,
         cells: Sequence[Cell],
         trials: int,
-        ready: Callable[[Cell], Wanted] | None,
+        ready: Callable[[Cell], Sequence[Wanted]] | None,
         run: Callable[[Trials, float | None], dict[str, str]],
         must_score: bool,
         log: Log | None = None,
@@ -335,7 +336,7 @@ class Session:
                 "resources: search and development.early_stop look at trainings while they run, and the cluster cannot "
                 "hold the engines and the training workers together; ask for less, or enlarge it"
             )
-        landing = Landing(ready or (lambda cell: ()), self._predict_beside)
+        landing = Landing(ready or (lambda cell: ()), self._predict_beside, resources.engines if must_score else None)
         beside = ready is not None and fits
         if beside:
             self._engines()

@@ -77,7 +77,7 @@ def test_each_landed_step_is_given_once_and_before_the_training_ends() -> None:
         if len(given) == 3:
             both.set()
 
-    ready = {one.train.key: [(scored("a"), "x"), (scored("b"), "y")], two.train.key: [(scored("c"), "z")]}
+    ready = {one.train.key: [[(scored("a"), "x")], [(scored("b"), "y")]], two.train.key: [[(scored("c"), "z")]]}
     with Landing(lambda cell: ready[cell.train.key], score) as landing:
         landing.began(one)
         landing.ended(one, True)
@@ -89,7 +89,7 @@ def test_each_landed_step_is_given_once_and_before_the_training_ends() -> None:
 
 def test_a_cell_that_failed_is_not_scored() -> None:
     given: list[Any] = []
-    with Landing(lambda cell: [(scored("a"), "x")], given.extend) as landing:
+    with Landing(lambda cell: [[(scored("a"), "x")]], given.extend) as landing:
         landing.ended(cell("one"), False)
     assert given == []
 
@@ -98,6 +98,34 @@ def test_what_goes_wrong_is_raised_when_the_training_has_ended() -> None:
     def score(wanted: Any) -> None:
         raise OSError("disk full")
 
-    with pytest.raises(OSError, match="disk full"), Landing(lambda cell: [(scored("a"), "x")], score) as landing:
+    with pytest.raises(OSError, match="disk full"), Landing(lambda cell: [[(scored("a"), "x")]], score) as landing:
         landing.began(cell("one"))
         landing._thread.join(10)
+
+
+def test_what_trainings_wait_for_never_queues_behind_the_rest() -> None:
+    """Two cells that export faster than the engine scores: each turn takes the newest of both."""
+    cells = [cell("one"), cell("two")]
+    newest = 5
+    turns: list[list[str]] = []
+    enough = threading.Event()
+
+    def ready(cell: Cell) -> list[Any]:
+        name = cell.train.params["n"]
+        return [[(scored(f"{name} {update}"), f"{name} {update}")] for update in (newest, *range(newest))]
+
+    def score(wanted: Any) -> None:
+        nonlocal newest
+        turns.append([source for _, source in wanted])
+        newest += 5
+        if len(turns) == 3:
+            enough.set()
+
+    with Landing(ready, score, at_once=1) as landing:
+        for each in cells:
+            landing.began(each)
+        assert enough.wait(10)
+    both = [turn for turn in turns if len(turn) == 2][:2]
+    assert both, "one group of each running cell, though one is asked for at once"
+    for turn in both:
+        assert len({source.split()[1] for source in turn}) == 1 and int(turn[0].split()[1]) % 5 == 0

@@ -12,7 +12,7 @@ from capgap_ray.artifacts.store import Store
 from capgap_ray.experiment import EarlyStop, Search
 from capgap_ray.plan import Scored
 from capgap_ray.records import Score, to_row
-from capgap_ray.stages.search import Candidates, Hopeless, Look, Picker, Watched, follow, hopeless
+from capgap_ray.stages.search import Candidates, Hopeless, Look, Picker, Watched, follow, hopeless, looks
 
 AXES = {f"{a}{b}": {"sft.batch": str(a), "sft.epochs": str(b)} for a in range(4) for b in range(5)}
 
@@ -125,15 +125,15 @@ def store(tmp_path: Path) -> Store:
 
 
 def test_each_scored_export_is_reported_in_order_and_the_end_last(store: Store) -> None:
-    write(store, END.after(4), [True] * 30)
+    write(store, END.after(2), [True] * 15 + [False] * 15)
     reported: list[dict[str, float]] = []
-    turns = iter(["score 2", "train", "score the end"])
+    turns = iter(["score 4", "train", "score the end"])
 
     def check() -> None:
         match next(turns):
-            case "score 2":
-                assert reported == [], "4 waits for 2"
-                write(store, END.after(2), [True] * 15 + [False] * 15)
+            case "score 4":
+                assert [each["accuracy"] for each in reported] == [0.5]
+                write(store, END.after(4), [True] * 30)
             case "train":
                 assert [each["accuracy"] for each in reported] == [0.5, 1.0]
                 store.commit(TRAIN, f"{TRAIN.address}/attempts/one", {"updates": 9}, 1.0)
@@ -143,6 +143,15 @@ def test_each_scored_export_is_reported_in_order_and_the_end_last(store: Store) 
     follow(store, TRAIN, watched(), lambda: not store.built(TRAIN), reported.append, check)
     assert reported[-1] == {"accuracy": 0.8, "percent": 100.0}
     assert [round(each["percent"]) for each in reported] == [22, 44, 100]
+
+
+def test_an_export_scored_after_a_later_one_is_not_looked_at(store: Store) -> None:
+    """Where the engines are slower than the training, the newest is scored first."""
+    write(store, END.after(4), [True] * 30)
+    seen = list(looks(store, TRAIN, watched()))
+    write(store, END.after(2), [False] * 30)
+    assert [look.update for look in seen] == [4]
+    assert list(looks(store, TRAIN, watched(), after=seen[-1].update)) == []
 
 
 def test_a_hopeless_training_is_ended_and_what_was_seen_is_kept(store: Store) -> None:
