@@ -357,6 +357,7 @@ class _Finder:
         parts: Sequence[Part],
     ) -> _Asked:
         arms = [arm for arm, _ in parts[0]]
+        pairs = zip(arms[::2], arms[1::2], strict=True)  # several where students are pooled
         return _Asked(
             look=self._look(found.p, task == ALL),
             task=task,
@@ -365,7 +366,7 @@ class _Finder:
             recipe=recipe,
             found=found,
             parts=tuple(parts),
-            confounds=self.confounded(arms[1], arms[0]),
+            confounds=tuple(dict.fromkeys(each for right, left in pairs for each in self.confounded(left, right))),
         )
 
     def _duels(self) -> list[capacity_gap.Duel]:

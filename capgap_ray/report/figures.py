@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from statistics import fmean
 from typing import Any
@@ -133,7 +133,8 @@ def gain_by_task(results: Results) -> tuple[Panel, ...]:
             axes.set_ylim(len(tasks) - 0.5, -0.5)
             margin = 0.05 * (max(ends) - min(ends)) or 1.0
             axes.set_xlim(min(ends) - margin, max(ends) + margin)
-            axes.set_xlabel("← worse · points against the untouched student · better →")
+            # From the right end: the names of tasks leave the axes less room than this takes.
+            axes.set_xlabel("← worse · points against the untouched student · better →", loc="right")
             legend(figure, handles, names)
 
         title = f"{student}, {_titled(setting)}" if setting else student
@@ -211,7 +212,8 @@ def accuracy_by_updates(results: Results) -> tuple[Panel, ...]:
         def draw(figure: Any, axes: Any) -> None:
             axes.set_xscale("log")
             axes.set_xlim(min(xs) / 1.5, max(xs) * 1.5)
-            axes.set_xticks(sorted(set(xs)), [str(x) for x in sorted(set(xs))]) if len(set(xs)) < 8 else None
+            ticks = _apart(xs)
+            axes.set_xticks(ticks, [f"{x:,}" for x in ticks])
             axes.set_xticks([], minor=True)
             axes.set_ylim(low, high)
             axes.set_xlabel("optimizer updates (log scale)")
@@ -249,6 +251,17 @@ def accuracy_by_updates(results: Results) -> tuple[Panel, ...]:
         return panel(student, f"Accuracy against updates. {student}. {'; '.join(told)}.", height, draw)
 
     return tuple(drawn(student) for student in dict.fromkeys(str(arm.student) for arm, _ in trained))
+
+
+def _apart(values: Iterable[int]) -> list[int]:
+    """Those of the values, ascending, whose numbers do not run into one another on a logarithmic axis."""
+    every = sorted(set(values))
+    least = 0.12 * math.log(every[-1] / every[0])
+    kept: list[int] = []
+    for value in every:
+        if not kept or math.log(value / kept[-1]) >= least:
+            kept.append(value)
+    return kept
 
 
 def progress(results: Results) -> tuple[Panel, ...]:

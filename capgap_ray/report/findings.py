@@ -70,6 +70,11 @@ class ArmPair:
     tasks: tuple[str, ...]
     confounds: tuple[Confound, ...]
 
+    @property
+    def where(self) -> str:
+        """The tasks in words; all of them where the comparison pooled over tasks is among them."""
+        return "all tasks" if POOLED in self.tasks else ", ".join(self.tasks)
+
     def sentence(self) -> str:
         """Return `mix / 5x4 against large / 2x1 is confounded: 10.0x fewer updates (12 against 120)`."""
         return f"{self.right} against {self.left} is confounded: {'; '.join(map(difference, self.confounds))}"

@@ -261,6 +261,15 @@ def test_confounded_arms_get_no_verdict() -> None:
     assert any("differ in more than the teacher" in reason for reason in found.refused)
 
 
+def test_one_student_with_confounded_arms_leaves_no_verdict_over_all_students() -> None:
+    confound = Confound(field="rows_dropped", left="0", right="10", note="10 more rows dropped")
+    table = experiment(np.random.default_rng(6), lead=0.3, students=(0.5, 3.0))
+    found = find(table, confounded=lambda left, right: (confound,) if left.student == "3.0B" and left.teacher else ())
+    better = {each.student: each.better for each in found.advantages if each.task == ALL}
+    assert better == {"0.5B": "weak", "3.0B": None, ALL: None}
+    assert find(table).advantages[-1].better == "weak"
+
+
 def test_declared_pairs_join_the_family() -> None:
     table = experiment(np.random.default_rng(7), students=(0.5,))
     alone = find(table)

@@ -122,6 +122,7 @@ def test_confounded_comparisons_are_told_in_words(html: str) -> None:
     text = _Reader(html).flat
     assert text.count("mix / 5x4 against large / 2x1 is confounded: 10.0x fewer updates") == 2
     assert "2 of 17 compared pairs of arms are confounded" in text
+    assert text.count("; all tasks): mix / 5x4 against large / 2x1 is confounded") == 2
 
 
 def test_every_figure_has_words_a_caption_and_a_table(html: str) -> None:
@@ -300,3 +301,15 @@ def test_matplotlib_and_jinja_are_imported_only_when_needed() -> None:
     code = "import sys, capgap_ray.report.page as p; print({'matplotlib', 'jinja2', 'numpy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_what_stands_under_the_gains_lies_within_the_figure(results: Results) -> None:
+    named = [dataclasses.replace(each, task=each.task.rjust(30, "x")) for each in results.comparisons]
+    for panel in figures.gain_by_task(dataclasses.replace(results, comparisons=tuple(named))):
+        extent = panel._figure.axes[0].xaxis.label.get_window_extent()
+        assert 0 <= extent.x0 < extent.x1 <= panel._figure.bbox.width
+
+
+def test_numbers_of_updates_do_not_run_into_one_another() -> None:
+    assert figures._apart([422, 20, 24, 44, 182, 228, 24]) == [20, 44, 182, 422]
+    assert figures._apart([7, 7]) == [7]
