@@ -25,9 +25,10 @@ from capgap_ray.core.cost import (
     training_memory,
 )
 from capgap_ray.core.design import DISCORDANT, PERSISTENT, Design, cheapest, detectable
-from capgap_ray.experiment import Experiment, Sft
+from capgap_ray.experiment import Experiment, Filter, Sft
 from capgap_ray.plan import Cell, Plan, Scored
 from capgap_ray.records import Confound, RecipeCard
+from capgap_ray.tasks.published import PUBLISHED
 
 Summary = Callable[[Step], Mapping[str, Any] | None]
 """A step's summary in the store; None where it is not built."""
@@ -58,6 +59,8 @@ class CellForecast:
     student: str
     arm: str
     samples_per_update: int
+    """Places of a batch: rows, or packs of rows with `sft.packing`."""
+    packed: bool
     updates: int
     updates_at_most: int
     """Were every rationale right."""
@@ -248,16 +251,46 @@ def _places(sft: Sft) -> int:
 
 
 def _items(made: Plan) -> int:
-    return sum(made.training_items(task) for task in made.tasks)
+    return sum(_items_of_tasks(made))
 
 
-def _rows(made: Plan, cell: Cell, have: Mapping[str, Mapping[str, Any]]) -> int:
-    """Of the cell's mixture: as built, or as assumed."""
+def _items_of_tasks(made: Plan) -> list[int]:
+    """Those that train, of every task that does: what only tests has no training part."""
+    return [made.training_items(task) for task in made.tasks if made.sizes(task)[0]]
+
+
+def _rows(made: Plan, cell: Cell, have: Mapping[str, Mapping[str, Any]], right: float = ASSUMED.right) -> int:
+    """Of the cell's mixture: as built, or as they are where so large a share of rationales is right.
+
+    Teachers are taken to solve the same items, so that a mixture has no more rows than one of them gives.
+    """
     found = have.get(cell.train.inputs[0].key)
     if found is not None:
         return int(found["mixture"]["rows"])
-    solved = len(made.experiment.teachers) if cell.filter.keep == "intersection" else 1
-    return max(1, round(_items(made) * ASSUMED.right**solved))
+    shares: Mapping[str, float] = made.mixtures[cell.mixture].params["mixture"]
+    kept = {role: _kept(made, cell.filter, role, right) for role in shares}
+    rows = min(max(kept.values()), *(kept[role] / share for role, share in shares.items()))
+    mixing = made.experiment.mixing
+    if mixing.total is not None:
+        rows = min(rows, mixing.total if mixing.by == "rows" else mixing.total / _output_tokens(made))
+    return max(1, round(rows))
+
+
+def _kept(made: Plan, rules: Filter, role: str, right: float) -> float:
+    """Rationales of one teacher that train."""
+    if role in made.published:
+        known = PUBLISHED[made.experiment.published[role]].rows
+        return _items(made) * right if known is None else known
+    share = (
+        1.0
+        if rules.keep == "finished"
+        else right ** (len(made.experiment.teachers) if rules.keep == "intersection" else 1)
+    )
+    rationales = made.experiment.rationales
+    of_item = rationales.per_teacher.get(role, rationales).samples * share
+    of_item = of_item if rules.samples is None else min(of_item, rules.samples)
+    of_tasks = [of_item * items for items in _items_of_tasks(made)]
+    return sum(min(each, rules.size) if isinstance(rules.size, int) else each for each in of_tasks)
 
 
 def _output_tokens(made: Plan) -> int:
@@ -268,13 +301,29 @@ def _row_tokens(made: Plan) -> int:
     return ASSUMED.prompt_tokens + _output_tokens(made)
 
 
+def _longest_row(made: Plan) -> int:
+    """Tokens where a rationale is as long as its budget."""
+    experiment = made.experiment
+    sampled = [
+        {**experiment.sampling.model_dump(), **experiment.rationales.of(r).applied()} for r in experiment.teachers
+    ]
+    return max(_row_tokens(made), ASSUMED.prompt_tokens + max(map(_budget, sampled)))
+
+
+def _budget(sampling: Mapping[str, Any]) -> int:
+    """The longest answer, in tokens."""
+    return int(max(sampling["max_tokens"], sampling["retry_truncated"] or 0))
+
+
 def _arm(made: Plan, cell: Cell, card: RecipeCard, have: Mapping[str, Mapping[str, Any]]) -> CellForecast:
     places = _places(cell.sft)
-    at_most = count_updates(max(1, _items(made)), places, cell.sft.epochs)
+    longest = cell.matched[1] if cell.matched and cell.matched[0] in ("updates", "tokens") else cell
+    at_most = count_updates(_rows(made, longest, have, right=1.0), _places(longest.sft), longest.sft.epochs)
     return CellForecast(
         student=cell.student.name,
         arm=cell.arm,
         samples_per_update=places,
+        packed=cell.sft.packing != "none",
         updates=card.updates,
         updates_at_most=max(at_most, card.updates),
         trained=cell.train.key in have,
@@ -291,15 +340,25 @@ class _Costs:
         self._teraflops = device.teraflops if device else None
         self._sums: dict[str, defaultdict[str, float]] = defaultdict(lambda: defaultdict(float))
 
-    def generation(self, stage: str, model: Model, prompts: float, tokens: float, at_most: float) -> None:
+    def generation(self, stage: str, model: Model, expected: tuple[float, float], at_most: tuple[float, float]) -> None:
+        """Both are (tokens of prompts, new tokens)."""
         sums = self._sums[stage]
-        sums["prompt"] += prompts
-        sums["output"] += tokens
-        sums["output_at_most"] += at_most
-        sums["disk"] += (tokens + prompts) * ASSUMED.bytes_per_token
+        sums["prompt"] += expected[0]
+        sums["output"] += expected[1]
+        sums["output_at_most"] += at_most[1]
+        sums["disk"] += sum(expected) * ASSUMED.bytes_per_token
         if self._teraflops and model.has_weights:
-            sums["hours"] += generation_hours(model.parameters, prompts, tokens, self._teraflops)
-            sums["hours_at_most"] += generation_hours(model.parameters, prompts, at_most, self._teraflops)
+            sums["hours"] += generation_hours(model.parameters, *expected, self._teraflops)
+            sums["hours_at_most"] += generation_hours(model.parameters, *at_most, self._teraflops)
+
+    def answers(self, model: Model, scored: Scored, times: int = 1) -> None:
+        """Of one step's requests, each `times` over."""
+        sampling = scored.complete.params["sampling"]
+        rows, prompt = times * _answers(scored), _prompt_tokens(scored)
+        again = sampling["retry_truncated"] or 0  # of all that the first budget cuts off
+        short, long = min(ASSUMED.output_tokens, sampling["max_tokens"]), sampling["max_tokens"] + again
+        both = (rows * prompt, rows * short), (rows * prompt * (2 if again else 1), rows * long)
+        self.generation("complete", model, *both)
 
     def reading(self, stage: str, model: Model, tokens: float, at_most: float) -> None:
         """Texts that are given: no new token."""
@@ -309,7 +368,8 @@ class _Costs:
             sums["hours"] += generation_hours(model.parameters, tokens, 0, self._teraflops)
             sums["hours_at_most"] += generation_hours(model.parameters, at_most, 0, self._teraflops)
 
-    def training(self, cell: Cell, card: RecipeCard, row_tokens: int, rows_at_most: int) -> None:
+    def training(self, cell: Cell, card: RecipeCard, row_tokens: int, at_most: float) -> None:
+        """`at_most`: how many times the tokens there may be."""
         sums, sft = self._sums["train"], cell.sft
         tokens = card.epochs * card.rows * row_tokens
         exports = 1 + _exports(sft, card.updates)
@@ -322,7 +382,7 @@ class _Costs:
             )
             hours = training_hours(flops, self._teraflops)
             sums["hours"] += hours
-            sums["hours_at_most"] += hours * max(1.0, rows_at_most / card.rows)
+            sums["hours_at_most"] += hours * max(1.0, at_most)
 
     def stages(self, steps: Sequence[Step], have: Mapping[str, Any]) -> tuple[StageCost, ...]:
         count: defaultdict[str, int] = defaultdict(int)
@@ -352,47 +412,48 @@ class _Costs:
 def _count(made: Plan, have: Mapping[str, Mapping[str, Any]], cards: Mapping[str, RecipeCard], costs: _Costs) -> None:
     """Add what is still to come of one plan."""
     judge = made.models[made.experiment.judge.model]
+    longest = _longest_row(made)
     seen: set[str] = set()
     for scored, model in _scored(made):
-        rows, budget = _answers(scored), scored.complete.params["sampling"]["max_tokens"]
-        prompts = rows * _prompt_tokens(scored)
         if scored.complete.key not in have and scored.complete.key not in seen:
             seen.add(scored.complete.key)
-            expected = rows * min(ASSUMED.output_tokens, budget)
-            costs.generation("complete", model, prompts, expected, rows * budget)
+            costs.answers(model, scored)
         if scored.judge and scored.judge.key not in have and scored.judge.key not in seen:
             seen.add(scored.judge.key)
-            asked, reply = rows * ASSUMED.rejected, ASSUMED.judge_tokens
-            costs.generation("judge", judge, asked * ASSUMED.prompt_tokens, asked * reply, rows * reply)
+            rows, asked = _answers(scored), _answers(scored) * ASSUMED.rejected  # the judge reads short answers only
+            reads = ASSUMED.prompt_tokens, ASSUMED.judge_tokens
+            costs.generation("judge", judge, (asked * reads[0], asked * reads[1]), (rows * reads[0], rows * reads[1]))
     for (student, _, role, task), step in made.surprisals.items():
         if step.key not in have and step.key not in seen:
             seen.add(step.key)
             written = made.training_items(task) * made.experiment.rationales.of(role).samples
             read, most = (min(made.experiment.traces(), rows) for rows in (written * ASSUMED.right, written))
-            costs.reading("surprisal", made.models[student], read * _row_tokens(made), most * _row_tokens(made))
+            costs.reading("surprisal", made.models[student], read * _row_tokens(made), most * longest)
     for cell in made.cells:
         if cell.train.key not in have and cell.train.key not in seen:
             seen.add(cell.train.key)
             card = cards[cell.train.key]
-            costs.training(cell, card, _row_tokens(made), _items(made))
-            for task in made.tasks if cell.sft.checkpoints else ():
-                scored = made.predictions[cell.train.key, task]
-                rows = _exports(cell.sft, card.updates) * _answers(scored)
-                prompts, budget = rows * _prompt_tokens(scored), scored.complete.params["sampling"]["max_tokens"]
-                expected = rows * min(ASSUMED.output_tokens, budget)
-                costs.generation("complete", cell.student, prompts, expected, rows * budget)
+            longer = min(longest, cell.sft.cutoff_tokens) / _row_tokens(made)  # those beyond are dropped or cut
+            costs.training(cell, card, _row_tokens(made), longer * _rows(made, cell, have, right=1.0) / card.rows)
+            exports = _exports(cell.sft, card.updates)
+            for scored in made.on_development(cell):
+                costs.answers(cell.student, scored, 1 + exports)
+            for task in made.tasks if exports else ():
+                costs.answers(cell.student, made.predictions[cell.train.key, task], exports)
 
 
 def _scored(made: Plan) -> Iterable[tuple[Scored, Model]]:
-    for (name, _), scored in (*made.measured.items(), *made.baselines.items()):
+    students = made.experiment.students
+    untouched = [(who, scored) for who, scored in made.developed.items() if who[0] in students]
+    for (name, _), scored in (*made.measured.items(), *made.baselines.items(), *untouched):
         yield scored, made.models[name]
     teachers = made.teachers()
     for (role, _), slices in made.rationales.items():
         for scored in slices:
             yield scored, teachers[role]
-    students = {cell.train.key: cell.student for cell in made.cells}
+    trained = {cell.train.key: cell.student for cell in made.cells}
     for (key, _), scored in made.predictions.items():
-        yield scored, students[key]
+        yield scored, trained[key]
 
 
 def _exports(sft: Sft, updates: int) -> int:
@@ -414,13 +475,13 @@ def _answers(scored: Scored) -> int:
 
 
 def _fits(made: Plan, device: Accelerator) -> Iterable[Fit]:
-    resources = made.experiment.resources
+    resources, width = made.experiment.resources, 4 if made.experiment.engine.dtype == "float32" else 2
     usable = 0.9 * device.gigabytes
     for name, model in made.models.items():
         if model.has_weights:
             gpus = resources.engine_gpus_of(name)
-            engine = engine_memory(model.parameters, gpus).total / GIGABYTE
-            least = math.ceil(engine_memory(model.parameters, 1).total / GIGABYTE / usable)
+            engine = engine_memory(model.parameters, gpus, width).total / GIGABYTE
+            least = math.ceil(engine_memory(model.parameters, 1, width).total / GIGABYTE / usable)
             mend = f"resources.parallel: {{{name}: {{tensor: {least}}}}}"
             yield _fit(f"engine {name}", max(gpus, 1), engine, usable, mend)
     for student, sft in {(cell.student, _shape(cell.sft)): (cell.student, cell.sft) for cell in made.cells}.values():
@@ -517,7 +578,8 @@ def lines(told: Forecast) -> Iterable[str]:
     yield from (_stage_line(each) for each in told.stages)
     yield _hours_line(told)
     yield from _short(
-        f"cell        {c.student} / {c.arm}: {c.samples_per_update} samples per update, about {c.updates} updates, "
+        f"cell        {c.student} / {c.arm}: {c.samples_per_update} {'packs' if c.packed else 'samples'} per update, "
+        f"about {c.updates} updates, "
         f"at most {c.updates_at_most}{', trained' if c.trained else ''}"
         for c in told.arms
     )

@@ -40,13 +40,15 @@ class Assumed:
         """What the numbers rest on, a line each."""
         return (
             f"where nothing is measured: {self.prompt_tokens} prompt tokens and {self.prompt_tokens_per_shot} more per "
-            f"shot, {self.output_tokens} output tokens, {100 * self.right:.0f} % of rationales right, "
-            f"{100 * self.rejected:.0f} % of answers judged",
+            f"shot, {self.output_tokens} output tokens (long CoT is many times longer: reckon with `at most`), "
+            f"{100 * self.right:.0f} % of rationales right, {100 * self.rejected:.0f} % of answers judged",
             f"speed: {100 * self.training_utilisation:.0f} % of the accelerator's bfloat16 peak in training, "
             f"{100 * self.prefill_utilisation:.0f} % on prompts, {100 * self.decode_utilisation:.0f} % on new tokens; "
             "start-up and waiting are not counted",
             "operations: 2 per weight and token forward, 4 backward (LoRA 2), 2 more with gradient checkpointing",
             "at most: every answer as long as the token budget, every rationale right, every answer judged",
+            "disk: what stays; a training that runs holds its newest state besides, 12 bytes per trained weight, twice "
+            "that while it writes the next",
         )
 
 

@@ -53,8 +53,64 @@ def test_counts_follow_from_the_experiment(make: Make) -> None:
     # 2 students read 2 teachers' traces of 2 tasks: 75 % of 60, each 250 tokens of prompt and 300 of answer
     read = stage(found, "surprisal")
     assert (read.prompt_tokens, read.output_tokens) == (8 * 45 * 550, 0)
-    assert read.device_hours == pytest.approx(0.75 * read.device_hours_at_most)
+    assert read.device_hours == pytest.approx(0.75 * 550 / (250 + 1024) * read.device_hours_at_most)
     assert found.device_hours == pytest.approx(sum(each.device_hours or 0 for each in found.stages))
+
+
+def test_at_most_holds_where_every_rationale_is_right_and_as_long_as_its_budget(make: Make) -> None:
+    found = told(make(resources=GPU, axes={"sft.batch": ["1x1"]}))
+    train, judge = stage(found, "train"), stage(found, "judge")
+    longest = 250 + 1024
+    assert train.device_hours_at_most == pytest.approx(train.device_hours * longest / 550 / 0.75)
+    # All answers are judged, and not half of them.
+    assert judge.output_tokens_at_most == judge.steps * 20 * 5
+    assert judge.device_hours_at_most == pytest.approx(2 * judge.device_hours)
+    cut = stage(told(make(resources=GPU, sft={"cutoff_tokens": 600})), "train")
+    assert cut.device_hours_at_most < 600 / 550 / 0.75 * cut.device_hours * 1.001
+    again = told(make(resources=GPU, axes={"sft.batch": ["1x1"]}, sampling={"retry_truncated": 2048}))
+    assert stage(again, "complete").output_tokens_at_most == 3 * stage(found, "complete").output_tokens_at_most
+
+
+@pytest.mark.parametrize(
+    ("changes", "rows", "rows_at_most"),
+    [
+        ({}, 90, 120),
+        ({"rationales": {"samples": 4}, "sampling": {"temperature": 1.0}}, 360, 480),
+        ({"rationales": {"samples": 4, "temperature": 1.0}, "filter": {"samples": 2}}, 240, 240),
+        ({"filter": {"keep": "finished"}}, 120, 120),
+        ({"filter": {"size": 10}}, 20, 20),
+        ({"mixing": {"total": 50}}, 50, 50),
+        ({"tasks": ["tiny/dyck_languages", "tiny/word_sorting"], "test_only": ["tiny/word_sorting"]}, 45, 60),
+        (
+            {
+                "test_only": ["tiny/word_sorting"],
+                "development": {"items": 10},
+                "search": {"trials": 1, "searcher": "random"},
+            },
+            38,
+            50,
+        ),
+    ],
+)
+def test_rows_follow_from_samples_filter_and_mixing(
+    make: Make, changes: dict[str, Any], rows: int, rows_at_most: int
+) -> None:
+    recipe = {"sft": {"batch": "1x1", "epochs": 1, "workers": 1}, "mixtures": {"small": {"small": 1.0}}, "axes": {}}
+    found = told(make(**recipe, **changes))
+    assert {(each.updates, each.updates_at_most) for each in found.arms} == {(rows, rows_at_most)}
+
+
+def test_development_items_are_answered_too(make: Make) -> None:
+    settings = {"development": {"items": 10}, "search": {"trials": 1, "searcher": "random"}}
+    plain, found = told(make()), told(make(**settings))
+    # 2 students and 12 cells answer 10 items of 2 tasks; 2 teachers write 10 rationales less for each.
+    more = (2 + 12) * 10 * 2 - 2 * 10 * 2
+    assert stage(found, "complete").output_tokens == stage(plain, "complete").output_tokens + more * 300
+
+
+def test_an_engine_of_32_bits_takes_twice_the_memory(make: Make) -> None:
+    half, whole = (told(make(resources=GPU, engine={"dtype": dtype})).fits[0] for dtype in ("bfloat16", "float32"))
+    assert whole.gigabytes == pytest.approx(2 * half.gigabytes, rel=1e-4)
 
 
 def test_what_exists_costs_nothing_more(make: Make) -> None:
