@@ -6,13 +6,16 @@ import hashlib
 import json
 import os
 import struct
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar
 
 EMBEDDED = Path(__file__).parent.parent / "tiny" / "models"
 _HASH_LIMIT = 1 << 30
-"""Bytes: a folder above this must name its revision, because hashing it would take too long."""
+"""Bytes: a folder above this must name its revision, because hashing it whole would take too long."""
+_SAMPLES, _SAMPLE_BYTES = 16, 1 << 16
+"""Of each file of such a folder, evenly spread."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +49,8 @@ class ModelSpec:
     source: str | Endpoint
     """A local folder in Hugging Face layout, a Hub id, or an API."""
     revision: str | None = None
-    """Hub commit, or a name for a large local folder's content; small folders are identified by content. Of an
-    endpoint: any name for the weights behind it."""
+    """Hub commit, or a name for a large local folder's content, of which samples count besides; small folders are
+    identified by content. Of an endpoint: any name for the weights behind it."""
     parameters: int | None = None
     """Number of weights; None for a local folder, whose files say it."""
 
@@ -124,7 +127,7 @@ def resolve(name: str, spec: ModelSpec) -> Model:
         raise ValueError(f"model {name!r}: {folder} needs config.json and *.safetensors (pickles are never read)")
     parameters = sum(_count(file, name) for file in weights)
     if spec.revision is not None:
-        identity = f"{folder.name}@{spec.revision}"
+        identity = f"{spec.revision}+{_sampled_hash(folder)}"  # two folders may have been given one name
     elif sum(file.stat().st_size for file in weights) > _HASH_LIMIT:
         raise ValueError(f"model {name!r}: give `revision` (any name for its content): it is too large to hash")
     else:
@@ -155,8 +158,29 @@ def _count(file: Path, name: str) -> int:
 
 def content_hash(folder: Path) -> str:
     """Of a model folder's weights, settings and template: 16 hex digits."""
+    return _hash(folder, Path.read_bytes)
+
+
+def _sampled_hash(folder: Path) -> str:
+    """The same of a large folder: of long files their size and samples."""
+    return _hash(folder, _samples)
+
+
+def _hash(folder: Path, read: Callable[[Path], bytes]) -> str:
     digest = hashlib.sha256()
     for file in sorted(folder.iterdir()):
         if file.suffix in (".safetensors", ".json", ".jinja"):
-            digest.update(file.name.encode() + b"\0" + file.read_bytes())
+            digest.update(file.name.encode() + b"\0" + read(file))
     return digest.hexdigest()[:16]
+
+
+def _samples(file: Path) -> bytes:
+    size = file.stat().st_size
+    if size <= _SAMPLES * _SAMPLE_BYTES:
+        return file.read_bytes()
+    with file.open("rb") as stream:
+        pieces = [str(size).encode()]
+        for number in range(_SAMPLES):
+            stream.seek(number * (size - _SAMPLE_BYTES) // (_SAMPLES - 1))
+            pieces.append(stream.read(_SAMPLE_BYTES))
+    return b"\0".join(pieces)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
@@ -25,6 +26,22 @@ def test_a_revision_is_the_snapshot_that_is_read(tmp_path: Path, monkeypatch: py
     model = resolve("mine", ModelSpec(source="org/name", revision=revision, parameters=7))
     assert model.identity == f"org/name@{revision}"
     assert Path(local_folder(model.source)) == snapshot
+
+
+def test_one_name_for_the_content_of_two_folders_does_not_make_them_one_model(tmp_path: Path) -> None:
+    weights = np.zeros(1 << 20, np.float32)
+    places = [tmp_path / run / "final" for run in ("first", "copy", "second", "longer")]
+    for place, last in zip(places, (0, 0, 1, 0), strict=True):
+        place.mkdir(parents=True)
+        (place / "config.json").write_text("{}")
+        weights[-1] = last
+        save_file({"w": weights if place != places[3] else weights[:-1]}, place / "model.safetensors")
+    first, copy, second, longer = (
+        resolve("m", ModelSpec(source=str(place), revision="v1")).identity for place in places
+    )
+    assert first == copy
+    assert len({first, second, longer}) == 3
+    assert resolve("m", ModelSpec(source=str(places[0]), revision="v2")).identity != first
 
 
 def test_a_checkpoint_fits_the_engine_of_its_student(tmp_path: Path) -> None:
