@@ -7,6 +7,7 @@ import dataclasses
 import datetime
 import gc
 import json
+import os
 import shlex
 import sys
 from collections import defaultdict
@@ -22,7 +23,7 @@ from capgap_ray.analysis import engine_notes, form_notes, judge_audit, results, 
 from capgap_ray.artifacts.step import Step, unique
 from capgap_ray.artifacts.store import Record, Store, StoreError
 from capgap_ray.cards import check_upload, publish, write_recipe
-from capgap_ray.catalog.models import Model
+from capgap_ray.catalog.models import Endpoint, Model
 from capgap_ray.catalog.tasks import data_of, find_task
 from capgap_ray.choice import chosen, expected, given_up, groups, searched
 from capgap_ray.core.chance import chance_level
@@ -70,11 +71,11 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-def open_run(what: str, argv: Sequence[str] | None = None) -> Run:
+def open_run(what: str, argv: Sequence[str] | None = None, *, builds: bool = True) -> Run:
     """Parse the command line and check everything that can be known before anything starts.
 
     On a mistake: one line on standard error that names the field and the mend, and exit status 2; the store
-    is not touched.
+    is not touched. `builds`: False for a job that only reads the store, for which no key, package or Hub is needed.
     """
     parser = argparse.ArgumentParser(description=what)
     parser.add_argument("experiment", nargs="?", default=DEFAULT_EXPERIMENT, help="YAML file (default: %(default)s)")
@@ -86,22 +87,29 @@ def open_run(what: str, argv: Sequence[str] | None = None) -> Run:
     parser.add_argument("--strict", action="store_true", help="refuse an experiment with a confounded comparison")
     arguments = parser.parse_args(argv)
     try:
+        if arguments.json and not arguments.dry_run:
+            raise ExperimentError("--json: tells the plan; give --dry-run, too")
+        if not 0 < arguments.detect <= 100:
+            raise ExperimentError(f"--detect: give points between 0 and 100, not {arguments.detect:g}")
         experiment, text = load(arguments.experiment, arguments.set)
         models = resolve_models(experiment)
+        if builds:
+            _check_keys(models)
         with _no_collector():
             plans = tuple(plan(single, models) for single in experiment.over_splits())
         if arguments.strict:
             _refuse_confounds(plans[0])
         store = Store(arguments.store)
-        if experiment.search and experiment.search.searcher == "optuna" and not find_spec("optuna"):
+        if builds and experiment.search and experiment.search.searcher == "optuna" and not find_spec("optuna"):
             raise ExperimentError(
                 "search.searcher: optuna is not installed; pip install 'capgap-ray[search]', or take random"
             )
         if not arguments.dry_run:
-            if (why := missing(experiment.resources.trackers)) is not None:
-                raise ExperimentError(why)
             check_upload(experiment, plans)
             store.check_writable()
+        if builds and not arguments.dry_run:
+            if (why := missing(experiment.resources.trackers)) is not None:
+                raise ExperimentError(why)
             check_reachable(
                 spec
                 for spec, data in ((find_task(n), data_of(experiment.data, n)) for n in experiment.task_names())
@@ -121,6 +129,13 @@ def open_run(what: str, argv: Sequence[str] | None = None) -> Run:
         json=arguments.json,
         detect=arguments.detect,
     )
+
+
+def _check_keys(models: Mapping[str, Model]) -> None:
+    for model in models.values():
+        key = None if model.has_weights else Endpoint.from_source(model.source).key_env
+        if key is not None and not os.environ.get(key, "").strip():
+            raise ExperimentError(f"models.{model.name}.key_env: environment variable {key} is not set")
 
 
 def _refuse_confounds(made: Plan) -> None:

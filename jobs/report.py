@@ -28,9 +28,12 @@ def main() -> None:
     if any(argument.split("=")[0] == "--results" for argument in sys.argv[1:]):
         _results()
         return
-    from capgap_ray.flow import finish, open_run, stored
+    from capgap_ray.flow import finish, open_run, show_plan, stored
 
-    run = open_run("Make the report from what the store holds.")
+    run = open_run("Make the report from what the store holds.", builds=False)
+    if run.dry_run:
+        show_plan(run)
+        return
     finish(run, stored(run))
 
 

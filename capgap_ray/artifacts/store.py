@@ -111,7 +111,11 @@ class Store:
                 f"store {place}...: credentials do not belong into an address, which is printed and kept; "
                 "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
             )
+        if not root:
+            raise StoreError("--store: is empty; give a folder or a URI")
         self.root = root if "://" in root else os.path.abspath(root)
+        if os.path.isfile(self.root):
+            raise StoreError(f"store {root!r} is a file; give a folder with --store")
         try:
             self._fs, base = pafs.FileSystem.from_uri(self.root)
         except (pa.ArrowException, OSError, ValueError) as error:

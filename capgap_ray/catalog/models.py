@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import struct
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -109,9 +108,6 @@ def resolve(name: str, spec: ModelSpec) -> Model:
     if isinstance(spec.source, Endpoint):
         if spec.parameters is None:
             raise ValueError(f"model {name!r}: give `parameters`; an endpoint does not tell it (a guess will do)")
-        key = spec.source.key_env
-        if key is not None and not os.environ.get(key, "").strip():
-            raise ValueError(f"model {name!r}: environment variable {key} (key_env) is not set")
         identity = f"endpoint/{name}/{spec.source.model}@{spec.revision or 'undeclared'}"
         return Model(name=name, source=spec.source.source, identity=identity, parameters=spec.parameters)
     folder = Path(spec.source)

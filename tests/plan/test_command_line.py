@@ -1,12 +1,15 @@
 """Bad input: exit status 2, one line, within three seconds, before Ray, with the store untouched."""
 
 import json
+import os
 import resource
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from capgap_ray.flow import open_run
 
 ROOT = Path(__file__).parents[2]
 
@@ -54,6 +57,37 @@ def test_a_store_that_cannot_be_written(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "cannot be written" in done.stderr
     assert "--store" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--json"], "--json: tells the plan; give --dry-run, too"),
+        (["--detect", "nan"], "--detect: give points between 0 and 100, not nan"),
+        (["--detect", "0"], "--detect: give points between 0 and 100, not 0"),
+        (["--store", ""], "--store: is empty"),
+        (["--store", "jobs/grid.py"], "store 'jobs/grid.py' is a file; give a folder with --store"),
+    ],
+)
+def test_arguments_that_mean_nothing(
+    arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(SystemExit, match="2"):
+        open_run("", [*arguments, *(["--dry-run"] if "--json" not in arguments else [])])
+    assert capsys.readouterr().err.startswith(f"error: {message}")
+
+
+def test_a_report_needs_no_hub_and_a_dry_run_of_it_writes_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "jobs/report.py", "jobs/experiments/bbh_gemma.yaml", "--store", str(tmp_path / "store")]
+    offline = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_DATASETS_CACHE": str(tmp_path / "none")}
+    done = subprocess.run(command, cwd=ROOT, env=offline, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "is not built yet" in done.stderr
+    done = subprocess.run([*command, "--dry-run"], cwd=ROOT, env=offline, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0
+    assert "experiment  bbh-gemma: 8 cells" in done.stdout
+    assert list((tmp_path / "store").iterdir()) == [], "but for the probe that it can be written, which is gone"
 
 
 def test_a_dry_run_shows_the_plan_and_starts_nothing(tmp_path: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from capgap_ray.catalog.models import Endpoint
 from capgap_ray.experiment import Experiment, ExperimentError
+from capgap_ray.flow import open_run
 from capgap_ray.plan import plan, resolve_models
 
 Make = Callable[..., Experiment]
@@ -62,12 +64,18 @@ def test_what_enters_no_identity(make: Make, monkeypatch: pytest.MonkeyPatch) ->
     assert before != keys({"model": "bigger"})
 
 
-def test_the_key_is_in_no_source_and_must_be_set(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_key_is_in_no_source_and_must_be_set_where_something_is_built(
+    make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     experiment = make(models={"api": API}, teachers={"small": "tiny-teacher-small", "large": "api"})
+    arguments = [str(tmp_path / "experiment.yaml"), "--store", str(tmp_path / "store"), "--dry-run"]
     monkeypatch.delenv("CAPGAP_TEST_KEY", raising=False)
-    with pytest.raises(ExperimentError, match="environment variable CAPGAP_TEST_KEY"):
-        resolve_models(experiment)
+    with pytest.raises(SystemExit, match="2"):
+        open_run("", arguments)
+    assert "models.api.key_env: environment variable CAPGAP_TEST_KEY is not set" in capsys.readouterr().err
+    assert open_run("", arguments, builds=False).models["api"].name == "api"
     monkeypatch.setenv("CAPGAP_TEST_KEY", "secret")
+    assert open_run("", arguments).models["api"].name == "api"
     model = resolve_models(experiment)["api"]
     assert "secret" not in repr(model)
     assert Endpoint.from_source(model.source).key_env == "CAPGAP_TEST_KEY"
