@@ -168,6 +168,8 @@ def check(
             f"set it to {positions} or less"
         )
     kinds = set(getattr(config, "layer_types", None) or ()) - {"full_attention"}
+    if not hasattr(config, "layer_types") and getattr(config, "sliding_window", None):  # Mistral's, in every layer
+        kinds = {"sliding_attention"}
     if kinds or getattr(config, "attn_logit_softcapping", None):
         raise ValueError(
             f"student {source}: its attention is not plain ({', '.join(sorted(kinds)) or 'soft-capped logits'}), and "

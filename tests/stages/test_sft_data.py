@@ -48,6 +48,14 @@ def _cut_in_the_header(folder: Path) -> None:
     weights.write_bytes(weights.read_bytes()[:100])
 
 
+def _sliding_everywhere(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    names = ("layer_types", "use_sliding_window", "max_window_layers")
+    plain = {name: value for name, value in config.items() if name not in names}
+    mistral = {"model_type": "mistral", "architectures": ["MistralForCausalLM"], "sliding_window": 64}
+    (folder / "config.json").write_text(json.dumps({**plain, **mistral}))
+
+
 def _sliding(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "layer_types": ["full_attention", "sliding_attention"]}))
@@ -57,6 +65,7 @@ def _sliding(folder: Path) -> None:
     ("spoil", "message"),
     [
         (_sliding, r"student mine: its attention is not plain \(sliding_attention\)"),
+        (_sliding_everywhere, r"student mine: its attention is not plain \(sliding_attention\)"),
         (_cut_off, r"student mine: model\.safetensors has [\d,]+ bytes, its header says [\d,]+; fetch it again"),
         (_cut_in_the_header, r"student mine: model\.safetensors is no whole safetensors file; fetch it again"),
         (_no_weights, r"student mine: the folder has no \*\.safetensors"),
