@@ -628,7 +628,9 @@ def _published(experiment: Experiment, name: str) -> Step:
 def _own_sampling(experiment: Experiment, role: str) -> dict[str, Any]:
     """In what a teacher's rationales are generated otherwise than it is measured."""
     settings = experiment.rationales.of(role)
-    changed = {k: v for k, v in settings.applied().items() if v != getattr(experiment.sampling, k)}
+    # Under parity each task is measured with stop strings of its own.
+    measured = {**experiment.sampling.model_dump(), **({"stop": None} if experiment.parity else {})}
+    changed = {k: v for k, v in settings.applied().items() if v != measured[k]}
     return {**changed, "samples": settings.samples} if changed or settings.samples > 1 else {}
 
 

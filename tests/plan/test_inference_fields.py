@@ -82,6 +82,17 @@ def test_the_key_is_in_no_source_and_must_be_set_where_something_is_built(
     assert not model.has_weights
 
 
+def test_stop_strings_of_rationales_hold_under_parity_too(make: Make) -> None:
+    stop = ["\n\nQ:"]  # as by default without parity
+    experiment = make(parity="lm-eval", rationales={"stop": stop})
+    made = plan(experiment, resolve_models(experiment))
+    task = experiment.task_names()[0]
+    (whole,) = made.rationales["large", task]
+    assert whole.complete.params["sampling"]["stop"] == tuple(stop)
+    assert made.measured["tiny-teacher-large", task].complete.params["sampling"]["stop"] == experiment.stop(task)
+    assert experiment.stop(task) != tuple(stop)
+
+
 def test_decontamination_reads_every_tasks_items(make: Make) -> None:
     experiment = make(filter={"decontaminate": {"ngram": 8}})
     task = experiment.task_names()[0]
