@@ -7,13 +7,16 @@ second run answers only what the first did not.
 from __future__ import annotations
 
 import argparse
+import atexit
 import datetime
+import gc
 import json
 import os
 import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
@@ -67,6 +70,7 @@ class _Wanted:
 def evaluate(argv: Sequence[str] | None = None) -> None:
     """Run the command. A mistake is one line on standard error and exit status 2, before anything starts."""
     arguments = _parser().parse_args(argv)
+    atexit.register(gc.freeze)  # or the interpreter, ending, looks through all modules for garbage: half a second
     try:
         settings = from_overrides(EvaluationSettings, arguments.set)
         if arguments.adapter and settings.engine.lora == "merged":
@@ -225,14 +229,20 @@ def _run(arguments: Any, settings: EvaluationSettings, wanted: Sequence[_Wanted]
         from capgap_ray.stages.cluster import cluster
         from capgap_ray.stages.inference import EnginePool
 
-        with cluster(settings.resources, 0):
-            pool = EnginePool(settings.engine, settings.resources)  # starts while the prompts are made
-            try:
-                for each in missing:
-                    tasks[each.name] = _prepare(store, each, settings, arguments.limit)
-                _complete(store, pool, missing, settings)
-            finally:
-                pool.close()
+        def prepare() -> None:
+            for each in missing:
+                tasks[each.name] = _prepare(store, each, settings, arguments.limit)
+
+        # The prompts are made while Ray and the engine start, which is mostly waiting.
+        with ThreadPoolExecutor(1) as beside:
+            prepared = beside.submit(prepare)
+            with cluster(settings.resources, 0):
+                pool = EnginePool(settings.engine, settings.resources)
+                try:
+                    prepared.result()
+                    _complete(store, pool, missing, settings)
+                finally:
+                    pool.close()
     for each in wanted:
         task = tasks.get(each.name) or _task(each, settings)
         _say_scores(store, each, task)

@@ -46,7 +46,8 @@ def cluster(resources: Resources, workers: int) -> Iterator[dict[str, float]]:
     # have them from their own environment, or from the job's.
     class_cache.ENV_VARS_TO_PROPAGATE -= {name for name in class_cache.ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")}
     environment: dict[str, dict[str, str]] = {"env_vars": {name: os.environ[name] for name in SETTINGS}}
-    if os.environ.get("RAY_ADDRESS"):
+    joins = bool(os.environ.get("RAY_ADDRESS"))
+    if joins:
         ray.init(log_to_driver=False, logging_level=logging.ERROR, runtime_env=environment)
     else:
         os.environ.update(_LOCAL)
@@ -74,6 +75,9 @@ def cluster(resources: Resources, workers: int) -> Iterator[dict[str, float]]:
             f"the cluster lost a process of this run; the same command goes on from what was committed: {lost}"
         ) from error
     finally:
+        if not joins and (node := ray._private.worker._global_node) is not None:
+            # The autoscaler's monitor, of no use here, is deaf once the GCS is gone, and `shutdown` waits 1 s for it.
+            node.kill_monitor(check_alive=False)
         ray.shutdown()
 
 
