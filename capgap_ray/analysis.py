@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from capgap_ray.artifacts.step import Step, canonical_json
+from capgap_ray.catalog.models import MOVING
 from capgap_ray.core.answers import equal, kind_of
 from capgap_ray.core.budget import lr_integral
 from capgap_ray.core.findings import ALL
@@ -124,6 +125,17 @@ def form_notes(plan: Plan) -> tuple[str, ...]:
             "be that of the form"
         )
     return tuple(notes)
+
+
+def revision_notes(plan: Plan) -> tuple[str, ...]:
+    """A warning where the Hub says what a model is, and may say something else tomorrow."""
+    moving = [name for name, model in plan.models.items() if model.source.endswith(MOVING)]
+    if not moving:
+        return ()
+    return (
+        f"{', '.join(moving)}: no revision is named, so the Hub's main branch is taken; should it change, results in "
+        "the store are taken for those of the new weights. Name `revision` under models to repeat this exactly",
+    )
 
 
 def engine_notes(plans: Iterable[Plan], summary: Callable[[Step], Mapping[str, Any]]) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from capgap_ray import accounts, forecast
-from capgap_ray.analysis import engine_notes, form_notes, judge_audit, results, selection
+from capgap_ray.analysis import engine_notes, form_notes, judge_audit, results, revision_notes, selection
 from capgap_ray.artifacts.step import Step, unique
 from capgap_ray.artifacts.store import Record, Store, StoreError
 from capgap_ray.cards import check_upload, publish, write_recipe
@@ -473,7 +473,7 @@ def analyse(run: Run, built: Built) -> Results:
     )
     each_split = reader(run.store)
     assert answer.findings
-    notes = (*answer.findings.notes, *form_notes(made), *engine_notes(built.plans, summary))
+    notes = (*answer.findings.notes, *form_notes(made), *revision_notes(made), *engine_notes(built.plans, summary))
     chose = built.everything or built.plans
     return dataclasses.replace(
         answer,

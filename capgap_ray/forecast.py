@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from capgap_ray.analysis import form_notes, recipe_card
+from capgap_ray.analysis import form_notes, recipe_card, revision_notes
 from capgap_ray.artifacts.step import Step, unique
 from capgap_ray.catalog.accelerators import ACCELERATORS, Accelerator
 from capgap_ray.catalog.models import Model
@@ -135,7 +135,7 @@ class Forecast:
     fits: tuple[Fit, ...]
     lints: tuple[Lint, ...]
     notes: tuple[str, ...]
-    """Where training and evaluation differ in form."""
+    """Where training and evaluation differ in form, and what is not pinned."""
     detectable: tuple[Detectable, ...]
     wanted: Wanted
     assumptions: tuple[str, ...]
@@ -173,7 +173,7 @@ def forecast(plans: Sequence[Plan], summary: Summary, *, selected: bool, wanted_
         arms=tuple(_arm(first, cell, cards[cell.train.key], have) for cell in first.cells),
         fits=tuple(_fits(first, device)) if device else (),
         lints=lints(first, cards),
-        notes=form_notes(first),
+        notes=(*form_notes(first), *revision_notes(first)),
         detectable=tuple(_detectable(experiment, plans, tasks)),
         wanted=_wanted(plans, tasks, wanted_points),
         assumptions=(

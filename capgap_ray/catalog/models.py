@@ -17,6 +17,10 @@ _SAMPLES, _SAMPLE_BYTES = 16, 1 << 16
 """Of each file of such a folder, evenly spread."""
 
 
+MOVING = "@main"
+"""End of the source of a Hub model without a revision."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
     """An OpenAI-compatible API that answers for a model. Holds the name of its key's variable, never the key."""
@@ -116,7 +120,7 @@ def resolve(name: str, spec: ModelSpec) -> Model:
             raise ValueError(f"model {name!r}: folder {spec.source!r} does not exist")
         if spec.parameters is None:
             raise ValueError(f"model {name!r}: give `parameters` (number of weights) for a Hub model")
-        pinned = f"{spec.source}@{spec.revision or 'main'}"
+        pinned = f"{spec.source}@{spec.revision}" if spec.revision else f"{spec.source}{MOVING}"
         return Model(name=name, source=pinned, identity=pinned, parameters=spec.parameters)
     weights = sorted(folder.glob("*.safetensors"))
     if not weights or not (folder / "config.json").is_file():

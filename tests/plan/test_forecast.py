@@ -144,6 +144,13 @@ def test_a_difference_in_form_between_training_and_evaluation_is_said(make: Make
     assert f"note        {ancestor}" in lines(found)
 
 
+def test_a_model_that_may_change_on_the_hub_is_named(make: Make) -> None:
+    pinned = {"source": "org/other", "parameters": 10**9, "revision": "0123456"}
+    models = {"big": {"source": "org/name", "parameters": 10**9}, "other": pinned}
+    (note,) = told(make(models=models, teachers={"small": "big", "large": "other"})).notes
+    assert note.startswith("big: no revision is named, so the Hub's main branch is taken")
+
+
 def test_without_an_accelerator_hours_are_not_known(make: Make) -> None:
     found = told(make())
     assert found.device_hours is None
