@@ -585,6 +585,13 @@ def _examples(experiment: Experiment, task: str) -> Step:
     try:
         spec = find_task(task)
         found = tables(spec, data_of(experiment.data, task), train=own)
+        declared, files = read_yaml(spec.yaml)
+        shown = [] if spec.file else (declared.get("fewshot_config") or {}).get("samples")
+        if isinstance(shown, list) and experiment.shots(task) > len(shown):  # where they are items, lm-eval knows
+            raise TaskError(
+                f"task {task}: prompt.shots is {experiment.shots(task)}, and it has {len(shown)} few-shot examples; "
+                f"set prompt.shots: {len(shown)}"
+            )
         if own and spec.train_split is None:
             raise TaskError(f"task {task} has no training split; set split.train_from: test")
         rows, train_rows = (
@@ -608,7 +615,7 @@ def _examples(experiment: Experiment, task: str) -> Step:
         version=VERSIONS["examples"],
         params={
             "task": task,
-            "fingerprint": fingerprint(read_yaml(spec.yaml)[1]),
+            "fingerprint": fingerprint(files),
             "source": digests(found) or [spec.hub, spec.revision],
             "split": asdict(parts),
             "prompt": {**experiment.prompt.model_dump(), "shots": experiment.shots(task)},

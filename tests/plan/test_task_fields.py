@@ -73,6 +73,7 @@ UNPLANNABLE: list[tuple[dict[str, Any], str]] = [
     ({"tasks": ["lm-eval/minerva_math_algebra"], "split": {}}, "set split.train and test"),
     ({"tasks": ["amc23"], "split": {"crossfit": 50, "fold": 0}}, "50 folds of 40 items"),
     ({"split": {"repeats": 3}}, "split: stands for 3 splits"),
+    ({"prompt": {"shots": 99}}, r"task tiny/dyck_languages: prompt.shots is 99, and it has 3 few-shot examples; set"),
     ({"split": {"crossfit": 4}}, "split: stands for 4 splits"),
 ]
 
@@ -108,6 +109,10 @@ def test_training_items_from_the_training_split(make: Make) -> None:
 
 def test_an_own_file_is_counted(make: Make, tmp_path: Path) -> None:
     path = write(tmp_path / "own.jsonl", 50)
+    with pytest.raises(
+        ExperimentError, match=r"prompt.shots is 3, and it has 0 few-shot examples; set prompt.shots: 0"
+    ):
+        planned(make(tasks=[path], split={}, prompt={"shots": 3}))
     assert planned(make(tasks=[path], split={})).sizes(path) == (30, 20)
     (tmp_path / "own.jsonl").write_text('{"question": "q"}')
     with pytest.raises(ExperimentError, match=r"own.jsonl: row 1: field 'answer' is missing"):
