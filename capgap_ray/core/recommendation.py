@@ -300,9 +300,13 @@ def _recommendation(
     distil: Literal["yes", "no", "undetermined"] = (
         "yes" if best.status == "improved" else "no" if best.status == "harmed" else "undetermined"
     )
-    teacher, choice = _teacher(best, fair, duels) if distil != "no" else (None, [])
     recipes = {e.recipe for e in fair}
     recipe = best.recipe if distil == "yes" and len(recipes) > 1 else None
+    alike = [e for e in fair if recipe in (None, e.recipe)]
+    # To be no worse, as far as is shown, than a teacher that helps is not to help.
+    helping = list(dict.fromkeys(e.teacher for e in alike if e.status == "improved"))
+    unsure = list(dict.fromkeys(e.teacher for e in alike if e.teacher not in helping)) if distil == "yes" else []
+    teacher, choice = _teacher(best, fair, duels, unsure) if distil != "no" else (None, [])
     reasons = [_in_words(best.comparison), *choice, *parted, *map(_in_words, settings)]
     reasons += [
         f"{e.task}: {e.teacher or 'distillation'} harms this student ({_points(e.comparison.delta or 0.0)} points)"
@@ -322,7 +326,7 @@ def _recommendation(
     ]
     reasons += _serving(student, best, tokens)
     if distil == "yes":
-        how = teacher or "any of the teachers compared" if len({e.teacher for e in fair}) > 1 else best.teacher
+        how = teacher or ("any of the teachers compared" if len(helping) > 1 and not unsure else " or ".join(helping))
         sentence = f"Distil {student} from {how}" + (f", with recipe {recipe}" if recipe else "")
     elif distil == "no":
         sentence = f"Do not distil {student}: even the best arm is worse than the untouched student"
@@ -413,17 +417,20 @@ def _preferences(known: Sequence[ProxyLead]) -> list[str]:
 
 
 def _teacher(
-    best: Efficacy, fair: Sequence[Efficacy], duels: Sequence[TeacherAdvantage]
+    best: Efficacy, fair: Sequence[Efficacy], duels: Sequence[TeacherAdvantage], unsure: Sequence[str]
 ) -> tuple[str | None, list[str]]:
+    """`unsure`: teachers that are not shown to help where another one is; none of them is recommended."""
     if len({e.teacher for e in fair}) == 1:
         return best.teacher, ["only one teacher was tried"]
     reasons = [_in_words(each.comparison) for each in duels]
+    reasons += [f"{teacher} is not shown to help this student" for teacher in unsure]
     better = {each.better for each in duels if each.better is not None}
     beaten = {each.stronger if each.better == each.weaker else each.weaker for each in duels if each.better is not None}
     unbeaten = sorted(better - beaten)
-    if len(unbeaten) == 1:
+    if len(unbeaten) == 1 and unbeaten[0] not in unsure:
         return unbeaten[0], reasons
-    return None, [*reasons, "the teachers cannot be told apart: take the one that is cheaper to run and to serve"]
+    advice = "" if unsure else ": take the one that is cheaper to run and to serve"
+    return None, [*reasons, f"the teachers cannot be told apart{advice}"]
 
 
 def _serving(student: str, best: Efficacy, tokens: Mapping[tuple[str, str, str], float]) -> list[str]:

@@ -193,6 +193,24 @@ def test_harm_comes_first_and_is_not_advised() -> None:
     assert all(each.teacher is None for each in found.recommendations)
 
 
+def test_a_teacher_that_is_not_shown_to_help_is_not_advised_beside_one_that_is() -> None:
+    rng = np.random.default_rng(2)
+    chance = rng.random(400)
+    heights = {"": 0.30, "large": 0.42, "small": 0.35}
+    arms = [arm("t", "1B", teacher, chance + 0.6 * rng.random(400) - 0.3 < p) for teacher, p in heights.items()]
+    found = find(Table(arms=tuple(arms), rows=0, sizes={}))
+    assert {e.teacher: e.status for e in found.efficacy} == {"large": "improved", "small": "undetermined"}
+    (advantage,) = found.advantages
+    assert advantage.better is None
+    (advice,) = found.recommendations
+    assert (advice.distil, advice.teacher, advice.sentence) == ("yes", None, "Distil 1B from large.")
+    assert "small is not shown to help this student" in advice.reasons
+    assert advice.reasons.count("the teachers cannot be told apart") == 1
+    arms[2] = arm("t", "1B", "small", chance + 0.6 * rng.random(400) - 0.3 < 0.43)
+    (both,) = find(Table(arms=tuple(arms), rows=0, sizes={})).recommendations
+    assert both.sentence == "Distil 1B from any of the teachers compared."
+
+
 def test_unscored_items_are_not_wrong() -> None:
     rng = np.random.default_rng(5)
     left, right = (rng.random(200) < 0.5).astype(float), (rng.random(200) < 0.5).astype(float)
