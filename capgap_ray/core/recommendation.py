@@ -281,7 +281,10 @@ def recommend(
             continue
         settings = [c for c in declared if c.student == student and (c.task == "all" or not several)]
         own_parts = [quantity_in_words(each) for each in parted if each.student == student]
-        made.append(_recommendation(student, gains, duels, efficacy, gaps, settings, tokens, own_parts))
+        shared = [
+            f"over all students: {_in_words(a.comparison)}" for a in advantages if a.student == "all" and a.better
+        ]
+        made.append(_recommendation(student, gains, duels, efficacy, gaps, settings, tokens, [*shared, *own_parts]))
     return tuple(made)
 
 
@@ -293,8 +296,9 @@ def _recommendation(
     gaps: Sequence[CapacityGap],
     settings: Sequence[Comparison],
     tokens: Mapping[tuple[str, str, str], float],
-    parted: Sequence[str],
+    more: Sequence[str],
 ) -> Recommendation:
+    """`more`: reasons that concern its teachers, beside its own comparisons."""
     fair = [e for e in gains if not e.comparison.confounds]
     best = max(fair, key=lambda e: e.comparison.delta or 0.0)
     distil: Literal["yes", "no", "undetermined"] = (
@@ -307,7 +311,7 @@ def _recommendation(
     helping = list(dict.fromkeys(e.teacher for e in alike if e.status == "improved"))
     unsure = list(dict.fromkeys(e.teacher for e in alike if e.teacher not in helping)) if distil == "yes" else []
     teacher, choice = _teacher(best, fair, duels, unsure) if distil != "no" else (None, [])
-    reasons = [_in_words(best.comparison), *choice, *parted, *map(_in_words, settings)]
+    reasons = [_in_words(best.comparison), *choice, *more, *map(_in_words, settings)]
     reasons += [
         f"{e.task}: {e.teacher or 'distillation'} harms this student ({_points(e.comparison.delta or 0.0)} points)"
         for e in efficacy

@@ -211,6 +211,14 @@ def test_a_teacher_that_is_not_shown_to_help_is_not_advised_beside_one_that_is()
     assert both.sentence == "Distil 1B from any of the teachers compared."
 
 
+def test_what_is_shown_over_all_students_is_told_to_each() -> None:
+    found = find(experiment(np.random.default_rng(4), lead=0.08, students=(0.5, 1.5, 3.0), items=150))
+    (over_all,) = (each for each in found.advantages if each.student == ALL)
+    assert over_all.better == "weak"
+    for advice in found.recommendations:
+        assert any(reason.startswith("over all students: weak against strong: +") for reason in advice.reasons)
+
+
 def test_unscored_items_are_not_wrong() -> None:
     rng = np.random.default_rng(5)
     left, right = (rng.random(200) < 0.5).astype(float), (rng.random(200) < 0.5).astype(float)
