@@ -617,6 +617,13 @@ class Resources(_Part):
             raise ValueError(f"min_engines: {self.min_engines} is more than engines ({self.engines})")
         return self
 
+    @field_validator("engine_gpus", "worker_gpus")
+    @classmethod
+    def _whole(cls, value: float) -> float:
+        if value != int(value):
+            raise ValueError(f"{value:g} is no whole number; engines and training workers take a GPU's memory whole")
+        return value
+
     @property
     def kept_engines(self) -> int:
         """Replicas that stand also when idle."""

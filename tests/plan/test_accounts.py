@@ -118,7 +118,7 @@ def test_the_ledger_adds_up(planned: Plan) -> None:
 
 
 def test_a_budget_counts_the_gpus_of_the_largest_layout() -> None:
-    resources = Resources(engines=3, engine_gpus=0.5, parallel={"big": {"tensor": 4, "pipeline": 2}})
-    assert all_engines_devices(resources) == 1.5
+    resources = Resources(engines=3, engine_gpus=1, parallel={"big": {"tensor": 4, "pipeline": 2}})
+    assert all_engines_devices(resources) == 3.0
     assert all_engines_devices(resources, [8, 2]) == 24.0
     assert all_engines_devices(Resources(engines=2, engine_cpus=0.9)) == 1.8

@@ -119,6 +119,8 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"comparisons": [{"nam": "c"}]}, r"comparisons\.0\.nam: unknown field; did you mean 'name'\?"),
     ({"resources": {"accelerator": "h100"}}, r"resources\.accelerator: 'h100' is unknown; known: H100-80GB$"),
     ({"resources": {"accelerator": "rtx4090"}}, r"resources\.accelerator: 'rtx4090' is unknown; known: RTX-4090$"),
+    ({"resources": {"engine_gpus": 0.5}}, r"resources\.engine_gpus: 0\.5 is no whole number"),
+    ({"resources": {"worker_gpus": 1.5}}, r"resources\.worker_gpus: 1\.5 is no whole number"),
     ({"sft": {"lora": {"rank": 64}}}, r"sft\.lora: is used with sft\.method: lora"),
     ({"axes": {"sft.lora.rank": [8, 64]}}, r"sft\.lora: is used with sft\.method: lora"),
     ({"sampling": {"max_tokens": 4096}}, r"sampling: max_tokens 4096 leaves no room .* engine\.max_model_len \(4096\)"),
