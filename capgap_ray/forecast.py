@@ -25,7 +25,7 @@ from capgap_ray.core.cost import (
     training_memory,
 )
 from capgap_ray.core.design import DISCORDANT, PERSISTENT, Design, cheapest, detectable
-from capgap_ray.experiment import Experiment, Filter, Sft
+from capgap_ray.experiment import Batch, Experiment, Filter, Sft
 from capgap_ray.plan import Cell, Plan, Scored
 from capgap_ray.records import Confound, RecipeCard
 from capgap_ray.tasks.published import PUBLISHED
@@ -481,26 +481,48 @@ def _fits(made: Plan, device: Accelerator) -> Iterable[Fit]:
         if model.has_weights:
             gpus = resources.engine_gpus_of(name)
             engine = engine_memory(model.parameters, gpus, width).total / GIGABYTE
-            least = math.ceil(engine_memory(model.parameters, 1, width).total / GIGABYTE / usable)
+            # A power of two: it has to divide the attention heads.
+            least = 1 << max(
+                0, math.ceil(math.log2(engine_memory(model.parameters, 1, width).total / GIGABYTE / usable))
+            )
             mend = f"resources.parallel: {{{name}: {{tensor: {least}}}}}"
             yield _fit(f"engine {name}", max(gpus, 1), engine, usable, mend)
     for student, sft in {(cell.student, _shape(cell.sft)): (cell.student, cell.sft) for cell in made.cells}.values():
-
-        def need(workers: int, student: Model = student, sft: Sft = sft) -> float:
-            memory = training_memory(
-                student.parameters,
-                workers=workers,
-                lora=sft.method == "lora",
-                bits=16 if sft.precision == "bfloat16" else 32,
-                tokens=sft.batch.per_device * sft.cutoff_tokens,
-                recompute=sft.gradient_checkpointing,
-            )
-            return memory.total / GIGABYTE
-
-        enough = next((n for n in (1, 2, 4, 8, 16, 32, 64, 128) if need(n) <= usable), None)
-        mend = f"sft.workers: {enough}" if enough else "sft.gradient_checkpointing: true or a lower sft.cutoff_tokens"
         what = f"training {student.name} ({sft.method}, batch {sft.batch}, rows of {sft.cutoff_tokens} tokens)"
-        yield _fit(what, sft.workers, need(sft.workers), usable, mend)
+        need = _training_gigabytes(student, sft)
+        yield _fit(what, sft.workers, need, usable, "" if need <= usable else _smaller(student, sft, usable))
+
+
+def _training_gigabytes(student: Model, sft: Sft) -> float:
+    """On each device."""
+    memory = training_memory(
+        student.parameters,
+        workers=sft.workers,
+        lora=sft.method == "lora",
+        bits=16 if sft.precision == "bfloat16" else 32,
+        tokens=sft.batch.per_device * sft.cutoff_tokens,
+        recompute=sft.gradient_checkpointing,
+    )
+    return memory.total / GIGABYTE
+
+
+def _smaller(student: Model, sft: Sft, usable: float) -> str:
+    """The first change that makes it fit. Those that leave the updates as they are go first."""
+    per_device, accumulation = sft.batch.per_device, sft.batch.accumulation
+    smaller = [n for n in range(per_device - 1, 0, -1) if per_device % n == 0]
+    batches = [Batch(per_device=n, accumulation=accumulation * per_device // n) for n in smaller]
+    ways: list[tuple[str, dict[str, Any]]] = [("", {}), *((f"sft.batch: {each}", {"batch": each}) for each in batches)]
+    last = ways[-1]
+    for name, values in (("cutoff_tokens", (8192, 4096)), ("workers", (2, 4, 8, 16, 32, 64, 128))):
+        for value in values:
+            if (value > sft.workers) if name == "workers" else (value < sft.cutoff_tokens):
+                words = ", ".join(filter(None, (last[0], f"sft.{name}: {value}")))
+                ways.append((words, {**last[1], name: value}))
+    first = "" if sft.gradient_checkpointing else "sft.gradient_checkpointing: true"
+    for words, change in ways:
+        if _training_gigabytes(student, sft.model_copy(update={"gradient_checkpointing": True, **change})) <= usable:
+            return ", ".join(filter(None, (first, words)))
+    return "larger GPUs" if sft.method == "lora" else "larger GPUs, or sft.method: lora"
 
 
 def _shape(sft: Sft) -> tuple[Any, ...]:

@@ -210,10 +210,31 @@ def test_models_that_do_not_fit_are_named_with_the_mend() -> None:
     )[0]
     fits = {fit.what.split(" (")[0]: fit for fit in told(experiment).fits}
     assert not fits["engine qwen2.5-72b"].fits
-    assert fits["engine qwen2.5-72b"].mend == "needs resources.parallel: {qwen2.5-72b: {tensor: 5}}"
+    assert fits["engine qwen2.5-72b"].mend == "needs resources.parallel: {qwen2.5-72b: {tensor: 8}}"
     assert fits["engine qwen2.5-7b"].fits
-    assert not fits["training qwen2.5-7b"].fits
-    assert fits["training qwen2.5-0.5b"].fits
+    assert fits["training qwen2.5-3b"].mend == "needs sft.batch: 1x2"
+    assert fits["training qwen2.5-7b"].mend == "needs sft.batch: 1x2, sft.workers: 8"
+    assert fits["training qwen2.5-0.5b"].mend == ""
+
+
+@pytest.mark.parametrize(
+    ("sft", "gpu", "mend"),
+    [
+        ({"gradient_checkpointing": False}, "A100-40GB", "needs sft.gradient_checkpointing: true"),
+        (
+            {"gradient_checkpointing": False, "batch": "4x2"},
+            "L4",
+            "needs sft.gradient_checkpointing: true, sft.batch: 1x8",
+        ),
+        ({"batch": "1x1", "workers": 1, "cutoff_tokens": 16384}, "V100-32GB", "needs sft.cutoff_tokens: 8192"),
+        ({"batch": "1x1", "workers": 1}, "T4", "needs sft.workers: 16"),
+    ],
+)
+def test_what_makes_a_training_fit_changes_as_little_as_can_be(sft: dict[str, Any], gpu: str, mend: str) -> None:
+    changes = [f"sft.{name}={json.dumps(value)}" for name, value in sft.items()]
+    experiment = load(str(FOLDER / "bbh_small_large.yaml"), [f"resources.accelerator={gpu}", *changes])[0]
+    (fit,) = (each for each in told(experiment).fits if each.what.startswith("training qwen2.5-0.5b"))
+    assert (fit.fits, fit.mend) == (False, mend)
 
 
 def test_power_per_task_and_pooled_and_the_cheapest_design(make: Make) -> None:
