@@ -34,7 +34,7 @@ from capgap_ray.plan import Cell, Plan, Scored, plan, resolve_models
 from capgap_ray.pooling import pool, pooled_selection
 from capgap_ray.records import Example, Results, Score, Selection, from_row, to_row
 from capgap_ray.stages.trackers import missing
-from capgap_ray.tasks.hub import check_reachable
+from capgap_ray.tasks.hub import HubError, check_models, check_reachable
 
 if TYPE_CHECKING:
     from capgap_ray.report.items import TaskSource
@@ -115,7 +115,8 @@ def open_run(what: str, argv: Sequence[str] | None = None, *, builds: bool = Tru
                 for spec, data in ((find_task(n), data_of(experiment.data, n)) for n in experiment.task_names())
                 if data is None and not spec.file
             )
-    except (ExperimentError, StoreError, TaskError) as error:
+            check_models({n: m.source for n, m in models.items() if m.has_weights and not os.path.isdir(m.source)})
+    except (ExperimentError, HubError, StoreError, TaskError) as error:
         refuse(str(error))
     given = sys.argv[1:] if argv is None else argv
     return Run(

@@ -1,16 +1,21 @@
-"""Whether the Hub can be reached, asked before anything starts: its own loader gives up after 25 s only."""
+"""Whether the Hub can be reached and gives out the models, asked before anything starts: its own loader gives up on a
+data set after 25 s only, and on a model in every engine anew."""
 
 from __future__ import annotations
 
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from capgap_ray.core.task_spec import TaskError, TaskSpec
 
 _SECONDS = 5.0
+
+
+class HubError(ValueError):
+    """A model that the Hub does not give out; the message is one line with the mend."""
 
 
 def check_reachable(specs: Iterable[TaskSpec]) -> None:
@@ -32,6 +37,45 @@ def check_reachable(specs: Iterable[TaskSpec]) -> None:
         return
     except OSError as error:
         raise unreachable(needed, error) from None
+
+
+def check_models(sources: Mapping[str, str]) -> None:
+    """See that the Hub gives out the models that are not in the local cache. Raises HubError on the first that it does
+    not: unknown, private or gated. A Hub that does not answer says nothing: the nodes may have what they need.
+
+    `sources`: name -> `<Hub id>@<revision>`.
+    """
+    from huggingface_hub import constants, get_token
+
+    if constants.HF_HUB_OFFLINE:
+        return
+    token = get_token()
+    for name, source in sources.items():
+        hub, _, revision = source.partition("@")
+        if (Path(constants.HF_HUB_CACHE) / f"models--{hub.replace('/', '--')}" / "snapshots").is_dir():
+            continue
+        request = urllib.request.Request(f"{constants.ENDPOINT}/{hub}/resolve/{revision}/config.json", method="HEAD")
+        if token:
+            request.add_unredirected_header("Authorization", f"Bearer {token}")
+        try:
+            urllib.request.urlopen(request, timeout=_SECONDS).close()
+        except urllib.error.HTTPError as error:
+            if error.code in (401, 403, 404):
+                raise HubError(
+                    f"model {name!r}: {_refusal(hub, revision, error.headers.get('X-Error-Code'))}"
+                ) from None
+        except OSError:
+            return
+
+
+def _refusal(hub: str, revision: str, code: str | None) -> str:
+    if code == "GatedRepo":
+        return f"{hub} is gated; accept its licence on the Hub and set HF_TOKEN to a token of yours"
+    if code == "RevisionNotFound":
+        return f"{hub} has no revision {revision!r} on the Hub"
+    if code == "EntryNotFound":
+        return f"{hub} has no config.json on the Hub; models are in Hugging Face layout"
+    return f"{hub} is not on the Hub, or private; check its name, or set HF_TOKEN to a token that may read it"
 
 
 def unreachable(spec: TaskSpec, error: Exception) -> TaskError:
