@@ -197,13 +197,9 @@ class Sampling(_Part):
 
     @model_validator(mode="after")
     def _retries_with_more(self) -> Sampling:
-        _check_retry(self.max_tokens, self.retry_truncated)
+        if self.retry_truncated is not None and self.retry_truncated <= self.max_tokens:
+            raise ValueError(f"retry_truncated: {self.retry_truncated} is not more than max_tokens ({self.max_tokens})")
         return self
-
-
-def _check_retry(max_tokens: int, retry_truncated: int | None) -> None:
-    if retry_truncated is not None and retry_truncated <= max_tokens:
-        raise ValueError(f"retry_truncated: {retry_truncated} is not more than max_tokens ({max_tokens})")
 
 
 class TeacherSampling(_Part):
@@ -838,7 +834,11 @@ class Experiment(_Part):
                         f"{where}: {name} {settings[name]} leaves no room for a prompt in engine.max_model_len "
                         f"({self.engine.max_model_len}); raise that, or lower {name}"
                     )
-            _check_retry(settings["max_tokens"], settings["retry_truncated"])
+            if settings["retry_truncated"] is not None and settings["retry_truncated"] <= settings["max_tokens"]:
+                raise ValueError(
+                    f"{where}: retry_truncated {settings['retry_truncated']} is not more than max_tokens "
+                    f"({settings['max_tokens']}); give it there, too"
+                )
 
     def _check_development(self, grid: Sequence[Point], splits: int) -> None:
         if self.development is None:

@@ -129,6 +129,10 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
         r"rationales of teacher large: max_tokens 9000 leaves no room",
     ),
     (
+        {"sampling": {"retry_truncated": 1500}, "rationales": {"per_teacher": {"large": {"max_tokens": 2000}}}},
+        r"rationales of teacher large: retry_truncated 1500 is not more than max_tokens \(2000\); give it there, too",
+    ),
+    (
         {"sampling": {"retry_truncated": 1024}},
         r"sampling: retry_truncated: 1024 is not more than max_tokens \(1024\)",
     ),
