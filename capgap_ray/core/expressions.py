@@ -163,6 +163,8 @@ class Reader:
                     raise Unreadable("hedged")
                 return Item(inner.value, inner.unit, inner.label or "text")
             if self._kind() == "end" or self._peek() in (",", ";", ")", "]", "}", "\\}"):
+                if letter := re.fullmatch(r"\(?([A-Za-z])\)?", words):
+                    return Item(("sym", letter[1]))
                 number, _, rest = words.lower().partition(" ")
                 if number not in NUMBER_WORDS or (rest and not set(rest.split()) <= UNIT_OF.keys()):
                     return Item(("text", words))

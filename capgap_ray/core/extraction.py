@@ -102,7 +102,7 @@ _STATEMENT = re.compile(
     r"|(?:to|of) (?:the|this|our) (?:\w+ )?(?:problem|question|equation|puzzle|system)(?: [\"“][^\"”\n]{1,120}[\"”])?"
     r"|in (?:\w+ ){0,3}form|here)?[ *_]{0,3}(?:,? (?:then|therefore|thus|hence),? )?"
     r"(?:is\b(?: given by\b)?|are\b|=|:|→|⇒|equals\b|(?:will|would|must|should) be\b|comes (?:out )?to\b)"
-    r"|\bfinal answer of\b"
+    r"|\b(?:final|correct) answer of\b"
     r"|(?:^|\n)[#*_ ]{0,6}(?:final )?ans(?:wer)?(?:[*_ ]*(?:[-–—](?= )|(?=\n))|\.)",
     re.IGNORECASE,
 )
@@ -177,21 +177,30 @@ _NEXT_ITEM = re.compile(
 _NUMBER = re.compile(
     r"(?<![\w.\u202d\u202e])[-−+]?\s?(?:\\?[$€£])?\s?-?(?:[0-9]{1,3}(?:(?:,|\{,\})[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?(?:\s?/\s?[0-9]+)?(?!-?\w)(?:\s?\\?%)?"
 )
-_CUT = re.compile(r"(?:\s[-+*/×÷=<>·]|[0-9a-z)] ?[+×÷=]|[(,\\])\s*$|[^*]\s\*$")
-"""The end of a text that breaks off within a formula or an enumeration."""
-_SENTENCES = re.compile(
-    r"(?<=[.!?])(?<!\bMr\.)(?<!\bMs\.)(?<!\bDr\.)(?<!\bSt\.)(?<!\bMrs\.)(?<!\bvs\.)(?<!\bi\.e\.)(?<!\be\.g\.)(?![\"')\]]+\s[a-z])[*_`\"')\]]*\s+(?![-+/=]|\\(?:cdot|times))|\n+"
+_CUT = re.compile(
+    r"(?:\s[-+*/×÷=<>·]|[0-9a-z)] ?[+×÷=]|[(,\\])\s*$|[^*]\s\*$"
+    r"|(?<=[\w%)$] )(?:a|an|the|of|at|in|to|on|by|for|from|with|per|and|or|but|if|than|that|which|so|because|since|"
+    r"is|are|was|were|has|have|had|will|he|she|they|we|his|her|their|its)\s*$"
 )
-_DISPLAY_END = re.compile(r"(?:\\\]|\$\$)[ \t.]*\n\s*(?=[*#]|[A-Z][a-z])")
+"""The end of a text that breaks off within a formula, an enumeration or a clause."""
+_SENTENCES = re.compile(
+    r"(?<=[.!?])(?<!\bMr\.)(?<!\bMs\.)(?<!\bDr\.)(?<!\bSt\.)(?<!\bMrs\.)(?<!\bvs\.)(?<!\bi\.e\.)(?<!\be\.g\.)(?![\"')\]]+\s[a-z])[*_`\"')\]$]*\s+(?![-+/=]|\\(?:cdot|times))|\n+"
+)
+_DISPLAY_END = re.compile(r"(?:(?:\\\]|\$\$)[ \t.]*\n|\\end\{(?:align|gather)\*?\}[ .]?)\s*(?=[*#]|[A-Z][a-z])")
 """A display that a sentence of its own follows; any other display belongs to the sentence around it."""
 _SENTENCE_STOP = re.compile(r"(?<!\b[sS]q)(?<!\bcu)(?:[.?;]|!(?!\s*[-+*/=^$\\)]))(?=[*_`$\"')\]]{0,4}(?:\s|$))")
 PREMISE = re.compile(r"\b(?:first|next|step|let|need to|given(?! by)|each|then|if|than)\b", re.IGNORECASE)
-_NAMED = re.compile(r"\b(?:is|was) \*\*([A-Z][a-z]+)\*\*\.?$")
-"""A name in bold at a sentence's end."""
+_NAMED = re.compile(
+    r"\b(?:is|are|was|faces?|points?)(?: [a-z-]+){0,4} \*\*([A-Za-z]+)(?:\*\*|$)"
+    r"|\b(?:is|are|was|faces?|points?|be|falls on)(?: (?:facing|pointing|due|to|an?|the)){0,2} ([A-Za-z][a-z]+)$"
+    r"|^(?:\*\*)?((?!It|This|That|He|She|They|One|Which|There|Here)[A-Z][a-z]+)(?:\*\*)?"
+    r" (?:has|had|is|was) the (?:\w+est|most|least)\b"
+)
+"""A word that something is said to be: "the graph is an **ellipse**", "Ann has the highest score"."""
 ON_THE_WAY = re.compile(r"\b(?:first|next|step|let|need to)\b", re.IGNORECASE)
 """The words of `PREMISE` that also make a computed result ("each costs 9 / 12 = 0.75") a step."""
 _STATES = re.compile(
-    r"\b(?:total|altogether|left|remain\w*|in all|has|have|had|is|are|was|were|will|needs?|makes?|made|earns?|"
+    r"\b(?:total|altogether|left|remain\w*|in all|has|have|had|is|are|was|were|will|needs?|owes?|makes?|made|earns?|"
     r"earned|ends? up|comes? to|costs?|paid|"
     r"pays?|spends?|spent|saves?|saved|takes?|took|gets?|got|sold|bought|ate|eats?|travel\w*|collected|can|must|"
     r"be|leaves?|leaving|received?|gives?|gave|uses?|used|raised|served|reads?|runs?|ran|walk\w*|works?|worked|won|scored)\b",
@@ -208,14 +217,20 @@ _GIVEN = re.compile(
 _AFTERTHOUGHT = re.compile(
     r",? as (?:the|our) only (?:\w+ )?(?:possibilit\w+|solution|option|choice|value|root|case)$|"
     r",? as (?:required|desired|claimed|needed|wanted|expected)$"
+    r"|(?<=[0-9$)}\]*])(?:, with (?!.*\bbeing\b)[a-z]+|(?:,? (?:which|and (?:it|this)) (?:(?:is|are) )?|,? )"
+    r"(?:reached|attained|achieved|obtained|occurs|occurring|happens)(?: only)? (?:when|at|for|if|by|with|iff))\b.*$"
+    r"|(?<=[0-9$)}]),? which (?![^$0-9()*]*\b(?-i:[A-Z])\b)[^$0-9()*]*$"
+    r"|,? which (?:is|are) [$\\]*[0-9][0-9.,/]*(?:\s?\\?%\$?|\$? (?:\w+ )?"
+    r"(?:of|more|less|fewer|times|above|below|(?:great|high|low|larg|small|long|short)er)\b).*$"
     r"|,? (?:or|i\.e\.,?|that is,?|which is) (?:about|approximately|roughly)\b.*$"
-    r"|,? or \$?[0-9.]+\s?\\?%\$?$"
+    r"|,? or \$?[0-9.]+(?:\s?\\?%\$?|\$? as an? \w+)$"
     r"|,? for (?:all|every|any)(?: (?:real|positive|integers?|numbers?|values of)){0,3} \$?[a-z]\$?$",
     re.IGNORECASE,
 )
 _LAST_DISPLAY = re.compile(
     r"(?:\\\[((?:(?!\\\]).)*)\\\]|(?<!\$)\$\$((?:(?!\$\$).)+)\$\$|(?<![$\w])\$([^$\n]+=[^$\n]+=[^$\n]+)\$|"
-    r"(?:^|\n)\$([^$\n]+=[^$\n]+)\$)[ .\n]*\Z",
+    r"(?:^|\n)\$([^$\n]+=[^$\n]+)\$|"
+    r"(\\begin\{(?:align|gather)\*?\}(?:(?!\\begin\{(?:align|gather)).)*\\end\{(?:align|gather)\*?\}))[ .\n]*\Z",
     re.DOTALL,
 )
 """The maths that a text ends with: a display, or a chain of equations in a line."""
@@ -225,11 +240,12 @@ _OTHER_FORM = re.compile(
     r"\s\((?:\\?\(|\$)?\s?(?:≈|=|\\approx|or|i\.e\.|that is|about|approx\w*|equivalently)[^()]*\)(?=\W*$)"
 )
 """The value again in another form."""
-_TRAILING_ASIDE = re.compile(r"(?<=[\w$*}]) \([a-z][^()]* [^()]*\)$")
+_TRAILING_ASIDE = re.compile(r"(?<=[\w$*}]) \((?!base )[a-z][^()]* [^()]*\)$")
 _COUNTED_MATHS = re.compile(r"there (?:are|is) (?:exactly |only )?(\$[^$]+\$) [a-z].*", re.IGNORECASE)
 _IS_THE_ANSWER = re.compile(
-    r"(?:[^$]*?(?:,|\bgives|\bget|\bobtain) )?(\$[^$]+\$|[^\s,]+) (?:is|are|as) (?:the|our|my) "
-    r"(?:(?:final|only|correct|desired|required|right) )*(?:answer|solution|result|value)s?",
+    r"(?:[^$]*?(?:,|\bgives|\bget|\bobtain) )?(\$[^$]+\$|(?=\S*[0-9\\])[^\s,]+) (?:is|are|as) (?:the|our|my) "
+    r"(?:(?:(?:final|only|correct|desired|required|right) )*(?:answer|solution|result|value)s?"
+    r"|(?:final|only|correct|desired|required|right) \w+|number of [^$0-9]+)",
     re.IGNORECASE,
 )
 _OUR_ANSWER = re.compile(
@@ -239,17 +255,20 @@ _OUR_ANSWER = re.compile(
 )
 _BECAUSE_AFTER = re.compile(r",? because\b.*$", re.IGNORECASE)
 _SUPPOSED = re.compile(r"(?:if(?! (?:you|we) follow)|suppos\w+|assum\w+|unless)\b", re.IGNORECASE)
-_BECAUSE = re.compile(r"(?:since|because|as|given that)\b[^=]*,\s+", re.IGNORECASE)
+_BECAUSE = re.compile(r"(?:since|because|as|given that)\b(?:\$[^$]*\$|[^=$])*(?:,|(?<=,\$))\s+", re.IGNORECASE)
 _AIM = re.compile(
-    r"\b(?:theorem|identity|equations?|formula|rewrite|recall|cases?|steps?|first|need|must|find|solv\w*|comput\w*|minimi\w+|maximi\w+|consider|us(?:e|ing)|substitut\w+|"
-    r"apply|check|show|prove|want|factori[sz]ation)\b",
+    r"\b(?:theorem|identity|equations?|formula|rewrite|recall|cases?|steps?|unknowns?|variables?|"
+    r"first|need|must(?! (?:be|(?:have )?\w+ [0-9]))|find|solv\w*|comput\w*|minimi\w+|maximi\w+|consider|"
+    r"us(?:e|ing)|substitut\w+|apply|check|show|prove|want|factori[sz]ation)\b",
     re.IGNORECASE,
 )
 """Words of a sentence that says what to do next."""
 _IS = re.compile(
-    r"\b(?:is|are|was|were|equals|be|measures|becomes|(?:comes?(?: out)?|works out|amounts?|adds? up|evaluates|"
+    r"\b(?:is|are|was|were|equals?|be|measures|becomes|(?:comes?(?: out)?|works out|amounts?|adds? up|evaluates|"
     r"simplifies|reduces|sums|totals) to|est|sont|vaut|ist|sind|beträgt|es|son|mide|vale|è|sono|"
-    r"(?:has|have|leaves?|gives?|makes?|yields?)(?=\s+(?:exactly |only |a total of )?[0-9]))\b"
+    r"(?:gives|yields)(?=\s+\$(?!.*\\[lgn]e)[^$=<>]+\$\W*$)|a total of|"
+    r"(?:has|have|leaves?|gives?|makes?|yields?)"
+    r"(?=\s+(?:exactly |only |a total of )?\\?[$€£]?[0-9](?![0-9.,]*[a-z^])))\b"
     r"(?: (?:equal to|given by|written(?: as)?|at(?=[\s$\\]*\()|(?:at )?the (?:point|number|value|interval|set|pair)"
     r"|exactly|just|simply|only|actually|indeed)\b)?"
     r"(?=[\s$:\\])"
@@ -267,7 +286,8 @@ _FIGURE = re.compile(
 )
 """What is given by a whole equation."""
 _COUNTED = re.compile(
-    rf"(?:there (?:are|is) |it is )?(?:exactly |only |a total of )?(-?[0-9][0-9,.]*|{'|'.join(NUMBER_WORDS)}) [a-z -]+",
+    rf"(?:there (?:are|is) |it is )?(?:exactly |only |a total of )?(-?[0-9][0-9,.]*|{'|'.join(NUMBER_WORDS)}) "
+    r"(?!divides\b|is\b)[a-z -]+",
     re.IGNORECASE,
 )
 _GIVEN_NUMBER = re.compile(
@@ -298,9 +318,16 @@ REASON = re.compile(
 )
 _EXPLAINED = re.compile(
     r",?\s+(?:because|since|which|where|while|whereas|after|compared|leaving|including)\b"
+    r"|,\s+(?:assuming|using|counting|considering|excluding|based on|with)\b"
     r"|:\s+(?=[^:]*(?:,| and )[^:]*$)|,\s+(?=[0-9.,]+ (?:more|less|fewer)\b)",
     re.IGNORECASE,
 )
+_ADJUNCT = re.compile(
+    r",\s+(?!(?:and|or|but|plus|minus|so|which|that|then|for a total|"
+    r"(?:bring|leav|giv|mak|yield|result|total|rais|reduc|"
+    r"increas|decreas|amount|cost|earn|sav|add|tak)\w*ing)\b)[a-z].*"
+)
+"""What follows a stated value without changing it: ", working 50 weeks a year"."""
 _PLAN = re.compile(
     r"^(?:to|let)\b|\bwants? to\b|\b(?:we|i)(?:'d| would|'ll| will| can| must| should| need to| have to)? "
     r"(?:multiply|add|subtract|divide|"
@@ -308,6 +335,8 @@ _PLAN = re.compile(
     r"|\blet \w+ be\b|(?<!are )\b[0-9]+ of (?:them|these|those)\b|\b[a-z] [-+] [0-9]",
     re.IGNORECASE,
 )
+_SOUGHT = re.compile(r"\b(?:that|which|who|ask\w*|tr(?:y|ied)|problem|question|(?<!able )(?<!needs )(?<!ha[sd] )to)\b")
+"""What makes a number at the end part of what is sought, not the answer."""
 _FENCE_LINE = re.compile(r"^[ \t]*```\w*[ \t]*$", re.MULTILINE)
 _REFUSED = re.compile(
     r"\b(?:not enough|insufficient|more|missing|incomplete) information\b"
@@ -324,11 +353,11 @@ _ANSWER_WORDS = frozenset(
     re.findall(
         r"\w+",
         "ellipse circle parabola hyperbola line point sphere cone cylinder plane square rectangle rhombus even odd "
-        "north south east west yes no true false increasing decreasing acute obtuse right infinity",
+        "north south east west yes no true false increasing decreasing acute obtuse right infinity neither",
     )
 )
 """Lower-case words that are whole answers to maths problems."""
-_SPELT_OUT = re.compile(r"^(-?[$\\]?[0-9][0-9.,/]*) \([a-z][a-z -]{2,40}\)(?=\W*$)", re.IGNORECASE)
+_SPELT_OUT = re.compile(r"^(-?[$\\]{0,2}[0-9][0-9.,/]*\$?) \([a-z][a-z -]{2,40}\)(?=\W*$)", re.IGNORECASE)
 """`10 (ten)`."""
 _ASIDE = re.compile(r"\s\([^()]*\)")
 MARKUP = " \t\r\n*_`>:"
@@ -408,6 +437,10 @@ def settled(
     if found is None:
         return conclude(text)
     after = max(0, found[0] - 60)
+    if re.match("result|solution", text[found[0] :], re.IGNORECASE):
+        _, *later = _SENTENCES.split(text[found[0] :], maxsplit=1)
+        if later and (end := conclude(later[0])) is not None:
+            return end  # a result on the way
     taken_back = list(deque(_TAKEN_BACK.finditer(text, after), maxlen=1))
     return conclude(text[taken_back[0].end() :]) if taken_back else found[1]
 
@@ -558,7 +591,7 @@ def _maths_statement(after: str) -> str | None:
     line = stated_line(after)
     line = _OTHER_FORM.sub("", _SPELT_OUT.sub(r"\1", line))
     sentence, sign = first_sentence(line)
-    sentence = NOT_THAT.sub("", sentence)
+    sentence = re.sub(r"^(?:option|choice) (?=\(?[A-Z]\b)", "", NOT_THAT.sub("", sentence))
     if sign == "?" or len(sentence) > LONGEST_MATHS:
         return None
     if (
@@ -573,6 +606,9 @@ def _maths_statement(after: str) -> str | None:
             return piece
     if _IS.search(sentence) and (claimed := _claimed(sentence, True)):
         return claimed
+    whole = re.match(r"[A-Z][a-z]* [a-z]", sentence) and not SEVERAL.search(sentence)
+    if whole and (said := _last_span(sentence, r"")):
+        return said
     if span := re.match(
         r"(?:\$([^$\n]+)\$|\\\((.+?)\\\)|\*\*([^*\n]+)\*\*|([^*$\n]+)\*\*)(?=\s|[.,;]|$)", line.strip()
     ):
@@ -582,12 +618,12 @@ def _maths_statement(after: str) -> str | None:
             return piece
     words = re.fullmatch(
         r"(?:\\(?:text(?:bf|rm)?|math(?:bf|rm))\{)?\(?([A-Za-z][A-Za-z' -]{0,40})\)?\}?",
-        unwrapped(sentence.strip(MARKUP)),
+        unwrapped(sentence.strip(MARKUP).partition("**")[0]),
     )
     if words:
         name = words[1]
-        known = name[0].isupper() or name.lower() in _ANSWER_WORDS
-        if known and len(name.split()) <= 3 and not _INEXACT.search(name) and "I " not in name:
+        title = name[0].isupper() and len(name.split()) <= 3 and not _INEXACT.search(name) and "I " not in name
+        if (title and "**" not in sentence.strip(MARKUP)) or name.lower() in _ANSWER_WORDS:
             return words[0]
     return None
 
@@ -607,7 +643,7 @@ def _reads(piece: str) -> bool:
 
 def _maths_conclusion(text: str) -> str | None:
     """Return what the last sentence concludes ("Therefore, x = 5."), or a text that is nothing but an answer."""
-    tail = _own_text(text).strip()
+    tail = own_text(text).strip()
     if not tail or _REFUSED.search(tail[-_NEAR_END:]):
         return None
     if "\n" not in tail and len(tail) < 100 and len(text) < 120 and not _CONCLUSION.match(tail):
@@ -633,14 +669,14 @@ def _maths_conclusion(text: str) -> str | None:
         return None
     if not followed and (displayed := _displayed(tail, sentence)):
         return displayed
-    if (name := _NAMED.search(sentence)) and not (_INEXACT.search(claim) or ON_THE_WAY.search(claim)):
-        return name[1]
     if _INEXACT.search(claim) or "?" in claim:
         return None
     own_line = tail.endswith(f"\n{sentence}") and re.fullmatch(
         r"[$`*]*(?:[a-z]\s*=\s*)?-?[$`*]*[0-9][0-9.,/]*[$`*]*", sentence
     )
     finished = followed or bool(own_line) or re.search(r"[.!*$`\])}]$", tail) is not None
+    if name := _named(claim, finished and (concluded or tail.endswith(f"\n{sentence}"))):
+        return name
     aim = _AIM.search(claim)
     marked = re.findall(r"\*\*([^*]+)\*\*", sentence)
     doubtful = (ON_THE_WAY if len(marked) == 1 else PREMISE).search(claim) or _GIVEN.search(claim)
@@ -650,7 +686,7 @@ def _maths_conclusion(text: str) -> str | None:
         bold = _right_side(unwrapped(marked[0].rstrip(".")))
         if re.search(r"[0-9]|\\[a-z]|√|π", bold) and _reads(bold):
             return bold
-    if concluded and (counted := _COUNTED.fullmatch(claim)):
+    if concluded and not aim and (counted := _COUNTED.fullmatch(claim)):
         return counted[1]
     if finished and (counted := _COUNTED_MATHS.fullmatch(claim)) and _reads(_right_side(unwrapped(counted[1]))):
         return _right_side(unwrapped(counted[1]))
@@ -666,19 +702,31 @@ def _maths_conclusion(text: str) -> str | None:
     return _claimed(claim, concluded) or _last_span(claim, _IS.pattern.partition("(?: (?:equal")[0] + r"\s*$")
 
 
+def _named(claim: str, concluded: bool) -> str | None:
+    """Return the word that a claim says something is: a name, or an answer word such as "ellipse"."""
+    said = _NAMED.search(claim)
+    if said is None or claim.count("**") > 2 or any(p.search(claim) for p in (SEVERAL, _INEXACT, ON_THE_WAY)):
+        return None
+    word, before = str(said[1] or said[2] or said[3]), claim[: said.start()].replace("equation", "")
+    if word[0].isupper() and ((said[1] and said.end() == len(claim)) or concluded):
+        return word
+    doubtful = _PLAN.search(before) or any(p.search(before.rpartition(", ")[2]) for p in (PREMISE, _GIVEN, _AIM))
+    return word if word in _ANSWER_WORDS and (said[1] or concluded) and not doubtful else None
+
+
 def _displayed(tail: str, sentence: str) -> str | None:
     """Return what a calculation that ends the text comes to: the last side of an identity or of a chain."""
     display = _LAST_DISPLAY.search(tail[-_NEAR_END * 3 :])
     if display is None or not tail.endswith(display[0]):
         return None
     maths = next(group for group in display.groups() if group is not None).strip(" .\n")
-    if rows := re.fullmatch(r"\\begin\{(?:aligned|align\*?|gathered)\}(.*)\\end\{\w+\*?\}", maths, re.DOTALL):
+    if rows := re.fullmatch(r"\\begin\{(?:aligned|align\*?|gather(?:ed|\*)?)\}(.*)\\end\{\w+\*?\}", maths, re.DOTALL):
         maths = rows[1].strip(" .\n\\").rpartition("\\\\")[2].replace("&", "").strip(" .\n")
         left, _, right = maths.rpartition("=")
         named = _NAME.fullmatch(left.strip()) or not left.strip()
         return unwrapped(right) if named and not _INEQUALITY.search(maths) and _reads(unwrapped(right)) else None
     before = tail[: -len(display[0])].rstrip().rpartition("\n\n")[2]
-    lead = re.sub(r"\$[^$]*\$", "", before[-150:].replace(" formula:", ":"))
+    lead = re.sub(r"\$[^$]*\$", "", re.sub(r"^Then$", "", before[-150:].replace(" formula:", ":").strip()))
     if any(pattern.search(lead) for pattern in (_AIM, _GIVEN, PREMISE)):
         return None
     if "=" not in maths:
@@ -713,12 +761,12 @@ def _is_value(text: str) -> bool:
     )
 
 
-def _own_text(text: str) -> str:
+def own_text(text: str) -> str:
     """Return the end of a text that a conclusion is looked for in: without emoji, later sections and rulers."""
     tail = _EMOJI.sub("", text[-_TAIL:]).strip()
     section = next((match for match in _SECTION.finditer(tail) if match.start() > 3), None)
     if section and not re.search(r"\n[*_ ]*(?:so|thus|hence|therefore)\b", tail[section.end() :], re.IGNORECASE):
-        tail = tail[: section.start()]
+        tail = re.sub(r"(?<=[\w)$])$", ".", tail[: section.start()].rstrip())  # finished, as more follows
     return tail.rstrip("#=_ \t\n") if tail.endswith(("\n###", "\n---", "\n##")) else tail.rstrip()
 
 
@@ -797,14 +845,23 @@ def _listed_values(piece: str) -> bool:
 
 def _last_span(claim: str, before: str) -> str | None:
     """Return the maths at a claim's end, with at most a few words after it ("measures $5$ units")."""
-    span = re.search(r"(?:\$([^$]+)\$|\\\((.+?)\\\))(?: [a-z-]+){0,3}$", claim)
+    span = re.search(
+        r"(?:\$([^$]+)\$|\\\((.+?)\\\)|(?<=[a-z] )([0-9][0-9,.]*)(?= [a-z]))"
+        r"(?: [a-z-]+){0,3}(?: (?:for|to|in|per|until|before|after) [a-z' -]+)?$",
+        claim,
+    )
     if (
         span is None
+        or not (span.start() or re.search("[0-9]", span[0]))
         or not re.search(before, claim[: span.start()])
         or re.search(r"\b(?:all|when|where|if|every|some|namely|or)\W*$", claim[: span.start()])
+        or (
+            span[3]
+            and (len(_NUMBER.findall(claim)) > 1 or _PLAN.search(claim) or _SOUGHT.search(claim, 0, span.start()))
+        )
     ):
         return None
-    piece = _right_side(unwrapped(span[1] or span[2]))
+    piece = _right_side(unwrapped(span[1] or span[2] or span[3]))
     return piece if re.search(r"[0-9]|\\[a-z]", piece) and _reads(piece) else None
 
 
@@ -836,7 +893,7 @@ def last_sentence(tail: str) -> tuple[str, bool] | None:
         lines.pop()
     for line in reversed(lines):
         sentences = [piece.strip() for piece in _SENTENCES.split(line) if piece and re.search(r"\w", piece)]
-        check = _CHECK.match(line) is not None
+        check = _CHECK.match(line) is not None and not re.match(r"\W*note\b", line, re.IGNORECASE)
         for sentence in reversed(sentences):
             asks = sentence.endswith("?")
             aside = re.fullmatch(r"\(.*\)[.*_]*", sentence) and re.search(r"[a-z]{2} [a-z]|[0-9] [-+*×/] ", sentence)
@@ -904,7 +961,7 @@ def _number_in(claim: str) -> str | None:
         and (said := _IS.split(claim))[1:]
         and re.match(r"\s*(?:exactly |a total of )?\\?[$€£]?-?[0-9]", said[-1])
     ):
-        claim = said[-1]  # the total for the 16 glasses is $64
+        claim = _ADJUNCT.sub("", said[-1])  # the total for the 16 glasses is $64, at 4 a day
         numbers = [match[0] for match in _NUMBER.finditer(claim)]
     if not numbers or re.search(r"[0-9]\s*(?:or|to|and|-|–)\s*\$?[0-9]", claim):
         return None
@@ -927,7 +984,7 @@ def _hundreds(match: re.Match[str]) -> str:
 
 def _number_conclusion(text: str, thought: bool) -> str | None:
     """Return the number of the last sentence. `thought`: whether the arithmetic was done in thinking before it."""
-    tail = _own_text(text).replace("−", "-")
+    tail = own_text(text).replace("−", "-")
     if not tail or _REFUSED.search(tail[-_NEAR_END:]):
         return None
     if len(tail) < 60 and "\n" not in tail and rational(tail.strip(MARKUP + "$. ")) is not None:
@@ -1009,17 +1066,17 @@ def claim_of(sentence: str) -> tuple[str, bool]:
     claim, concluded = _OUR_ANSWER.subn("", NOT_THAT.sub("", sentence))
     if reason := _BECAUSE.match(claim):
         claim, concluded = claim[reason.end() :], True
+    if inside := re.search(r"\b(is|are|we) (?:therefore|thus|hence|then)\b[\s,:]*", claim, re.IGNORECASE):
+        claim, concluded = f"{claim[: inside.start()]}{inside[1]} {claim[inside.end() :]}", True
     while match := _CONCLUSION.match(claim):
         claim, concluded = claim[match.end() :], True
-    if inside := re.search(r"\b(?:is|are) (?:therefore|thus|hence|then)\b[\s,:]*", claim):
-        claim, concluded = f"{claim[: inside.start()]}is {claim[inside.end() :]}", True
     claim = _AFTERTHOUGHT.sub("", claim)
     if len(claim) < _NEAR_END and (named := _IS_THE_ANSWER.fullmatch(claim)):
         return f"the answer is {named[1]}", True
     if (because := _BECAUSE_AFTER.search(claim)) and re.search(r"[0-9]", claim[: because.start()]):
         claim = claim[: because.start()]
     clauses = re.split(
-        r",\s*(?:which (?:leaves|makes|gives|means)(?: that)?|that is,|i\.e\.,?|so|therefore|thus|hence|then|"
+        r",\$?\s*(?:which (?:leaves|makes|gives|means)(?: that)?|that is,|i\.e\.,?|so|therefore|thus|hence|then|"
         r"which (?:is|are|equals)(?=\s[\\$]*[0-9])|"
         r"for a total of|giving(?: us)?|making|we (?:get|have|find|obtain|conclude)(?: that)?)\s",
         claim,

@@ -23,6 +23,7 @@ from capgap_ray.core.extraction import (
     last_sentence,
     last_statement,
     number_answer,
+    own_text,
     settled,
     stated_line,
 )
@@ -89,6 +90,11 @@ _DISMISSED = re.compile(
     r"|\b(?:wrong|incorrect|except|eliminate\w*|exclude\w*|ruled out|rejected|discarded)\b|\?$",
     re.IGNORECASE,
 )
+_SETTLED = re.compile(
+    r"(\b(?:is|be|choose|pick|is in) (?:option )?\([A-Z]\)|\([A-Z]\) is the (?:\w+ )?(?:answer|option|choice|one))"
+    r"(?:\s*:| [-–—]) .*"
+)
+"""A settled option with a reason after it: "the sarcastic one is (B): nobody likes rain"."""
 _ASIDE = re.compile(r"(?:,? (?:while|whereas|because|since)|, as|;|[,.] not)\b.*|;.*", re.IGNORECASE)
 _ENDS_WITH = re.compile(
     r"(?:^|[,—–-]\s*(?:(?:so|thus|hence|therefore|i\.e\.)[,:]?)?|→|=>?|:|\bso:?)\s*"
@@ -112,7 +118,8 @@ _COMPLEMENT = re.compile(
     r"(?:the )?(.{1,60})$"
 )
 _SUPERLATIVE = re.compile(
-    r"(?:we can conclude that )?(.*\b(?:is|are) (?:the )?(?:\w+est|first|second|third|last|\w+most|most \w+|least \w+)"
+    r"(?:we can conclude that )?(.*\b(?:is|are|was|were|finish\w*|c[ao]mes?|ranks?|placed?|ends? up) (?:in )?"
+    r"(?:the )?(?:\w+est|first|second|third|last|\w+most|most \w+|least \w+)"
     r"\b.{0,40})$",
     re.IGNORECASE,
 )
@@ -240,16 +247,17 @@ def _last_box(text: str, kind: AnswerKind) -> tuple[int, str] | None:
 
 def _concluded(text: str, kind: AnswerKind) -> str | None:
     """Return what the end of a text concludes: one option, one boolean, sorted words, closing brackets, a number."""
-    tail = text[-2 * LONGEST_ANSWER :].strip()
-    lines = [line for line in tail.splitlines() if line.strip(_MARKUP)]
+    text = text[-2 * LONGEST_ANSWER :]
+    tail = own_text(text)
+    lines = _lines(tail)
+    if kind in ("option", "boolean") and (ticked := _ticked(_lines(text))):
+        return ticked
     if not lines:
         return None
     if kind == "words":
         return _sorted(tail)
     if kind == "brackets":
         return _closers(lines)
-    if kind in ("option", "boolean") and (ticked := _ticked(lines)):
-        return ticked
     if kind == "boolean":
         return _verdict(tail, lines)
     found = last_sentence(tail)
@@ -264,6 +272,10 @@ def _concluded(text: str, kind: AnswerKind) -> str | None:
     if re.search(rf"[0-9]|\b(?:{'|'.join(NUMBER_WORDS)})\b", sentence, re.IGNORECASE):
         return number_answer(tail)
     return None
+
+
+def _lines(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.strip(_MARKUP)]
 
 
 def _ticked(lines: Sequence[str]) -> str | None:
@@ -286,7 +298,7 @@ def _ticked(lines: Sequence[str]) -> str | None:
 
 def _verdict(tail: str, lines: Sequence[str]) -> str | None:
     """Return the boolean that a line of its own, a short text's first word or the last sentence gives."""
-    if (word := lines[-1].strip(_MARKUP + ".!")).casefold() in BOOLEANS:
+    if (word := re.split(r"[.!] ", lines[-1].strip(_MARKUP + ".!"))[-1].strip(_MARKUP)).casefold() in BOOLEANS:
         return word
     if asked := {word.casefold() for word in _ASKED.findall(tail)}:
         return asked.pop() if len(asked) == 1 else None
@@ -298,7 +310,7 @@ def _verdict(tail: str, lines: Sequence[str]) -> str | None:
     elif (word := (labelled_value(tail, found[0]) or "").strip(_MARKUP + ".!")).casefold() in BOOLEANS:
         return word
     else:
-        plain = re.sub(r"[*_`]", "", found[0]).strip(_MARKUP + ".!")
+        plain = re.sub(r"[*_`]|(?<=\w),? (?:because|since)\b[^,]*$", "", found[0]).strip(_MARKUP + ".!")
     claim, concluded = claim_of(plain)
     concluded = concluded or tail.rstrip(" .*").endswith(f"\n\n{plain}")
     for said, verdicts in ((claim, _VERDICTS), (plain, _VERDICTS), (first, _VERDICTS[:1])):
@@ -335,7 +347,7 @@ def _option(tail: str, lines: Sequence[str], sentence: str, followed: bool) -> s
     complete = followed or re.search(r"[.!*)\]`$]$", tail) is not None
     claim, concluded = claim_of(re.sub(r"\$\(?([A-H])\)?\$", r"(\1)", last).rstrip(".*_! "))
     claim = _BOLD_LETTER.sub(r"(\1) ", claim)
-    claim = _ASIDE.sub("", claim).strip(_MARKUP)
+    claim = _ASIDE.sub("", _SETTLED.sub(r"\1", claim)).strip(_MARKUP)
     letters = {"".join(found) for found in _NAMED_OPTION.findall(claim)}
     if not letters:
         return _complement(tail, sentence, followed)
@@ -352,17 +364,20 @@ def _option(tail: str, lines: Sequence[str], sentence: str, followed: bool) -> s
         return None  # "Option (K)", cut off
     examined = _EXAMINED.search(claim)
     if not on_the_way and (ends or ((complete or own_line) and (concluded or own_line or not examined))):
-        return f"({letters.pop()})"
+        letter = letters.pop()
+        return None if re.search(rf"\b{letter}\)? (?:is not|isn['’]t)\b", last) else f"({letter})"
     return None
 
 
 def _complement(tail: str, sentence: str, followed: bool) -> str | None:
     """Return the words that a finished last sentence sets apart, or that a conclusion says something is."""
+    claim, concluded = claim_of(sentence.strip(" .!"))
+    if concluded and (answered := re.match(r"(yes|no),", claim, re.IGNORECASE)):
+        return answered[1]
     label = labelled_value(tail, sentence)
     named = label is not None and re.match(r"[A-Z0-9]", label)
     if not (followed or named or re.search(r"[.!*`'\")]$", tail)) or HEDGED.search(sentence):
         return None
-    claim, concluded = claim_of(sentence.strip(" .!"))
     if PREMISE.search(claim) or _EXAMINED.search(claim):
         return None
     marked = ["".join(found) for found in _MARKED.findall(claim)] if concluded or "**" in claim else []

@@ -39,7 +39,7 @@ _FOR_ALL = re.compile(
 )
 """A quantifier after a function: `f(x) = 2x \\text{ for all } x`."""
 _DOUBTS = re.compile(r"\?|\\approx|≈|~=|\bapprox|\babout\b|\bnot\b", re.IGNORECASE)
-_ROUNDED_TOO = re.compile(r"(.+?)\$?\s*(?:\\approx|≈)\s*\$?-?[0-9][0-9,]*\.?[0-9]*\$?", re.DOTALL)
+_ROUNDED_TOO = re.compile(r"(.+?)\$?\s*(?:\\approx|≈)\s*\$?-?[0-9][0-9,]*\.?[0-9]*\$?( ?[a-z ]*)", re.DOTALL)
 _LEAD = re.compile(
     r"^(?:\\text\{)?\s*(?:(?:so|thus|hence|therefore),?\s+)?(?:(?:the|my|our)\s+)?(?:(?:final|correct|right|best)\s+)?"
     r"(?:answer|result|solution|option|choice)"
@@ -168,7 +168,7 @@ def _careful(gold: str, answer: str) -> Verdict:
     if _DOUBTS.search(answer) and not _DOUBTS.search(gold):
         # `1/3 \approx 0.333` states the exact value first.
         exact = _ROUNDED_TOO.fullmatch(answer) if len(answer) <= 200 else None
-        if exact and not _DOUBTS.search(exact[1]) and _careful(gold, exact[1]).equal:
+        if exact and not _DOUBTS.search(exact[1]) and _careful(gold, exact[1].lstrip("$") + exact[2]).equal:
             return Verdict(True, "same value")
         return Verdict(False, "hedged")
     gold_readings = readings(gold)

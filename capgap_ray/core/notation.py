@@ -155,11 +155,20 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 
+_OPTION_LABEL = re.compile(
+    rf"{_TEXT_COMMAND}\s*\{{\s*(?:\([A-E]\)|[A-E][).:])\s*\}}(?:[\s~]|\\[ ,;:]|\\q?quad(?![a-z]))*"
+    r"(?=[-0-9$(\[.a-z]|\\(?!cdot|times|text|mbox)[a-z{])"
+    r"|(?:\([A-E]\):?|[A-E][).:])\s+(?=[0-9$]|\\[dt]?frac|\\sqrt)"
+)
+"""An option's letter before its value: `\\textbf{(B)}\\ 12`."""
+
 
 def prepared(text: str) -> str:
     """Return the text with Unicode maths written in LaTeX and without spacing commands; raises Unreadable."""
     if len(text) > LONGEST_MATHS:
         raise Unreadable("too long")
+    if label := _OPTION_LABEL.match(text):
+        text = text[label.end() :]
     if not text.isascii():
         # A vulgar fraction after a digit is a mixed number; the space tells it from `11/2`.
         text = _VULGAR_RUN.sub(lambda match: " " + _VULGAR[match[0]] + " ", text)

@@ -26,6 +26,16 @@ $\left\lfloor\log _{2} n\right\rfloor+1$ | 1+\lfloor\log_2(n)\rfloor
 72 | 72 sq. units
 1080 | $1,080/year
 \text{A} | (A)
+C | \text{C}
+C | \textbf{(C)}
+8 | \textbf{(A)}\ 8
+8 | \mathrm{(A)}~8
+\frac12 | \text{(D) }\frac{1}{2}
+12 | (B) 12
+12 | B. $12$
+2.5 | \textbf{(C)}\ 2.5\text{ cm}
+-3 | \text{(B)}\ -3
+2\sqrt3 | $2\sqrt{3} \approx 3.46$ cm
 2 \text{ hours} | two hours
 \frac{5}{16} | \dfrac{5}{16} \approx 0.3125
 1200 | $1,200.00 per month
@@ -303,6 +313,19 @@ x^2+4y^2=4 | \frac{x^2}{4}+y^2=1
 """
 
 DAILY_UNEQUAL = r"""
+C | \text{D}
+c | \text{C}
+5 | \text{m}
+8 | \textbf{(A)}
+8 | \textbf{(A)}\ 9
+8 | \text{(A)}\ 8, \text{(B)}\ 9
+8 | \text{(A) or (B)}\ 8
+8 | \text{(A)} \cdot 8
+1 | \text{(A)} + 1
+8 | (A) + 8
+3 | \text{(B)} -3
+2\sqrt3\text{ m} | $2\sqrt{3} \approx 3.46$ cm
+\frac13 | 1/3 \approx 0.33 or more
 1, 2 | k \in \{1, 3\}
 \dfrac{17}{50} | 0.34\%
 $m_{\max }=n^{2}-n-1$ | m_{\max} = n^2 - n
