@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +26,18 @@ SEARCH = [
 ]
 
 
-def searching(store: Path) -> list[str]:
-    return [*command(store), *(word for override in SEARCH for word in ("--set", override))]
+HOPELESS = [
+    "name=stopped",
+    "students=[tiny-student-0.5m]",  # half right untouched
+    "development={items: 40, early_stop: {after: 0.5}}",
+    "axes={sft.batch: [1x1], sft.learning_rate: [1.0e-4, 0.01]}",
+    "sft.epochs=60",
+    "sft.checkpoints={every: 20}",
+]
+
+
+def searching(store: Path, overrides: Sequence[str] = SEARCH) -> list[str]:
+    return [*command(store), *(word for override in overrides for word in ("--set", override))]
 
 
 def trained(store: Path) -> dict[str, Any]:
@@ -76,3 +88,20 @@ def test_a_search_whose_driver_is_killed_tries_nothing_twice_and_reports_the_bes
     assert again.returncode == 0, again.stdout + again.stderr
     assert "ray " not in again.stdout
     assert len(list(tmp_path.rglob("record.json"))) == begun
+
+
+@pytest.mark.skipif("CAPGAP_DRILLS" not in os.environ, reason="takes two minutes: CAPGAP_DRILLS=1 runs it")
+def test_a_training_that_forgets_what_the_student_could_is_given_up_on_the_way(
+    watched: Watched, tmp_path: Path
+) -> None:
+    shutil.copytree(watched.store, tmp_path, dirs_exist_ok=True)
+    others = trained(tmp_path)
+    done = subprocess.run(searching(tmp_path, HOPELESS), cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"trial .*learning rate 0.01, .*: stopped", done.stdout), done.stdout
+    assert len(trained(tmp_path).keys() - others.keys()) == 1, "the other one went to its end"
+    results = json.loads((tmp_path / "reports/stopped/results.json").read_text())
+    (told,) = results["given_up"]
+    assert told["updates"] / 2 <= told["update"] < told["updates"]
+    assert told["high_points"] < 0
+    assert all("learning rate 0.01" not in row["arm"] for row in results["accuracies"]), "it is no result"
