@@ -749,7 +749,8 @@ class Experiment(_Part):
     """What one run may spend; no part of any identity."""
     allow_larger_student: bool = False
     max_error_share: float = Field(default=0.05, ge=0, lt=1)
-    """Share of a step's rows that may be quarantined before the run fails. No part of any identity."""
+    """Share of a step's rows, or of all that the judge is asked, that may be quarantined before the run fails. No part
+    of any identity."""
     push_to_hub: str | None = Field(default=None, pattern=_REPOSITORY)
     """Upload every checkpoint of the results with its model card to this private repository, `organisation/name`, or,
     where there are several, to `organisation/name-<student>-<arm>`. No part of any identity."""

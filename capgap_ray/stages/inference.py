@@ -897,24 +897,12 @@ def commit_completions(
     max_error_share: float,
     more: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
-    """Make the slices, in order, the step's result, with `more` in its summary. Raises InferenceError if too many of
-    their rows are quarantined.
-    """
+    """Make the slices, in order, the step's result, with `more` in its summary. Raises what `check_quarantine` does."""
     receipts = [receipt for _, receipt in landed]
-    reasons: Counter[str] = Counter()
-    for receipt in receipts:
-        reasons.update(receipt.quarantined)
+    reasons = check_quarantine(store, step.label, landed, max_error_share)
     tables = [each.beside(".quarantine.parquet") for each, receipt in landed if receipt.quarantined]
-    lost, rows = reasons.total(), sum(receipt.rows for receipt in receipts)
-    if lost > max_error_share * (lost + rows):
-        first = next(receipt.example for receipt in receipts if receipt.quarantined)
-        counted = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
-        raise InferenceError(
-            f"{step.label}: {lost} of {lost + rows} rows are quarantined ({counted}), more than max_error_share "
-            f"{max_error_share:g}; first {first}. All in {store.local_path(tables[0])}"
-        )
     summary = {
-        "rows": rows,
+        "rows": sum(receipt.rows for receipt in receipts),
         "tokens": sum(receipt.tokens for receipt in receipts),
         "prompt_tokens": sum(receipt.prompt_tokens for receipt in receipts),
         "truncated": sum(receipt.truncated for receipt in receipts),
@@ -926,3 +914,22 @@ def commit_completions(
     }
     shards = [f"{step.address}/{each.shard}" for each, _ in landed]
     store.commit(step, f"{step.address}/rows", summary, seconds, tables=shards)
+
+
+def check_quarantine(
+    store: Store, what: str, landed: Sequence[tuple[Slice, Receipt]], max_error_share: float
+) -> Counter[str]:
+    """Reason -> quarantined rows. Raises InferenceError, which names `what`, if they are too many of all rows."""
+    reasons: Counter[str] = Counter()
+    for _, receipt in landed:
+        reasons.update(receipt.quarantined)
+    lost, rows = reasons.total(), sum(receipt.rows for _, receipt in landed)
+    if lost > max_error_share * (lost + rows):
+        each, receipt = next((each, receipt) for each, receipt in landed if receipt.quarantined)
+        counted = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+        table = store.local_path(each.beside(".quarantine.parquet"))
+        raise InferenceError(
+            f"{what}: {lost} of {lost + rows} rows are quarantined ({counted}), more than max_error_share "
+            f"{max_error_share:g}; first {receipt.example}. All in {table}"
+        )
+    return reasons

@@ -27,7 +27,16 @@ from capgap_ray.stages.cluster import ResourcesError, cluster, fits_both
 from capgap_ray.stages.curate import build_mixture
 from capgap_ray.stages.engine import Decoding, Layout
 from capgap_ray.stages.grid import Outcome, Training, run_grid, run_search
-from capgap_ray.stages.inference import UNIT_ROWS, EnginePool, Landed, Receipt, Slice, commit_completions, run_slices
+from capgap_ray.stages.inference import (
+    UNIT_ROWS,
+    EnginePool,
+    Landed,
+    Receipt,
+    Slice,
+    check_quarantine,
+    commit_completions,
+    run_slices,
+)
 from capgap_ray.stages.judge import audit_slice, commit_audit, commit_judged, judge_slices
 from capgap_ray.stages.known_rows import made_by
 from capgap_ray.stages.landing import Landing, Wanted
@@ -375,10 +384,14 @@ class Session:
                 slices.append(audit_slice(self._store, step, ray.get(self._scorer.probes.remote(step)), source))
             self._meter.check("judge")
             slices = [dataclasses.replace(each, layout=self._layouts.get(each.model)) for each in slices]
+            answered: list[tuple[Slice, Receipt]] = []
             for landed in self._run_slices(slices):
+                answered += zip(landed.slices, landed.receipts, strict=True)
                 metrics.add(
                     "capgap_judge_calls", sum(each.rows for each in landed.slices), judge=landed.slices[0].model
                 )
+            # Of all together: a step may ask about one answer only.
+            check_quarantine(self._store, "judge", answered, self._experiment.max_error_share)
             for step in todo:
                 commit_judged(self._store, step)
             for step in auditing:

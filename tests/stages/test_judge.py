@@ -129,3 +129,41 @@ def test_an_interruption_between_commits_loses_no_verdict(store: Store) -> None:
     assert answer(store, missing, lambda _: "True") == 2, "the shard of the one question left is not the shard of both"
     commit_judged(store, second)
     assert judged(store, second) == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(("lost", "refused"), [(1, False), (2, True)])
+def test_a_judge_that_fails_on_more_than_max_error_share_ends_the_run(
+    store: Store, monkeypatch: pytest.MonkeyPatch, lost: int, refused: bool
+) -> None:
+    """Or only what the rules accept would count, and every accuracy would look near 100 %."""
+    from capgap_ray.experiment import load
+    from capgap_ray.plan import Scored
+    from capgap_ray.stages.inference import InferenceError, Landed, Receipt
+    from capgap_ray.stages.session import Session
+
+    step = scored(store, judge_step("one"), *(score_of(item, f"answer {item}", "wrong") for item in "abcd"))
+    experiment, _ = load("jobs/experiments/tiny.yaml", ["max_error_share=0.3"])
+    session = Session(experiment, store, lambda line: None)
+
+    def run(slices: list[Slice]) -> list[Landed]:
+        answer(store, slices, lambda text: "True")
+        receipt = Receipt(
+            rows=4 - lost,
+            tokens=1,
+            prompt_tokens=1,
+            truncated=0,
+            quarantined={"engine error": lost},
+            example="answer a: 400",
+            engines=("scripted",),
+            reused=0,
+        )
+        return [Landed(slices=slices, receipts=[receipt], seconds=1.0)]
+
+    monkeypatch.setattr(session, "_run_slices", run)
+    wanted = [Scored(complete=EXAMPLES, score=step.inputs[0], judge=step)]
+    if refused:
+        with pytest.raises(InferenceError, match=r"judge: 2 of 4 rows are quarantined .*max_error_share 0.3.*400"):
+            session.judge(wanted, [], "judge@1")
+    else:
+        session.judge(wanted, [], "judge@1")
+    assert store.built(step) is not refused
