@@ -215,7 +215,6 @@ _GIVEN = re.compile(
 )
 """Words of a sentence that is on the way to the answer, beyond `PREMISE`."""
 _AFTERTHOUGHT = re.compile(
-    r",? as (?:the|our) only (?:\w+ )?(?:possibilit\w+|solution|option|choice|value|root|case)$|"
     r",? as (?:required|desired|claimed|needed|wanted|expected)$"
     r"|(?<=[0-9$)}\]*])(?:, with (?!.*\bbeing\b)[a-z]+|(?:,? (?:which|and (?:it|this)) (?:(?:is|are) )?|,? )"
     r"(?:reached|attained|achieved|obtained|occurs|occurring|happens)(?: only)? (?:when|at|for|if|by|with|iff))\b.*$"
@@ -266,7 +265,7 @@ _AIM = re.compile(
 _IS = re.compile(
     r"\b(?:is|are|was|were|equals?|be|measures|becomes|(?:comes?(?: out)?|works out|amounts?|adds? up|evaluates|"
     r"simplifies|reduces|sums|totals) to|est|sont|vaut|ist|sind|beträgt|es|son|mide|vale|è|sono|"
-    r"(?:gives|yields)(?=\s+\$(?!.*\\[lgn]e)[^$=<>]+\$\W*$)|a total of|"
+    r"a total of|"
     r"(?:has|have|leaves?|gives?|makes?|yields?)"
     r"(?=\s+(?:exactly |only |a total of )?\\?[$€£]?[0-9](?![0-9.,]*[a-z^])))\b"
     r"(?: (?:equal to|given by|written(?: as)?|at(?=[\s$\\]*\()|(?:at )?the (?:point|number|value|interval|set|pair)"
@@ -955,7 +954,6 @@ def _number_in(claim: str) -> str | None:
             claim, numbers = rest, others
     if len(numbers) > 1 and len(aside := [m[0] for m in _NUMBER.finditer(_ASIDE.sub(" ", claim))]) == 1:
         numbers = aside
-        claim = _ASIDE.sub(" ", claim)
     if (
         len(numbers) > 1
         and (said := _IS.split(claim))[1:]

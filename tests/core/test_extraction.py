@@ -356,6 +356,7 @@ MATHS = [
     ("Therefore it takes $9$ days for both to finish the job together.", "9"),
     ("They pay a total of \\$32,348.", "\\$32,348"),
     ("**Final answer:** The train arrives after $3\\frac{1}{2}$ hours.", "3\\frac{1}{2}"),
+    ("Answer: The possible values are -1, 0, 4.", "-1, 0, 4"),
     ("Thus $p(x) = x^2 + 1$ is the desired polynomial.", "p(x) = x^2 + 1"),
     ("So $24$ is the number of ways.", "24"),
     ("So we are left with 2 unknowns.", None),
