@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _GIVE_UP = 8
 """Rows in a row that fail after all their retries: the endpoint is gone, and the rest need not be tried."""
+_OTHER_BUDGET = "max_completion_tokens"
 
 
 class EndpointError(RuntimeError):
@@ -42,6 +43,8 @@ class EndpointClient:
         self._next_start = 0.0
         self._failed = 0
         """Rows that failed since the last that did not."""
+        self._budget = "max_tokens"
+        """How the API calls the budget: some models of OpenAI refuse this name, and ask for the other one."""
 
     @property
     def fingerprint(self) -> str:
@@ -117,7 +120,7 @@ class EndpointClient:
             "model": self._spec.model,
             "temperature": decoding.temperature,
             "top_p": decoding.top_p,
-            "max_tokens": max_tokens,
+            self._budget: max_tokens,
             "stop": list(decoding.stop) or openai.omit,
             "seed": openai.omit if ask.seed is None else ask.seed,
         }
@@ -135,6 +138,9 @@ class EndpointClient:
         except openai.NotFoundError:
             raise EndpointError(f"{self._who}: answers 404; check `endpoint` (it ends in /v1) and `model`") from None
         except openai.APIStatusError as error:
+            if error.status_code == 400 and _OTHER_BUDGET in error.message and _OTHER_BUDGET not in settings:
+                self._budget = _OTHER_BUDGET
+                return await self._request(ask, decoding, max_tokens)
             said = error.message.replace(self._key, "***") if self._key else error.message  # some servers quote it
             tried = f"answers {error.status_code}: {_short(said)}"
             again = error.status_code in (408, 409, 429) or error.status_code >= 500

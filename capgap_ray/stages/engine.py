@@ -459,7 +459,10 @@ class Engine:
 
     def _load(self, source: str, adapters: Sequence[str], canaries: Canaries) -> tuple[Any, dict[str, Any]]:
         """The engine of the model's architecture, holding the model's weights, and the request of each adapter."""
-        folder = local_folder(source)
+        try:
+            folder = local_folder(source)
+        except (OSError, ValueError) as error:  # such as a gated or private repository
+            raise EngineError(f"{source}: its weights cannot be had: {_line(error)}") from error
         places = {adapter: adapter_folder(adapter) for adapter in adapters}
         ranks = [
             _slot_rank(check_adapter(place, folder), f"{source}{ON}{adapter}") for adapter, place in places.items()

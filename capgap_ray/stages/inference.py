@@ -16,6 +16,7 @@ import asyncio
 import dataclasses
 import json
 import os
+import platform
 import secrets
 import time
 from collections import Counter
@@ -236,10 +237,14 @@ def _whereabouts() -> Whereabouts:
 @ray.remote
 class _EngineActor:
     def __init__(self, desk: str, index: int, dtype: str, max_model_len: int, layout: Layout | None) -> None:
-        pulse = Pulse(desk, index)
-        from vllm import LLM  # noqa: F401  (its seconds of import pass while the driver prepares prompts)
-
-        self._engine = Engine(dtype, max_model_len, pulse, layout)
+        self._engine = Engine(dtype, max_model_len, Pulse(desk, index), layout)
+        self._broken = ""
+        try:
+            from vllm import LLM  # noqa: F401  (its seconds of import pass while the driver prepares prompts)
+        except ImportError as error:  # raised here, it would have Ray start processes until the time-out
+            self._broken = (
+                f"vLLM cannot be imported on node {platform.node()}: {error}; all nodes need the driver's environment"
+            )
 
     def ready(self) -> None:
         """Answers once the process has started."""
@@ -247,6 +252,8 @@ class _EngineActor:
     def complete(
         self, source: str, asks: Sequence[Ask], decoding: Decoding, canaries: Canaries
     ) -> tuple[Sequence[Output | TraceReading | Refusal], str]:
+        if self._broken:
+            raise EngineError(self._broken)
         do: Any = self._engine.complete if decoding.reading is None else self._engine.read
         return do(source, asks, decoding, canaries), self._engine.fingerprint
 
@@ -457,45 +464,46 @@ class _Desk:
     async def _call(self, seat: _Seat, source: str, asks: Any, decoding: Decoding, canaries: Canaries) -> _Answer:
         """One try. The engine is then idle again or, where its process has ended, away until the next one answers."""
         begun = seat.beat = time.monotonic()
+        process = seat.where  # the next one may have told of itself before this one's end is known
         made = seat.actor.complete.options(num_returns=2).remote(source, asks, decoding, canaries)
         try:
             fingerprint = await self._minded(seat, made[1])
         except TimeoutError:
             tail = await self._log_tail(seat)
-            self._end(seat)
+            self._end(seat, process)
             return _Answer(failed=f"{source}: its engine has not answered for {self._timeout_s:g} s.{tail}")
         except RayActorError as error:
-            reason = f"the engine's process died ({' '.join(str(error).split())[:300]})"
             self._mind_return(seat)
-            if not seat.worked:
-                seat.deaths_at_start += 1
-                if seat.deaths_at_start >= _DEATHS_AT_START:
-                    tail = await self._log_tail(seat)
-                    return _Answer(failed=f"{source}: its engine dies before it generates: {reason}.{tail}")
-            return _Answer(died=reason)
+            return await self._died(seat, source, f"the engine's process died ({_end_of(str(error))})")
         except RayTaskError as error:
             if isinstance(error.cause, (EngineError, AdapterError)):
                 await self._offer(seat)
                 return _Answer(failed=str(error.cause))
-            # Its state is not known any more.
-            self._end(seat)
-            return _Answer(
-                died=f"the engine failed ({type(error.cause).__name__}: {' '.join(str(error.cause).split())[:300]})"
-            )
+            self._end(seat, process)  # its state is not known any more
+            reason = f"the engine failed ({type(error.cause).__name__}: {_end_of(str(error.cause))})"
+            return await self._died(seat, source, reason)
         await self._offer(seat)
         return _Answer(outputs=[made[0]], engine=fingerprint, seconds=time.monotonic() - begun)
 
-    def _end(self, seat: _Seat) -> None:
+    async def _died(self, seat: _Seat, source: str, reason: str) -> _Answer:
+        if not seat.worked:
+            seat.deaths_at_start += 1
+            if seat.deaths_at_start >= _DEATHS_AT_START:
+                tail = await self._log_tail(seat)
+                return _Answer(failed=f"{source}: its engine dies before it generates: {reason}.{tail}")
+        return _Answer(died=reason)
+
+    def _end(self, seat: _Seat, process: Whereabouts | None) -> None:
         ray.kill(seat.actor, no_restart=False)
-        self._mind_return(seat)
+        self._mind_return(seat, process)
 
-    def _mind_return(self, seat: _Seat) -> None:
+    def _mind_return(self, seat: _Seat, killed: Whereabouts | None = None) -> None:
         seat.state, seat.since = "away", time.monotonic()
-        self._run(self._return(seat))
+        self._run(self._return(seat, killed))
 
-    async def _return(self, seat: _Seat) -> None:
+    async def _return(self, seat: _Seat, killed: Whereabouts | None) -> None:
         """Offer the engine once its next process answers. Calls to one on its way back fail at once, and would count
-        as deaths."""
+        as deaths. A process that was killed may answer once more."""
         while True:
             ready = asyncio.wrap_future(seat.actor.ready.remote().future())
             try:
@@ -505,8 +513,10 @@ class _Desk:
             except TimeoutError:
                 pass
             else:
-                await self._offer(seat)
-                return
+                if seat.where != killed:
+                    await self._offer(seat)
+                    return
+                await asyncio.sleep(0.2)
             if not seat.lost and time.monotonic() - seat.since >= self._timeout_s:
                 async with self._changed:
                     seat.lost = True
@@ -544,6 +554,12 @@ class _Desk:
             return _Answer(failed=str(error))
         made = await asyncio.to_thread(ray.put, outputs)
         return _Answer(outputs=[made], engine=self._endpoints[source].fingerprint, seconds=time.monotonic() - begun)
+
+
+def _end_of(text: str, most: int = 300) -> str:
+    """On one line. Ray's errors begin with rulers and identities, and end with what happened."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"…{line[-most:]}"
 
 
 @ray.remote(num_cpus=0)  # type: ignore[untyped-decorator]

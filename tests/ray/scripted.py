@@ -17,7 +17,7 @@ FINGERPRINT = "scripted"
 
 @ray.remote
 class ScriptedEngine:
-    """Answers with the prompt's last word in capitals; obeys `ABORT`, `DIE`, `HANG`, `RAISE`, `EMPTY`, `SLOW` in it.
+    """Answers with the prompt's last word in capitals; obeys `ABORT`, `BREAK`, `DIE`, `HANG`, `RAISE`, `EMPTY`, `SLOW`.
 
     A call takes 50 ms, and half a second with the stop string `PAUSE`.
     """
@@ -34,6 +34,8 @@ class ScriptedEngine:
     ) -> tuple[list[Output | Refusal], str]:
         if "ABORT" in asks[0].chat[-1].content:
             os._exit(1)
+        if "BREAK" in asks[0].chat[-1].content:
+            raise RuntimeError("CUDA driver is too old")
         self._pulse()
         time.sleep(0.5 if "PAUSE" in decoding.stop else 0.05)
         return [self._one(ask.chat[-1].content, decoding) for ask in asks], FINGERPRINT

@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import signal
+import sys
 import threading
 import time
 from collections import Counter
@@ -21,7 +22,7 @@ from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store
 from capgap_ray.records import Message
 from capgap_ray.stages import inference
-from capgap_ray.stages.engine import Ask
+from capgap_ray.stages.engine import Ask, Engine, EngineError
 from capgap_ray.stages.inference import InferenceError, Landed, Slice, commit_completions, run_slices
 from capgap_ray.stages.sft_export import CANARY, log_probabilities
 from tests.ray.conftest import DECODING, MakePool, request, slices
@@ -125,6 +126,31 @@ def test_an_engine_that_dies_at_its_start_ends_the_run(store: Store, make_pool: 
     wanted = slices(store, [request("a", "ABORT")] * 4, "m", 1, DECODING)
     with pytest.raises(InferenceError, match=r"dies before it generates[\s\S]*is ready"):
         list(run_slices(store, make_pool(actor=ScriptedEngine), wanted))
+
+
+def test_an_engine_that_fails_before_it_generates_ends_the_run_with_the_reason(
+    store: Store, make_pool: MakePool
+) -> None:
+    """It is the model or the node, and no row: units are not halved until each row is alone."""
+    wanted = slices(store, [request(f"r{n}", "BREAK") for n in range(8)], "m", 1, DECODING)
+    with pytest.raises(InferenceError, match=r"dies before it generates[\s\S]*CUDA driver is too old"):
+        list(run_slices(store, make_pool(actor=ScriptedEngine), wanted))
+
+
+def test_a_node_without_vllm_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference, "Pulse", lambda *_: lambda: None)
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    actor = inference._EngineActor.__ray_metadata__.modified_class("desk", 0, "float32", 64, None)
+    with pytest.raises(
+        EngineError, match=r"vLLM cannot be imported on node .*; all nodes need the driver's environment"
+    ):
+        actor.complete("m", [], DECODING, {})
+
+
+def test_weights_that_cannot_be_had_are_no_rows_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(EngineError, match="nobody/nothing@main: its weights cannot be had"):
+        Engine("float32", 64).complete("nobody/nothing@main", [], DECODING)
 
 
 def test_a_caller_that_dies_leaves_no_engine_taken(store: Store, make_pool: MakePool) -> None:

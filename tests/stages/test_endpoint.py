@@ -114,6 +114,19 @@ def test_what_is_sent_and_what_comes_back(serve: Serve, monkeypatch: pytest.Monk
     assert server.headers[0]["authorization"] == "Bearer sk-secret"
 
 
+def test_a_model_that_calls_the_budget_otherwise_is_asked_again(serve: Serve) -> None:
+    def script(body: dict[str, Any], _: int) -> Reply:
+        if "max_tokens" in body:
+            said = "'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
+            return 400, {"error": {"message": said, "type": "invalid_request_error"}}
+        return completion(str(body["max_completion_tokens"]))
+
+    server = serve(script)
+    made = ask(server, "one", "two", concurrency=1)
+    assert [each.text for each in made if isinstance(each, Output)] == ["5", "5"]
+    assert ["max_tokens" in body for body in server.bodies] == [True, False, False], "found out once"
+
+
 def test_a_base_model_is_sent_the_bare_text(serve: Serve) -> None:
     def script(body: dict[str, Any], _: int) -> Reply:
         status, reply = completion()
