@@ -33,7 +33,9 @@ from capgap_ray.core.task_spec import TaskError
 from capgap_ray.experiment import Engine, ExperimentError, Prompt, Resources, Sampling, from_overrides
 from capgap_ray.plan import VERSIONS
 from capgap_ray.records import Completion, Request, from_row, to_row
+from capgap_ray.stages.weights import ON, check_adapter, local_folder, split_source
 from capgap_ray.tasks import Task, digests, fingerprint, load, tables
+from capgap_ray.tasks.hub import HubError, check_models
 
 if TYPE_CHECKING:
     from capgap_ray.stages.inference import EnginePool
@@ -77,20 +79,28 @@ def evaluate(argv: Sequence[str] | None = None) -> None:
             raise ValueError(
                 "engine.lora: merged is for experiments; give merged weights as --model, without --adapter"
             )
-        models = [each for name in arguments.model for each in _models(name, arguments.revision, arguments.adapter)]
+        labels = _labels(arguments.model)
+        models = [
+            each
+            for name, label in labels.items()
+            for each in _models(name, label, arguments.revision, arguments.adapter)
+        ]
         for source, _, _ in models:
             settings = _fitted(settings, source)
         wanted = _wanted(arguments, settings, models)
         store = Store(arguments.store)
         store.check_writable()
-    except (ExperimentError, TaskError, StoreError, ValueError) as error:
+        check_models({label: source for source, _, label in models if not Path(split_source(source)[0]).is_dir()})
+    except (ExperimentError, HubError, TaskError, StoreError, ValueError) as error:
         _stop(f"error: {' '.join(str(error).split())}", 2)
-    from capgap_ray.stages.cluster import LostError
+    from capgap_ray.stages.cluster import LostError, ResourcesError
     from capgap_ray.stages.inference import InferenceError
 
     try:
         _run(arguments, settings, wanted, store)
-    except (InferenceError, LostError, TaskError) as error:
+    except ResourcesError as error:
+        _stop(f"error: {error}", 2)
+    except (InferenceError, LostError, StoreError, TaskError) as error:
         _stop(str(error), 1)
 
 
@@ -120,11 +130,15 @@ def _stop(line: str, status: int) -> NoReturn:
 # --- what to do ------------------------------------------------------------------------------------------
 
 
-def _models(name: str, revision: str | None, adapters: Sequence[str]) -> list[tuple[str, str, str]]:
+def _labels(names: Sequence[str]) -> dict[str, str]:
+    """What each model is called: the end of its name, or all of it where others end alike."""
+    ends = Counter(Path(name).name for name in dict.fromkeys(names))
+    return {name: Path(name).name if ends[Path(name).name] == 1 else name for name in names}
+
+
+def _models(name: str, label: str, revision: str | None, adapters: Sequence[str]) -> list[tuple[str, str, str]]:
     """(source, identity, label) of the model or, in its place, of each adapter on it. Raises ValueError that names the
     model and the mend."""
-    from capgap_ray.stages.weights import ON, check_adapter, local_folder
-
     if name in MODELS or Path(name).is_dir():
         found = resolve(name, MODELS.get(name) or ModelSpec(source=name, revision=revision))
         source, identity = found.source, found.identity
@@ -132,7 +146,6 @@ def _models(name: str, revision: str | None, adapters: Sequence[str]) -> list[tu
         source = identity = f"{name}@{revision or 'main'}"
     else:
         raise ValueError(f"--model: {name!r} is no known model, no folder and no Hub id; known: {', '.join(MODELS)}")
-    label = Path(name).name
     if not adapters:
         return [(source, identity, label)]
     places = list(dict.fromkeys(Path(adapter).resolve() for adapter in adapters))
@@ -149,8 +162,6 @@ def _models(name: str, revision: str | None, adapters: Sequence[str]) -> list[tu
 
 def _fitted(settings: EvaluationSettings, source: str) -> EvaluationSettings:
     """With the context of the model where it is shorter than the default. A length that was asked for stays."""
-    from capgap_ray.stages.weights import split_source
-
     config = Path(split_source(source)[0]) / "config.json"
     if "max_model_len" in settings.engine.model_fields_set or not config.is_file():
         return settings
@@ -165,7 +176,7 @@ def _wanted(arguments: Any, settings: EvaluationSettings, models: Sequence[tuple
     """Raises TaskError or ValueError on a task that cannot be run as asked."""
     if arguments.limit is not None and arguments.limit < 1:
         raise ValueError(f"--limit: must be at least 1, not {arguments.limit}")
-    names = [Path(name).name for name in arguments.model]
+    names = _labels(arguments.model).values()
     for name in settings.resources.parallel:
         if name not in names:
             raise ValueError(f"resources.parallel: {name!r} is none of the models: {', '.join(names)}")
@@ -179,6 +190,9 @@ def _wanted(arguments: Any, settings: EvaluationSettings, models: Sequence[tuple
         if int(k) > 1 and settings.sampling.temperature == 0:
             raise ValueError(f"--tasks: {entry!r} needs --set sampling.temperature above 0")
         made += [_steps(task, int(k), arguments.limit, settings, model) for model in models for task in expand(name)]
+    for place in settings.data:
+        if not any(data_of({place: ""}, each.name) is not None for each in made):
+            raise ValueError(f"data: {place!r} is none of the tasks: {', '.join(dict.fromkeys(e.name for e in made))}")
     # One model after the other: each is loaded once.
     return sorted(made, key=lambda each: [model[0] for model in models].index(each.source))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from capgap_ray.evaluation import _models, evaluate
+from capgap_ray.evaluation import _labels, _models, evaluate
 from capgap_ray.stages.weights import split_source
 
 MODELS = Path(__file__).parents[1] / "capgap_ray" / "tiny" / "models"
@@ -34,6 +34,10 @@ MODELS = Path(__file__).parents[1] / "capgap_ray" / "tiny" / "models"
         (
             ["--model", "tiny-judge", "--tasks", "tiny/dyck_languages", "--set", "resources.parallel={x: {tensor: 2}}"],
             "resources.parallel: 'x' is none of the models: tiny-judge",
+        ),
+        (
+            ["--model", "tiny-judge", "--tasks", "tiny/dyck_languages", "--set", "data={tiny/word: items.jsonl}"],
+            "data: 'tiny/word' is none of the tasks: tiny/dyck_languages",
         ),
     ],
 )
@@ -73,12 +77,17 @@ def test_adapters_of_one_store_are_told_apart(tmp_path: Path) -> None:
         (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 4 + number}))
         save_file({}, folder / "adapter_model.safetensors")
     one, other = (str(tmp_path / name / "attempts" / "adapter") for name in ("small-1", "mix-2"))
-    sources, identities, labels = zip(*_models("tiny-judge", None, [one, other, one]), strict=True)
+    sources, identities, labels = zip(*_models("tiny-judge", "tiny-judge", None, [one, other, one]), strict=True)
     assert labels == ("tiny-judge+small-1/attempts/adapter", "tiny-judge+mix-2/attempts/adapter")
     assert [split_source(source) for source in sources] == [(str(MODELS / "tiny-judge"), each) for each in (one, other)]
     assert len(set(identities)) == 2
-    assert [label for _, _, label in _models("tiny-judge", None, [one])] == ["tiny-judge+adapter"]
-    assert [label for _, _, label in _models("tiny-judge", None, [])] == ["tiny-judge"]
+    assert [label for _, _, label in _models("tiny-judge", "tiny-judge", None, [one])] == ["tiny-judge+adapter"]
+    assert [label for _, _, label in _models("tiny-judge", "tiny-judge", None, [])] == ["tiny-judge"]
+
+
+def test_models_whose_names_end_alike_are_called_by_all_of_them() -> None:
+    assert [*_labels(["a/final", "b/final", "c/other"]).values()] == ["a/final", "b/final", "other"]
+    assert _labels(["a/final", "a/final"]) == {"a/final": "final"}
 
 
 def test_a_damaged_checkpoint_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -87,7 +87,9 @@ def _look(store: Store, steps: Sequence[Step], watched: Watched, update: int, up
     shares, differences = [], []
     for step, before in zip(steps, watched.untouched, strict=True):
         now, then = _right(store, step), _right(store, before)
-        shares.append(sum(now.values()) / len(now) if now else 0.0)
+        if not now:
+            raise ValueError(f"{step.label}: none of the development items was answered")
+        shares.append(sum(now.values()) / len(now))
         differences += [now[item] - then[item] for item in sorted(now.keys() & then.keys())]
     return Look(
         update=update, updates=updates, accuracy=sum(shares) / len(shares), differences=tuple(map(float, differences))
