@@ -226,6 +226,11 @@ _AFTERTHOUGHT = re.compile(
     r"|,? for (?:all|every|any)(?: (?:real|positive|integers?|numbers?|values of)){0,3} \$?[a-z]\$?$",
     re.IGNORECASE,
 )
+_WHERE_REACHED = re.compile(
+    r"(\b(?:is|are|be|equals?|of) (?!\$?0\b)(?:\$[^$]+\$|-?[0-9][0-9.,/]*?)),? "
+    r"(?:at|when|for|where|if) \$?[a-z] ?= ?[^,;=]*$"
+)
+"""A value, as of an extremum, and the point at which it is taken."""
 _LAST_DISPLAY = re.compile(
     r"(?:\\\[((?:(?!\\\]).)*)\\\]|(?<!\$)\$\$((?:(?!\$\$).)+)\$\$|(?<![$\w])\$([^$\n]+=[^$\n]+=[^$\n]+)\$|"
     r"(?:^|\n)\$([^$\n]+=[^$\n]+)\$|"
@@ -1068,7 +1073,7 @@ def claim_of(sentence: str) -> tuple[str, bool]:
         claim, concluded = f"{claim[: inside.start()]}{inside[1]} {claim[inside.end() :]}", True
     while match := _CONCLUSION.match(claim):
         claim, concluded = claim[match.end() :], True
-    claim = _AFTERTHOUGHT.sub("", claim)
+    claim = _WHERE_REACHED.sub(r"\1", _AFTERTHOUGHT.sub("", claim))
     if len(claim) < _NEAR_END and (named := _IS_THE_ANSWER.fullmatch(claim)):
         return f"the answer is {named[1]}", True
     if (because := _BECAUSE_AFTER.search(claim)) and re.search(r"[0-9]", claim[: because.start()]):
