@@ -7,9 +7,7 @@ second run answers only what the first did not.
 from __future__ import annotations
 
 import argparse
-import atexit
 import datetime
-import gc
 import json
 import os
 import sys
@@ -72,7 +70,6 @@ class _Wanted:
 def evaluate(argv: Sequence[str] | None = None) -> None:
     """Run the command. A mistake is one line on standard error and exit status 2, before anything starts."""
     arguments = _parser().parse_args(argv)
-    atexit.register(gc.freeze)  # or the interpreter, ending, looks through all modules for garbage: half a second
     try:
         settings = from_overrides(EvaluationSettings, arguments.set)
         if arguments.adapter and settings.engine.lora == "merged":

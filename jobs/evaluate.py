@@ -4,6 +4,8 @@ python jobs/evaluate.py [EXPERIMENT.yaml] [--store PLACE] [--set FIELD=VALUE] [-
 python jobs/evaluate.py --model ID_OR_PATH [--adapter PATH] --tasks a,b:4 [--limit N] [--log-samples DIR]
 """
 
+import atexit
+import gc
 import sys
 
 from capgap_ray.evaluation import evaluate
@@ -25,4 +27,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    atexit.register(gc.freeze)  # or the interpreter, ending, looks through all modules for garbage: half a second
     main()
