@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store, StoreError
 from capgap_ray.catalog.models import MODELS, ModelSpec, content_hash, resolve
-from capgap_ray.catalog.tasks import data_of, expand, find_task, read_yaml
+from capgap_ray.catalog.tasks import data_of, expand, find_task, of_no_task, read_yaml
 from capgap_ray.core.answers import equal, kind_of, outcome
 from capgap_ray.core.passk import Sample, k_samples
 from capgap_ray.core.task_spec import TaskError
@@ -87,7 +87,7 @@ def evaluate(argv: Sequence[str] | None = None) -> None:
         wanted = _wanted(arguments, settings, models)
         store = Store(arguments.store)
         store.check_writable()
-        check_models({label: source for source, _, label in models if not Path(split_source(source)[0]).is_dir()})
+        check_models({label: split_source(source)[0] for source, _, label in models})
     except (ExperimentError, HubError, TaskError, StoreError, ValueError) as error:
         _stop(f"error: {' '.join(str(error).split())}", 2)
     from capgap_ray.stages.cluster import LostError, ResourcesError
@@ -187,9 +187,9 @@ def _wanted(arguments: Any, settings: EvaluationSettings, models: Sequence[tuple
         if int(k) > 1 and settings.sampling.temperature == 0:
             raise ValueError(f"--tasks: {entry!r} needs --set sampling.temperature above 0")
         made += [_steps(task, int(k), arguments.limit, settings, model) for model in models for task in expand(name)]
-    for place in settings.data:
-        if not any(data_of({place: ""}, each.name) is not None for each in made):
-            raise ValueError(f"data: {place!r} is none of the tasks: {', '.join(dict.fromkeys(e.name for e in made))}")
+    asked = list(dict.fromkeys(each.name for each in made))
+    for place in of_no_task(settings.data, asked):
+        raise ValueError(f"data: {place!r} is none of the tasks: {', '.join(asked)}")
     # One model after the other: each is loaded once.
     return sorted(made, key=lambda each: [model[0] for model in models].index(each.source))
 

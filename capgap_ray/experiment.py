@@ -20,8 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from capgap_ray.catalog.accelerators import ACCELERATORS
 from capgap_ray.catalog.judges import DEFAULT_JUDGE_PROMPT
-from capgap_ray.catalog.tasks import data_of, find_task
 from capgap_ray.catalog.tasks import expand as expand_task
+from capgap_ray.catalog.tasks import find_task, of_no_task
 from capgap_ray.core.axes import WHOLE, check_axis, expand, refuse_duplicates
 from capgap_ray.core.splitting import fold_sizes, part_sizes
 
@@ -786,13 +786,10 @@ class Experiment(_Part):
         for name in self.chat_templates:
             if name not in self.students:
                 raise ValueError(f"chat_templates: {name!r} is no student{_did_you_mean(name, self.students)}")
-        for name in self.data:
+        for name in of_no_task(self.data, self.task_names()):
             if name.startswith("published/") and name.removeprefix("published/") in self.published.values():
                 continue
-            if not any(data_of({name: ""}, task) is not None for task in self.task_names()):
-                raise ValueError(
-                    f"data: {name!r} is no task of this experiment{_did_you_mean(name, self.task_names())}"
-                )
+            raise ValueError(f"data: {name!r} is no task of this experiment{_did_you_mean(name, self.task_names())}")
         if self.parity == "lm-eval" and "stop" in self.sampling.model_fields_set:
             raise ValueError("sampling.stop: parity: lm-eval uses each task's own stop strings; remove one of them")
         refuse_duplicates("comparisons", [each.name for each in self.comparisons])

@@ -7,7 +7,6 @@ import dataclasses
 import datetime
 import gc
 import json
-import os
 import shlex
 import sys
 from collections import defaultdict
@@ -115,7 +114,7 @@ def open_run(what: str, argv: Sequence[str] | None = None, *, builds: bool = Tru
                 for spec, data in ((find_task(n), data_of(experiment.data, n)) for n in experiment.task_names())
                 if data is None and not spec.file
             )
-            check_models({n: m.source for n, m in models.items() if m.has_weights and not os.path.isdir(m.source)})
+            check_models({name: model.source for name, model in models.items() if model.has_weights})
     except (ExperimentError, HubError, StoreError, TaskError) as error:
         refuse(str(error))
     given = sys.argv[1:] if argv is None else argv
@@ -134,9 +133,9 @@ def open_run(what: str, argv: Sequence[str] | None = None, *, builds: bool = Tru
 
 def _check_keys(models: Mapping[str, Model]) -> None:
     for model in models.values():
-        key = None if model.has_weights else Endpoint.from_source(model.source).key_env
-        if key is not None and not os.environ.get(key, "").strip():
-            raise ExperimentError(f"models.{model.name}.key_env: environment variable {key} is not set")
+        endpoint = None if model.has_weights else Endpoint.from_source(model.source)
+        if endpoint and endpoint.key_env is not None and not endpoint.key():
+            raise ExperimentError(f"models.{model.name}.key_env: environment variable {endpoint.key_env} is not set")
 
 
 def _refuse_confounds(made: Plan) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import struct
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -39,6 +40,10 @@ class Endpoint:
     def source(self) -> str:
         """As `Model.source`: how to reach it, in one text that is part of no identity."""
         return self.PREFIX + json.dumps(asdict(self), sort_keys=True)
+
+    def key(self) -> str:
+        """The key from the environment; empty where it is not set, or none is wanted."""
+        return os.environ.get(self.key_env, "").strip() if self.key_env is not None else ""
 
     @classmethod
     def from_source(cls, source: str) -> Endpoint:

@@ -21,7 +21,7 @@ import difflib
 import functools
 import importlib.util
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,11 @@ def expand(name: str) -> tuple[str, ...]:
 def data_of(data: Mapping[str, str], task: str) -> str | None:
     """Where the experiment says the task's items lie: under its own name or its group's."""
     return data.get(task, data.get(task.partition("/")[0]))
+
+
+def of_no_task(data: Iterable[str], tasks: Sequence[str]) -> list[str]:
+    """Those names in an experiment's `data` that give none of the tasks its items."""
+    return [name for name in data if all(data_of({name: ""}, task) is None for task in tasks)]
 
 
 @functools.lru_cache(maxsize=256)

@@ -7,7 +7,6 @@ requests per minute and in flight, and what each kind of failure means: one row'
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -160,7 +159,7 @@ def endpoint_key(spec: Endpoint) -> str | None:
     """The key from the environment; None where the endpoint wants none. Raises EndpointError if it is not set."""
     if spec.key_env is None:
         return None
-    key = os.environ.get(spec.key_env, "").strip()
+    key = spec.key()
     if not key:
         raise EndpointError(f"endpoint {spec.url}: environment variable {spec.key_env} (key_env) is not set")
     return key

@@ -43,7 +43,7 @@ def check_models(sources: Mapping[str, str]) -> None:
     """See that the Hub gives out the models that are not in the local cache. Raises HubError on the first that it does
     not: unknown, private or gated. A Hub that does not answer says nothing: the nodes may have what they need.
 
-    `sources`: name -> `<Hub id>@<revision>`.
+    `sources`: name -> `<Hub id>@<revision>`, or a folder, which needs no Hub.
     """
     from huggingface_hub import constants, get_token
 
@@ -51,6 +51,8 @@ def check_models(sources: Mapping[str, str]) -> None:
         return
     token = get_token()
     for name, source in sources.items():
+        if Path(source).is_dir():
+            continue
         hub, _, revision = source.partition("@")
         if (Path(constants.HF_HUB_CACHE) / f"models--{hub.replace('/', '--')}" / "snapshots").is_dir():
             continue
