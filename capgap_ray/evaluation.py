@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store, StoreError
 from capgap_ray.catalog.models import MODELS, ModelSpec, content_hash, resolve
-from capgap_ray.catalog.tasks import data_of, expand, find_task, of_no_task, read_yaml
+from capgap_ray.catalog.tasks import data_of, expand, find_task, of_no_task, own_files, read_yaml
 from capgap_ray.core.answers import equal, kind_of, outcome
 from capgap_ray.core.passk import Sample, k_samples
 from capgap_ray.core.task_spec import TaskError
@@ -77,6 +77,9 @@ def evaluate(argv: Sequence[str] | None = None) -> None:
                 "engine.lora: merged is for experiments; give merged weights as --model, without --adapter"
             )
         labels = _labels(arguments.model)
+        for name in settings.resources.parallel:
+            if name not in labels.values():
+                raise ValueError(f"resources.parallel: {name!r} is none of the models: {', '.join(labels.values())}")
         models = [
             each
             for name, label in labels.items()
@@ -84,7 +87,9 @@ def evaluate(argv: Sequence[str] | None = None) -> None:
         ]
         for source, _, _ in models:
             settings = _fitted(settings, source)
-        wanted = _wanted(arguments, settings, models)
+        asked = _asked(arguments.tasks, settings)
+        settings = settings.model_copy(update={"data": own_files(name for name, _ in asked) | settings.data})
+        wanted = _wanted(asked, arguments.limit, settings, models)
         store = Store(arguments.store)
         store.check_writable()
         check_models({label: split_source(source)[0] for source, _, label in models})
@@ -169,16 +174,10 @@ def _fitted(settings: EvaluationSettings, source: str) -> EvaluationSettings:
     return settings.model_copy(update={"engine": settings.engine.model_copy(update={"max_model_len": longest})})
 
 
-def _wanted(arguments: Any, settings: EvaluationSettings, models: Sequence[tuple[str, str, str]]) -> list[_Wanted]:
-    """Raises TaskError or ValueError on a task that cannot be run as asked."""
-    if arguments.limit is not None and arguments.limit < 1:
-        raise ValueError(f"--limit: must be at least 1, not {arguments.limit}")
-    names = _labels(arguments.model).values()
-    for name in settings.resources.parallel:
-        if name not in names:
-            raise ValueError(f"resources.parallel: {name!r} is none of the models: {', '.join(names)}")
-    made = []
-    for entry in arguments.tasks.split(","):
+def _asked(tasks: str, settings: EvaluationSettings) -> list[tuple[str, int]]:
+    """Tasks with the samples per item, groups not expanded. Raises ValueError on a number that cannot be."""
+    asked = []
+    for entry in tasks.split(","):
         name, _, k = (
             entry.strip().rpartition(":") if entry.strip().rpartition(":")[2].isdigit() else (entry.strip(), "", "1")
         )
@@ -186,10 +185,24 @@ def _wanted(arguments: Any, settings: EvaluationSettings, models: Sequence[tuple
             raise ValueError(f"--tasks: {entry!r}: samples per item must be at least 1")
         if int(k) > 1 and settings.sampling.temperature == 0:
             raise ValueError(f"--tasks: {entry!r} needs --set sampling.temperature above 0")
-        made += [_steps(task, int(k), arguments.limit, settings, model) for model in models for task in expand(name)]
-    asked = list(dict.fromkeys(each.name for each in made))
-    for place in of_no_task(settings.data, asked):
-        raise ValueError(f"data: {place!r} is none of the tasks: {', '.join(asked)}")
+        asked.append((name, int(k)))
+    return asked
+
+
+def _wanted(
+    asked: Sequence[tuple[str, int]],
+    limit: int | None,
+    settings: EvaluationSettings,
+    models: Sequence[tuple[str, str, str]],
+) -> list[_Wanted]:
+    """Raises TaskError or ValueError on a task that cannot be run as asked."""
+    if limit is not None and limit < 1:
+        raise ValueError(f"--limit: must be at least 1, not {limit}")
+    tasks = [(task, k) for name, k in asked for task in expand(name)]
+    names = list(dict.fromkeys(task for task, _ in tasks))
+    for place in of_no_task(settings.data, names):
+        raise ValueError(f"data: {place!r} is none of the tasks: {', '.join(names)}")
+    made = [_steps(task, k, limit, settings, model) for task, k in tasks for model in models]
     # One model after the other: each is loaded once.
     return sorted(made, key=lambda each: [model[0] for model in models].index(each.source))
 

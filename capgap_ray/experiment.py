@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType, UnionType
@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from capgap_ray.catalog.accelerators import ACCELERATORS
 from capgap_ray.catalog.judges import DEFAULT_JUDGE_PROMPT
 from capgap_ray.catalog.tasks import expand as expand_task
-from capgap_ray.catalog.tasks import find_task, of_no_task
+from capgap_ray.catalog.tasks import find_task, of_no_task, own_files
 from capgap_ray.core.axes import WHOLE, check_axis, expand, refuse_duplicates
 from capgap_ray.core.splitting import fold_sizes, part_sizes
 
@@ -758,6 +758,7 @@ class Experiment(_Part):
     @model_validator(mode="after")
     def _consistent(self) -> Experiment:
         refuse_duplicates("students", self.students)
+        self.places()
         for name in self.test_only:
             if not set(expand_task(name)) <= set(self.task_names()):
                 raise ValueError(f"test_only: {name!r} is not among tasks{_did_you_mean(name, self.task_names())}")
@@ -860,17 +861,24 @@ class Experiment(_Part):
             what = "development.early_stop" if self.development.early_stop else "search.scheduler: asha"
             raise ValueError(f"{what} looks at exports on the way; set sft.checkpoints, such as {{every: 20}}")
 
-    def _requested(self) -> dict[str, int]:
-        """Task -> samples per item, groups expanded, in the order written."""
-        found: list[tuple[str, int]] = []
+    def _entries(self) -> Iterable[tuple[str, int]]:
+        """Tasks and groups with the samples per item, as written."""
         for entry in self.tasks:
             match = re.fullmatch(r"(.*):(\d+)", entry)
             name, samples = (match[1], int(match[2])) if match else (entry, 1)
             if samples < 1:
                 raise ValueError(f"tasks: {entry!r}: samples per item must be at least 1")
-            found += [(task, samples) for task in expand_task(name)]
+            yield name, samples
+
+    def _requested(self) -> dict[str, int]:
+        """Task -> samples per item, groups expanded, in the order written."""
+        found = [(task, samples) for name, samples in self._entries() for task in expand_task(name)]
         refuse_duplicates("tasks", [task for task, _ in found])
         return dict(found)
+
+    def places(self) -> dict[str, str]:
+        """`data`, and where the files that `tasks` names lie; of a task that both name, `data` is right."""
+        return own_files(name for name, _ in self._entries()) | self.data
 
     def traces(self) -> int:
         """Traces of each task and teacher that every untouched student reads; 0: none."""

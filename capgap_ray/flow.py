@@ -111,8 +111,8 @@ def open_run(what: str, argv: Sequence[str] | None = None, *, builds: bool = Tru
                 raise ExperimentError(why)
             check_reachable(
                 spec
-                for spec, data in ((find_task(n), data_of(experiment.data, n)) for n in experiment.task_names())
-                if data is None and not spec.file
+                for spec, data in ((find_task(n), data_of(experiment.places(), n)) for n in experiment.task_names())
+                if data is None
             )
             check_models({name: model.source for name, model in models.items() if model.has_weights})
     except (ExperimentError, HubError, StoreError, TaskError) as error:

@@ -584,7 +584,7 @@ def _examples(experiment: Experiment, task: str) -> Step:
     own = trains and split.train_from == "train"
     try:
         spec = find_task(task)
-        found = tables(spec, data_of(experiment.data, task), train=own)
+        found = tables(spec, data_of(experiment.places(), task), train=own)
         declared, files = read_yaml(spec.yaml)
         shown = [] if spec.file else (declared.get("fewshot_config") or {}).get("samples")
         if isinstance(shown, list) and experiment.shots(task) > len(shown):  # where they are items, lm-eval knows

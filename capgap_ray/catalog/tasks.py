@@ -12,6 +12,7 @@
 | `PATH.yaml` | a person's own task in lm-eval's format | |
 | `PATH.jsonl`, `.json`, `.parquet` | a person's own items: question, answer, and optional choices and id | |
 
+A file of items is called by its last name, wherever it lies: its place is part of no identity.
 lm-eval is not imported here, and its index of all tasks (15 s) is never built.
 """
 
@@ -67,9 +68,27 @@ def known_tasks() -> tuple[str, ...]:
 
 
 def expand(name: str) -> tuple[str, ...]:
-    """The tasks of a group (`bbh`, `math`, `tiny`), or the task itself."""
+    """The tasks of a group (`bbh`, `math`, `tiny`), or the task itself, without the folder of an own file."""
+    if name.endswith(_DATA_ENDINGS):
+        return (_last(name),)
     members = tuple(task for task in known_tasks() if task.startswith(f"{name}/"))
     return members or (name,)
+
+
+def own_files(entries: Iterable[str]) -> dict[str, str]:
+    """Task -> place of those entries that are files of a person's own items. Raises ValueError on two of one name."""
+    found: dict[str, str] = {}
+    for entry in entries:
+        if entry.endswith(_DATA_ENDINGS) and found.setdefault(_last(entry), entry) != entry:
+            raise ValueError(
+                f"tasks: {found[_last(entry)]!r} and {entry!r} are both called {_last(entry)!r}; rename one, or call "
+                "it as you like under tasks and say under data where it lies"
+            )
+    return found
+
+
+def _last(place: str) -> str:
+    return place.rpartition("/")[2]
 
 
 def data_of(data: Mapping[str, str], task: str) -> str | None:
@@ -89,7 +108,7 @@ def find_task(name: str) -> TaskSpec:
     Raises TaskError on a task that is unknown (with the nearest names), not `generate_until`, or runs model output.
     """
     if name.endswith(_DATA_ENDINGS):
-        return _declared(name, _BENCHMARKS / "own.yaml", {"file": name})
+        return _declared(_last(name), _BENCHMARKS / "own.yaml", {"file": name})
     if name.endswith(_YAML_ENDINGS):
         if not Path(name).is_file():
             raise TaskError(f"task file {name!r} does not exist")

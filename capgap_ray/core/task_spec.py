@@ -49,4 +49,4 @@ class TaskSpec:
     stop: tuple[str, ...] = ()
     """The stop strings that lm-eval ships with the task; used under `parity: lm-eval` only."""
     file: str | None = None
-    """A person's own items, where the task is one file of them."""
+    """A person's own items, where the task is one file of them, as `find_task` was asked for it."""

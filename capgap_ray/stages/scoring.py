@@ -30,7 +30,7 @@ class Scorer:
     """Builds `examples` and `score` steps, each unless it exists."""
 
     def __init__(self, root: str, data: Mapping[str, str] | None = None) -> None:
-        """`data`: the experiment's places of task data, as in `Experiment.data`."""
+        """`data`: as `Experiment.places` returns it."""
         self._store = Store(root)
         self._data = data or {}
         self._prove = MathVerify()

@@ -82,7 +82,7 @@ class Session:
     @cached_property
     def _scorer(self) -> Any:
         assert self._ray
-        return Scorer.options(name="scorer").remote(self._store.root, self._experiment.data)  # type: ignore[attr-defined]
+        return Scorer.options(name="scorer").remote(self._store.root, self._experiment.places())  # type: ignore[attr-defined]
 
     def _engines(self) -> EnginePool:
         assert self._ray

@@ -41,7 +41,7 @@ def tables(spec: TaskSpec, location: str | None, *, train: bool = False) -> dict
     `location`: the experiment's `data` for the task, a file or a folder. With `train` the task's own training split is
     read too. Raises TaskError that names the file, and the row where it is a row's fault.
     """
-    location = spec.file or location
+    location = location or spec.file
     if location is None:
         return {}
     wanted = [spec.split] + ([spec.train_split] if train and spec.train_split else [])

@@ -113,7 +113,7 @@ def test_an_own_file_is_counted(make: Make, tmp_path: Path) -> None:
         ExperimentError, match=r"prompt.shots is 3, and it has 0 few-shot examples; set prompt.shots: 0"
     ):
         planned(make(tasks=[path], split={}, prompt={"shots": 3}))
-    assert planned(make(tasks=[path], split={})).sizes(path) == (30, 20)
+    assert planned(make(tasks=[path], split={})).sizes("own.jsonl") == (30, 20)
     (tmp_path / "own.jsonl").write_text('{"question": "q"}')
     with pytest.raises(ExperimentError, match=r"own.jsonl: row 1: field 'answer' is missing"):
         planned(make(tasks=[path], split={}))
@@ -145,6 +145,30 @@ def test_what_a_file_holds_is_identity_and_where_it_lies_is_not(make: Make, tmp_
         split = {"train": 25, "test": 20}
         keys.append(examples_key(make(tasks=["math500"], data={"math500": str(path)}, split=split), "math500"))
     assert keys[0] == keys[1] != keys[2]
+
+
+def test_an_own_file_is_its_name_and_what_it_holds(make: Make, tmp_path: Path) -> None:
+    def keys(folder: str, name: str, items: int) -> set[str]:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        path = write(tmp_path / folder / name, items)
+        return {step.key for step in planned(make(tasks=[path], test_only=[], split={})).steps()}
+
+    first = keys("a", "own.jsonl", 50)
+    assert keys("b", "own.jsonl", 50) == first
+    edited, renamed = keys("a", "own.jsonl", 51), keys("a", "other.jsonl", 50)
+    assert len(edited) == len(renamed) == len(first)
+    assert not first & edited
+    assert not first & renamed
+
+
+def test_two_own_files_of_one_name_are_told_apart_by_data_only(make: Make, tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+    one, other = write(tmp_path / "a" / "own.jsonl", 50), write(tmp_path / "b" / "own.jsonl", 40)
+    with pytest.raises(ValueError, match=r"tasks: '.*/a/own.jsonl' and '.*/b/own.jsonl' are both called 'own.jsonl'"):
+        make(tasks=[one, other], split={})
+    made = planned(make(tasks=[one, "b.jsonl"], data={"b.jsonl": other}, test_only=[one], split={}))
+    assert (made.sizes("own.jsonl"), made.sizes("b.jsonl")) == ((0, 50), (24, 16))
 
 
 @pytest.mark.parametrize("change", [{"shots": 2}, {"version": "v3"}, {"chat": "multi_turn"}, {"chat": "plain"}])
