@@ -84,17 +84,16 @@ def balance_update(
     """Return [worker][micro-step] -> row indexes, so that all workers have about as many tokens to compute.
 
     For a loss that weights all tokens of an update alike, which worker and micro-step a row is in changes nothing
-    but the time. Rows go, longest first, to the worker with the fewest tokens that still has room; then each worker's
+    but the time. Rows go, longest first, to the worker with the fewest tokens; then each worker's
     rows are laid into as few micro-steps as hold no more than `per_device` rows of `cutoff` tokens would: the memory
     that the batch size asks for anyway. `lengths`: tokens of every row, none above `cutoff`. All workers have
     the same number of micro-steps, some possibly empty. Raises ValueError for counts below 1.
     """
     _require(workers=workers, per_device=per_device, cutoff=cutoff)
-    room = math.ceil(len(update) / workers)
     shares: list[list[int]] = [[] for _ in range(workers)]
     loads = [0] * workers
     for row in sorted(update, key=lambda row: -lengths[row]):
-        worker = min((w for w in range(workers) if len(shares[w]) < room), key=loads.__getitem__)
+        worker = min(range(workers), key=loads.__getitem__)
         shares[worker].append(row)
         loads[worker] += lengths[row]
     split = [_micro_steps(share, lengths, per_device * cutoff) for share in shares]

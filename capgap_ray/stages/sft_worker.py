@@ -1,9 +1,9 @@
 """The only file that knows DeepSpeed: one rank's training loop. It does not need Ray to run.
 
 Batches hold examples and no padding: the examples of a micro-batch are laid end to end, positions restart at
-each, and attention stays inside each. Every token's weight in the loss is fixed before the rows of an update are
-laid on workers and micro-steps, so batch x accumulation x workers can be traded freely, and rows go where they
-balance the work.
+each, and attention stays inside each. (On a CPU the end is filled up to a multiple of 64 tokens, of no weight.)
+Every token's weight in the loss is fixed before the rows of an update are laid on workers and micro-steps, so
+batch x accumulation x workers can be traded freely, and rows go where they balance the work.
 """
 
 from __future__ import annotations
@@ -293,13 +293,15 @@ class _Trainer:
     rank: int = field(init=False)
     reduced_once: bool = field(init=False)
     """Whether each rank keeps its gradients whole until the end of an update, rather than of a micro-step."""
+    rows_of: int = field(init=False)
+    """Tokens of a micro-batch are filled up to a multiple of this."""
 
     def __post_init__(self) -> None:
         import torch.distributed as dist
 
         self.world, self.rank = dist.get_world_size(), dist.get_rank()
         self.lengths = [slot.tokens for slot in self.slots]
-        self.engine = _engine(self.source, self.sft, self.world)
+        self.engine, self.rows_of = _engine(self.source, self.sft, self.world)
         self.device = self.engine.device
         self.reduced_once = sum(each.ds_numel for _, each in self._trainable()) <= _BUCKET
 
@@ -361,19 +363,23 @@ class _Trainer:
         """Logits [supervised, vocabulary] and target ids [supervised]; the output layer sees nothing else."""
         import torch
 
-        ids = torch.cat([slot.ids for slot in chosen]).to(self.device)
+        spans = [length for slot in chosen for length in slot.spans]
+        fill = torch.zeros(-sum(spans) % self.rows_of, dtype=torch.long)
+        spans[-1] += len(fill)  # after its last token: nothing in the loss sees them
+        ids = torch.cat([*(slot.ids for slot in chosen), fill]).to(self.device)
         at, offset = [], 0
         for slot in chosen:
             at.append(slot.targets + offset)
             offset += slot.tokens
         supervised = torch.cat(at).to(self.device)
+        keep = torch.nn.functional.pad(supervised - 1, (0, -len(supervised) % self.rows_of))
         logits = self.engine(
             input_ids=ids[None],
-            position_ids=torch.cat([slot.positions for slot in chosen])[None].to(self.device),
-            example_lengths=[length for slot in chosen for length in slot.spans],
-            logits_to_keep=supervised - 1,
+            position_ids=torch.cat([*(slot.positions for slot in chosen), fill])[None].to(self.device),
+            example_lengths=spans,
+            logits_to_keep=keep,
             use_cache=False,
-        ).logits[0]
+        ).logits[0, : len(supervised)]
         return logits, ids[supervised]
 
     def mean_loss(self, slots: Sequence[Slot]) -> float:
@@ -473,12 +479,15 @@ class _Trainer:
         }
 
 
-def _engine(source: str, sft: Sft, world: int) -> Any:
+def _engine(source: str, sft: Sft, world: int) -> tuple[Any, int]:
+    """The DeepSpeed engine, and the multiple of tokens that its layers like."""
     import deepspeed
     import torch
     import torch.distributed as dist
     from transformers import AttentionInterface, AutoModelForCausalLM
     from transformers.integrations import HfDeepSpeedConfig
+
+    from capgap_ray.stages.sft_linear import ROWS, through_onednn
 
     _freeze_modules()
     logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
@@ -518,6 +527,7 @@ def _engine(source: str, sft: Sft, world: int) -> Any:
         model = _with_adapters(model, sft)
         # Or the first layer's hook fires before its gradients are there: its inputs would need none.
         model.enable_input_require_grads()
+    by_onednn = not on_gpu and sft.precision == "float32" and through_onednn(model)
     if sft.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     # What is gathered at once rather than tensor by tensor: whole layers, or all of a model that fits a bucket. (Its
@@ -532,7 +542,7 @@ def _engine(source: str, sft: Sft, world: int) -> Any:
     model.train()
     engine, *_ = deepspeed.initialize(model=model, optimizer=_optimizer(model, sft), config=settings)
     del keep_alive
-    return engine
+    return engine, ROWS if by_onednn else 1
 
 
 @functools.cache
