@@ -398,7 +398,7 @@ class Verdict:
     """The best mixture against the untouched student."""
     best_mixture: str | None
     teacher_to_use: str | None
-    """None where the teachers cannot be told apart; `reasons` says so."""
+    """The one ahead of the others, if it is shown to help; None otherwise, and `reasons` says why."""
     data_ratio: float | None
     """Rows kept of the larger teacher over rows kept of the smaller one; None where not both exist."""
     reasons: tuple[str, ...]

@@ -84,7 +84,7 @@ def verdicts(
     the filter reports name them; None where no such pair exists. `helps` follows the best unconfounded
     arm, the one with the largest gain: if even that one is below zero, distillation harms. The teacher to
     use is the mixture that beats another in an unconfounded `teacher` comparison and is beaten by none;
-    None if there is not exactly one, or if distillation harms. `declared` comparisons add reasons only.
+    None if there is not exactly one, or if its own gain is not shown. `declared` comparisons add reasons only.
     """
     found = []
     for task in dict.fromkeys(comparison.task for comparison in comparisons):
@@ -93,14 +93,14 @@ def verdicts(
             here = [c for c in comparisons if (c.task, c.student) == (task, student)]
             of_kind = {kind: [c for c in here if c.kind == kind] for kind in ("gain", "teacher", "declared")}
             helps, best, reasons = _efficacy(of_kind["gain"])
-            teacher, teacher_reasons = _teacher_to_use(of_kind["teacher"], helps)
+            teacher, teacher_reasons = _teacher_to_use(of_kind["teacher"], of_kind["gain"], helps, best)
             reasons += teacher_reasons + [_in_words(c) for c in of_kind["declared"]]
             found.append(
                 Verdict(
                     task=task,
                     student=student,
                     helps=helps,
-                    best_mixture=best,
+                    best_mixture=_mixture(best.right) if best else None,
                     teacher_to_use=teacher,
                     data_ratio=ratio,
                     reasons=(*reasons, *ratio_reason),
@@ -119,7 +119,7 @@ def shows_difference(comparison: Comparison) -> bool:
 
 def _efficacy(
     gains: Sequence[Comparison],
-) -> tuple[Literal["improved", "harmed", "undetermined"], str | None, list[str]]:
+) -> tuple[Literal["improved", "harmed", "undetermined"], Comparison | None, list[str]]:
     reasons = [_in_words(c) for c in gains if c.confounds or not c.n]
     usable = [c for c in gains if not c.confounds and c.delta is not None]
     if not usable:
@@ -127,18 +127,23 @@ def _efficacy(
     best = max(usable, key=lambda c: c.delta or 0.0)
     reasons = [_in_words(best), *reasons]
     if not shows_difference(best):
-        return "undetermined", _mixture(best.right), reasons
+        return "undetermined", best, reasons
     if (best.delta or 0.0) > 0:
-        return "improved", _mixture(best.right), reasons
-    return "harmed", _mixture(best.right), [*reasons, "even the best mixture is below the untouched student"]
+        return "improved", best, reasons
+    return "harmed", best, [*reasons, "even the best mixture is below the untouched student"]
 
 
-def _teacher_to_use(comparisons: Sequence[Comparison], helps: str) -> tuple[str | None, list[str]]:
+def _teacher_to_use(
+    comparisons: Sequence[Comparison], gains: Sequence[Comparison], helps: str, best: Comparison | None
+) -> tuple[str | None, list[str]]:
+    """To be ahead of another teacher is not to help: the gain has to be shown, with the recipe of the best arm."""
     reasons = [_in_words(c) for c in comparisons]
     if not comparisons:
         return None, ["no two mixtures were compared with all else equal"]
     if helps == "harmed":
         return None, [*reasons, "no teacher is recommended: distillation harms this student"]
+    if helps == "undetermined" or best is None:
+        return None, [*reasons, "no teacher is recommended: none is shown to help this student"]
     decided = [c for c in comparisons if shows_difference(c)]
     if not decided:
         return None, [*reasons, "the teachers cannot be told apart"]
@@ -146,7 +151,10 @@ def _teacher_to_use(comparisons: Sequence[Comparison], helps: str) -> tuple[str 
     worse = {_mixture(c.left if (c.delta or 0.0) > 0 else c.right) for c in decided}
     unbeaten = sorted(better - worse)
     if len(unbeaten) == 1:
-        return unbeaten[0], reasons
+        shown = {c.right for c in gains if shows_difference(c) and (c.delta or 0.0) > 0}
+        if unbeaten[0] + best.right.removeprefix(_mixture(best.right)) in shown:
+            return unbeaten[0], reasons
+        return None, [*reasons, f"{unbeaten[0]} is ahead of another, but is not shown to help this student"]
     if not unbeaten:
         return None, [*reasons, "the comparisons contradict each other, so no teacher is recommended"]
     return None, [*reasons, f"{' and '.join(unbeaten)} each beat another, but not one another"]

@@ -353,11 +353,12 @@ def _recommended(found: Findings, advised: Recommendation) -> Advice:
 
 def _decided(results: Results, verdict: Verdict) -> Advice:
     gain = best_gain(results, verdict)
-    teacher = (
-        f"Teacher to use: {verdict.teacher_to_use}."
-        if verdict.teacher_to_use
-        else "No teacher is shown to be better than another."
-    )
+    if verdict.teacher_to_use:
+        teacher = f"Teacher to use: {verdict.teacher_to_use}."
+    elif verdict.helps == "improved":
+        teacher = "No teacher is recommended before the others."
+    else:
+        teacher = "No teacher is shown to help this student."
     unknown = "No fair comparison with the untouched student names a best arm. "
     unseen = ""
     if verdict.helps == "undetermined" and gain and gain.mde is not None:

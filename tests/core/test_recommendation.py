@@ -117,7 +117,22 @@ def test_no_gain_comparison_at_all() -> None:
 @pytest.mark.parametrize(("delta", "winner"), [(0.2, "large"), (-0.2, "small")])
 def test_the_better_teacher_is_recommended(delta: float, winner: str) -> None:
     teachers = comparison("large / 2x1", delta, left="small / 2x1")
-    assert verdict(comparison("large", 0.1), teachers).teacher_to_use == winner
+    gains = comparison("large / 2x1", 0.1), comparison("small / 2x1", 0.1)
+    assert verdict(*gains, teachers).teacher_to_use == winner
+
+
+@pytest.mark.parametrize("own", [comparison("large / 2x1", 0.04), comparison("large / 1x8", 0.2), None])
+def test_a_teacher_that_is_ahead_but_not_shown_to_help_is_not_recommended(own: Comparison | None) -> None:
+    duel = comparison("large / 2x1", 0.2, left="small / 2x1")
+    found = verdict(comparison("mix / 2x1", 0.3), duel, *([own] if own else []))
+    assert (found.helps, found.teacher_to_use) == ("improved", None)
+    assert "large is ahead of another, but is not shown to help this student" in found.reasons
+
+
+def test_no_teacher_is_recommended_where_none_is_shown_to_help() -> None:
+    found = verdict(comparison("large", 0.04), comparison("large", 0.2, left="small"))
+    assert (found.helps, found.teacher_to_use) == ("undetermined", None)
+    assert "no teacher is recommended: none is shown to help this student" in found.reasons
 
 
 def test_teachers_that_cannot_be_told_apart() -> None:
@@ -143,16 +158,20 @@ def test_one_unbeaten_teacher_of_three() -> None:
         comparison("mix", 0.2, left="large"),
         comparison("mix", 0.3, left="small"),
     ]
-    for order in itertools.permutations(rows):
+    for order in itertools.permutations([*rows, comparison("mix", 0.1)]):
         assert verdict(*order).teacher_to_use == "mix"
 
 
 def test_two_unbeaten_teachers_and_contradictions_give_none() -> None:
-    two = verdict(comparison("large", 0.2, left="small"), comparison("mix", 0.2, left="small"))
+    two = verdict(
+        comparison("large", 0.2), comparison("large", 0.2, left="small"), comparison("mix", 0.2, left="small")
+    )
     assert two.teacher_to_use is None
     assert "large and mix each beat another, but not one another" in two.reasons
     turned = verdict(
-        comparison("large / 1x1", 0.2, left="small / 1x1"), comparison("large / 8x1", -0.2, left="small / 8x1")
+        comparison("large / 1x1", 0.2),
+        comparison("large / 1x1", 0.2, left="small / 1x1"),
+        comparison("large / 8x1", -0.2, left="small / 8x1"),
     )
     assert turned.teacher_to_use is None
     assert "the comparisons contradict each other, so no teacher is recommended" in turned.reasons
