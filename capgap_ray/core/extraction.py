@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable
+from decimal import Decimal
 from typing import TypeVar
 
 from capgap_ray.core.maths import compare, rational, readings, unwrapped
@@ -108,7 +109,8 @@ _STATEMENT = re.compile(
 )
 """What an answer is stated after, in one grammar for all kinds."""
 _JOINED = re.compile(
-    r"[\s$.]*(?:(?:,|;|\band\b|\bor\b|\\text\{\s?(?:and|or)\s?\}|\\quad|\\qquad)[\s$]*){1,4}(?:[a-zA-Z]\s*=\s*)?"
+    r"(?:[\s$.]|\\\))*(?:(?:,|;|\band\b|\bor\b|\\text\{\s?(?:and|or)\s?\}|\\quad|\\qquad)(?:[\s$]|\\\()*){1,4}"
+    r"(?:[a-zA-Z]\s*=\s*)?"
 )
 _UNSURE_BEFORE = re.compile(
     r"\b(?:if|whether|suppose|assum\w+|unless)\b[^.!?\n]*$"
@@ -157,7 +159,7 @@ _CHECK = re.compile(
     r"|numerically\b"
     r"|(?:all|both|the)(?: of them| \w+)?(?: \w+)? "
     r"(?:are (?:nonzero|positive|valid|admissible)|agree|satisfy|match(?! is)|works?)\b"
-    r"|(?:which|where)\b[^0-9]*$"
+    r"|(?:which|where)\b[^0-9]*$|not (?:too |so )?bad\b"
     r"|\$?\\(?:blacksquare|square|qed)|q\.?e\.?d)",
     re.IGNORECASE,
 )
@@ -222,6 +224,8 @@ _AFTERTHOUGHT = re.compile(
     r"|,? which (?:is|are) [$\\]*[0-9][0-9.,/]*(?:\s?\\?%\$?|\$? (?:\w+ )?"
     r"(?:of|more|less|fewer|times|above|below|(?:great|high|low|larg|small|long|short)er)\b).*$"
     r"|,? (?:or|i\.e\.,?|that is,?|which is) (?:about|approximately|roughly)\b.*$"
+    r"|(?<=[0-9]),? which (?:is|represents) an? (?!total\b)[a-z][^=]*$"
+    r"|(?<=[a-z]) at [$€£]?[0-9][0-9.,]* each$"
     r"|,? or \$?[0-9.]+(?:\s?\\?%\$?|\$? as an? \w+)$"
     r"|,? for (?:all|every|any)(?: (?:real|positive|integers?|numbers?|values of)){0,3} \$?[a-z]\$?$",
     re.IGNORECASE,
@@ -295,11 +299,19 @@ _COUNTED = re.compile(
     re.IGNORECASE,
 )
 _GIVEN_NUMBER = re.compile(
-    r"\b(?:the|these|those|his|her|their|my|our)\s+[0-9][0-9,.]*\s+(?=[a-z])"
+    r"\b(?:the|these|those|his|(?<!takes )(?<!costs )(?<!gives )(?<!leaves )(?<!saves )her|their|my|our)"
+    r"\s+[0-9][0-9,.]*\s+(?=[a-z])"
+    r"|\s[0-9]+ (?:years?|months?|weeks?|days?|hours?|minutes?) (?:from now|later|ago)\b"
     r"|^(?:at|in|after|for|over|within|during|with|by|of)\s+[^,.]*[0-9][^,]*,\s|^(?:in|after)\s+[0-9]+\s+[a-z]+\s",
     re.IGNORECASE,
 )
 """A number that the question gave: "each of the 4 people", "in 5 days he"."""
+_BREAKDOWN = re.compile(
+    r"(?:^|(?<=\n))(?=[^\n]*\b(?:total|altogether|in all)\b)(?P<total>[^\n]*[0-9][^\n]*?)[:.]?"
+    r"(?<=[\w*:.])\n+(?:[ \t]*(?:[-•*] |\|)[^\n]*(?:\n|\Z)){2,40}\Z",
+    re.IGNORECASE,
+)
+"""A total, and then the list or table of what it is made of."""
 _LABELLED = re.compile(r"[*_#\s>=-]*([A-Za-z][\w' ,()-]{0,60}?)[*_]*:[*_]*\s+(\S.*)", re.DOTALL)
 """A closing line such as "Total animals: 9"."""
 _NO_RESULT = re.compile(r"\b(?:options?|input|example|hint|note|known|problem|question|points?)\b", re.IGNORECASE)
@@ -311,6 +323,8 @@ _SPELT_NUMBER = re.compile(
     re.IGNORECASE,
 )
 _HUNDREDS = re.compile(r"\b(one|a|[0-9]{1,2}) hundred\b(?:(?: and)? ([0-9]{1,2})\b)?", re.IGNORECASE)
+_SCALES = {"thousand": 3, "million": 6, "billion": 9}
+_SCALED = re.compile(rf"\b([0-9]{{1,9}}(?:\.[0-9]{{1,9}})?) ({'|'.join(_SCALES)})\b", re.IGNORECASE)
 _CALCULATION = re.compile(r"<<[^<>\n]{0,200}>>")
 """GSM8K's calculator marks."""
 _RESULT = re.compile(r"=[\s$*\\]*(-?[0-9][0-9,]*(?:\.[0-9]+)?)")
@@ -675,11 +689,12 @@ def _maths_conclusion(text: str) -> str | None:
         return displayed
     if _INEXACT.search(claim) or "?" in claim:
         return None
-    own_line = tail.endswith(f"\n{sentence}") and re.fullmatch(
-        r"[$`*]*(?:[a-z]\s*=\s*)?-?[$`*]*[0-9][0-9.,/]*[$`*]*", sentence
-    )
+    last_line = tail.endswith(f"\n{sentence}")
+    if last_line and (value := _value_of_name(sentence)):
+        return value
+    own_line = last_line and re.fullmatch(r"[$`*]*-?[$`*]*[0-9][0-9.,/]*[$`*]*", sentence)
     finished = followed or bool(own_line) or re.search(r"[.!*$`\])}]$", tail) is not None
-    if name := _named(claim, finished and (concluded or tail.endswith(f"\n{sentence}"))):
+    if name := _named(claim, finished and (concluded or last_line)):
         return name
     aim = _AIM.search(claim)
     marked = re.findall(r"\*\*([^*]+)\*\*", sentence)
@@ -695,7 +710,7 @@ def _maths_conclusion(text: str) -> str | None:
     if finished and (counted := _COUNTED_MATHS.fullmatch(claim)) and _reads(_right_side(unwrapped(counted[1]))):
         return _right_side(unwrapped(counted[1]))
     alone = unwrapped(claim.strip(MARKUP))
-    if (labelled or concluded or tail.endswith(f"\n{sentence}") or followed) and _is_value(alone):
+    if (labelled or concluded or last_line or followed) and _is_value(alone):
         return alone
     if not finished and not re.search(r"[0-9)}]$", tail):
         return None
@@ -753,6 +768,13 @@ def _displayed(tail: str, sentence: str) -> str | None:
     if len(sides) == 2 and not (known(sides[0]) or "bf{" in maths or compare(sides[0], sides[1]).equal is True):
         return None
     return sides[-1]
+
+
+def _value_of_name(line: str) -> str | None:
+    """Return the value of a line that says no more than what a name stands for: `d = 3√13`, `|w| = 5/13`."""
+    left, _, right = line.strip("$`*").partition("=")
+    value = unwrapped(right.strip())
+    return value if _NAME.fullmatch(left.strip(" |")) and _is_value(value) else None
 
 
 def _is_value(text: str) -> bool:
@@ -947,6 +969,7 @@ def _number_in(claim: str) -> str | None:
     claim = _SPELT_NUMBER.sub(lambda match: str(NUMBER_WORDS[match[0].lower()]), compounds_in_figures(claim))
     claim = _HUNDREDS.sub(_hundreds, claim)
     claim = re.sub(r"\b([0-9]+) and a half\b", r"\1.5", claim)
+    claim = _SCALED.sub(_scaled, claim)
     numbers = [match[0] for match in _NUMBER.finditer(claim)]
     if len(numbers) > 1 and len(_NUMBER.findall(reasonless := _EXPLAINED.split(claim, maxsplit=1)[0])) == 1:
         claim, numbers = reasonless, _NUMBER.findall(reasonless)
@@ -970,7 +993,8 @@ def _number_in(claim: str) -> str | None:
         return None
     if len(numbers) > 1 and not re.match(
         r"[^0-9]{0,40}[0-9.,]+\s*[A-Za-z ]+"
-        r"(?:\b(?:per|for|in|every|each|at|out of|on|by|after|from|with|over|during|within|using|among)|, out of)\b",
+        r"(?:\b(?:per|for|in|every|each|at|out of|on|by|before|after|from|with|over|during|within|using|among)|"
+        r", out of)\b",
         claim,
     ):
         return None
@@ -985,9 +1009,14 @@ def _hundreds(match: re.Match[str]) -> str:
     return str(100 * (int(match[1]) if match[1].isdecimal() else 1) + int(match[2] or 0))
 
 
+def _scaled(match: re.Match[str]) -> str:
+    value = Decimal(match[1]).scaleb(_SCALES[match[2].lower()])
+    return f"{value:f}".rstrip("0").rstrip(".") if value % 1 else f"{value:.0f}"
+
+
 def _number_conclusion(text: str, thought: bool) -> str | None:
     """Return the number of the last sentence. `thought`: whether the arithmetic was done in thinking before it."""
-    tail = own_text(text).replace("−", "-")
+    tail = _BREAKDOWN.sub(r"\g<total>.", own_text(text).replace("−", "-"))
     if not tail or _REFUSED.search(tail[-_NEAR_END:]):
         return None
     if len(tail) < 60 and "\n" not in tail and rational(tail.strip(MARKUP + "$. ")) is not None:

@@ -131,9 +131,10 @@ _SORTED = re.compile(
     re.IGNORECASE,
 )
 _CHAIN = re.compile(
-    r"\b(?:is|are|get|gives|so|thus|order|result|words|list)(?: now)?[:*\s]+[*`]*"
+    r"\b(?:is|are|get|gives|so|thus|order|result|words|list)(?: now)?[:*\s]+[*`\"“]*"
     r"([a-z][a-z'-]*(?:(?:\s?[,<→]\s?| -> )[a-z][a-z'-]*){2,}"
-    r"|(?:(?<=: )|(?<=\*\*)|(?<=list is )|(?<=order is )|(?<=words are ))[a-z][a-z'-]*(?: [a-z][a-z'-]*)+)[*`]*$",
+    r"|(?:(?<=: )|(?<=\*\*)|(?<=[\"“])|(?<=list is )|(?<=order is )|(?<=words are ))"
+    r"[a-z][a-z'-]*(?: [a-z][a-z'-]*)+)[*`\"”]*$",
     re.IGNORECASE,
 )
 _ENTRY = re.compile(r"\s*(?:(?:[0-9]{1,3}[.)]|[-*•])\s+)?[*`'\"]*([\w'-]{1,60})[*`'\",]*\s*")

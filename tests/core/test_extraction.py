@@ -10,6 +10,9 @@ from capgap_ray.core.answers import AnswerKind, canonical, compare, extract, ext
 from capgap_ray.core.extraction import maths_answer, number_answer
 
 MATHS = [
+    ("The moduli are 5 and 13.\n|w| = 5/13", "5/13"),
+    ("We can take out a factor of 3.\nd = 3√13", "3√13"),
+    ("We can take out a factor of 3.\nd = 3k", None),
     ("Answer: **81** ways", "81"),
     ("The answer is $\\boxed{\\;81\\;}$", "\\;81"),
     ("Final answer - 58", "58"),
@@ -21,6 +24,7 @@ MATHS = [
     ("The answer is 104. The answer is 104. The answer is 10", "104"),
     ("**Answer.** $36$", "36"),
     ("Answer (final): 36", "36"),
+    ("The solutions are \\(\\boxed{3+\\sqrt{2}}\\) and \\(\\boxed{3-\\sqrt{2}}\\).", "3+\\sqrt{2}, 3-\\sqrt{2}"),
     ("So the answer is ellipse.", "ellipse"),
     ("So the answer is unclear.", None),
     ("<thinking>\\boxed{41}?</thinking>\n<answer>42</answer>", "42"),
@@ -383,6 +387,21 @@ MATHS = [
     ("The answer is $\\textbf{(D)}\\ 21$.", "\\textbf{(D)}\\ 21"),
 ]
 NUMBERS = [
+    (
+        "20 + 80 + 160 sheep.\n\nIn total there are **260 sheep**:\n- Seattle: 20\n- Charleston: 80\n- Toulouse: 160",
+        "260",
+    ),
+    ("She paid $694 in total.\n\n| Item | Cost |\n|---|---|\n| Cups | $364 |\n| Cakes | $330 |", "694"),
+    ("So Allen will be 109 years old 10 years from now.", "109"),
+    ("So it takes her 160 minutes (2 hours and 40 minutes) to download the file.", "160"),
+    ("Here is what we know in total of 3 items:\n- cups: 4\n- cakes: 5", None),
+    ("So her profit is $70,000, which is a return of about 53.8% on the $130,000 she put in.", "70,000"),
+    ("He paid 3 / 4. The original price was $26 before the 25% discount.", "26"),
+    ("The rest is 50 - 33 = $17. Ann ordered 2 boxes at $8.50 each.", "2"),
+    ("42 * 7 is what he makes. He makes $294 a week! Not bad for 21 dozen a day.", "294"),
+    ("The factory makes 5,000 * 250. So it makes 1.25 million parts a year.", "1250000"),
+    ("So the town has 3 thousand people.", "3000"),
+    ("Two boxes of pizza cost $8.50 each.", None),
     # a value and what follows it
     ("3 * 40 = 120\n\nThe best offer is $120, which is $15 more than $105.", "120"),
     ("The library has 45 free seats, which is 3/8 of all seats.", "45"),
@@ -658,6 +677,7 @@ BBH = [
     ("word_sorting", "The answer is: ant, bee, cat", "ant bee cat"),
     ("word_sorting", "The answer is:\n1. ant\n2. bee\n3. cat", "ant bee cat"),
     ("word_sorting", "Sorted list: ant, bee, cat.", "ant bee cat"),
+    ("word_sorting", 'So the sorted words are "ant bee cat".', "ant bee cat"),
     ("object_counting", "So the answer is 8.", "8"),
     ("object_counting", "The answer is **8**.", "8"),
     ("multistep_arithmetic_two", "So the answer is -24.", "-24"),
