@@ -343,9 +343,11 @@ def _recommendation(
     elif distil == "no":
         sentence = f"Do not distil {student}: even the best arm is worse than the untouched student"
     else:
-        sentence = (
-            f"Whether to distil {student} is open: no arm is shown to be better or worse than the untouched student"
-        )
+        sentence = f"Whether to distil {student} is open: against the untouched student no arm is shown to be better"
+        if worse := [_arm(e.comparison.right) for e in fair if e.status == "harmed"]:
+            sentence += f"; {' and '.join(worse)} {'are' if len(worse) > 1 else 'is'} shown to be worse"
+        else:
+            sentence += " or worse"
     return Recommendation(
         student=student,
         distil=distil,

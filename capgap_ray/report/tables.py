@@ -755,7 +755,7 @@ def verdict_text(results: Results, width: int = 100) -> str:
         if v.task == findings.POOLED:
             pooled_rows.append((v.student, v.helps, arm, text, formats.optional(v.teacher_to_use)))
         else:
-            task_rows.append((v.task, v.student, v.helps, arm, text))
+            task_rows.append((v.task, v.student, v.helps, arm, text, p_value(gain.p_adjusted if gain else None)))
     if results.findings:
         told = findings.advice(results)
         rows = [
@@ -764,10 +764,11 @@ def verdict_text(results: Results, width: int = 100) -> str:
                 each.status,
                 formats.optional(each.arm),
                 formats.change(each.gain.delta, each.gain.ci_low, each.gain.ci_high) if each.gain else formats.DASH,
+                p_value(each.gain.p_adjusted if each.gain else None),
             )
             for each in told
         ]
-        lines += _aligned(("student", "verdict", "best arm", "gain"), rows, width)
+        lines += _aligned(("student", "verdict", "best arm", "gain", "adjusted p"), rows, width)
         for each in told:
             lines += textwrap.wrap(plain(each.sentence), width, initial_indent="  ", subsequent_indent="    ")
     elif pooled_rows:
@@ -784,7 +785,11 @@ def verdict_text(results: Results, width: int = 100) -> str:
     for warning in findings.below_chance(results):
         lines += textwrap.wrap(plain(f"Warning: {warning}"), width, subsequent_indent="  ")
     if task_rows:
-        lines += ["", "Per task:", *_aligned(("task", "student", "verdict", "best arm", "gain"), task_rows, width)]
+        lines += [
+            "",
+            "Per task:",
+            *_aligned(("task", "student", "verdict", "best arm", "gain", "adjusted p"), task_rows, width),
+        ]
     return "\n".join(lines) + "\n"
 
 

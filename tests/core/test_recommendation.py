@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from capgap_ray.core.recommendation import recommend, select_tasks, shows_difference, thresholds, verdicts
-from capgap_ray.records import Comparison, Confound, Estimated, FilterReport, ProxyLead, ProxyQuality, Verdict
+from capgap_ray.records import Comparison, Confound, Efficacy, Estimated, FilterReport, ProxyLead, ProxyQuality, Verdict
 
 TENFOLD = Confound(field="updates", left="1334", right="134", note="10.0x fewer updates")
 PACKING = Confound(field="packing", left="False", right="True", note="other packing (False against True)")
@@ -196,6 +196,31 @@ def test_one_verdict_per_task_and_student() -> None:
     ]
     assert [v.helps for v in found] == ["improved", "improved", "undetermined"] * 2
     assert verdicts([], [], ["s"], None) == ()
+
+
+@pytest.mark.parametrize(
+    ("harmed", "ending"),
+    [
+        ([], "no arm is shown to be better or worse."),
+        (["long"], "no arm is shown to be better; long is shown to be worse."),
+        (["long", "short"], "no arm is shown to be better; long and short are shown to be worse."),
+    ],
+)
+def test_an_open_question_names_the_arms_that_are_worse(harmed: list[str], ending: str) -> None:
+    efficacy = [
+        Efficacy(
+            task="dyck",
+            student="s",
+            teacher=teacher,
+            recipe="",
+            status="harmed" if teacher in harmed else "undetermined",
+            comparison=comparison(teacher, -0.2 if teacher in harmed else -0.08, p=0.2),
+            parts=None,
+        )
+        for teacher in ("mix", "long", "short")
+    ]
+    (found,) = recommend(("s",), efficacy, (), (), (), {}, (), ())
+    assert found.sentence == f"Whether to distil s is open: against the untouched student {ending}"
 
 
 def report(teacher: str, kept: int, task: str = "dyck") -> FilterReport:
