@@ -140,8 +140,7 @@ def _check_keys(models: Mapping[str, Model]) -> None:
 
 def _refuse_confounds(made: Plan) -> None:
     """Raise ExperimentError if a declared comparison is confounded as far as can be known before training."""
-    cards = {cell.train.key: forecast.predicted(made, cell, {}) for cell in made.cells}
-    found = [lint for lint in forecast.lints(made, cards) if lint.confounds]
+    found = [lint for lint in forecast.lints(made, forecast.predicted(made, {})) if lint.confounds]
     if found:
         notes = "; ".join(confound.note for confound in found[0].confounds)
         names = ", ".join(dict.fromkeys(lint.comparison for lint in found))

@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from capgap_ray.analysis import form_notes, recipe_card, revision_notes
 from capgap_ray.artifacts.step import Step, unique
@@ -32,6 +32,8 @@ from capgap_ray.tasks.published import PUBLISHED
 
 Summary = Callable[[Step], Mapping[str, Any] | None]
 """A step's summary in the store; None where it is not built."""
+Have = Mapping[str, Mapping[str, Any]]
+"""Key of a step that is built -> its summary."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,8 @@ class StageCost:
     prompt_tokens: int
     output_tokens: int
     output_tokens_at_most: int
+    measured: float
+    """Share of the tokens written, read or trained on that rests on lengths of answers in the store, not assumed."""
     updates: int
     training_tokens: int
     device_hours: float | None
@@ -148,13 +152,14 @@ def forecast(plans: Sequence[Plan], summary: Summary, *, selected: bool, wanted_
     steps = first.steps() if len(plans) == 1 else unique(step for made in plans for step in made.steps())
     have = {step.key: found for step in steps if (found := summary(step)) is not None}
     costs = _Costs(device)
+    known = [_Known(made, have) for made in plans]
     cards: dict[str, RecipeCard] = {}
     """Of every plan's cells, by the train step's key."""
-    for made in plans:
-        cards.update((cell.train.key, predicted(made, cell, have)) for cell in made.cells)
-        _count(made, have, cards, costs)
+    for each in known:
+        cards |= _cards(each)
+        _count(each, cards, costs)
     stages = costs.stages(steps, have)
-    known = [each.device_hours for each in stages if each.device_hours is not None]
+    hours = [each.device_hours for each in stages if each.device_hours is not None]
     most = [each.device_hours_at_most for each in stages if each.device_hours_at_most is not None]
     tasks = tuple(task for task in experiment.task_names() if any(task in made.tasks for made in plans))
     return Forecast(
@@ -167,15 +172,15 @@ def forecast(plans: Sequence[Plan], summary: Summary, *, selected: bool, wanted_
         selected=selected,
         models={name: model.parameters for name, model in first.models.items()},
         stages=stages,
-        device_hours=sum(known) if device else None,
+        device_hours=sum(hours) if device else None,
         device_hours_at_most=sum(most) if device else None,
         budget_hours=experiment.budget.gpu_hours if experiment.budget else None,
-        arms=tuple(_arm(first, cell, cards[cell.train.key], have) for cell in first.cells),
+        arms=tuple(_arm(known[0], cell, cards[cell.train.key]) for cell in first.cells),
         fits=tuple(_fits(first, device)) if device else (),
         lints=lints(first, cards),
         notes=(*form_notes(first), *revision_notes(first)),
         detectable=tuple(_detectable(experiment, plans, tasks)),
-        wanted=_wanted(plans, tasks, wanted_points),
+        wanted=_wanted(plans, known[0], tasks, wanted_points),
         assumptions=(
             *ASSUMED.words(),
             *_search_words(experiment),
@@ -191,6 +196,81 @@ def _search_words(experiment: Experiment) -> Iterable[str]:
             f"search: at most {experiment.search.trials} cells of each student and mixture are trained, as "
             f"{experiment.search.searcher} proposes; the grid's first ones stand for them"
         )
+
+
+# --- lengths -------------------------------------------------------------------------------------------
+
+
+class _Length(NamedTuple):
+    """A mean number of tokens, and the share of it that is measured and not assumed."""
+
+    tokens: float
+    measured: float
+
+
+class _Known:
+    """A plan, what of it is built, and how long answers are: measured where the store has any of the same model, task
+    and token budget (another budget cuts them off elsewhere)."""
+
+    def __init__(self, made: Plan, have: Have) -> None:
+        self.made, self.have = made, have
+        self.training = [task for task in made.tasks if made.sizes(task)[0]]
+        """Tasks that train: what only tests has no training part."""
+        experiment = made.experiment
+        self.sampling = {
+            role: {**experiment.sampling.model_dump(), **experiment.rationales.of(role).applied()}
+            for role in experiment.teachers
+        }
+        """Role -> how its rationales are drawn."""
+        sums: defaultdict[tuple[str, str, int], list[int]] = defaultdict(lambda: [0, 0])
+        for scored, model in {scored.complete.key: (scored, model) for scored, model in _untouched(made)}.values():
+            if found := have.get(scored.complete.key):
+                of = sums[model.name, _task(scored), _budget(scored.complete.params["sampling"])]
+                of[0] += found["rows"]
+                of[1] += found["tokens"]
+        self._means = {key: tokens / rows for key, (rows, tokens) in sums.items() if rows}
+        self._mixed: dict[tuple[str, tuple[str, ...]], _Length] = {}
+
+    def items(self) -> list[int]:
+        """Those that train, of every task that does."""
+        return [self.made.training_items(task) for task in self.training]
+
+    def answer(self, model: str, task: str, sampling: Mapping[str, Any]) -> _Length:
+        """Of an untouched model."""
+        mean = self._means.get((model, task, _budget(sampling)))
+        return _Length(min(ASSUMED.output_tokens, sampling["max_tokens"]), 0.0) if mean is None else _Length(mean, 1.0)
+
+    def rationale(self, role: str, tasks: Sequence[str]) -> _Length:
+        """The mean over tasks."""
+        if role in self.made.published or not tasks:
+            return _Length(ASSUMED.output_tokens, 0.0)
+        model = self.made.experiment.teachers[role]
+        return _mean([(1.0, self.answer(model, task, self.sampling[role])) for task in tasks])
+
+    def written(self, mixture: str, tasks: Sequence[str]) -> _Length:
+        """Of a mixture's rationales, and so of a student that has learnt from them."""
+        key = mixture, tuple(tasks)
+        if key not in self._mixed:
+            shares: Mapping[str, float] = self.made.mixtures[mixture].params["mixture"]
+            self._mixed[key] = _mean([(share, self.rationale(role, tasks)) for role, share in shares.items()])
+        return self._mixed[key]
+
+    def row(self, mixture: str) -> _Length:
+        """Of a training row, with its prompt."""
+        found = self.written(mixture, self.training)
+        return _Length(ASSUMED.prompt_tokens + found.tokens, found.measured)
+
+
+def _mean(weighted: Sequence[tuple[float, _Length]]) -> _Length:
+    whole = sum(weight for weight, _ in weighted)
+    return _Length(
+        sum(weight * length.tokens for weight, length in weighted) / whole,
+        sum(weight * length.measured for weight, length in weighted) / whole,
+    )
+
+
+def _task(scored: Scored) -> str:
+    return str(scored.complete.inputs[0].params["task"])
 
 
 # --- fairness ------------------------------------------------------------------------------------------
@@ -212,25 +292,34 @@ def lints(made: Plan, cards: Mapping[str, RecipeCard]) -> tuple[Lint, ...]:
     )
 
 
-def predicted(made: Plan, cell: Cell, have: Mapping[str, Mapping[str, Any]]) -> RecipeCard:
-    """The cell's recipe card: the real one where it is trained, else what follows from rows as assumed.
+def predicted(made: Plan, have: Have) -> dict[str, RecipeCard]:
+    """Train step's key -> the cell's recipe card: the real one where it is trained, else what follows from rows as
+    assumed.
 
     Which rows are longer than the cut-off is known only in training, so none are counted here.
     """
-    found = have.get(cell.train.key)
-    return recipe_card(made.experiment, cell, found if found is not None else _predicted_training(made, cell, have))
+    return _cards(_Known(made, have))
 
 
-def _predicted_training(made: Plan, cell: Cell, have: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    sft = cell.sft
-    rows = _rows(made, cell, have)
+def _cards(known: _Known) -> dict[str, RecipeCard]:
+    return {cell.train.key: _card(known, cell) for cell in known.made.cells}
+
+
+def _card(known: _Known, cell: Cell) -> RecipeCard:
+    found = known.have.get(cell.train.key)
+    return recipe_card(known.made.experiment, cell, found if found is not None else _predicted_training(known, cell))
+
+
+def _predicted_training(known: _Known, cell: Cell) -> dict[str, Any]:
+    sft, row_tokens = cell.sft, known.row(cell.mixture).tokens
+    rows = _rows(known, cell)
     held = math.ceil(sft.validation.share * rows) if sft.validation else 0
     rows = max(1, rows - held)
-    slots = rows if sft.packing == "none" else max(1, math.ceil(rows * _row_tokens(made) / sft.cutoff_tokens))
+    slots = rows if sft.packing == "none" else max(1, math.ceil(rows * row_tokens / sft.cutoff_tokens))
     places = _places(sft)
     updates, epochs = count_updates(slots, places, sft.epochs), float(sft.epochs)
     if cell.matched and cell.matched[0] in ("updates", "tokens"):
-        other = predicted(made, cell.matched[1], have)
+        other = _card(known, cell.matched[1])
         updates, epochs = other.updates, other.updates * places / slots
     return {
         "rows": rows,
@@ -241,7 +330,7 @@ def _predicted_training(made: Plan, cell: Cell, have: Mapping[str, Mapping[str, 
         "updates": updates,
         "epochs": epochs,
         "warmup_updates": int(sft.warmup_ratio * updates),
-        "supervised_tokens": round(epochs * rows * _output_tokens(made)),
+        "supervised_tokens": round(epochs * rows * (row_tokens - ASSUMED.prompt_tokens)),
         "template_hash": "",
     }
 
@@ -250,37 +339,31 @@ def _places(sft: Sft) -> int:
     return sft.batch.per_device * sft.batch.accumulation * sft.workers
 
 
-def _items(made: Plan) -> int:
-    return sum(_items_of_tasks(made))
-
-
-def _items_of_tasks(made: Plan) -> list[int]:
-    """Those that train, of every task that does: what only tests has no training part."""
-    return [made.training_items(task) for task in made.tasks if made.sizes(task)[0]]
-
-
-def _rows(made: Plan, cell: Cell, have: Mapping[str, Mapping[str, Any]], right: float = ASSUMED.right) -> int:
+def _rows(known: _Known, cell: Cell, right: float = ASSUMED.right) -> int:
     """Of the cell's mixture: as built, or as they are where so large a share of rationales is right.
 
     Teachers are taken to solve the same items, so that a mixture has no more rows than one of them gives.
     """
-    found = have.get(cell.train.inputs[0].key)
+    made = known.made
+    found = known.have.get(cell.train.inputs[0].key)
     if found is not None:
         return int(found["mixture"]["rows"])
     shares: Mapping[str, float] = made.mixtures[cell.mixture].params["mixture"]
-    kept = {role: _kept(made, cell.filter, role, right) for role in shares}
+    kept = {role: _kept(known, cell.filter, role, right) for role in shares}
     rows = min(max(kept.values()), *(kept[role] / share for role, share in shares.items()))
     mixing = made.experiment.mixing
     if mixing.total is not None:
-        rows = min(rows, mixing.total if mixing.by == "rows" else mixing.total / _output_tokens(made))
+        written = known.written(cell.mixture, known.training).tokens
+        rows = min(rows, mixing.total if mixing.by == "rows" else mixing.total / written)
     return max(1, round(rows))
 
 
-def _kept(made: Plan, rules: Filter, role: str, right: float) -> float:
+def _kept(known: _Known, rules: Filter, role: str, right: float) -> float:
     """Rationales of one teacher that train."""
+    made = known.made
     if role in made.published:
-        known = PUBLISHED[made.experiment.published[role]].rows
-        return _items(made) * right if known is None else known
+        rows = PUBLISHED[made.experiment.published[role]].rows
+        return sum(known.items()) * right if rows is None else rows
     share = (
         1.0
         if rules.keep == "finished"
@@ -289,25 +372,13 @@ def _kept(made: Plan, rules: Filter, role: str, right: float) -> float:
     rationales = made.experiment.rationales
     of_item = rationales.per_teacher.get(role, rationales).samples * share
     of_item = of_item if rules.samples is None else min(of_item, rules.samples)
-    of_tasks = [of_item * items for items in _items_of_tasks(made)]
+    of_tasks = [of_item * items for items in known.items()]
     return sum(min(each, rules.size) if isinstance(rules.size, int) else each for each in of_tasks)
 
 
-def _output_tokens(made: Plan) -> int:
-    return min(ASSUMED.output_tokens, made.experiment.sampling.max_tokens)
-
-
-def _row_tokens(made: Plan) -> int:
-    return ASSUMED.prompt_tokens + _output_tokens(made)
-
-
-def _longest_row(made: Plan) -> int:
+def _longest_row(known: _Known) -> int:
     """Tokens where a rationale is as long as its budget."""
-    experiment = made.experiment
-    sampled = [
-        {**experiment.sampling.model_dump(), **experiment.rationales.of(r).applied()} for r in experiment.teachers
-    ]
-    return max(_row_tokens(made), ASSUMED.prompt_tokens + max(map(_budget, sampled)))
+    return ASSUMED.prompt_tokens + max(map(_budget, known.sampling.values()))
 
 
 def _budget(sampling: Mapping[str, Any]) -> int:
@@ -315,10 +386,10 @@ def _budget(sampling: Mapping[str, Any]) -> int:
     return int(max(sampling["max_tokens"], sampling["retry_truncated"] or 0))
 
 
-def _arm(made: Plan, cell: Cell, card: RecipeCard, have: Mapping[str, Mapping[str, Any]]) -> CellForecast:
+def _arm(known: _Known, cell: Cell, card: RecipeCard) -> CellForecast:
     places = _places(cell.sft)
     longest = cell.matched[1] if cell.matched and cell.matched[0] in ("updates", "tokens") else cell
-    at_most = count_updates(_rows(made, longest, have, right=1.0), _places(longest.sft), longest.sft.epochs)
+    at_most = count_updates(_rows(known, longest, right=1.0), _places(longest.sft), longest.sft.epochs)
     return CellForecast(
         student=cell.student.name,
         arm=cell.arm,
@@ -326,7 +397,7 @@ def _arm(made: Plan, cell: Cell, card: RecipeCard, have: Mapping[str, Mapping[st
         packed=cell.sft.packing != "none",
         updates=card.updates,
         updates_at_most=max(at_most, card.updates),
-        trained=cell.train.key in have,
+        trained=cell.train.key in known.have,
     )
 
 
@@ -340,8 +411,16 @@ class _Costs:
         self._teraflops = device.teraflops if device else None
         self._sums: dict[str, defaultdict[str, float]] = defaultdict(lambda: defaultdict(float))
 
-    def generation(self, stage: str, model: Model, expected: tuple[float, float], at_most: tuple[float, float]) -> None:
-        """Both are (tokens of prompts, new tokens)."""
+    def generation(
+        self,
+        stage: str,
+        model: Model,
+        expected: tuple[float, float],
+        at_most: tuple[float, float],
+        measured: float = 0.0,
+    ) -> None:
+        """Both are (tokens of prompts, new tokens). `measured`: the share of the new tokens that is."""
+        self._lengths(stage, expected[1], measured)
         sums = self._sums[stage]
         sums["prompt"] += expected[0]
         sums["output"] += expected[1]
@@ -351,27 +430,34 @@ class _Costs:
             sums["hours"] += generation_hours(model.parameters, *expected, self._teraflops)
             sums["hours_at_most"] += generation_hours(model.parameters, *at_most, self._teraflops)
 
-    def answers(self, model: Model, scored: Scored, times: int = 1) -> None:
+    def _lengths(self, stage: str, tokens: float, measured: float) -> None:
+        self._sums[stage]["counted"] += tokens
+        self._sums[stage]["measured"] += measured * tokens
+
+    def answers(self, model: Model, scored: Scored, length: _Length, times: int = 1) -> None:
         """Of one step's requests, each `times` over."""
         sampling = scored.complete.params["sampling"]
         rows, prompt = times * _answers(scored), _prompt_tokens(scored)
         again = sampling["retry_truncated"] or 0  # of all that the first budget cuts off
-        short, long = min(ASSUMED.output_tokens, sampling["max_tokens"]), sampling["max_tokens"] + again
+        short, long = min(length.tokens, _budget(sampling)), sampling["max_tokens"] + again
         both = (rows * prompt, rows * short), (rows * prompt * (2 if again else 1), rows * long)
-        self.generation("complete", model, *both)
+        self.generation("complete", model, *both, length.measured)
 
-    def reading(self, stage: str, model: Model, tokens: float, at_most: float) -> None:
-        """Texts that are given: no new token."""
+    def reading(self, stage: str, model: Model, rows: float, length: _Length, at_most: float) -> None:
+        """Texts that are given: no new token. `at_most`: tokens."""
+        tokens = rows * length.tokens
+        self._lengths(stage, tokens, length.measured)
         sums = self._sums[stage]
         sums["prompt"] += tokens
         if self._teraflops:
             sums["hours"] += generation_hours(model.parameters, tokens, 0, self._teraflops)
             sums["hours_at_most"] += generation_hours(model.parameters, at_most, 0, self._teraflops)
 
-    def training(self, cell: Cell, card: RecipeCard, row_tokens: int, at_most: float) -> None:
+    def training(self, cell: Cell, card: RecipeCard, row: _Length, at_most: float) -> None:
         """`at_most`: how many times the tokens there may be."""
         sums, sft = self._sums["train"], cell.sft
-        tokens = card.epochs * card.rows * row_tokens
+        tokens = card.epochs * card.rows * row.tokens
+        self._lengths("train", tokens, row.measured)
         exports = 1 + _exports(sft, card.updates)
         sums["updates"] += card.updates
         sums["training"] += tokens
@@ -401,6 +487,7 @@ class _Costs:
             prompt_tokens=round(sums["prompt"]),
             output_tokens=round(sums["output"]),
             output_tokens_at_most=round(sums["output_at_most"]),
+            measured=sums["measured"] / sums["counted"] if sums["counted"] else 0.0,
             updates=round(sums["updates"]),
             training_tokens=round(sums["training"]),
             device_hours=sums["hours"] if self._teraflops else None,
@@ -409,15 +496,16 @@ class _Costs:
         )
 
 
-def _count(made: Plan, have: Mapping[str, Mapping[str, Any]], cards: Mapping[str, RecipeCard], costs: _Costs) -> None:
+def _count(known: _Known, cards: Mapping[str, RecipeCard], costs: _Costs) -> None:
     """Add what is still to come of one plan."""
+    made, have = known.made, known.have
     judge = made.models[made.experiment.judge.model]
-    longest = _longest_row(made)
+    longest = _longest_row(known)
     seen: set[str] = set()
-    for scored, model in _scored(made):
+    for scored, model, length in _scored(known):
         if scored.complete.key not in have and scored.complete.key not in seen:
             seen.add(scored.complete.key)
-            costs.answers(model, scored)
+            costs.answers(model, scored, length)
         if scored.judge and scored.judge.key not in have and scored.judge.key not in seen:
             seen.add(scored.judge.key)
             rows, asked = _answers(scored), _answers(scored) * ASSUMED.rejected  # the judge reads short answers only
@@ -428,21 +516,35 @@ def _count(made: Plan, have: Mapping[str, Mapping[str, Any]], cards: Mapping[str
             seen.add(step.key)
             written = made.training_items(task) * made.experiment.rationales.of(role).samples
             read, most = (min(made.experiment.traces(), rows) for rows in (written * ASSUMED.right, written))
-            costs.reading("surprisal", made.models[student], read * _row_tokens(made), most * longest)
+            length = known.rationale(role, [task])
+            length = length._replace(tokens=ASSUMED.prompt_tokens + length.tokens)
+            costs.reading("surprisal", made.models[student], read, length, most * longest)
     for cell in made.cells:
         if cell.train.key not in have and cell.train.key not in seen:
             seen.add(cell.train.key)
             card = cards[cell.train.key]
-            longer = min(longest, cell.sft.cutoff_tokens) / _row_tokens(made)  # those beyond are dropped or cut
-            costs.training(cell, card, _row_tokens(made), longer * _rows(made, cell, have, right=1.0) / card.rows)
+            row = known.row(cell.mixture)
+            longer = min(longest, cell.sft.cutoff_tokens) / row.tokens  # those beyond are dropped or cut
+            costs.training(cell, card, row, longer * _rows(known, cell, right=1.0) / card.rows)
             exports = _exports(cell.sft, card.updates)
             for scored in made.on_development(cell):
-                costs.answers(cell.student, scored, 1 + exports)
+                costs.answers(cell.student, scored, known.written(cell.mixture, [_task(scored)]), 1 + exports)
             for task in made.tasks if exports else ():
-                costs.answers(cell.student, made.predictions[cell.train.key, task], exports)
+                scored = made.predictions[cell.train.key, task]
+                costs.answers(cell.student, scored, known.written(cell.mixture, [task]), exports)
 
 
-def _scored(made: Plan) -> Iterable[tuple[Scored, Model]]:
+def _scored(known: _Known) -> Iterable[tuple[Scored, Model, _Length]]:
+    """Every step of answers, with the mean length of one."""
+    made = known.made
+    for scored, model in _untouched(made):
+        yield scored, model, known.answer(model.name, _task(scored), scored.complete.params["sampling"])
+    trained = {cell.train.key: cell for cell in made.cells}
+    for (key, task), scored in made.predictions.items():
+        yield scored, trained[key].student, known.written(trained[key].mixture, [task])
+
+
+def _untouched(made: Plan) -> Iterable[tuple[Scored, Model]]:
     students = made.experiment.students
     untouched = [(who, scored) for who, scored in made.developed.items() if who[0] in students]
     for (name, _), scored in (*made.measured.items(), *made.baselines.items(), *untouched):
@@ -451,9 +553,6 @@ def _scored(made: Plan) -> Iterable[tuple[Scored, Model]]:
     for (role, _), slices in made.rationales.items():
         for scored in slices:
             yield scored, teachers[role]
-    trained = {cell.train.key: cell.student for cell in made.cells}
-    for (key, _), scored in made.predictions.items():
-        yield scored, trained[key]
 
 
 def _exports(sft: Sft, updates: int) -> int:
@@ -567,12 +666,14 @@ def _detectable(experiment: Experiment, plans: Sequence[Plan], tasks: Sequence[s
         )
 
 
-def _wanted(plans: Sequence[Plan], tasks: Sequence[str], points: float) -> Wanted:
+def _wanted(plans: Sequence[Plan], known: _Known, tasks: Sequence[str], points: float) -> Wanted:
     """Costs are counted in operations: one training of each student per seed, its answers per seed and sample."""
     made = plans[0]
     weights = sum(student.parameters for student in made.students())
-    training = 6 * weights * _items(made) * ASSUMED.right * made.experiment.sft.epochs * _row_tokens(made)
-    answer = 2 * weights * (_output_tokens(made) / ASSUMED.decode_utilisation) * ASSUMED.training_utilisation
+    written = _mean([(1.0, known.rationale(role, known.training)) for role in made.experiment.teachers]).tokens
+    row = ASSUMED.prompt_tokens + written
+    training = 6 * weights * sum(known.items()) * ASSUMED.right * made.experiment.sft.epochs * row
+    answer = 2 * weights * (written / ASSUMED.decode_utilisation) * ASSUMED.training_utilisation
 
     def cost(design: Design) -> float:
         return design.seeds * (training + design.items * design.samples * answer)
@@ -630,15 +731,16 @@ def _short(found: Iterable[str]) -> Iterable[str]:
 
 def _stage_line(cost: StageCost) -> str:
     line = f"stage       {cost.stage:<9} {cost.steps:>5} steps, {cost.exist} exist, {cost.steps - cost.exist} to build"
+    how = "" if not cost.measured else " measured" if cost.measured > 0.999 else " partly measured"
     if cost.prompt_tokens and not cost.output_tokens:
-        line += f"; {_short_number(cost.prompt_tokens)} tokens read"
+        line += f"; {_short_number(cost.prompt_tokens)}{how} tokens read"
     if cost.output_tokens:
         line += (
-            f"; {_short_number(cost.prompt_tokens)} prompt and {_short_number(cost.output_tokens)} output tokens "
+            f"; {_short_number(cost.prompt_tokens)} prompt and {_short_number(cost.output_tokens)}{how} output tokens "
             f"(at most {_short_number(cost.output_tokens_at_most)})"
         )
     if cost.updates:
-        line += f"; {_short_number(cost.training_tokens)} tokens in {cost.updates:,} updates"
+        line += f"; {_short_number(cost.training_tokens)}{how} tokens in {cost.updates:,} updates"
     if cost.device_hours is not None and cost.device_hours_at_most:
         line += f"; {_hours(cost.device_hours)} device-hours (at most {_hours(cost.device_hours_at_most)})"
     return line + (f"; {cost.disk_bytes / GIGABYTE:.1f} GB on disk" if cost.disk_bytes >= GIGABYTE / 20 else "")

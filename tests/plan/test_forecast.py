@@ -134,6 +134,36 @@ def test_what_exists_costs_nothing_more(make: Make) -> None:
     assert stage(found, "train").updates < stage(rest, "train").updates
 
 
+def test_measured_lengths_stand_in_place_of_the_assumed_ones(make: Make) -> None:
+    made = planned(make(resources=GPU))
+    small, large = (made.experiment.teachers[role] for role in ("small", "large"))
+    lengths = {small: 100, large: 700} | dict.fromkeys(made.experiment.students, 40)
+    summaries = {
+        scored.complete.key: {"rows": 20, "tokens": 20 * lengths[model]} for (model, _), scored in made.measured.items()
+    }
+    found = forecast([made], lambda step: summaries.get(step.key), selected=True)
+    complete, train = stage(found, "complete"), stage(found, "train")
+    shares = [made.mixtures[cell.mixture].params["mixture"] for cell in made.cells]
+    written = [each.get("small", 0) * 100 + each.get("large", 0) * 700 for each in shares]  # and so its student writes
+    assert complete.output_tokens == 2 * 20 * (100 + 700 + 2 * 40 + sum(written)) + 2 * 40 * (100 + 700)
+    assert train.training_tokens == pytest.approx(sum(2 * 90 * (250 + each) for each in written))
+    assert (complete.measured, train.measured, stage(found, "judge").measured) == (1.0, 1.0, 0.0)
+    (line,) = (each for each in lines(found) if "complete" in each)
+    assert " measured output tokens" in line
+    assert complete.output_tokens_at_most == stage(told(make(resources=GPU)), "complete").output_tokens_at_most - 2 * (
+        2 * 4 * 20 * 512
+    )
+
+
+def test_lengths_under_another_budget_are_not_taken_for_measured(make: Make) -> None:
+    made = planned(make(rationales={"max_tokens": 2048}))
+    summaries = {scored.complete.key: {"rows": 20, "tokens": 20 * 700} for scored in made.measured.values()}
+    found = forecast([made], lambda step: summaries.get(step.key), selected=True)
+    assert 0 < stage(found, "complete").measured < 1  # the models' own test answers
+    assert stage(found, "train").measured == 0
+    assert any(" partly measured output tokens" in line for line in lines(found))
+
+
 def test_a_difference_in_form_between_training_and_evaluation_is_said(make: Make) -> None:
     assert told(make()).notes == ()
     (plain,) = told(make(prompt={"chat": "plain"})).notes
