@@ -14,6 +14,8 @@ import jsonschema
 import pytest
 import yaml
 
+from capgap_ray.catalog.models import MODELS
+
 ROOT = Path(__file__).parents[1]
 RAY = "2.60.0"
 
@@ -83,6 +85,16 @@ def test_workers_come_from_zero_and_go(cluster: dict[str, Any], gcp: dict[str, A
 def test_only_small_nodes_may_be_taken_back(cluster: dict[str, Any]) -> None:
     spot = {name for name, node in cluster["available_node_types"].items() if "spot" in json.dumps(node)}
     assert spot == {"small-spot"}
+
+
+def test_nodes_have_an_image_of_this_age_and_room_for_the_weights(cluster: dict[str, Any]) -> None:
+    """Ray's default image (`DEFAULT_AMI_NAME` in its AWS provider) has neither Python 3.11 nor a driver for CUDA 13."""
+    nodes = {name: node["node_config"] for name, node in cluster["available_node_types"].items()}
+    assert all(node["ImageId"] for node in nodes.values())
+    teachers = sum(MODELS[name].parameters or 0 for name in ("qwen2.5-14b", "qwen2.5-32b", "qwen2.5-72b"))
+    (disk,) = nodes["large"]["BlockDeviceMappings"]
+    assert disk["Ebs"]["VolumeSize"] > 2 * teachers / 1e9 + 100
+    assert disk["Ebs"]["Throughput"] <= disk["Ebs"]["Iops"] / 4, "what EC2 allows"
 
 
 def test_it_opens_nothing(cluster: dict[str, Any]) -> None:
