@@ -207,11 +207,19 @@ class _Start:
         }
         group = None
         if layout:
-            # PACK: on one node where there is room, over nodes where there is not.
-            group = ray.util.placement_group(bundles(layout, self.resources.engine_cpus), strategy="PACK")
+            wanted = bundles(layout, self.resources.engine_cpus)
+            group = ray.util.placement_group(wanted, strategy=placement(layout))
             options["scheduling_strategy"] = PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=0)
         arguments = (self.desk, index, self.settings.dtype, self.settings.max_model_len, layout)
         return self.kind.options(**options).remote(*arguments), group
+
+
+def placement(layout: Layout) -> str:
+    """Ray's strategy: layers are shared within a node, and only stages of layers may lie on several.
+
+    Of bundles that are merely packed, the autoscaler would make nodes of one GPU each, if there are such.
+    """
+    return "STRICT_PACK" if layout.pipeline == 1 else "PACK"
 
 
 def bundles(layout: Layout, engine_cpus: float) -> list[dict[str, float]]:
