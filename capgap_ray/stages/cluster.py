@@ -30,6 +30,10 @@ def demand(resources: Resources, workers: int) -> float:
     return engines + resources.trials * workers * resources.worker_cpus
 
 
+def _joins() -> bool:
+    return bool(os.environ.get("RAY_ADDRESS"))
+
+
 @contextmanager
 def cluster(resources: Resources, workers: int) -> Iterator[dict[str, float]]:
     """Join the cluster that RAY_ADDRESS names (as `ray job submit` sets it), or start one in this process. Yields the
@@ -46,7 +50,7 @@ def cluster(resources: Resources, workers: int) -> Iterator[dict[str, float]]:
     # have them from their own environment, or from the job's.
     class_cache.ENV_VARS_TO_PROPAGATE -= {name for name in class_cache.ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")}
     environment: dict[str, dict[str, str]] = {"env_vars": {name: os.environ[name] for name in SETTINGS}}
-    joins = bool(os.environ.get("RAY_ADDRESS"))
+    joins = _joins()
     if joins:
         ray.init(log_to_driver=False, logging_level=logging.ERROR, runtime_env=environment)
     else:
@@ -92,11 +96,12 @@ class ResourcesError(ValueError):
 def unsatisfiable(resources: Resources, nodes: Sequence[Mapping[str, float]]) -> str | None:
     """Why a request can never be met, or None. `nodes`: what each node that is there or may come holds.
 
-    An engine and a training worker are each placed on one node, those of `parallel` GPU by GPU; how many run at a time
-    is Ray's to queue.
+    An engine and a training worker are each placed on one node, of `parallel` those with stages of layers GPU by GPU;
+    how many run at a time is Ray's to queue.
     """
+    spread = [float(each.tensor if each.pipeline == 1 else 1) for each in resources.parallel.values()]
     for what, cpus, gpus in (
-        ("engine", resources.engine_cpus, max(resources.engine_gpus, 1 if resources.parallel else 0)),
+        ("engine", resources.engine_cpus, max([resources.engine_gpus, *spread])),
         ("worker", resources.worker_cpus, resources.worker_gpus),
     ):
         if not any(node.get("CPU", 0) >= cpus and node.get("GPU", 0) >= gpus for node in nodes):
@@ -110,16 +115,39 @@ def unsatisfiable(resources: Resources, nodes: Sequence[Mapping[str, float]]) ->
 
 
 def _refuse_unsatisfiable(resources: Resources) -> None:
-    """Raise ResourcesError instead of waiting for ever. Where the autoscaler does not tell its kinds of nodes, Ray
-    alone knows what may come, and nothing is refused."""
+    """Raise ResourcesError instead of waiting for ever. Of a cluster that is joined and whose autoscaler does not tell
+    its kinds of nodes, Ray alone knows what may come, and nothing is refused."""
     config = ray._private.state.state.get_cluster_config()
-    if config is None or not config.node_group_configs:
+    kinds = [] if config is None else config.node_group_configs
+    if _joins() and not kinds:
         return
-    nodes: list[Mapping[str, float]] = [dict(group.resources) for group in config.node_group_configs]
+    nodes: list[Mapping[str, float]] = [dict(kind.resources) for kind in kinds]
     nodes += [node["Resources"] for node in ray.nodes() if node["Alive"]]
     why = unsatisfiable(resources, nodes)
     if why is not None:
         raise ResourcesError(why)
+
+
+def refuse_training(resources: Resources, workers: int) -> None:
+    """Raise ResourcesError where this process' own cluster, to which no node comes, can never hold the workers of one
+    training: Ray Train would wait for an hour, and again."""
+    why = untrainable(resources, workers, [node["Resources"] for node in ray.nodes() if node["Alive"]])
+    if why is not None and not _joins():
+        raise ResourcesError(why)
+
+
+def untrainable(resources: Resources, workers: int, nodes: Sequence[Mapping[str, float]]) -> str | None:
+    """Why these nodes can never hold the workers of one training, or None."""
+    if not resources.worker_gpus:
+        return None
+    gpus = [node.get("GPU", 0) for node in nodes]
+    room = int(sum(each // resources.worker_gpus for each in gpus))
+    if room >= (resources.min_workers or workers):
+        return None
+    return (
+        f"sft.workers {workers} with resources.worker_gpus {resources.worker_gpus:g}: there are {sum(gpus):g} GPUs; "
+        f"set resources.min_workers to {room}, which does the same updates with fewer workers, or lower sft.workers"
+    )
 
 
 def fits_both(resources: Resources, workers: int, taken: Mapping[str, float]) -> bool:

@@ -23,7 +23,7 @@ from capgap_ray.experiment import Experiment
 from capgap_ray.plan import Cell, Plan, Scored, resolve_models
 from capgap_ray.progress import Progress
 from capgap_ray.stages import metrics
-from capgap_ray.stages.cluster import ResourcesError, cluster, fits_both
+from capgap_ray.stages.cluster import ResourcesError, cluster, fits_both, refuse_training
 from capgap_ray.stages.curate import build_mixture
 from capgap_ray.stages.engine import Decoding, Layout
 from capgap_ray.stages.grid import Outcome, Training, run_grid, run_search
@@ -339,6 +339,7 @@ class Session:
         """Run trials of the cells, as many as `trials`, with what has landed scored beside them."""
         assert self._ray
         resources = self._experiment.resources
+        refuse_training(resources, self._workers)
         fits = fits_both(resources, self._workers, self._ray)
         if must_score and not fits:
             raise ResourcesError(

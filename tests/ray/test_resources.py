@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from ray.autoscaler.v2.instance_manager.config import NodeTypeConfig
+from ray.autoscaler.v2.scheduler import ResourceDemandScheduler, SchedulingRequest
+from ray.autoscaler.v2.utils import ResourceRequestUtil
+from ray.core.generated.autoscaler_pb2 import GangResourceRequest
 
 from capgap_ray.experiment import Resources
-from capgap_ray.stages.cluster import unsatisfiable
+from capgap_ray.stages.cluster import unsatisfiable, untrainable
+from capgap_ray.stages.engine import Layout
+from capgap_ray.stages.inference import bundles, placement
 
 HEAD = {"CPU": 8.0}
 SMALL = {"CPU": 16.0, "GPU": 1.0}
@@ -32,6 +40,7 @@ def test_what_may_wait_is_not_refused(asked: dict[str, Any]) -> None:
     ("asked", "word"),
     [
         ({"engine_gpus": 16}, "engine_gpus 16"),
+        ({"parallel": {"m": {"tensor": 16}}}, "engine_gpus 16"),
         ({"parallel": {"m": {"tensor": 8}}, "engine_cpus": 97}, "engine_cpus 97 with resources.engine_gpus"),
         ({"worker_gpus": 9}, "worker_gpus 9"),
         ({"engine_cpus": 97}, "engine_cpus 97"),
@@ -54,3 +63,48 @@ def test_both_must_be_on_one_node() -> None:
 
 def test_no_node_at_all() -> None:
     assert "0 CPUs" in str(unsatisfiable(Resources(), []))
+
+
+@pytest.mark.parametrize(
+    ("asked", "workers", "trains"),
+    [
+        ({"worker_gpus": 1}, 8, True),
+        ({"worker_gpus": 1}, 9, False),
+        ({"worker_gpus": 1, "min_workers": 2}, 9, True),
+        ({"worker_gpus": 3}, 3, False),
+        ({}, 100, True),  # CPUs are counted, not had
+    ],
+)
+def test_a_training_that_a_machine_can_never_hold(asked: dict[str, Any], workers: int, trains: bool) -> None:
+    why = untrainable(Resources(**asked), workers, [LARGE])
+    assert (why is None) == trains
+    assert why is None or f"sft.workers {workers}" in why
+
+
+def launched(wanted: list[dict[str, float]], strategy: str) -> dict[str, int]:
+    """Node type -> how many Ray's autoscaler brings from nothing for a placement group, of those in cluster.yaml."""
+    told = yaml.safe_load((Path(__file__).parents[2] / "cluster.yaml").read_text())["available_node_types"]
+    kinds = {
+        name: NodeTypeConfig(
+            name=name,
+            min_worker_nodes=0,
+            max_worker_nodes=kind["max_workers"],
+            resources=kind["resources"],
+            launch_config_hash="",
+        )
+        for name, kind in told.items()
+    }
+    near = [(ResourceRequestUtil.PlacementConstraintType.AFFINITY, "group", "")] if strategy == "STRICT_PACK" else []
+    group = GangResourceRequest(requests=[ResourceRequestUtil.make(bundle, near) for bundle in wanted])
+    asked = SchedulingRequest(
+        disable_launch_config_check=True, node_type_configs=kinds, gang_resource_requests=[group], max_num_nodes=12
+    )
+    return {each.instance_type: each.count for each in ResourceDemandScheduler(None).schedule(asked).to_launch}
+
+
+@pytest.mark.parametrize("tensor", [2, 4, 8])
+def test_layers_that_are_shared_bring_one_node_of_many_gpus(tensor: int) -> None:
+    layout = Layout(tensor=tensor, pipeline=1)
+    assert launched(bundles(layout, 1), placement(layout)) == {"large": 1}
+    assert "large" not in launched(bundles(Layout(tensor=2, pipeline=1), 1), "PACK"), "Ray's own choice for such"
+    assert placement(Layout(tensor=tensor, pipeline=2)) == "PACK", "no node may hold all stages"
