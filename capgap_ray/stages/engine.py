@@ -46,6 +46,8 @@ ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # engine in this process
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # "auto" pins all engines of a node to the same cores
     "VLLM_NO_USAGE_STATS": "1",
+    # It takes no seeds, and here every draw has one; left on, vLLM builds it at an engine's start, with nvcc.
+    "VLLM_USE_FLASHINFER_SAMPLER": "0",
     "VLLM_LOGGING_LEVEL": "ERROR",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "TQDM_DISABLE": "1",
