@@ -150,9 +150,8 @@ def test_measured_lengths_stand_in_place_of_the_assumed_ones(make: Make) -> None
     assert (complete.measured, train.measured, stage(found, "judge").measured) == (1.0, 1.0, 0.0)
     (line,) = (each for each in lines(found) if "complete" in each)
     assert " measured output tokens" in line
-    assert complete.output_tokens_at_most == stage(told(make(resources=GPU)), "complete").output_tokens_at_most - 2 * (
-        2 * 4 * 20 * 512
-    )
+    unmeasured = stage(told(make(resources=GPU)), "complete").output_tokens_at_most
+    assert complete.output_tokens_at_most == unmeasured - 2 * 4 * 20 * 1024
 
 
 def test_lengths_under_another_budget_are_not_taken_for_measured(make: Make) -> None:
