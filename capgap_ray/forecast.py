@@ -183,8 +183,8 @@ def forecast(plans: Sequence[Plan], summary: Summary, *, selected: bool, wanted_
         wanted=_wanted(plans, known[0], tasks, wanted_points),
         assumptions=(
             *ASSUMED.words(),
-            "measured: the mean of the store's answers of the same model, task and token budget; a distilled student is "
-            "taken to write as much as its teachers",
+            "measured: the mean of the store's answers of the same model, task and token budget; a distilled student "
+            "is taken to write as much as its teachers",
             *_search_words(experiment),
             f"power: {100 * DISCORDANT:.0f} % of items discordant between two arms, {100 * PERSISTENT:.0f} % of that "
             "variance the items' own; pooled over tasks as one set of items",
