@@ -17,8 +17,10 @@ CANARY = (
 )
 """Fixed texts whose log-probabilities tell whether two sets of weights are the same model."""
 
-TOLERANCE = 0.05
-"""Largest difference, in nats per token, between training and its export: exports are rounded to bfloat16."""
+TOLERANCE = {"float32": 0.05, "bfloat16": 0.15}
+"""Largest difference, in nats per token, between training in a precision and its export, which is rounded to bfloat16
+and computed on a CPU. Where both compute in bfloat16, two ways of doing so differ: on the tiny models, bfloat16 and
+float32 by up to 0.04 for one and the same weights."""
 
 ADAPTER = "adapter"
 """Folder of the adapter beside merged weights, in PEFT's layout."""
@@ -49,7 +51,12 @@ def export_lora(model: Any, state: Mapping[str, Any], source: str, tokenizer: An
 
 
 def _merged(state: Mapping[str, Any], config: Any) -> dict[str, Any]:
-    """`base_model.model.<name>.base_layer.weight` + scaling x B A -> `<name>.weight`, computed in fp32."""
+    """`base_model.model.<name>.base_layer.weight` + scaling x B A -> `<name>.weight`, computed in fp32.
+
+    What is changed is rounded at once: a large model in fp32 would be more than a node's memory holds.
+    """
+    import torch
+
     scaling = config.lora_alpha / config.r
     merged = {}
     for name, tensor in state.items():
@@ -60,7 +67,7 @@ def _merged(state: Mapping[str, Any], config: Any) -> dict[str, Any]:
             if name.endswith(".weight"):
                 left, right = (state[f"{stem}.lora_{side}.default.weight"].float() for side in "BA")
                 whole = whole + scaling * (left @ right)
-            merged[plain.replace(".base_layer.", ".")] = whole
+            merged[plain.replace(".base_layer.", ".")] = whole.to(torch.bfloat16)
         elif ".lora_" not in plain:
             merged[plain] = tensor
     return merged
@@ -111,7 +118,7 @@ def check_canary(
     """Load the export as anybody would, the adapter too, compare with training, and leave training's log-probabilities
     beside the weights for whoever serves them.
 
-    Raises ValueError if the log-probabilities differ by more than `TOLERANCE`.
+    Raises ValueError if the log-probabilities differ by more than the precision's `TOLERANCE`.
     """
     from transformers import AutoModelForCausalLM
 
@@ -127,10 +134,10 @@ def check_canary(
     for name, load in models.items():
         loaded = log_probabilities(load(), canary_ids)
         worst = max(abs(a - b) for a, b in zip(trained, loaded, strict=True))
-        if not worst <= TOLERANCE:
+        if not worst <= TOLERANCE[sft.precision]:
             raise ValueError(
                 f"the {name} is not the model that was trained: log-probabilities of the canary differ by {worst:.3g} "
-                f"per token (at most {TOLERANCE:g}); nothing was stored"
+                f"per token (at most {TOLERANCE[sft.precision]:g}); nothing was stored"
             )
     for place in (folder, os.path.join(folder, ADAPTER)) if sft.method == "lora" else (folder,):
         Path(place, CANARY_FILE).write_text(json.dumps({"canary": list(trained)}))
