@@ -498,25 +498,7 @@ def _engine(source: str, sft: Sft, world: int) -> tuple[Any, int]:
         os.environ["LOCAL_SIZE"] = "1"  # or DeepSpeed starts `numactl` in every update to count devices
     deepspeed.utils.nvtx.enable_nvtx = False  # a profiler's marks, thousands per update
     deepspeed.init_distributed(dist_backend=dist.get_backend())  # adopts the standing process group
-    settings = {
-        # Micro-steps are ours: see `_Trainer.update`.
-        "train_micro_batch_size_per_gpu": 1,
-        "gradient_accumulation_steps": 1,
-        "train_batch_size": world,
-        "gradient_clipping": sft.clip,
-        "bf16": {"enabled": sft.precision == "bfloat16"},
-        "zero_allow_untested_optimizer": True,
-        "zero_optimization": {
-            "stage": 3,
-            "overlap_comm": False,
-            "contiguous_gradients": True,
-            "reduce_bucket_size": _BUCKET,
-            "stage3_prefetch_bucket_size": _BUCKET,
-            "memory_efficient_linear": on_gpu,  # of Python, for its backward pass, too
-            "stage3_param_persistence_threshold": 0,  # kept ones are gathered one by one after every update
-            "stage3_gather_16bit_weights_on_model_save": True,
-        },
-    }
+    settings = _settings(sft, world, on_gpu)
     keep_alive = HfDeepSpeedConfig(settings)  # partitions weights at load while it exists
     dtype = torch.bfloat16 if sft.precision == "bfloat16" else torch.float32
     AttentionInterface.register(_WITHIN_EXAMPLES, _attend_within_examples)
@@ -543,6 +525,29 @@ def _engine(source: str, sft: Sft, world: int) -> tuple[Any, int]:
     engine, *_ = deepspeed.initialize(model=model, optimizer=_optimizer(model, sft), config=settings)
     del keep_alive
     return engine, ROWS if by_onednn else 1
+
+
+def _settings(sft: Sft, world: int, on_gpu: bool) -> dict[str, Any]:
+    """DeepSpeed's configuration."""
+    return {
+        # Micro-steps are ours: see `_Trainer.update`.
+        "train_micro_batch_size_per_gpu": 1,
+        "gradient_accumulation_steps": 1,
+        "train_batch_size": world,
+        "gradient_clipping": sft.clip,
+        "bf16": {"enabled": sft.precision == "bfloat16"},
+        "zero_allow_untested_optimizer": True,
+        "zero_optimization": {
+            "stage": 3,
+            "overlap_comm": on_gpu,  # what is gathered next comes while this layer computes
+            "contiguous_gradients": True,
+            "reduce_bucket_size": _BUCKET,
+            "stage3_prefetch_bucket_size": _BUCKET,
+            "memory_efficient_linear": on_gpu,  # of Python, for its backward pass, too
+            "stage3_param_persistence_threshold": 0,  # kept ones are gathered one by one after every update
+            "stage3_gather_16bit_weights_on_model_save": True,
+        },
+    }
 
 
 @functools.cache
