@@ -310,9 +310,9 @@ def main() -> None:
     for name, part in parts.items():
         if arguments.only in (None, name):
             for goal, (value, limit) in part(arguments.quick).items():
-                met = bool(value >= limit if limit in at_least else value <= limit)
-                measured = {"value": None, "met": None} if arguments.quick else {"value": round(value, 2), "met": met}
-                goals[goal] = {"goal": limit, **measured}
+                met = value >= limit if limit in at_least else value <= limit
+                shown = None if arguments.quick else round(value, 2)
+                goals[goal] = {"value": shown, "goal": limit, "met": bool(met) and not arguments.quick}
     print(json.dumps({"name": "grid", "cores": os.cpu_count(), "goals": goals}))
 
 

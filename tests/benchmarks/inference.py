@@ -518,7 +518,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     arguments = parser.parse_args()
-    goals: dict[str, Any] = {name: {"value": None, "goal": wanted, "met": None} for name, wanted in GOALS.items()}
+    goals: dict[str, Any] = {name: {"value": None, "goal": wanted, "met": False} for name, wanted in GOALS.items()}
     for name in arguments.only:
         with tempfile.TemporaryDirectory() as folder:
             goals |= PARTS[name](arguments.quick, Path(folder))

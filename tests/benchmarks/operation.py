@@ -50,7 +50,7 @@ def main() -> None:
     goals = {}
     for name, goal in (("listing of 100,000 artifacts, s", 5), ("overhead, share of the experiment's wall time", 0.03)):
         value = None if arguments.quick or name not in found else round(found[name], 4)
-        goals[name] = {"value": value, "goal": goal, "met": None if value is None else value <= goal}
+        goals[name] = {"value": value, "goal": goal, "met": value is not None and value <= goal}
     print(json.dumps({"name": "operation", "cores": os.cpu_count(), "goals": goals}))
 
 
