@@ -26,10 +26,15 @@ from ray.util.placement_group import PlacementGroup, PlacementGroupID, remove_pl
 
 from capgap_ray.experiment import Resources
 from capgap_ray.stages.desks import Desk, Job, here
-from capgap_ray.stages.sft_worker import ENVIRONMENT_CPU
+from capgap_ray.stages.sft_worker import ENVIRONMENT_CPU, ENVIRONMENT_GPU
 
 Work = Callable[[Job], Any]
 """Runs on every worker for every job; rank 0's return value is the job's outcome."""
+
+
+_TIMEOUT_S = 2 * 3600
+"""After which a collective has failed. While rank 0 writes, reads again and uploads the export of a large student, the
+others wait in one; a worker that died is noticed by Ray, and at once."""
 
 
 class TrainingError(RuntimeError):
@@ -79,7 +84,7 @@ class Crew:
                 TorchTrainer(
                     _loop,
                     train_loop_config={"desk": self._desk, "work": self._work},
-                    torch_config=_OwnAddress(backend="nccl" if on_gpu else "gloo"),
+                    torch_config=_OwnAddress(backend="nccl" if on_gpu else "gloo", timeout_s=_TIMEOUT_S),
                     scaling_config=ray.train.ScalingConfig(
                         num_workers=(resources.min_workers, workers) if resources.min_workers else workers,
                         use_gpu=on_gpu,
@@ -92,7 +97,7 @@ class Crew:
                         name="crew",
                         storage_path=scratch,  # checkpoints and states are ours: Ray keeps only its bookkeeping here
                         failure_config=ray.train.FailureConfig(max_failures=3, controller_failure_limit=3),
-                        worker_runtime_env={"env_vars": {} if on_gpu else ENVIRONMENT_CPU},
+                        worker_runtime_env={"env_vars": ENVIRONMENT_GPU if on_gpu else ENVIRONMENT_CPU},
                     ),
                 ).fit()
         except BaseException as error:  # noqa: BLE001 (raised again by `train`, in the thread that waits)

@@ -38,6 +38,10 @@ ENVIRONMENT_CPU = {
     "TORCHDYNAMO_DISABLE": "1",  # nothing is compiled; otherwise importing DeepSpeed's Muon loads all of inductor
 }
 """Must be set before torch and deepspeed are imported."""
+ENVIRONMENT_GPU = {
+    "PYTORCH_ALLOC_CONF": "expandable_segments:True",  # no two micro-batches have one size, which leaves gaps otherwise
+}
+"""The same on GPUs."""
 
 _WITHIN_EXAMPLES = "within_examples"
 _REDUCE_EVERY = 10
