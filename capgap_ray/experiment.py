@@ -569,9 +569,10 @@ class Parallel(_Part):
     """How one engine of a large model is spread over GPUs, in vLLM's terms."""
 
     tensor: int = Field(default=1, gt=0)
-    """GPUs that share each layer; must divide the model's attention heads. Within one node, if it can be."""
+    """GPUs that share each layer; must divide the model's attention heads. Without `pipeline`, within one node."""
     pipeline: int = Field(default=1, gt=0)
-    """Stages of layers, each of `tensor` GPUs; for models that no node holds."""
+    """Stages of layers, each of `tensor` GPUs; for models that no node holds. Their copies of the model must
+    lie at one path."""
 
     @property
     def gpus(self) -> int:

@@ -251,6 +251,8 @@ class Engine:
         device = torch.cuda.get_device_name() if torch.cuda.is_available() else _cpu_name()
         if self._layout:
             device = f"{device} ({self._layout.tensor} tensor x {self._layout.pipeline} pipeline parallel)"
+        elif torch.cuda.device_count() > 1:
+            device = f"{device} ({torch.cuda.device_count()} tensor parallel)"
         return f"vllm {version(_distribution())}, {self._dtype}, {self._max_model_len}, {_MAX_SEQS} rows, {device}"
 
     def complete(
