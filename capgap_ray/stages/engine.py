@@ -573,9 +573,9 @@ class Engine:
         import torch
 
         self._engines.pop(architecture).llm.llm_engine.engine_core.shutdown()
+        gc.collect()  # what it held is held by cycles
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        gc.collect()  # what it held is held by cycles
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim is not None:  # glibc keeps a hundred megabytes of what was freed
             trim(0)
