@@ -72,7 +72,7 @@ def test_stopped_and_submitted_again_it_goes_on(head: Head, tmp_path: Path) -> N
     def records() -> dict[Path, Any]:
         return {path: path.read_bytes() for path in tmp_path.glob("*/*/record.json")}
 
-    wait_for(lambda: head.submit(tmp_path, *overrides, wait=False, name="first").returncode == 0, 60)
+    wait_for(lambda: head.submit(tmp_path, *overrides, wait=False, name="first").returncode == 0, 180)
     try:
         kept = wait_for(records, 60)
     except AssertionError:
