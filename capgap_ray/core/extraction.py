@@ -174,6 +174,7 @@ _BESIDE = re.compile(
 """What would be the case otherwise, and checks that end in "as needed"."""
 _NEXT_ITEM = re.compile(
     r"\n[ \t]{0,4}\n[ \t]{0,4}(?:\*\*)?(?:Q|[Qq]uestion|[Pp]roblem|Human|User|<\|im_start\|>user)(?:\*\*)?\s?[:\n]"
+    r"|\n#{1,4} (?:Exercise|Question|Problem) [0-9]+[:.\n]"
     r"|<\|(?:im_end|endoftext|eot_id|end_of_text)\|>|</s>|<end_of_turn>|<eos>|<｜end▁of▁sentence｜>"
 )
 _NUMBER = re.compile(
@@ -226,6 +227,9 @@ _AFTERTHOUGHT = re.compile(
     r"|,? (?:or|i\.e\.,?|that is,?|which is) (?:about|approximately|roughly)\b.*$"
     r"|(?<=[0-9]),? which (?:is|represents) an? (?!total\b)[a-z][^=]*$"
     r"|(?<=[a-z]) at [$€£]?[0-9][0-9.,]* each$"
+    r"|,? or [$€£]?[0-9][0-9.,]* [a-z]+ (?:for each|per)\b.*$"
+    r"|,? which is [0-9]+ hours? and [0-9]+ minutes?$"
+    r"|,? instead of [$€£]?[0-9][0-9.,]*$"
     r"|,? or \$?[0-9.]+(?:\s?\\?%\$?|\$? as an? \w+)$"
     r"|,? for (?:all|every|any)(?: (?:real|positive|integers?|numbers?|values of)){0,3} \$?[a-z]\$?$",
     re.IGNORECASE,
@@ -249,6 +253,9 @@ _OTHER_FORM = re.compile(
 )
 """The value again in another form."""
 _TRAILING_ASIDE = re.compile(r"(?<=[\w$*}]) \((?!base )[a-z][^()]* [^()]*\)$")
+_REASON_ASIDE = re.compile(r"(?<=[\w$*}]) \((?:since|because|as|where)\b[^()]*\)$")
+_CONDITIONAL = re.compile(r"\bif\b[^.]*,? or\b[^.]*\bif\b")
+"""One value in one case, another in another."""
 _COUNTED_MATHS = re.compile(r"there (?:are|is) (?:exactly |only )?(\$[^$]+\$) [a-z].*", re.IGNORECASE)
 _IS_THE_ANSWER = re.compile(
     r"(?:[^$]*?(?:,|\bgives|\bget|\bobtain) )?(\$[^$]+\$|(?=\S*[0-9\\])[^\s,]+) (?:is|are|as) (?:the|our|my) "
@@ -287,6 +294,8 @@ _NAME = re.compile(
     r"(?:_\w|_\{[^{}]*\})?(?:\([^()]*\))?"
     r"|\([a-z](?:,\s*[a-z])+\)"
 )
+_OF_FUNCTION = re.compile(r"[A-Za-z]\([^()]*\)|\\(?:log|ln|sin|cos|tan|angle)(?![a-zA-Z])[^=<>]*")
+"""What a box may name before its value: `P(\\text{even})`, `\\log_2 \\sqrt{x}`."""
 _INEQUALITY = re.compile(r"[<>≤≥]|\\[lg]e(?:q|qslant)?(?![a-z])")
 NOT_THAT = re.compile(r",? (?:and )?not\s(?:\S+|\$[^$]*\$)(?: (?:as|like|which|that) [^.]*)?$")
 _FIGURE = re.compile(
@@ -444,7 +453,10 @@ def _maths_in(rest: str) -> str | None:
 
 def _box(text: str) -> tuple[int, str] | None:
     box = last_box(text)
-    return (box[1], box[2]) if box else None
+    if box is None:
+        return None
+    left, _, right = box[2].partition("=")
+    return box[1], unwrapped(right) if _OF_FUNCTION.fullmatch(left.strip()) and _is_value(right) else box[2]
 
 
 def settled(
@@ -469,7 +481,8 @@ def number_answer(text: str) -> str | None:
     thought = rest is not None and len(rest) < len(text)
     if rest is None:
         return None
-    return own_part(_CALCULATION.sub("", rest), lambda part: _number_of(part, thought))
+    plain = re.sub(r"__([^_\n]{1,80})__", r"\1", _CALCULATION.sub("", rest))
+    return own_part(plain, lambda part: _number_of(part, thought))
 
 
 def _number_of(rest: str, thought: bool) -> str | None:
@@ -609,8 +622,8 @@ def _maths_statement(after: str) -> str | None:
     line = stated_line(after)
     line = _OTHER_FORM.sub("", _SPELT_OUT.sub(r"\1", line))
     sentence, sign = first_sentence(line)
-    sentence = re.sub(r"^(?:option|choice) (?=\(?[A-Z]\b)", "", NOT_THAT.sub("", sentence))
-    if sign == "?" or len(sentence) > LONGEST_MATHS:
+    sentence = re.sub(r"^(?:option|choice) (?=\(?[A-Z]\b)", "", NOT_THAT.sub("", _REASON_ASIDE.sub("", sentence)))
+    if sign == "?" or len(sentence) > LONGEST_MATHS or _CONDITIONAL.search(sentence):
         return None
     if (
         (two := _TWO_FORMS.fullmatch(sentence))
@@ -715,6 +728,8 @@ def _maths_conclusion(text: str) -> str | None:
     if not finished and not re.search(r"[0-9)}]$", tail):
         return None
     if concluded:
+        if re.match(r"(?:we|i) (?:need|have|want) to\b", claim, re.IGNORECASE):
+            return None
         return _claimed(claim, concluded) or (_last_span(claim, r"") if finished and not aim else None)
     if aim:
         return None
@@ -774,7 +789,7 @@ def _value_of_name(line: str) -> str | None:
     """Return the value of a line that says no more than what a name stands for: `d = 3√13`, `|w| = 5/13`."""
     left, _, right = line.strip("$`*").partition("=")
     value = unwrapped(right.strip())
-    return value if _NAME.fullmatch(left.strip(" |")) and _is_value(value) else None
+    return value if _NAME.fullmatch(left.strip(" |∠")) and _is_value(value) else None
 
 
 def _is_value(text: str) -> bool:
@@ -828,6 +843,9 @@ def _claimed(claim: str, concluded: bool) -> str | None:
     said = _IS.split(claim)
     piece = said[-1] if len(said) > 1 else claim
     piece = unwrapped(re.sub(r"\\\[|\\\]", " ", piece).strip(MARKUP + ","))
+    two = _TWO_FORMS.fullmatch(piece)
+    if two and (value := rational(two[1])) is not None and value == rational(two[2]):
+        return unwrapped(two[1])
     if led := re.fullmatch(r"[^$=,]{0,60},\s*\$([^$]+)\$", piece):
         piece = led[1]  # Adding up, $1 + 2 = 3$
     piece = re.sub(r"\$\s*(,|;|,?\s*(?:and|or)\b)\s*\$", r" \1 ", piece)  # spans of one list
@@ -940,7 +958,7 @@ def last_sentence(tail: str) -> tuple[str, bool] | None:
 def _number_statement(after: str) -> str | None:
     line = stated_line(after)
     sentence, sign = first_sentence(line)
-    if sign == "?" or _INEXACT.search(sentence):
+    if sign == "?" or _INEXACT.search(sentence) or _CONDITIONAL.search(sentence):
         return None
     return _number_in(sentence)
 
@@ -1061,6 +1079,7 @@ def _last_number(tail: str, thought: bool) -> str | None:
         followed
         or re.search(r"[.!*$\])]$|=[\s$*]*-?[0-9.,]+%?\*{0,2}(?:\s?[a-z]+){0,6}$", tail)
         or (concluded and re.search(r"[0-9]%?$", tail))
+        or (concluded and re.fullmatch(r"[$€£]?[0-9][0-9.,]*(?: [a-z]+){1,2}", claim))
     )
     arithmetic = re.search(r"[0-9]\s*[-+*/×÷]\s*[0-9]", claim) and "=" not in claim
     if not finished or (arithmetic and not re.search(r"[.!]$", tail)):

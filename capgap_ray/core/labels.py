@@ -74,7 +74,8 @@ _TAKEN_BACK = re.compile(r"\b(?:wait|actually|however|on second thought|hmm)\b|\
 
 _NAMED_OPTION = re.compile(
     r"\(([A-Z])\)|\b(?:[Oo]ption|[Ss]tatement|[Ss]entence|[Cc]hoice|[Aa]nswer) ([A-Z])\b"
-    r"|\*\*([A-Z])(?:\*\*|[).:]|\W*$)|(?<![\w'(])([B-HJ-Z])(?=[.!*]*$)|^([A-HJ-Z])(?= is the\b)|(?<=: )([A-Z])$"
+    r"|\*\*([A-Z])(?:\*\*|[).:]|\W*$)|(?<![\w'(])([B-HJ-Z])(?=[.!*]*$)"
+    r"|^([A-HJ-Z])(?= is the\b|, which is the\b)|(?<=: )([A-Z])$"
 )
 _BOLD_LETTER = re.compile(r"\*\*(?:[Oo]ption )?\(?([A-Z])[).:]{0,2}(?:\*\*|(?= ))")
 _EXAMINED = re.compile(
@@ -101,6 +102,14 @@ _ENDS_WITH = re.compile(
     r"(?:(?:option|statement|sentence|choice|answer) )?\(?[A-Z]\)?$",
     re.IGNORECASE,
 )
+_RIGHT = re.compile(
+    r"(?<!whether )(?<!if )\(([A-Z])\) is (?:correct|(?:the )?(?:correct|right) (?:answer|option|choice))(?=[.,;]|$)",
+    re.M,
+)
+"""An option called the right one, whatever is said of the others after it."""
+_OTHERS = re.compile(r"(?:all )?(?:the )?(?:other|remaining) (?:options|choices)\b", re.IGNORECASE)
+_LETTER_LINE = re.compile(r"(?:\*\*)?([A-Z])(?:[.)](?:\*\*)?|\*\*[.)]) \w[^.?!:]{0,80}\.?")
+"""A line that is an option and no more: `B. a red ball`, `**A)** six pistols`."""
 _OPTION_LINE = re.compile(r"\W*[A-Z][).:]\s")
 _HEADED = re.compile(r"\*\*(?:Option )?(?:(\([A-Z]\))[^*\n]{0,80}|([A-Z])[.):]?)\*\*\.?\n|(\([A-Z]\))\n")
 """A text that starts with the option and explains it then."""
@@ -137,6 +146,7 @@ _CHAIN = re.compile(
     r"[a-z][a-z'-]*(?: [a-z][a-z'-]*)+)[*`\"”]*$",
     re.IGNORECASE,
 )
+_QUOTED_WORDS = re.compile(r"\b(?:list|words|order) (?:is|are):? ((?:[\"“][\w'-]+[\"”](?:, | and |, and )?){2,})\W*$")
 _ENTRY = re.compile(r"\s*(?:(?:[0-9]{1,3}[.)]|[-*•])\s+)?[*`'\"]*([\w'-]{1,60})[*`'\",]*\s*")
 _LIST_MARKS = re.compile(
     r"(?:^|(?<=\s))(?:\(?[0-9]{1,3}[.)]|\(?[a-z]\)|[-*•])\s+|[/]\s|[\[\]\"]|(?<!\w)'|'(?!\w)|\s?(?:->|→|<|>|≤|\|)\s?"
@@ -223,6 +233,8 @@ def _statement(after: str, kind: AnswerKind) -> str | None:
         return brackets
     line = stated_line(after)
     sentence, sign = first_sentence(re.sub(r"^[-–—•] ", "", line.lstrip(_MARKUP + ":")))
+    if kind == "boolean":
+        sentence = re.sub(r" \([^()]*\)$", "", sentence)
     answer = _bare(sentence, kind)
     # A run-on line is returned, for `find` to refuse: no earlier statement counts then.
     return answer if sign != "?" and (len(answer) > LONGEST_ANSWER or _certain(answer, kind)) else None
@@ -266,6 +278,8 @@ def _concluded(text: str, kind: AnswerKind) -> str | None:
         return None
     sentence, followed = found
     if kind == "option":
+        if _OTHERS.match(sentence) and sentence in tail and (before := tail[: tail.rfind(sentence)].rstrip()):
+            return _concluded(before, kind)
         return _option(tail, lines, sentence, followed)
     named = _complement(tail, sentence, followed)
     if named and not re.search(r"[0-9]", named):
@@ -341,6 +355,14 @@ _DOUBT = re.compile(
 def _option(tail: str, lines: Sequence[str], sentence: str, followed: bool) -> str | None:
     """Return the option that the last sentence settles on, by its letter or else by its text."""
     last = sentence.strip(_MARKUP)
+    if re.search(r"\b(?:wonder|whether)\b", last):
+        return None
+    right = set(_RIGHT.findall("\n".join(lines[-2:])))
+    if len(right) == 1 and not HEDGED.search(_RIGHT.split(lines[-1])[0]):
+        return f"({right.pop()})"
+    alone = _LETTER_LINE.fullmatch(lines[-1])
+    if alone and not any(_OPTION_LINE.match(line) for line in lines[:-1]):
+        return f"({alone[1]})"
     if (head := _HEADED.match(tail)) and len(re.findall(r"\([A-Z]\)", tail)) <= 1:
         return head[1] or head[2] or head[3]
     if re.fullmatch(r"\(?[A-Z]\)?\.?", last) and (len(last) > 2 or lines[-1].startswith("**") or len(tail) < 8):
@@ -403,8 +425,13 @@ def _sorted(tail: str) -> str | None:
     if chain := _CHAIN.search(tail.strip(_MARKUP + ".")):
         words = re.findall(r"[a-z'-]+", chain[1], re.IGNORECASE)
         return " ".join(words) if words == sorted(words) else None
-    words = []
+    if quoted := _QUOTED_WORDS.search(tail):
+        words = re.findall(r"[\w'-]+(?=[\"”])", quoted[1])
+        return " ".join(words) if words == sorted(words) else None
     lines = tail.splitlines()
+    if bold := re.fullmatch(r"\*\*([a-z][a-z'-]*(?: [a-z][a-z'-]*)+)\*\*\.?", lines[-1].strip(), re.IGNORECASE):
+        return bold[1] if bold[1].split() == sorted(bold[1].split()) else None
+    words = []
     for line in reversed(lines):
         entry = re.fullmatch(r"\s*(?:[0-9]{1,3}[.)]|[-*•])\s+[*`]*([\w'-]{1,60})[*`]*\s*", line)
         if entry is None:

@@ -10,6 +10,14 @@ from capgap_ray.core.answers import AnswerKind, canonical, compare, extract, ext
 from capgap_ray.core.extraction import maths_answer, number_answer
 
 MATHS = [
+    ("The solution is $x = 5$ (since $x = 1$ is extraneous).", "x = 5"),
+    ("\\[\n\\boxed{P(\\text{even}) = \\frac{13}{18}}\n\\]", "\\frac{13}{18}"),
+    ("$$\\boxed{\\log_2 \\sqrt{x} = 5}$$", "5"),
+    ("\\boxed{y = 2x + 3}", "y = 2x + 3"),
+    ("So the probability is $\\frac{33}{100}$, or $0.33$.", "\\frac{33}{100}"),
+    ("Then the cosine is $-\\frac12$.\n**∠ABC = 120°**", "120°"),
+    ("So the answer would be $1$ if they may, or $2$ if they must. It is not clear which one is meant.", None),
+    ("So we need to find when the denominator is zero.", None),
     ("The moduli are 5 and 13.\n|w| = 5/13", "5/13"),
     ("We can take out a factor of 3.\nd = 3√13", "3√13"),
     ("We can take out a factor of 3.\nd = 3k", None),
@@ -387,6 +395,13 @@ MATHS = [
     ("The answer is $\\textbf{(D)}\\ 21$.", "\\textbf{(D)}\\ 21"),
 ]
 NUMBERS = [
+    ("60 - 40 = 20 cups are left.\nSo she needs 20 cups, or 1 cup for each chicken.", "20"),
+    ("40 + 20 + 100 = 160 minutes.\nSo it takes 160 minutes, which is 2 hours and 40 minutes.", "160"),
+    ("The merchant makes a profit of $125 instead of $96.", "125"),
+    ("80 + 150 = 230\n=> 230 miles", "230"),
+    ("Each team collected 100 ÷ 4 = __25__ cans.", "25"),
+    ("Therefore, there are 36 marbles.\n\n## Exercise 2:\nA bag has 5 marbles. How many are there?", "36"),
+    ("So the answer is 230 if it is for each train, or 460 if it is for both. I can't tell.", None),
     (
         "20 + 80 + 160 sheep.\n\nIn total there are **260 sheep**:\n- Seattle: 20\n- Charleston: 80\n- Toulouse: 160",
         "260",
@@ -639,6 +654,20 @@ def test_numbers(text: str, answer: str | None) -> None:
 
 
 BBH = [
+    ("hyperbaton", "Size comes before color.\n(B) is the right answer, and (A) is wrong.", "(B)"),
+    ("hyperbaton", "I wonder whether (B) is the right answer.", None),
+    ("logical_deduction_five_objects", "So (E) is correct. Options (A), (B) and (D) contradict it.", "(E)"),
+    (
+        "movie_recommendation",
+        "The best match is (B) The Matrix (1999). The other options, (A) and (C), are less known.",
+        "(B)",
+    ),
+    ("date_understanding", "Today is 05/04/2004.\n\nD. 05/04/2004", "(D)"),
+    ("date_understanding", "A. 05/04/2004\nB. 05/05/2004", None),
+    ("ruin_names", "That leaves C, which is the humorous edit.", "(C)"),
+    ("boolean_expressions", "Answer: False (it would be True only if both were False).", "False"),
+    ("word_sorting", '"b" comes before "e", so the sorted list is "broaden", "envy".', "broaden envy"),
+    ("word_sorting", "We now have: ant < bee.\n\n**ant bee**", "ant bee"),
     ("snarks", "The path has three lines. Option (K)", None),
     ("snarks", "Answer - (B)", "(B)"),
     ("snarks", "Option (A): the speaker says", None),
