@@ -315,12 +315,9 @@ _GIVEN_NUMBER = re.compile(
     re.IGNORECASE,
 )
 """A number that the question gave: "each of the 4 people", "in 5 days he"."""
-_BREAKDOWN = re.compile(
-    r"(?:^|(?<=\n))(?=[^\n]*\b(?:total|altogether|in all)\b)(?P<total>[^\n]*[0-9][^\n]*?)[:.]?"
-    r"(?<=[\w*:.])\n+(?:[ \t]*(?:[-•*] |\|)[^\n]*(?:\n|\Z)){2,40}\Z",
-    re.IGNORECASE,
-)
-"""A total, and then the list or table of what it is made of."""
+_TOTAL = re.compile(r"\b(?:total|altogether|in all)\b", re.IGNORECASE)
+_PART = re.compile(r"[ \t]*(?:[-•*] |\|)")
+"""A line of the list or table of what a total is made of."""
 _LABELLED = re.compile(r"[*_#\s>=-]*([A-Za-z][\w' ,()-]{0,60}?)[*_]*:[*_]*\s+(\S.*)", re.DOTALL)
 """A closing line such as "Total animals: 9"."""
 _NO_RESULT = re.compile(r"\b(?:options?|input|example|hint|note|known|problem|question|points?)\b", re.IGNORECASE)
@@ -625,12 +622,8 @@ def _maths_statement(after: str) -> str | None:
     sentence = re.sub(r"^(?:option|choice) (?=\(?[A-Z]\b)", "", NOT_THAT.sub("", _REASON_ASIDE.sub("", sentence)))
     if sign == "?" or len(sentence) > LONGEST_MATHS or _CONDITIONAL.search(sentence):
         return None
-    if (
-        (two := _TWO_FORMS.fullmatch(sentence))
-        and (value := rational(two[1])) is not None
-        and value == rational(two[2])
-    ):
-        return two[1].strip()
+    if twice := _said_twice(sentence):
+        return twice
     for piece in (sentence, REASON.split(sentence, maxsplit=1)[0]):
         piece = unwrapped(piece.strip(MARKUP + ",")).strip()
         if _reads(piece):
@@ -657,6 +650,13 @@ def _maths_statement(after: str) -> str | None:
         if (title and "**" not in sentence.strip(MARKUP)) or name.lower() in _ANSWER_WORDS:
             return words[0]
     return None
+
+
+def _said_twice(text: str) -> str | None:
+    """Return the first of two forms of one number, `$\\frac{33}{100}$, or $0.33$`."""
+    two = _TWO_FORMS.fullmatch(text)
+    same = two and (value := rational(two[1])) is not None and value == rational(two[2])
+    return two[1].strip() if two and same else None
 
 
 def _reads(piece: str) -> bool:
@@ -843,9 +843,8 @@ def _claimed(claim: str, concluded: bool) -> str | None:
     said = _IS.split(claim)
     piece = said[-1] if len(said) > 1 else claim
     piece = unwrapped(re.sub(r"\\\[|\\\]", " ", piece).strip(MARKUP + ","))
-    two = _TWO_FORMS.fullmatch(piece)
-    if two and (value := rational(two[1])) is not None and value == rational(two[2]):
-        return unwrapped(two[1])
+    if twice := _said_twice(piece):
+        return unwrapped(twice)
     if led := re.fullmatch(r"[^$=,]{0,60},\s*\$([^$]+)\$", piece):
         piece = led[1]  # Adding up, $1 + 2 = 3$
     piece = re.sub(r"\$\s*(,|;|,?\s*(?:and|or)\b)\s*\$", r" \1 ", piece)  # spans of one list
@@ -1034,12 +1033,23 @@ def _scaled(match: re.Match[str]) -> str:
 
 def _number_conclusion(text: str, thought: bool) -> str | None:
     """Return the number of the last sentence. `thought`: whether the arithmetic was done in thinking before it."""
-    tail = _BREAKDOWN.sub(r"\g<total>.", own_text(text).replace("−", "-"))
+    tail = _without_breakdown(own_text(text).replace("−", "-"))
     if not tail or _REFUSED.search(tail[-_NEAR_END:]):
         return None
     if len(tail) < 60 and "\n" not in tail and rational(tail.strip(MARKUP + "$. ")) is not None:
         return _number_in(tail.strip(MARKUP + "$. "))
     return _last_number(tail, thought) or _only_bold(tail)
+
+
+def _without_breakdown(tail: str) -> str:
+    """Return a text without the list or table, at its end, of what the total before it is made of."""
+    lines = tail.split("\n")
+    parts = next((count for count, line in enumerate(reversed(lines)) if not _PART.match(line)), len(lines))
+    before = "\n".join(lines[: len(lines) - parts]).rstrip("\n")
+    total = before.rpartition("\n")[2]
+    if 2 <= parts <= 40 and _TOTAL.search(total) and re.search("[0-9]", total) and re.search(r"[\w*:.]$", total):
+        return re.sub(r"[:.]$", "", before) + "."
+    return tail
 
 
 def _only_bold(tail: str) -> str | None:

@@ -421,16 +421,16 @@ def _sorted(tail: str) -> str | None:
         return _word_lines(tail[found[-1].end() :])
     if listed := re.search(r"\[(?:['\"][^'\",\n]{1,60}['\"],?\s*){2,}\]\W*$", tail):
         words = re.findall(r"['\"]([^'\",]+)['\"]", listed[0])
-        return " ".join(words) if words == sorted(words) else None
+        return _in_order(words)
     if chain := _CHAIN.search(tail.strip(_MARKUP + ".")):
         words = re.findall(r"[a-z'-]+", chain[1], re.IGNORECASE)
-        return " ".join(words) if words == sorted(words) else None
+        return _in_order(words)
     if quoted := _QUOTED_WORDS.search(tail):
         words = re.findall(r"[\w'-]+(?=[\"”])", quoted[1])
-        return " ".join(words) if words == sorted(words) else None
+        return _in_order(words)
     lines = tail.splitlines()
     if bold := re.fullmatch(r"\*\*([a-z][a-z'-]*(?: [a-z][a-z'-]*)+)\*\*\.?", lines[-1].strip(), re.IGNORECASE):
-        return bold[1] if bold[1].split() == sorted(bold[1].split()) else None
+        return _in_order(bold[1].split())
     words = []
     for line in reversed(lines):
         entry = re.fullmatch(r"\s*(?:[0-9]{1,3}[.)]|[-*•])\s+[*`]*([\w'-]{1,60})[*`]*\s*", line)
@@ -444,6 +444,10 @@ def _sorted(tail: str) -> str | None:
         return None  # a line of words that are not sorted is a sentence
     plain = len(words) > 1 and all(re.fullmatch(r"[a-z][a-z'-]*", word, re.IGNORECASE) for word in words)
     return " ".join(words) if plain else None
+
+
+def _in_order(words: list[str]) -> str | None:
+    return " ".join(words) if words == sorted(words) else None
 
 
 def _word_lines(after: str) -> str | None:

@@ -949,6 +949,7 @@ def test_kinds(kind: AnswerKind, text: str, answer: str | None) -> None:
 
 MEGA = 1_000_000
 HOSTILE = [
+    "total " + 500_000 * "1 " + "\n- x",
     "\\boxed{" * (MEGA // 7),
     "the answer is " * (MEGA // 14),
     "#### " * (MEGA // 5),
