@@ -8,8 +8,9 @@ A tree is a `Node`, a tuple whose first part is its kind:
     ("num", Fraction) ("sym", name) ("const", "pi"|"e"|"i"|"oo") ("neg", a) ("add", a, b) ("pm", a, b)
     ("mul", a, b) ("div", a, b) ("pow", a, b) ("fn", name, a) ("log", base or None, a) ("app", name, args)
     ("text", words) ("based", digits, base) ("rel", (operator, ...), (operand, ...))
-    ("group", open, close, items) ("set", items) ("union", parts) ("minus", a, b) ("matrix", kind, rows)
-    ("where", items): a set given by its condition
+    ("group", open, close, items) ("set", items) ("union", parts) ("minus", a, b) ("cap", a, b)
+    ("matrix", kind, rows) ("where", items): a set given by its condition
+    ("both", items): bounds joined by "and"
 """
 
 from __future__ import annotations
@@ -19,18 +20,19 @@ from fractions import Fraction
 from typing import Any, NamedTuple, TypeAlias
 
 from capgap_ray.core.notation import (
+    AND,
     CURRENCY,
     FONTS,
     FUNCTIONS,
     GREEK,
     NO_UNIT,
-    NUMBER_WORDS,
     UNIT_OF,
     Token,
     Unreadable,
     prepared,
     tokens,
 )
+from capgap_ray.core.number_words import NUMBER_WORDS
 
 Node: TypeAlias = tuple[Any, ...]
 
@@ -53,6 +55,8 @@ _RELATIONS = {
     "\\leqslant": "<=", "\\ge": ">=", "\\geq": ">=", "\\geqslant": ">=", "\\lt": "<", "\\gt": ">", "\\ne": "!=",
     "\\neq": "!=", "\\in": "in", "\\equiv": "equiv",
 }  # fmt: skip
+_SEPARATORS = (",", ";", AND)
+_SET_OPERATORS = {"\\cup": "union", "\\setminus": "minus", "\\backslash": "minus", "\\cap": "cap"}
 _OPEN = {"(": "(", "[": "[", "\\langle": "<", "\\lparen": "(", "\\lbrack": "["}
 _CLOSE = {")": ")", "]": "]", "\\rangle": ">", "\\rparen": ")", "\\rbrack": "]"}
 _PRIMARY_COMMANDS = frozenset(
@@ -138,12 +142,18 @@ class Reader:
         self._enter()
         items: list[Item] = []
         while True:
-            while self._peek() in (",", ";") and self._kind() == "op":
-                self._at += 1
+            joined = False
+            while self._peek() in _SEPARATORS and self._kind() == "op":
+                joined = self._next().text == AND
             if self._kind() == "end" or self._peek() in closers:
                 break
-            items.append(self._item())
-            if not (self._peek() in (",", ";") or self._kind() == "end" or self._peek() in closers):
+            item = self._item()
+            if joined and items and _is_bound(items[-1]) and _is_bound(item):
+                before = items[-1].value
+                items[-1] = Item(("both", (*(before[1] if before[0] == "both" else items[-1:]), item)))
+            else:
+                items.append(item)
+            if not (self._peek() in _SEPARATORS or self._kind() == "end" or self._peek() in closers):
                 raise Unreadable(f"unexpected {self._peek()!r}")
         self._depth -= 1
         if not items:
@@ -154,6 +164,10 @@ class Reader:
         unit = ""
         if self._peek() in ("$", "\\$", "€", "£") and self._kind() in ("op", "cmd"):
             unit = CURRENCY[self._next().text[-1]]
+        elif (
+            self._kind() == "text" and UNIT_OF.get(self._peek().lower()) in CURRENCY.values() and self._kind(1) == "num"
+        ):
+            unit = UNIT_OF[self._next().text.lower()]  # USD 18
         if self._kind() == "text":
             words = self._words()
             if self._peek() in ("=", ":"):
@@ -162,7 +176,7 @@ class Reader:
                 if set(words.lower().split()) & NO_UNIT:
                     raise Unreadable("hedged")
                 return Item(inner.value, inner.unit, inner.label or "text")
-            if self._kind() == "end" or self._peek() in (",", ";", ")", "]", "}", "\\}"):
+            if self._kind() == "end" or self._peek() in (*_SEPARATORS, ")", "]", "}", "\\}"):
                 if letter := re.fullmatch(r"\(?([A-Za-z])\)?", words):
                     return Item(("sym", letter[1]))
                 number, _, rest = words.lower().partition(" ")
@@ -237,13 +251,12 @@ class Reader:
 
     def _union(self) -> Node:
         parts = [self._sum()]
-        operator = ""
-        while self._peek() in ("\\cup", "\\setminus", "\\backslash") and self._kind() == "cmd":
-            operator = "\\cup" if self._next().text == "\\cup" else "\\setminus"
+        while self._peek() in _SET_OPERATORS and self._kind() == "cmd":
+            operator = _SET_OPERATORS[self._next().text]
             parts.append(self._sum())
-            if operator == "\\setminus":
+            if operator != "union":
                 right = parts.pop()
-                parts.append(("minus", parts.pop(), right))
+                parts.append((operator, parts.pop(), right))
         return parts[0] if len(parts) == 1 else ("union", tuple(parts))
 
     def _sum(self) -> Node:
@@ -506,7 +519,7 @@ class Reader:
 
     def _group(self, opened: str) -> Node:
         in_bars, self._in_bars = self._in_bars, 0
-        items = self._list((")", "]", "\\rangle", "\\rparen", "\\rbrack"))
+        items = self._bracketed((")", "]", "\\rangle", "\\rparen", "\\rbrack"))
         self._in_bars = in_bars
         closed = _CLOSE.get(self._next().text)
         if closed is None:
@@ -525,6 +538,16 @@ class Reader:
         if len(items) == 1 and opened != "[":
             raise Unreadable("bracket")
         return ("group", opened, closed, tuple(items))
+
+    def _bracketed(self, closers: tuple[str, ...]) -> list[Item]:
+        """Read what brackets hold; the commas of `(100,200)` part members, whatever they do elsewhere."""
+        start = self._at
+        items = self._list(closers)
+        if len(items) == 1 and any(
+            token.kind == "num" and "," in token.text for token in self._tokens[start : self._at]
+        ):
+            raise Unreadable("one number, or several, in brackets")
+        return items
 
     def _group_after(self, opened: str) -> Node:
         self._expect(opened)
@@ -546,7 +569,7 @@ class Reader:
             self._at = start
         if self._take("\\}"):
             return ("set", ())
-        items = self._list(("\\}", "\\rbrace"))
+        items = self._bracketed(("\\}", "\\rbrace"))
         self._expect("\\}", "\\rbrace")
         return ("set", tuple(items))
 
@@ -720,6 +743,10 @@ def unit_name(parts: list[str]) -> str:
         raise Unreadable("not a unit")
     if words[0] == "base":
         raise Unreadable("base")
+    if set(words) <= {"square", "sq", "squared", "cubic", "cu", "cubed"} or re.search(
+        "square root|cubed? root", " ".join(words)
+    ):
+        raise Unreadable("not a unit")
     named: list[str] = []
     power = ""
     for word in words:
@@ -734,6 +761,11 @@ def unit_name(parts: list[str]) -> str:
         else:
             named.append(UNIT_OF.get(word, word.removesuffix("s") if len(word) > 3 else word))
     return " ".join(named) + power
+
+
+def _is_bound(item: Item) -> bool:
+    kind: str = item.value[0]
+    return kind == "both" or (kind == "rel" and bool(item.value[1] != ("=",)))
 
 
 def _relation(operators: list[str], operands: list[Node], unit: str) -> Item:

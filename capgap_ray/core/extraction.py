@@ -13,7 +13,8 @@ from decimal import Decimal
 from typing import TypeVar
 
 from capgap_ray.core.maths import compare, rational, readings, unwrapped
-from capgap_ray.core.notation import LONGEST_MATHS, NUMBER_WORDS, compounds_in_figures
+from capgap_ray.core.notation import LONGEST_MATHS
+from capgap_ray.core.number_words import NUMBER_WORDS, in_figures
 
 T = TypeVar("T")
 
@@ -983,7 +984,7 @@ def _number_in(claim: str) -> str | None:
         return re.sub(r"^\\?\$", "", claim.strip("$ ")).strip().rstrip(".")
     if claim.rstrip(".").lower() in NUMBER_WORDS:
         return claim.rstrip(".").lower()
-    claim = _SPELT_NUMBER.sub(lambda match: str(NUMBER_WORDS[match[0].lower()]), compounds_in_figures(claim))
+    claim = _SPELT_NUMBER.sub(lambda match: str(NUMBER_WORDS[match[0].lower()]), in_figures(claim))
     claim = _HUNDREDS.sub(_hundreds, claim)
     claim = re.sub(r"\b([0-9]+) and a half\b", r"\1.5", claim)
     claim = _SCALED.sub(_scaled, claim)

@@ -27,7 +27,7 @@ from capgap_ray.core.extraction import (
     settled,
     stated_line,
 )
-from capgap_ray.core.notation import NUMBER_WORDS
+from capgap_ray.core.number_words import NUMBER_WORDS, in_figures
 
 AnswerKind = Literal["option", "boolean", "brackets", "words", "text", "maths", "number"]
 """`option`: a letter such as `(B)`. `boolean`: one of two words such as `yes`. `brackets`: a sequence of
@@ -187,7 +187,7 @@ _OPTION_HEDGE = re.compile(
 """A hedge after an option's letter, where the option's own text may follow."""
 _TITLES = re.compile(r"[A-Z][a-z]+ or [A-Z][a-z]+")
 """In an option's own text: `(D) Modifiers or Adjectives`."""
-_OWN_VERDICT = re.compile(r",| \([^()]*\)$|\s+is (?:the )?(?:most )?(?:correct|right|best|answer|option|choice)\b")
+_OWN_VERDICT = re.compile(r",| \([^()]*\)$|\s+is (?:the )?(?:most )?(?:correct|right|best|answer|option|choice|sarcastic)\b")
 _WITH_NOUN = re.compile(r"^(?i:option|choice|answer|sentence|statement)\s+\(?([A-Za-z])\b\)?")
 _LETTER_LAST = re.compile(r"([^()\n]{1,200}?)\s*\(([A-Z])\)")
 """An option's text and then its letter: "Facts (F)"."""
@@ -513,14 +513,15 @@ def equal(answer: str, target: str, kind: AnswerKind, choices: Sequence[str]) ->
             answer = re.sub(r",?\s+and\s+(?=\S+$)", ", ", answer)
         if (led := _SORTED.search(answer[:80])) is not None:
             answer = answer[led.end() :]
-        answer = _LIST_MARKS.sub(" ", re.sub(r"\*+|`", "", answer)).strip()
+        answer = re.sub(r"^\(([^()]*)\)$", r"\1", re.sub(r"\*+|`", "", answer).strip())
+        answer = _LIST_MARKS.sub(" ", answer).strip()
         answer, target = (side.casefold().replace("’", "'") for side in (answer, target))
         return re.split(r"[\s,;]+", answer) == re.split(r"[\s,]+", target)
     if _text_form(answer) == _text_form(target):
         return True
     if maths.plain_number(target) is None:
         return False
-    answer = re.sub(r"\s\([a-z -]+\)$", "", _COUNTED.sub("", answer))  # a total of 6 (six)
+    answer = in_figures(re.sub(r"\s\([a-z -]+\)$", "", _COUNTED.sub("", answer)))  # a total of 6 (six)
     word, _, rest = answer.partition(" ")
     if word.casefold() in NUMBER_WORDS and rest:
         answer = f"{NUMBER_WORDS[word.casefold()]} {rest}"  # fifteen fruits
@@ -627,7 +628,7 @@ def _option_letter(answer: str, choices: Sequence[str]) -> str | None:
 
 def _boolean(answer: str) -> str | None:
     """Return the boolean that the answer starts with, unless what follows hedges or names another."""
-    answer = _SUBJECT.sub("", answer.casefold(), count=1)
+    answer = _SUBJECT.sub("", answer.casefold().removeprefix("- "), count=1)
     if not _TAKEN_BACK.search(answer):
         answer = re.split(r",?\s+(?:because|since)\s", answer, maxsplit=1)[0]
     if answer.strip(_MARKUP + ".") in ("not valid", "not deductively valid"):

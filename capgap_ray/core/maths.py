@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 from collections.abc import Iterable, Sequence
@@ -17,7 +18,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from capgap_ray.core.expressions import Item, Node, Reader
-from capgap_ray.core.notation import LONGEST_MATHS, NUMBER_WORDS, Unreadable
+from capgap_ray.core.notation import LONGEST_MATHS, THOUSANDS, Unreadable
+from capgap_ray.core.number_words import NUMBER_WORDS
+from capgap_ray.core.real_sets import same_points
 from capgap_ray.core.values import TooLarge, exact, free_names, ratio_is_constant, same_value
 
 _NUMBER = re.compile(
@@ -28,9 +31,10 @@ _WRAPPERS = (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"), ("**", "*
 _BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{")
 _WORDS_ONLY = re.compile(r"\(?[A-Za-z][A-Za-z'’\- ]*\)?")
 _TEXT_WRAPPER = re.compile(r"\\(?:text[a-z]{0,10}|mbox|mathrm|mathbf|operatorname)\s?\{([^{}]*)\}")
-_SQUEEZE = re.compile(r"\s+(?![0-9A-Za-z])|(?<![0-9A-Za-z}])\s+")
+_SQUEEZE = re.compile(r"\s+(?![0-9A-Za-z])|(?<![0-9A-Za-z},])\s+|(?<=,)\s+(?![0-9]{3}(?![0-9]))")
+"""White space without a meaning; in `100, 200` it has one."""
 _SYNONYMS = re.compile(r"\\[dtc]frac(?![a-z])|\\(?:left|right|displaystyle|!|,|;|:|quad)(?![a-zA-Z])")
-_THOUSANDS_LIST = re.compile(r"[^()\[\]]*(?<![0-9])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])")
+_GROUPED = re.compile(r"(?<![0-9.])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])")
 _FOR_ALL = re.compile(
     r"[\s,$]*(?:\\quad\s*)?(?:\\forall\b|(?:\\text\s?\{\s*)?\(?(?:for|where) "
     r"(?:all|any|every|each|some|integers?)\b"
@@ -110,7 +114,8 @@ def normal_form(text: str) -> str:
     text = unwrapped(text)
     if text.isalnum():
         return text
-    if "\\" in text:
+    if "\\" in text or "{,}" in text:
+        text = THOUSANDS.sub("", text)
         text = _SYNONYMS.sub(lambda match: "\\frac" if match[0].endswith("frac") else " ", text)
         text = text.replace("{,}", ",")
     text = text.replace("−", "-").replace("\\%", "%").replace("\\ ", " ").replace("$", " ")
@@ -161,7 +166,7 @@ def _unbraced(text: str, start: int) -> str:
 
 
 def _careful(gold: str, answer: str) -> Verdict:
-    gold, answer = unwrapped(gold), unwrapped(_FOR_ALL.sub("", without_lead(answer)))
+    gold, answer = unwrapped(gold), unwrapped(_FOR_ALL.sub("", without_lead(answer)).lstrip().removeprefix("="))
     words = _words_verdict(gold, answer)
     if words is not None:
         return words
@@ -191,23 +196,37 @@ def _careful(gold: str, answer: str) -> Verdict:
 
 @lru_cache(maxsize=2048)
 def readings(text: str) -> tuple[tuple[Item, ...], ...] | str:
-    """Return the one or two ways to read an answer as a list of members, or why it cannot be read.
+    """Return the ways to read an answer as a list of members, one as a rule, or why it cannot be read.
 
-    Two ways: in `(1,200)` the comma may group digits. A list without brackets that could be grouped
-    digits is read as one number only.
+    Two ways: in `(1,200, 3)` the comma may group digits, in `60 m` the letter may be a unit.
     """
     ways = []
     reason = ""
-    for thousands in (True, False) if re.search(r"[0-9],[0-9]{3}(?![0-9])", text) else (True,):
-        if not thousands and _THOUSANDS_LIST.fullmatch(text):
-            continue
+    texts = [text]
+    if metres := _UNIT_LETTER.fullmatch(text):
+        texts.append(rf"{metres[1]}\text{{ {metres[2]}}}{metres[3]}")
+    for each, thousands in itertools.product(texts, _groupings(text)):
         try:
-            ways.append(tuple(Reader(_currency(text), thousands).read()))
+            ways.append(tuple(Reader(_currency(each), thousands).read()))
         except Unreadable as error:
             reason = str(error)
         except (RecursionError, ZeroDivisionError):
             reason = "too deep"
     return tuple(ways) if ways else reason
+
+
+_UNIT_LETTER = re.compile(r"(.*[0-9}]) ([mgshLl])(\s?(?:[²³]|\^\{?[23]\}?)?)", re.DOTALL)
+
+
+def _groupings(text: str) -> tuple[bool, ...]:
+    """Return whether commas between digits group them: `1,234`; not in `27,54,108`, maybe in `(1,200, 3)`."""
+    grouped = list(_GROUPED.finditer(text))
+    if not grouped:
+        return (True,)
+    if re.search(r",(?![\s\\}]|$)", _GROUPED.sub("0", text)):
+        return (False,)  # a comma without a space parts members here
+    inside = any(re.search(r"[(\[{][^()\[\]{}]*$", text[: match.start()]) for match in grouped)
+    return (True, False) if inside else (True,)
 
 
 def _currency(text: str) -> str:
@@ -221,17 +240,25 @@ def _currency(text: str) -> str:
     return re.sub(r"(?<!\\)\\([()\[\]])", " ", text) if "\\(" in text or "\\[" in text else text
 
 
+_OPTION_GIVEN = re.compile(
+    r"(?:(?i:option|choice) )?"
+    r"(?:\(([A-Za-z])\)\.?:?(?:\s+(?![-+](?![0-9.\\$])|[*/=^<>!_]|\\(?:c?dot|times|div|c[au]p)(?![a-z])).*)?"
+    r"|([A-Za-z])(?:[.:)]\s.*)?)",
+    re.DOTALL,
+)
+"""An option's letter, and what stands behind it where that cannot make it a variable: `(C) 12`, `C: twelve`."""
+
+
 def _words_verdict(gold: str, answer: str) -> Verdict | None:
     """Decide answers that are words (`\\text{Evelyn}`) or an option (`\\text{(C)}`)."""
     gold_words, answer_words = _plain_words(gold), _plain_words(answer)
     if not gold_words:
         return None
     if option := re.fullmatch(r"\(([A-Z])\)" if "\\text" not in gold else r"\(?([A-Z])\)?", gold_words):
-        given = re.fullmatch(
-            r"(?:option |choice )?\(?([A-Za-z])\)?(?:[.:) ].*)?", answer_words, re.IGNORECASE | re.DOTALL
-        )
+        given = _OPTION_GIVEN.fullmatch(answer_words)
         several = re.search(r"\([A-Z]\).*\([A-Z]\)|\b(?:or|and|not)\b", answer_words)
-        same = bool(given and given[1].upper() == option[1] and not several)
+        primed = re.search(r"[A-Za-z)](?:'|\\prime)", answer)
+        same = bool(given and (given[1] or given[2]).upper() == option[1] and not several and not primed)
         return Verdict(same, "option letter")
     if not _WORDS_ONLY.fullmatch(gold_words) or not re.search(r"[A-Za-z]{2}", gold_words):
         return None
@@ -306,22 +333,32 @@ def _list_against_one(gold: tuple[Item, ...], answer: tuple[Item, ...]) -> bool 
         if any(item.value[0] in ("group", "rel") or _infinite(item.value) for item in several):
             return False
         return _all(_same_items(one, other) for one, other in zip(value[3], several, strict=True))
-    if value[0] == "union":
-        # `x < 0 or x = 1`: a value beside inequalities is a point.
+    if value[0] in ("union", "minus", "cap"):
+        # `x < 0 or x = 1`: a value beside inequalities is a point; `x > 2, x \ne 3` leaves one out.
+        without = [item for item in several if item.value[:2] == ("rel", ("!=",))]
         parts = [
             ("set", (Item(item.value),)) if item.label and item.value[0] not in _SETS else _as_set(item)
             for item in several
+            if item not in without
         ]
-        return False if any(part is None for part in parts) else _same_node(value, ("union", tuple(parts)))
+        if None in parts:
+            return False
+        left_out = [described for item in without if (described := _as_set(item)) is not None]
+        if len(left_out) < len(without):
+            return False
+        return _same_node(value, _meet([("union", tuple(parts)), *left_out] if parts else left_out))
     return False
 
 
 def _expanded(items: Sequence[Item]) -> tuple[Item, ...]:
-    """Return the members with `a \\pm b` written out as two."""
+    """Return the members with `a \\pm b` written out as two, and bounds joined by "and" as the set that meets both."""
     found: list[Item] = []
     label = ""
     for item in items:
-        if item.value[0] != "set" and _has(item.value, "pm"):
+        if item.value[0] == "both":
+            described = _as_set(item)
+            found += item.value[1] if described is None else [Item(described)]
+        elif item.value[0] != "set" and _has(item.value, "pm"):
             for sign in (1, -1):
                 found.append(item._replace(value=_signed(item.value, sign)))
         else:
@@ -470,8 +507,12 @@ def _infinite(node: Node) -> bool:
 def _as_set(item: Item) -> Node | None:
     """Return the set that an inequality in one variable, or a membership, describes."""
     value = item.value
-    if value[0] in ("group", "union", "set", "minus"):
+    if value[0] in ("group", "union", "set", "minus", "cap"):
         return value
+    if value[0] == "both":
+        sets = [described for part in value[1] if (described := _as_set(part)) is not None]
+        one_variable = len({_variable(part.value) for part in value[1]}) == 1
+        return _meet(sets) if one_variable and len(sets) == len(value[1]) else None
     if value[0] == "where":
         parts = [_as_set(part) for part in value[1]]
         return parts[0] if len(parts) == 1 else None
@@ -479,7 +520,7 @@ def _as_set(item: Item) -> Node | None:
         return None
     operators, operands = value[1], value[2]
     if operators == ("in",) and operands[0][0] == "sym":
-        return operands[1] if operands[1][0] in ("group", "union", "set", "minus") else None
+        return operands[1] if operands[1][0] in ("group", "union", "set", "minus", "cap") else None
     infinity: Node = ("const", "oo")
     if operators == ("!=",) and operands[0][0] == "sym" and not free_names(operands[1]):
         return ("minus", _LINE, ("set", (Item(operands[1]),)))
@@ -515,6 +556,10 @@ def _as_set(item: Item) -> Node | None:
     return None
 
 
+def _meet(sets: Sequence[Node]) -> Node:
+    return functools.reduce(lambda one, other: ("cap", one, other), sets)
+
+
 def _symmetric(left: Node, right: Node) -> tuple[Node, Node] | None:
     """Return the two ends that `|x| < 3`, `|x - 1| < 3` or `x^2 < 9` sets."""
     if free_names(right) or _infinite(right):
@@ -532,7 +577,8 @@ def _symmetric(left: Node, right: Node) -> tuple[Node, Node] | None:
     return ("add", middle, ("neg", right)), ("add", middle, right)
 
 
-_SETS = frozenset(("group", "union", "set", "where", "minus"))
+_SETS = frozenset(("group", "union", "set", "where", "minus", "cap"))
+_COMPOSED = frozenset(("union", "minus", "cap"))
 _LINE: Node = ("group", "(", ")", (Item(("neg", ("const", "oo"))), Item(("const", "oo"))))
 
 
@@ -635,6 +681,8 @@ def _same_sets(gold: Node, answer: Node) -> bool | None:
     one, other = gold[0], answer[0]
     if one == "matrix" or other == "matrix":
         return False
+    if _COMPOSED & {one, other} and (same := same_points(gold, answer)) is not None:
+        return same
     if one == other == "group":
         if gold[1:3] != answer[1:3] or len(gold[3]) != len(answer[3]):
             return False
@@ -643,7 +691,7 @@ def _same_sets(gold: Node, answer: Node) -> bool | None:
         return _same_unordered(_expanded(gold[1]), _expanded(answer[1]))
     if one == other == "union":
         return _same_unordered([Item(part) for part in gold[1]], [Item(part) for part in answer[1]])
-    if one == other == "minus":
+    if one == other and one in ("minus", "cap"):
         return _all((_same_node(gold[1], answer[1]), _same_node(gold[2], answer[2])))
     if one == "set" and other not in _SETS and len(gold[1]) == 1:
         return _same_items(gold[1][0], Item(answer))
@@ -657,24 +705,12 @@ def _plain_set(node: Node) -> Node:
         return _as_set(Item(node)) or node
     if node == ("sym", "set of R"):
         return _LINE
-    if node[0] == "minus" and _plain_set(node[1]) == _LINE and node[2][0] == "set":
-        return _line_without(node[2][1])
     if node[0] == "group" and len(node[3]) == 1 and node[1] == "(":
         inner = node[3][0]
         return inner.value if not inner.label else node
     if node[0] == "group" and node[1] == "<":
         return ("group", "(", ")", node[3])
     return node
-
-
-def _line_without(points: Sequence[Item]) -> Node:
-    """Return the real line without some rational points as a union of open intervals."""
-    cuts = sorted({value for item in points if (value := exact(item.value)) is not None})
-    if len(cuts) != len(points) or not cuts:
-        return ("minus", _LINE, ("set", tuple(points)))
-    low, high = _LINE[3]
-    ends = [low, *(Item(("num", cut)) for cut in cuts), high]
-    return ("union", tuple(("group", "(", ")", pair) for pair in itertools.pairwise(ends)))
 
 
 def _with_matrices(node: Node) -> Node:

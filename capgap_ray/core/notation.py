@@ -9,8 +9,14 @@ import re
 import unicodedata
 from typing import NamedTuple
 
+from capgap_ray.core.number_words import SCALES, in_figures, signed
+
 LONGEST_MATHS = 2_000
 """Characters; longer text is not read."""
+
+
+AND = "and"
+"""Between two bounds it does not mean what a comma or "or" means."""
 
 
 class Unreadable(ValueError):
@@ -44,20 +50,7 @@ GREEK = frozenset(
 )
 FONTS = frozenset(_split("mathbf mathrm mathit mathsf bm underline"))
 """Commands that change how their argument looks, not what it means."""
-NUMBER_WORDS = {
-    word: value
-    for value, word in enumerate(
-        _split(
-            "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-            "seventeen eighteen nineteen twenty"
-        )
-    )
-}
-_TENS = _split("twenty thirty forty fifty sixty seventy eighty ninety")
-NUMBER_WORDS |= {word: 10 * value for value, word in enumerate(_TENS, 2)}
-_COMPOUND = re.compile(rf"\b({'|'.join(_TENS)})[- ](one|two|three|four|five|six|seven|eight|nine)\b", re.IGNORECASE)
-_SCALES = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12}
-_SCALED = re.compile(rf"(?<=[0-9])(?:\\[,; ]|\s|~)*(\\text\s*\{{\s*)?({'|'.join(_SCALES)})(?![A-Za-z])", re.IGNORECASE)
+_SCALED = re.compile(rf"(?<=[0-9])(?:\\[,; ]|\s|~)*(\\text\s*\{{\s*)?({'|'.join(SCALES)})(?![A-Za-z])", re.IGNORECASE)
 _SHORT_WORDS = frozenset(
     _split("the not is no yes of for per all are odd red one two six ten off non any few men day days")
 )
@@ -102,9 +95,11 @@ NO_UNIT = frozenset(
         "nearly almost "
         "million billion trillion thousand hundred dozen half times over more less than least most plus minus "
         "unknown undefined if when mod modulo remainder base where with to between greater fewer except only any all "
-        "dozens hundreds thousands millions billions squared cubed each none zero negative positive"
+        "dozens hundreds thousands millions billions lakhs crores none zero negative positive "
+        "factorial root half halves third thirds quarter fourth fourths fifth fifths sixth sixths seventh sevenths "
+        "eighth eighths ninth ninths tenth tenths hundredth hundredths thousandth thousandths score scores gross"
     )
-) - {"squared", "cubed", "each"}
+)
 CURRENCY = {"$": "dollar", "€": "euro", "£": "pound sterling"}
 
 _VULGAR = {char: unicodedata.normalize("NFKC", char).replace("⁄", "/") for char in "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒"}
@@ -116,7 +111,7 @@ _UNICODE = {
     "±": r"\pm ", "∓": r"\mp ", "≈": r"\approx ", "∠": r"\angle ", "⌊": r"\lfloor ", "⌋": r"\rfloor ",
     "⌈": r"\lceil ", "⌉": r"\rceil ", "⟨": r"\langle ", "⟩": r"\rangle ", "〈": r"\langle ", "〉": r"\rangle ",
     "ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}", "…": r"\ldots ", "⋯": r"\ldots ", "¢": r"\text{cents}", "∣": "|", "′": "'",
-    "θ": r"\theta ",
+    "θ": r"\theta ", "˚": r"\degree ",
     "α": r"\alpha ", "β": r"\beta ", "γ": r"\gamma ", "δ": r"\delta ", "λ": r"\lambda ", "μ": r"\mu ",
     "φ": r"\phi ", "ω": r"\omega ", "σ": r"\sigma ", "ρ": r"\rho ", "ε": r"\epsilon ", "τ": r"\tau ", "ψ": r"\psi ",
     "\u00a0": " ", "\u2009": " ", "\u202f": " ", "\u200b": "", "\u2061": "", "\u2062": " ", "（": "(", "）": ")",
@@ -138,7 +133,7 @@ _DEGREE = re.compile(r"\^\s*(?:\{\s*)?\\(?:circ|degree)(?![a-zA-Z])(?:\s*\})?|\\
 _PERIOD = re.compile(r"\s+(?:second|minute|hour|day|week|month|year)\b")
 _INFIX = re.compile(r"\{([^{}]*)\\(choose|over)(?![a-z])([^{}]*)\}")
 _ROW_GAP = re.compile(r"\\\\\s*\[-?[0-9.]+\s*(?:pt|ex|em|mm|cm)\]")
-_THOUSANDS = re.compile(r"(?<=[0-9])(?:,\\!\s*|\{,\}|\\,|\\!\s*,|,\{\}|\{\\,\})(?=[0-9]{3}(?![0-9]))")
+THOUSANDS = re.compile(r"(?<=[0-9])(?:,\\!\s*|\{,\}|\\,|\\!\s*,|,\{\}|\{\\,\})(?=[0-9]{3}(?![0-9]))")
 _PREFIX = {"choose": "binom", "over": "frac"}
 _TEXT_COMMAND = r"\\(?:text[a-z]*|mbox|hbox|mathrm|mathbf|mathit|mathsf|mathbb|mathcal|mathtt|operatorname|rm|bf)"
 _TOKEN = re.compile(
@@ -181,20 +176,15 @@ def prepared(text: str) -> str:
     text = re.sub(r"\bsq\.? (?=[a-z])", "square ", text)
     text = re.sub(r"\bin base\b", "base", text)
     text = re.sub(r"\\text\s*\{\s*\(?base ([0-9]+)\)?\s*\}", r"(base \1)", text)
-    text = compounds_in_figures(text)
-    text = _SCALED.sub(lambda match: rf"\cdot 10^{{{_SCALES[match[2].lower()]}}} {match[1] or ''}", text)
-    text = text.replace("{,}", ",") if "{,}" in text and not _THOUSANDS.search(text) else text
-    text = _THOUSANDS.sub(",", text)
+    text = re.sub(r"\bper cent\b", "percent", text)
+    text = in_figures(signed(text))
+    text = _SCALED.sub(lambda match: rf"\cdot 10^{{{SCALES[match[2].lower()]}}} {match[1] or ''}", text)
+    text = THOUSANDS.sub("", text).replace("{,}", ",")
     if "\\" in text:
         text = _INFIX.sub(lambda match: rf"\{_PREFIX[match[2]]}{{{match[1]}}}{{{match[3]}}}", text)
         text = _DEGREE.sub(r"\\degree ", text)
         text = _ROW_GAP.sub(r"\\\\", _SPACING.sub(" ", text))
     return text
-
-
-def compounds_in_figures(text: str) -> str:
-    """Return the text with numbers of two words, such as "forty-two", in figures."""
-    return _COMPOUND.sub(lambda match: str(NUMBER_WORDS[match[1].lower()] + NUMBER_WORDS[match[2].lower()]), text)
 
 
 def _small_fraction(match: re.Match[str]) -> str:
@@ -231,10 +221,13 @@ def tokens(text: str, thousands: bool = True) -> list[Token]:
     return found
 
 
+_JOINED = {"and": AND, "or": ",", "and also": AND}
+
+
 def _word(word: str, spaced: bool, following: str) -> list[Token]:
     lower = word.lower()
-    if lower in ("and", "or"):
-        return [Token("op", ",", spaced)]
+    if lower in _JOINED:
+        return [Token("op", _JOINED[lower], spaced)]
     if lower in FUNCTIONS:
         return [Token("cmd", "\\" + lower, spaced)]
     if lower in ("infinity", "infty", "inf", "oo"):
@@ -254,7 +247,7 @@ def _word(word: str, spaced: bool, following: str) -> list[Token]:
 
 def _quoted(inside: str, command: str, spaced: bool) -> list[Token]:
     if not re.search(r"[A-Za-z0-9]", inside) and not re.search(r"[-+*/=$%(\[]", inside):
-        return []
+        return [Token("op", ",", spaced)] if inside in (",", ";") else []
     if not re.search(r"[A-Za-z]", inside):
         return tokens(inside) if inside else []
     if command == "\\mathbb":
@@ -264,14 +257,14 @@ def _quoted(inside: str, command: str, spaced: bool) -> list[Token]:
     if len(inside) == 1 and not command.startswith(("\\text", "\\mbox", "\\hbox", "\\mathrm")):
         return [Token("sym", inside, spaced)]
     bare = inside.strip(" .,")
-    if bare in ("and", "or", "And", "Or", "and also"):
-        return [Token("op", ",", spaced)]
+    if (joined := _JOINED.get(bare.lower())) is not None:
+        return [Token("op", joined, spaced)]
     if command == "\\operatorname" and bare in FUNCTIONS:
         return [Token("cmd", "\\" + bare, spaced)]
     found: list[Token] = []
     for piece in re.split(r"\b(and|or)\b", inside):
-        if piece in ("and", "or"):
-            found.append(Token("op", ",", True))
+        if piece in _JOINED:
+            found.append(Token("op", _JOINED[piece], True))
         elif piece.strip():
             # Numbers quoted as text are read; everything else stays words.
             if re.fullmatch(r"[\s,;]*", piece):

@@ -76,6 +76,20 @@ def same_value(left: Node, right: Node) -> bool | None:
     return None
 
 
+def order(left: Node, right: Node) -> int | None:
+    """Return the sign of left - right for real numbers without variables; None: not decidable here."""
+    try:
+        same = same_value(left, right)
+        if same is None or free_names(left) or free_names(right):
+            return None
+        difference = Evaluation({}, 60).value(("add", left, ("neg", right)))
+    except (ValueError, ZeroDivisionError):
+        return None
+    if same or difference.imag != 0:
+        return 0 if same else None
+    return 1 if difference.real > 0 else -1
+
+
 def ratio_is_constant(left: Node, right: Node) -> Fraction | None:
     """Return c where left = c * right as rational expressions in the same variables, else None."""
     names: set[str] = set()

@@ -1,6 +1,58 @@
 """Pairs of a gold answer and a model's answer, by hand, in the forms that models write. Not a test by itself."""
 
 DAILY_EQUAL = r"""
+312, 123, 231 | 231, 312, 123
+(69,840) | (69, 840)
+(69,840) | 69, 840
+27,54,108,135,189,216,270,297,351,378 | 378, 351, 297, 270, 216, 189, 135, 108, 54, 27
+1,\!234 | 1234
+1{,}234 | 1,234
+12,345 | 12345
+(1234, 5678) | (1,234, 5,678)
+\$1,234.50 | 1234.50
+(-\infty,2)\cup(3,\infty) | x<2 \text{ or } x>3
+(-\infty,2)\cup(3,\infty) | x<2, x>3
+(2,3) | x>2 \text{ and } x<3
+(3,4] | x > 3 \text{ and } x \le 4
+(3,4] | x > 3 and x <= 4
+[-2,7] | x \geq -2 \text{ and } x \leq 7
+(2,3)\cup(3,\infty) | x > 2 \text{ and } x \ne 3
+(2,3)\cup(3,\infty) | x > 2, x \ne 3
+\text{(C)} | (C) 12
+\text{(C)} | C) 12
+\text{(C)} | C. \frac12
+\text{(C)} | \textbf{(C)}\ 12
+\text{(C)} | Option C
+\text{(C)} | C: the third
+\frac34 | 3 quarters
+12 | 12 quarters
+300000 | 3 lakh
+27 | = 27
+\frac{14}{3} | = \frac{14}{3}
+3, 5, 7 | 3\text{, }5\text{, and }7
+(0,9)\cup(9,36) | (0,36)\setminus\{9\}
+(-\infty,2)\cup(3,\infty) | \mathbb{R}\setminus[2,3]
+18 | USD 18
+60 | 60 m²
+60 | 60 m
+\frac13 | one third
+\frac23 | two-thirds
+\frac12 | one half
+-50 | minus fifty
+70000 | seventy thousand
+240 | two hundred forty
+240 | two hundred and forty
+2.5 | two and a half
+90 | 90˚
+20\% | 20 per cent
+20 | 20 per cent
+(-\infty,3)\cap(1,\infty) | (1,3)
+(1,3) | (1,2) \cup [2,3)
+[0,1)\cup(1,2] | [0,2] \setminus \{1\}
+[0,1)\cup(1,2] | 0\le x \le 2, x \ne 1
+x<2 \text{ and } x>3 | x<2 \text{ and } x>3
+2 \text{ and } 3 | 2, 3
+2 \text{ and } 3 | x=2 and x=3
 1, 2 | k \in \{1, 2\}
 40_9 | 40 \text{ (base 9)}
 $(6,3),(9,3),(9,5),(54,5)$ | (a,n) \in \{(6,3),(9,3),(9,5),(54,5)\}
@@ -313,6 +365,37 @@ x^2+4y^2=4 | \frac{x^2}{4}+y^2=1
 """
 
 DAILY_UNEQUAL = r"""
+(2,251,252) | 2251252
+(100,200) | 100200
+(100,200) | \{100,200\}
+312, 123, 231 | 312123231
+(2,12)\cup(12,102) | (2,12)\cup 12102
+(1,1006),(3,331),(11,31) | (1,1006),3331,(11,31)
+69,840 | (69,840)
+(69,840) | 69,840
+(-\infty,2)\cup(3,\infty) | x<2 \text{ and } x>3
+(2,3) | x>2 \text{ or } x<3
+\text{(C)} | c \cdot 2
+\text{(C)} | C - D
+\text{(B)} | B = A
+\text{(E)} | E = mc^2
+\text{(B)} | B'
+\text{(C)} | (C) or (D)
+5 | 5 squared
+5 | 5 cubed
+5 | 5 factorial
+5 | 5 root
+5 | 5 square roots
+3 | 3 halves
+2 | 2 thirds
+3 | 3 quarters
+3 | 3 tenths
+3 | 3 hundredths
+3 | 3 lakh
+3 | 3 crore
+3 | 3 scores
+(1,3) | (1,2) \cup (2,3)
+(1,3) | (1,2),(2,3)
 C | \text{D}
 c | \text{C}
 5 | \text{m}
