@@ -187,7 +187,9 @@ _OPTION_HEDGE = re.compile(
 """A hedge after an option's letter, where the option's own text may follow."""
 _TITLES = re.compile(r"[A-Z][a-z]+ or [A-Z][a-z]+")
 """In an option's own text: `(D) Modifiers or Adjectives`."""
-_OWN_VERDICT = re.compile(r",| \([^()]*\)$|\s+is (?:the )?(?:most )?(?:correct|right|best|answer|option|choice|sarcastic)\b")
+_OWN_VERDICT = re.compile(
+    r",| \([^()]*\)$|\s+is (?:the )?(?:most )?(?:correct|right|best|answer|option|choice|sarcastic)\b"
+)
 _WITH_NOUN = re.compile(r"^(?i:option|choice|answer|sentence|statement)\s+\(?([A-Za-z])\b\)?")
 _LETTER_LAST = re.compile(r"([^()\n]{1,200}?)\s*\(([A-Z])\)")
 """An option's text and then its letter: "Facts (F)"."""
