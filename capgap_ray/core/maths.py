@@ -243,7 +243,7 @@ def _currency(text: str) -> str:
 _OPTION_GIVEN = re.compile(
     r"(?:(?i:option|choice) )?"
     r"(?:\(([A-Za-z])\)\.?:?(?:\s+(?![-+](?![0-9.\\$])|[*/=^<>!_]|\\(?:c?dot|times|div|c[au]p)(?![a-z])).*)?"
-    r"|([A-Za-z])(?:[.:)]\s.*)?)",
+    r"|([A-Za-z])(?:[.:)](?:\s.*)?)?)",
     re.DOTALL,
 )
 """An option's letter, and what stands behind it where that cannot make it a variable: `(C) 12`, `C: twelve`."""
