@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from capgap_ray.core.maths import compare, rational, readings, unwrapped
 from capgap_ray.core.notation import LONGEST_MATHS
-from capgap_ray.core.number_words import NUMBER_WORDS, in_figures
+from capgap_ray.core.number_words import NUMBER_WORDS, SCALES, in_figures
 
 T = TypeVar("T")
 
@@ -329,9 +329,7 @@ _SPELT_NUMBER = re.compile(
     rf"(?<!\bthe )(?<!\bthese )(?<!\bthose )\b(?:{'|'.join(NUMBER_WORDS.keys() - {'zero', 'one'})}|(?<=\bonly )one)\b",
     re.IGNORECASE,
 )
-_HUNDREDS = re.compile(r"\b(one|a|[0-9]{1,2}) hundred\b(?:(?: and)? ([0-9]{1,2})\b)?", re.IGNORECASE)
-_SCALES = {"thousand": 3, "million": 6, "billion": 9}
-_SCALED = re.compile(rf"\b([0-9]{{1,9}}(?:\.[0-9]{{1,9}})?) ({'|'.join(_SCALES)})\b", re.IGNORECASE)
+_SCALED = re.compile(rf"\b([0-9]{{1,9}}(?:\.[0-9]{{1,9}})?) ({'|'.join(SCALES)})\b", re.IGNORECASE)
 _CALCULATION = re.compile(r"<<[^<>\n]{0,200}>>")
 """GSM8K's calculator marks."""
 _RESULT = re.compile(r"=[\s$*\\]*(-?[0-9][0-9,]*(?:\.[0-9]+)?)")
@@ -985,8 +983,6 @@ def _number_in(claim: str) -> str | None:
     if claim.rstrip(".").lower() in NUMBER_WORDS:
         return claim.rstrip(".").lower()
     claim = _SPELT_NUMBER.sub(lambda match: str(NUMBER_WORDS[match[0].lower()]), in_figures(claim))
-    claim = _HUNDREDS.sub(_hundreds, claim)
-    claim = re.sub(r"\b([0-9]+) and a half\b", r"\1.5", claim)
     claim = _SCALED.sub(_scaled, claim)
     numbers = [match[0] for match in _NUMBER.finditer(claim)]
     if len(numbers) > 1 and len(_NUMBER.findall(reasonless := _EXPLAINED.split(claim, maxsplit=1)[0])) == 1:
@@ -1023,12 +1019,8 @@ def _ungrouped(match: re.Match[str]) -> str:
     return match[0].replace(" ", "")
 
 
-def _hundreds(match: re.Match[str]) -> str:
-    return str(100 * (int(match[1]) if match[1].isdecimal() else 1) + int(match[2] or 0))
-
-
 def _scaled(match: re.Match[str]) -> str:
-    value = Decimal(match[1]).scaleb(_SCALES[match[2].lower()])
+    value = Decimal(match[1]).scaleb(SCALES[match[2].lower()])
     return f"{value:f}".rstrip("0").rstrip(".") if value % 1 else f"{value:.0f}"
 
 

@@ -26,11 +26,11 @@ _PARTS = {
 }  # fmt: skip
 
 _WORD = rf"(?:{'|'.join(sorted([*NUMBER_WORDS, 'hundred', *SCALES], key=len, reverse=True))})"
-_RUN = rf"{_WORD}(?:(?: |-| and )(?:{_WORD}))*"
+_RUN = rf"(?:(?:an?|[0-9]{{1,3}}) (?=(?:hundred|{'|'.join(SCALES)})\b))?{_WORD}(?:(?: |-| and ){_WORD})*"
 _PART = rf"(?:{'|'.join(sorted(_PARTS, key=len, reverse=True))})"
 _SPELT = re.compile(
-    rf"(?<![\w-])(?:(?P<whole>{_RUN}|[0-9]+) and )?(?P<top>an?|{_RUN}|[0-9]+)[ -](?P<part>{_PART})(?![\w-])"
-    rf"|(?<![\w-])(?P<number>{_RUN})(?![\w-])",
+    rf"(?<![\w-])(?<![0-9][.,])(?:(?:(?P<whole>{_RUN}|[0-9]+) and )?(?P<top>an?|{_RUN}|[0-9]+)[ -](?P<part>{_PART})"
+    rf"|(?P<number>{_RUN}))(?![\w-])",
     re.IGNORECASE,
 )
 _SIGN = re.compile(r"(?:minus|negative) (?=\$?[0-9.])", re.IGNORECASE)
@@ -78,8 +78,8 @@ def _value(words: str) -> int | None:
         if word == "and":
             if before != "hundred" and before not in SCALES:
                 return None
-        elif word in ("a", "an"):
-            group = 1
+        elif word in ("a", "an") or word.isdigit():
+            group = int(word) if word.isdigit() else 1
         elif word in SCALES:
             if group is None or SCALES[word] >= scale:
                 return None
