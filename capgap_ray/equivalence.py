@@ -6,11 +6,10 @@ import sys
 from typing import Any
 
 from capgap_ray.core.maths import Verdict
-from capgap_ray.killable import GRACE_SECONDS, Killable, serve
+from capgap_ray.killable import Killable, serve
 
 WORKER_SECONDS = 2.5
 """For one pair. Math-Verify's own limits stay off: it takes what is slow for unequal, on a busy machine anything."""
-HELPER_SECONDS = WORKER_SECONDS + GRACE_SECONDS
 UNPARSABLE = "unparsable: Math-Verify could not decide"
 
 

@@ -4,6 +4,9 @@ Time limits by signal work on a main thread only, and not while sympy is inside 
 questions go over pipes as JSON lines to a helper process; a worker forked from it answers them under an
 address-space limit, and is killed and forked anew (milliseconds) where it does not answer in time. So this
 works in threads and in Ray actors alike. Source of the recipe: NeMo Gym PR 1354; math-verify issue 65.
+
+Time is what the worker computes or sleeps; what it waits for a core that others have does not count, or a busy machine
+would leave undecided what an idle one decides. With a core of its own both are the time by the clock.
 """
 
 from __future__ import annotations
@@ -16,14 +19,19 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 START_SECONDS = 60.0
 """Importing sympy on a busy machine."""
-GRACE_SECONDS = 1.0
-"""The helper itself is killed where it has not answered this long after its worker's limit."""
+_GRACE_SECONDS = 1.0
+"""The helper itself is killed where it has not answered this long after the last moment of its worker."""
+_STARVED = 10
+"""A worker ends after so many times its limit by the clock, however little it was let compute."""
+_LOOK_SECONDS = 0.05
+"""Between two looks at a worker that computes."""
 _WORKER_BYTES = 300 * 2**20
 """Address space that a worker may take beyond what the helper has mapped."""
 _QUESTIONS_PER_WORKER = 300
@@ -34,7 +42,7 @@ _ENDED = b"[null, "
 class Killable:
     """Asks a helper process; from any thread. The process starts with the first question.
 
-    `command`: a module whose `main` calls `serve`, and its arguments. `seconds`: the worker's limit.
+    `command`: a module whose `main` calls `serve`, and its arguments. `seconds`: the worker's limit for one question.
     """
 
     def __init__(self, *command: str, seconds: float) -> None:
@@ -55,10 +63,11 @@ class Killable:
             except BrokenPipeError:
                 self._stop()
                 return None, "the helper process ended"
-            reply = self._reply(self._seconds + GRACE_SECONDS)
+            wait = _STARVED * self._seconds + _GRACE_SECONDS
+            reply = self._reply(wait)
             if reply is None:
                 self._stop()
-                return None, f"no reply within {self._seconds + GRACE_SECONDS} s"
+                return None, f"no reply within {wait} s"
         answer, problem = reply
         return answer, problem
 
@@ -147,12 +156,30 @@ class _Worker:
     def ask(self, line: bytes, seconds: float) -> bytes | None:
         """Return the reply, or None where the worker ended or is over its time."""
         self.questions += 1
+        began = looked = time.monotonic()
+        _, computed = self._state()
+        spent = 0.0
         try:
             os.write(self._requests, line)
         except BrokenPipeError:
             return None
-        ready, _, _ = select.select([self._replies], [], [], seconds)
-        return (os.read(self._replies, 65_536) or None) if ready else None
+        while spent < seconds and looked - began < _STARVED * seconds:
+            if select.select([self._replies], [], [], _LOOK_SECONDS)[0]:
+                return os.read(self._replies, 65_536) or None
+            passed, before = time.monotonic() - looked, computed
+            looked += passed
+            asleep, computed = self._state()
+            spent += passed if asleep else min(computed - before, passed)
+        return None
+
+    def _state(self) -> tuple[bool, float]:
+        """Whether the worker sleeps, rather than computes or waits to, and the seconds it has computed; elsewhere than
+        on Linux that is not known, and it is taken to sleep."""
+        try:
+            fields = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
+        except FileNotFoundError:
+            return True, 0.0
+        return fields[0] == "S", (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def kill(self) -> None:
         os.kill(self._pid, signal.SIGKILL)
