@@ -425,6 +425,8 @@ class Reader:
             self._expect("}")
             if len(items) > 1 or items[0].unit:
                 return ("set", tuple(items))
+            if self._peek() == "_" and self._tokens[self._at - 2].kind == "num" and items[0].value[0] == "num":
+                return self._numeral(self._tokens[self._at - 2])
             return _bare(items[0])
         if text in ("\\{", "\\lbrace"):
             return self._set()
@@ -496,6 +498,7 @@ class Reader:
             return ("sym", name)
         if name in ("e", "i"):
             return ("const", name)
+        name = name.removeprefix("var")
         if name == "C" and self._peek() == "(" and self._kind() == "op":
             group = self._group_after("(")
             if group[0] == "group" and group[2] == ")" and len(group[3]) == 2:
@@ -623,14 +626,8 @@ class Reader:
         if self._take("["):
             index = self._sum()
             self._expect("]")
-        spaced = self._kind() == "num" and not self._peek().startswith("{")
-        if spaced:
-            # `\sqrt 51` comes from `√51` and plain text; `\sqrt51` alone is TeX's one-digit argument.
-            radicand = (
-                _number(self._next().text)
-                if self._tokens[self._at].spaced or len(self._peek()) == 1
-                else self._argument()
-            )
+        if self._kind() == "num":
+            radicand = _number(self._next().text)  # in TeX `\sqrt51` is √5 and a 1; nobody means it
         elif self._take("("):
             radicand = self._group("(")
         elif self._kind() == "sym":

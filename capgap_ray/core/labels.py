@@ -88,7 +88,8 @@ _EXAMINED = re.compile(
 """A sentence that examines an option, or says something of it on the way."""
 _DISMISSED = re.compile(
     r"^(?:is|was|would be|seems)\b.*\b(?:not|wrong|incorrect|false|impossible)\b"
-    r"|\b(?:wrong|incorrect|except|eliminate\w*|exclude\w*|ruled out|rejected|discarded)\b|\?$",
+    r"|\b(?:wrong|incorrect|except|(?:all|anything|everything) but|other than"
+    r"|eliminate\w*|exclude\w*|ruled out|rejected|discarded)\b|\?$",
     re.IGNORECASE,
 )
 _SETTLED = re.compile(
@@ -526,7 +527,8 @@ def equal(answer: str, target: str, kind: AnswerKind, choices: Sequence[str]) ->
     answer = in_figures(re.sub(r"\s\([a-z -]+\)$", "", _COUNTED.sub("", answer)))  # a total of 6 (six)
     word, _, rest = answer.partition(" ")
     if word.casefold() in NUMBER_WORDS and rest:
-        answer = f"{NUMBER_WORDS[word.casefold()]} {rest}"  # fifteen fruits
+        figure = str(NUMBER_WORDS[word.casefold()])
+        answer = figure if rest == f"({figure})" else f"{figure} {rest}"  # fifteen fruits
     return maths.compare(target, answer).equal is True
 
 

@@ -18,7 +18,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from capgap_ray.core.expressions import Item, Node, Reader
-from capgap_ray.core.notation import LONGEST_MATHS, THOUSANDS, Unreadable
+from capgap_ray.core.notation import CURRENCY, LONGEST_MATHS, THOUSANDS, Unreadable
 from capgap_ray.core.number_words import NUMBER_WORDS
 from capgap_ray.core.real_sets import same_points
 from capgap_ray.core.values import TooLarge, exact, free_names, ratio_is_constant, same_value
@@ -27,13 +27,23 @@ _NUMBER = re.compile(
     r"([+-]?)(?:([0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(\.[0-9]*)?|(\.[0-9]+))"
     r"|([+-]?)(?:\\[dtc]?frac\{(-?[0-9]+)\}\{([0-9]+)\}|([0-9]+)/([0-9]+))"
 )
-_WRAPPERS = (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"), ("**", "**"), ("`", "`"), ('"', '"'), ("“", "”"))
+_WRAPPERS = (
+    ("$$", "$$"),
+    ("$", "$"),
+    ("\\(", "\\)"),
+    ("\\[", "\\]"),
+    ("**", "**"),
+    ("*", "*"),
+    ("`", "`"),
+    ('"', '"'),
+    ("“", "”"),
+)
 _BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{")
 _WORDS_ONLY = re.compile(r"\(?[A-Za-z][A-Za-z'’\- ]*\)?")
 _TEXT_WRAPPER = re.compile(r"\\(?:text[a-z]{0,10}|mbox|mathrm|mathbf|operatorname)\s?\{([^{}]*)\}")
 _SQUEEZE = re.compile(r"\s+(?![0-9A-Za-z])|(?<![0-9A-Za-z},])\s+|(?<=,)\s+(?![0-9]{3}(?![0-9]))")
 """White space without a meaning; in `100, 200` it has one."""
-_SYNONYMS = re.compile(r"\\[dtc]frac(?![a-z])|\\(?:left|right|displaystyle|!|,|;|:|quad)(?![a-zA-Z])")
+_SYNONYMS = re.compile(r"\\[dtc]frac(?![a-z])|\\(?:left|right|displaystyle|quad)(?![a-zA-Z])|\\[!,;:]")
 _GROUPED = re.compile(r"(?<![0-9.])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])")
 _FOR_ALL = re.compile(
     r"[\s,$]*(?:\\quad\s*)?(?:\\forall\b|(?:\\text\s?\{\s*)?\(?(?:for|where) "
@@ -118,7 +128,7 @@ def normal_form(text: str) -> str:
         text = THOUSANDS.sub("", text)
         text = _SYNONYMS.sub(lambda match: "\\frac" if match[0].endswith("frac") else " ", text)
         text = text.replace("{,}", ",")
-    text = text.replace("−", "-").replace("\\%", "%").replace("\\ ", " ").replace("$", " ")
+    text = text.replace("{:}", ":").replace("−", "-").replace("\\%", "%").replace("\\ ", " ").replace("$", " ")
     if " " in text or "\n" in text or "\t" in text:
         text = _SQUEEZE.sub("", text).strip()
     return text.rstrip(".") if not text.endswith("..") else text
@@ -167,9 +177,11 @@ def _unbraced(text: str, start: int) -> str:
 
 def _careful(gold: str, answer: str) -> Verdict:
     gold, answer = unwrapped(gold), unwrapped(_FOR_ALL.sub("", without_lead(answer)).lstrip().removeprefix("="))
-    words = _words_verdict(gold, answer)
-    if words is not None:
-        return words
+    for rule in (_words_verdict, _time_verdict):
+        if (verdict := rule(gold, answer)) is not None:
+            return verdict
+    if bool(_DERIVATIVE.search(gold)) != bool(_DERIVATIVE.search(answer)):
+        return Verdict(False, "derivative")
     if _DOUBTS.search(answer) and not _DOUBTS.search(gold):
         # `1/3 \approx 0.333` states the exact value first.
         exact = _ROUNDED_TOO.fullmatch(answer) if len(answer) <= 200 else None
@@ -203,6 +215,8 @@ def readings(text: str) -> tuple[tuple[Item, ...], ...] | str:
     ways = []
     reason = ""
     texts = [text]
+    if re.fullmatch(r"-?[0-9]{1,3}(?: [0-9]{3})+", text):
+        texts = [text.replace(" ", "")]
     if metres := _UNIT_LETTER.fullmatch(text):
         texts.append(rf"{metres[1]}\text{{ {metres[2]}}}{metres[3]}")
     for each, thousands in itertools.product(texts, _groupings(text)):
@@ -240,6 +254,7 @@ def _currency(text: str) -> str:
     return re.sub(r"(?<!\\)\\([()\[\]])", " ", text) if "\\(" in text or "\\[" in text else text
 
 
+_PREDICATE = re.compile(r"^(?:the|this|it)(?: [a-z]+)? is (?=an? )", re.IGNORECASE)
 _OPTION_GIVEN = re.compile(
     r"(?:(?i:option|choice) )?"
     r"(?:\(([A-Za-z])\)\.?:?(?:\s+(?![-+](?![0-9.\\$])|[*/=^<>!_]|\\(?:c?dot|times|div|c[au]p)(?![a-z])).*)?"
@@ -271,7 +286,35 @@ def _words_verdict(gold: str, answer: str) -> Verdict | None:
         return None
     if gold_words.lower() in NUMBER_WORDS or not _WORDS_ONLY.fullmatch(answer_words):
         return None
-    return Verdict(_folded(gold_words) == _folded(answer_words), "words")
+    return Verdict(_folded(gold_words) == _folded(_PREDICATE.sub("", answer_words)), "words")
+
+
+_MONTHS = "january february march april may june july august september october november december".split()  # noqa: SIM905
+_CLOCK = re.compile(r"([0-9]{1,2}) ?: ?([0-9]{2}) ?(?:([ap])\.? ?m\.?)?", re.IGNORECASE)
+_DATE = re.compile(
+    rf"(?P<month>{'|'.join(_MONTHS)}) (?P<day>[0-9]{{1,2}})(?:st|nd|rd|th)?(?:,? (?P<year>[0-9]{{4}}))?"
+    rf"|(?P<day_first>[0-9]{{1,2}})(?:st|nd|rd|th)? (?:of )?(?P<month_last>{'|'.join(_MONTHS)})",
+    re.IGNORECASE,
+)
+_DERIVATIVE = re.compile(r"\\[dtc]?frac\s*\{\s*d\s*[a-z]?\s*\}\s*\{\s*d\s*[a-z]\s*\}|\bd[a-z]\s*/\s*d[a-z]\b")
+
+
+def _time_verdict(gold: str, answer: str) -> Verdict | None:
+    """Decide answers that are a time of day (`3:30\\text{ p.m.}`) or a date."""
+    if (day := _date(gold)) is not None:
+        return Verdict(day == _date(answer), "date")
+    expected, given = (_CLOCK.fullmatch(_plain_words(side.replace("{:}", ":"))) for side in (gold, answer))
+    if expected is None or given is None:
+        return None
+    same = (int(expected[1]), expected[2]) == (int(given[1]), given[2])
+    return Verdict(same and (expected[3] or "").lower() == (given[3] or "").lower(), "time of day")
+
+
+def _date(text: str) -> tuple[str, int, str | None] | None:
+    match = _DATE.fullmatch(_plain_words(text))
+    if match is None:
+        return None
+    return (match["month"] or match["month_last"]).lower(), int(match["day"] or match["day_first"]), match["year"]
 
 
 def _plain_words(text: str) -> str:
@@ -281,7 +324,7 @@ def _plain_words(text: str) -> str:
 
 
 def _folded(words: str) -> str:
-    return re.sub(r"^(?:the|an?) ", "", words.casefold().replace("-", " "))
+    return re.sub(r"^(?:the|an?|on) ", "", words.casefold().replace("-", " "))
 
 
 # Lists
@@ -324,6 +367,8 @@ def _list_against_one(gold: tuple[Item, ...], answer: tuple[Item, ...]) -> bool 
     """Compare a bare list with one member: a set in any order, a tuple in the order given, a union."""
     single, several = (gold[0], answer) if len(gold) == 1 else (answer[0], gold)
     value = single.value
+    if value[:2] == ("rel", ("in",)):
+        value = _as_set(single) or value
     if value[0] == "set" and not single.label:
         inner = _expanded(value[1])
         return _same_unordered(inner, several)
@@ -416,17 +461,26 @@ def _signed(node: Node, sign: int) -> Node:
 def _units_agree(gold: Sequence[Item], answer: Sequence[Item]) -> bool:
     """Return whether at most one side writes units, or both the same ones."""
     one, other = {item.unit for item in gold if item.unit}, {item.unit for item in answer if item.unit}
-    return not one or not other or one == other
+    return not one or not other or one == other or (len(one) == len(other) == 1 and _per_something(*one, *other))
 
 
-def _same_unordered(gold: Sequence[Item], answer: Sequence[Item]) -> bool | None:
+def _per_something(gold: str, answer: str) -> bool:
+    """Return whether two units are the same money, for a piece of something on one side only: "$5", "$5 per share"."""
+    return (gold in CURRENCY.values() and answer.startswith(f"{gold} per ")) or (
+        answer in CURRENCY.values() and gold.startswith(f"{answer} per ")
+    )
+
+
+def _same_unordered(gold: Sequence[Item], answer: Sequence[Item], within_sets: bool = False) -> bool | None:
+    """Pair the members off. Alone `{1}` and 1 are the same answer; `within_sets` they are different members."""
     if len(gold) != len(answer) or len(gold) > 60:
         return False
     left = list(answer)
     doubt = False
     for item in gold:
         for index, other in enumerate(left):
-            same = _same_items(item, other)
+            apart = within_sets and (item.value[0] == "set") != (other.value[0] == "set")
+            same = False if apart else _same_items(item, other)
             doubt = doubt or same is None
             if same:
                 del left[index]
@@ -449,9 +503,9 @@ def _all(results: Iterable[bool | None]) -> bool | None:
 
 
 def _same_items(gold: Item, answer: Item) -> bool | None:
-    if gold.unit and answer.unit and gold.unit != answer.unit:
+    if gold.unit and answer.unit and gold.unit != answer.unit and not _per_something(gold.unit, answer.unit):
         return False
-    if gold.label and answer.label and _EXTREME.sub("", gold.label) != _EXTREME.sub("", answer.label):
+    if gold.label and answer.label and _same_name(gold.label) != _same_name(answer.label):
         return _swapped_equation(gold, answer)
     if gold.label and not answer.label and answer.value[0] == "rel":
         return (
@@ -476,6 +530,10 @@ def _same_items(gold: Item, answer: Item) -> bool | None:
         other = ("div", answer.value, hundred) if answer.unit else answer.value
         return _same_node(one, other) or same
     return same
+
+
+def _same_name(label: str) -> str:
+    return "y" if label in ("f(x)", "g(x)", "h(x)") else _EXTREME.sub("", label)
 
 
 _EXTREME = re.compile(r"_(?:max|min)$")
@@ -660,7 +718,7 @@ def _chain_value(relation: Node) -> Node | None:
     operands: list[Node] = list(relation[2])
     if (
         named := operands[0][0] == "sym"
-        or _names_added(operands[0])
+        or (operands[0][0] == "add" and _names_added(operands[0]))
         or (len(operands) > 2 and operands[0][0] in ("app", "mul") and free_names(operands[0]))
     ):
         operands = operands[1:]
@@ -688,7 +746,7 @@ def _same_sets(gold: Node, answer: Node) -> bool | None:
             return False
         return _all(_same_items(left, right) for left, right in zip(gold[3], answer[3], strict=True))
     if one == other == "set":
-        return _same_unordered(_expanded(gold[1]), _expanded(answer[1]))
+        return _same_unordered(_expanded(gold[1]), _expanded(answer[1]), within_sets=True)
     if one == other == "union":
         return _same_unordered([Item(part) for part in gold[1]], [Item(part) for part in answer[1]])
     if one == other and one in ("minus", "cap"):
@@ -781,13 +839,13 @@ def left_to_prove(verdict: Verdict, gold: str, answer: str) -> bool:
 
 
 def _provable(text: str) -> bool:
-    """Return whether Math-Verify may see the text: short, of known tokens only, no towers, factorials or decimals.
+    """Return whether Math-Verify may see the text: short, of known tokens, no towers, factorials, decimals or bases.
 
     Decimals are kept out because Math-Verify rounds them, factorials and powers of powers because sympy
     computes them whatever they cost.
     """
     text = unwrapped(text)
-    if not text or len(text) > 200 or text.count("^") > 12 or _BIG_POWER.search(text):
+    if not text or len(text) > 200 or text.count("^") > 12 or _BIG_POWER.search(text) or re.search(r"[0-9]\}?_", text):
         return False
     at = 0
     for match in _PROVABLE_TOKEN.finditer(text):

@@ -9,7 +9,7 @@ import re
 import unicodedata
 from typing import NamedTuple
 
-from capgap_ray.core.number_words import SCALES, in_figures, signed
+from capgap_ray.core.number_words import PART, SCALES, in_figures, signed
 
 LONGEST_MATHS = 2_000
 """Characters; longer text is not read."""
@@ -52,7 +52,7 @@ FONTS = frozenset(_split("mathbf mathrm mathit mathsf bm underline"))
 """Commands that change how their argument looks, not what it means."""
 _SCALED = re.compile(rf"(?<=[0-9])(?:\\[,; ]|\s|~)*(\\text\s*\{{\s*)?({'|'.join(SCALES)})(?![A-Za-z])", re.IGNORECASE)
 _SHORT_WORDS = frozenset(
-    _split("the not is no yes of for per all are odd red one two six ten off non any few men day days")
+    _split("the not is no yes of for per all are odd red one two six ten off non any few men day days old bc bce")
 )
 _UNITS = {
     "degree": "degree degrees deg degs",
@@ -95,6 +95,7 @@ NO_UNIT = frozenset(
         "nearly almost "
         "million billion trillion thousand hundred dozen half times over more less than least most plus minus "
         "unknown undefined if when mod modulo remainder base where with to between greater fewer except only any all "
+        "bc bce k mil mn bn is are was wrong incorrect false "
         "dozens hundreds thousands millions billions lakhs crores none zero negative positive "
         "factorial root half halves third thirds quarter fourth fourths fifth fifths sixth sixths seventh sevenths "
         "eighth eighths ninth ninths tenth tenths hundredth hundredths thousandth thousandths score scores gross"
@@ -123,11 +124,13 @@ _SUPERSCRIPT = re.compile(f"[{''.join(_SUPERSCRIPTS)}]+")
 _SUBSCRIPT = re.compile(f"[{''.join(_SUBSCRIPTS)}]+")
 _SMALL_FRACTION = re.compile(f"([⁰¹²³⁴⁵⁶⁷⁸⁹]+)[⁄∕/]([{''.join(_SUBSCRIPTS)}]+)")
 _OVERLINED = re.compile("(?:[0-9]\u0305)+")
+_STYLED = re.compile("[\U0001d400-\U0001d7ff\uff01-\uff5e]+")
+"""Letters and digits of mathematical fonts, and of full width."""
 _VULGAR_RUN = re.compile(f"[{''.join(_VULGAR)}]")
 
 _SPACING = re.compile(
-    r"(?<!\\)\\(?:displaystyle|textstyle|limits|nolimits|quad|qquad|left|right|[lL]arge|LARGE|small|normalsize|[bB]ig{1,2}[lr]?|boldsymbol|mathstrut"
-    r"|,|;|:|!|>| |/)(?![a-zA-Z])|~|\\\n"
+    r"(?<!\\)\\(?:(?:displaystyle|textstyle|limits|nolimits|quad|qquad|left|right|[lL]arge|LARGE|small|normalsize"
+    r"|[bB]ig{1,2}[lr]?|boldsymbol|mathstrut)(?![a-zA-Z])|[,;:!> /])|~|\\\n"
 )
 _DEGREE = re.compile(r"\^\s*(?:\{\s*)?\\(?:circ|degree)(?![a-zA-Z])(?:\s*\})?|\\textdegree|\\degree(?![a-zA-Z])")
 _PERIOD = re.compile(r"\s+(?:second|minute|hour|day|week|month|year)\b")
@@ -150,6 +153,8 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 
+_QUOTED_PART = re.compile(rf"(?<=[0-9])(?:\\?\s|~)*\\(?:text|mathrm|mbox)\s*\{{\s*({PART})\s*\}}", re.IGNORECASE)
+"""`3\\text{ quarters}`."""
 _OPTION_LABEL = re.compile(
     rf"{_TEXT_COMMAND}\s*\{{\s*(?:\([A-E]\)|[A-E][).:])\s*\}}(?:[\s~]|\\[ ,;:]|\\q?quad(?![a-z]))*"
     r"(?=[-0-9$(\[.a-z]|\\(?!cdot|times|text|mbox)[a-z{])"
@@ -171,13 +176,13 @@ def prepared(text: str) -> str:
         text = _SUPERSCRIPT.sub(lambda match: "^{" + "".join(map(_SUPERSCRIPTS.__getitem__, match[0])) + "}", text)
         text = _SUBSCRIPT.sub(lambda match: "_{" + "".join(map(_SUBSCRIPTS.__getitem__, match[0])) + "}", text)
         text = _OVERLINED.sub(lambda match: "\\overline{" + match[0].replace("\u0305", "") + "}", text)
-        text = "".join(_UNICODE.get(char, char) for char in text)
+        text = "".join(_UNICODE.get(char, char) for char in _STYLED.sub(_unstyled, text))
     text = text.replace("+/-", "\\pm ")
     text = re.sub(r"\bsq\.? (?=[a-z])", "square ", text)
     text = re.sub(r"\bin base\b", "base", text)
     text = re.sub(r"\\text\s*\{\s*\(?base ([0-9]+)\)?\s*\}", r"(base \1)", text)
     text = re.sub(r"\bper cent\b", "percent", text)
-    text = in_figures(signed(text))
+    text = in_figures(signed(_QUOTED_PART.sub(r" \1", text)))
     text = _SCALED.sub(lambda match: rf"\cdot 10^{{{SCALES[match[2].lower()]}}} {match[1] or ''}", text)
     text = THOUSANDS.sub("", text).replace("{,}", ",")
     if "\\" in text:
@@ -185,6 +190,10 @@ def prepared(text: str) -> str:
         text = _DEGREE.sub(r"\\degree ", text)
         text = _ROW_GAP.sub(r"\\\\", _SPACING.sub(" ", text))
     return text
+
+
+def _unstyled(match: re.Match[str]) -> str:
+    return unicodedata.normalize("NFKC", match[0])
 
 
 def _small_fraction(match: re.Match[str]) -> str:

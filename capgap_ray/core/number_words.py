@@ -27,9 +27,9 @@ _PARTS = {
 
 _WORD = rf"(?:{'|'.join(sorted([*NUMBER_WORDS, 'hundred', *SCALES], key=len, reverse=True))})"
 _RUN = rf"(?:(?:an?|[0-9]{{1,3}}) (?=(?:hundred|{'|'.join(SCALES)})\b))?{_WORD}(?:(?: |-| and ){_WORD})*"
-_PART = rf"(?:{'|'.join(sorted(_PARTS, key=len, reverse=True))})"
+PART = rf"(?:{'|'.join(sorted(_PARTS, key=len, reverse=True))})"
 _SPELT = re.compile(
-    rf"(?<![\w-])(?<![0-9][.,])(?:(?:(?P<whole>{_RUN}|[0-9]+) and )?(?P<top>an?|{_RUN}|[0-9]+)[ -](?P<part>{_PART})"
+    rf"(?<![\w-])(?<![0-9][.,])(?:(?:(?P<whole>{_RUN}|[0-9]+) and )?(?P<top>an?|{_RUN}|[0-9]+)[ -](?P<part>{PART})"
     rf"|(?P<number>{_RUN}))(?![\w-])",
     re.IGNORECASE,
 )

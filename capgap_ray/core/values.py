@@ -139,7 +139,7 @@ def _points(names: list[str], integers: bool) -> list[Mapping[str, Fraction]]:
     points: list[Mapping[str, Fraction]] = []
     for index in range(60 if integers and len(names) > 1 else 14):
         point = {}
-        for name in names:
+        for position, name in enumerate(names):
             fixed = integers and len(names) == 1
             seed = zlib.crc32(f"{name}/{0 if fixed else index}".encode("utf-8", "replace"))
             if fixed:
@@ -147,7 +147,9 @@ def _points(names: list[str], integers: bool) -> list[Mapping[str, Fraction]]:
             elif integers:
                 point[name] = Fraction(1 + seed % (8 + index // 4))
             else:
-                sign = -1 if index % 3 == 2 else 1
+                # All positive, then of either sign: names that always agree would make |a + b| of |a| + |b|.
+                mixed = (position >> index // 2) + index if index < 3 else seed >> 26
+                sign = -1 if index and mixed % 2 else 1
                 point[name] = sign * Fraction(1009 + seed % 8999, 997 + (seed >> 13) % 1999)
         points.append(point)
     return points
