@@ -594,7 +594,8 @@ class Resources(_Part):
     """Model -> its engine's GPUs in place of `engine_gpus`. Its engines are its own, up to `engines` of them: they
     start when it is asked, and idle ones of other models make room."""
     engine_timeout_s: float = Field(default=1800, gt=0)
-    """An engine that has generated nothing for so long, loading included, has stopped answering: the run ends."""
+    """An engine that has generated nothing for so long, loading included, has stopped answering: the run ends. Fetching
+    its model may take longer, as long as bytes arrive."""
     worker_cpus: float = Field(default=1, gt=0)
     worker_gpus: float = Field(default=0, ge=0)
     accelerator: str | None = None

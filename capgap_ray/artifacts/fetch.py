@@ -22,7 +22,8 @@ def is_remote(place: str) -> bool:
 def fetch(place: str, patterns: tuple[str, ...] = ("*",)) -> str:
     """The local copy of a remote folder's files that fit one of `patterns` (by file name); made once per node.
 
-    The copy's name is the identity of what the folder holds: names, sizes and times of change. It appears whole.
+    The copy's name is that of the place and the identity of what the folder holds: names, sizes and times of change.
+    It appears whole.
     Raises StoreError where the folder is empty or the temporary folder is another user's.
     """
     address = urlsplit(place)
@@ -33,7 +34,7 @@ def fetch(place: str, patterns: tuple[str, ...] = ("*",)) -> str:
     if not found:
         raise StoreError(f"{place}: no files there; give the folder that holds the model's files")
     cache = _cache()
-    copy = cache / hashlib.sha256(repr((place, sorted(found.items()))).encode()).hexdigest()[:32]
+    copy = cache / f"{_digest(place)}-{_digest(sorted(found.items()))}"
     if not copy.is_dir():
         scratch = cache / f"{copy.name}.{secrets.token_hex(4)}.tmp"
         try:
@@ -49,6 +50,15 @@ def fetch(place: str, patterns: tuple[str, ...] = ("*",)) -> str:
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     return str(copy)
+
+
+def copies(place: str) -> list[Path]:
+    """The node's copies of a remote folder, those that are being made included."""
+    return list(_cache().glob(f"{_digest(place)}-*"))
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(repr(value).encode()).hexdigest()[:32]
 
 
 def _fits(path: str, patterns: tuple[str, ...]) -> bool:

@@ -24,7 +24,7 @@ from itertools import count
 from pathlib import Path
 from statistics import fmean
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from capgap_ray.core.masking import Rendering, TokenizedExample, apply_overlength, tokenize_example, with_system
 from capgap_ray.core.surprisal import trace_reading
@@ -195,6 +195,9 @@ class WeightReloader:
             head.quant_method.process_weights_after_loading(head)
 
 
+Stage = Literal["fetching", "loading", "answering"]
+"""What an engine is at in a call. Only one that answers has shown that it works."""
+
 Canaries = Mapping[str | None, Canary]
 """Adapter -> what its trainer computed; None -> of the model itself."""
 
@@ -223,12 +226,12 @@ class Engine:
         self,
         dtype: str,
         max_model_len: int,
-        beat: Callable[[], None] = lambda: None,
+        beat: Callable[[Stage], None] = lambda stage: None,
         layout: Layout | None = None,
     ) -> None:
-        """`beat` is called whenever the engine has got on: a model loaded, a step done. With a `layout` the process is
-        in a placement group of one-GPU bundles, as many as the layout has, and vLLM starts a worker in each; without
-        one it uses the GPUs that the process was given.
+        """`beat` is called whenever the engine has got on: bytes of a model fetched, a model loaded, a step done. With
+        a `layout` the process is in a placement group of one-GPU bundles, as many as the layout has, and vLLM starts a
+        worker in each; without one it uses the GPUs that the process was given.
         """
         self._dtype = dtype
         self._max_model_len = max_model_len
@@ -273,7 +276,7 @@ class Engine:
         if adapters and None in used:
             raise ValueError(f"{source}: some asks of one call have an adapter and some have none")
         engine, requests = self._load(source, adapters, canaries)
-        self._beat()
+        self._beat("answering")
         tokenizer = engine.get_tokenizer()
         # The model's own: the standing engine's tokenizer has that of the model it was started with.
         own = decoding.template or chat_template(local_folder(source))
@@ -323,7 +326,7 @@ class Engine:
 
         assert decoding.reading is not None
         engine, _ = self._load(source, [], canaries)
-        self._beat()
+        self._beat("answering")
         tokenizer = load_tokenizer(local_folder(source), decoding.template)
         rows = [self._rendered(tokenizer, trace, decoding.reading) for trace in traces]
         prompts = [row if isinstance(row, Refusal) else list(row.input_ids) for row in rows]
@@ -456,17 +459,19 @@ class Engine:
             for output in core.step():
                 if output.finished:
                     results[index_of[output.request_id]] = output
-            self._beat()
+            self._beat("answering")
         return results
 
     # --- weights -----------------------------------------------------------------------------------------
 
     def _load(self, source: str, adapters: Sequence[str], canaries: Canaries) -> tuple[Any, dict[str, Any]]:
         """The engine of the model's architecture, holding the model's weights, and the request of each adapter."""
+        self._beat("fetching")
         try:
-            folder = local_folder(source)
+            folder = local_folder(source, lambda: self._beat("fetching"))
         except (OSError, ValueError) as error:  # such as a gated or private repository
             raise EngineError(f"{source}: its weights cannot be had: {_line(error)}") from error
+        self._beat("loading")
         places = {adapter: adapter_folder(adapter) for adapter in adapters}
         ranks = [
             _slot_rank(check_adapter(place, folder), f"{source}{ON}{adapter}") for adapter, place in places.items()

@@ -63,6 +63,7 @@ from capgap_ray.stages.engine import (
     Layout,
     Output,
     Refusal,
+    Stage,
 )
 from capgap_ray.stages.known_rows import find_rows, note_rows, row_id
 from capgap_ray.stages.weights import AdapterError, split_source
@@ -267,18 +268,18 @@ class _EngineActor:
 
 
 class Pulse:
-    """Tells the desk that the engine's process has started and, at most once a second, that it has got on."""
+    """Tells the desk that the engine's process has started and, with what or once a second, that it has got on."""
 
     def __init__(self, desk: str, index: int) -> None:
         self._desk, self._index = ray.get_actor(desk), index
-        self._last = 0.0
+        self._last, self._stage = 0.0, ""
         self._desk.here.remote(index, _whereabouts())
 
-    def __call__(self) -> None:
+    def __call__(self, stage: Stage) -> None:
         now = time.monotonic()
-        if now - self._last > 1.0:
-            self._last = now
-            self._desk.beat.remote(self._index)
+        if stage != self._stage or now - self._last > 1.0:
+            self._last, self._stage = now, stage
+            self._desk.beat.remote(self._index, stage)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -310,6 +311,8 @@ class _Seat:
     holds: str = ""
     """Source of the model that it was last asked for, adapters left out."""
     beat: float = 0.0
+    stage: Stage = "loading"
+    """As the last beat told."""
     worked: bool = False
     """It has loaded a model once and got on."""
     deaths_at_start: int = 0
@@ -359,10 +362,11 @@ class _Desk:
         if seat.state == "starting":
             await self._offer(seat)
 
-    async def beat(self, index: int) -> None:
+    async def beat(self, index: int, stage: Stage) -> None:
         if index in self._seats:
-            self._seats[index].beat = time.monotonic()
-            self._seats[index].worked = True
+            seat = self._seats[index]
+            seat.beat, seat.stage = time.monotonic(), stage
+            seat.worked = seat.worked or stage == "answering"
 
     async def pids(self) -> list[int]:
         """Of the engine processes, as last heard of."""
@@ -464,7 +468,7 @@ class _Desk:
                     return None
                 if seat.holds not in ("", source):
                     metrics.add("capgap_swaps", 1)
-                seat.state, seat.holds = "busy", source
+                seat.state, seat.holds, seat.stage = "busy", source, "loading"
                 return seat
         finally:
             self._waiting[layout] -= 1
@@ -477,9 +481,15 @@ class _Desk:
         try:
             fingerprint = await self._minded(seat, made[1])
         except TimeoutError:
+            said = f"its engine has not answered for {self._timeout_s:g} s"
+            if seat.stage == "fetching":
+                said = (
+                    f"no byte of it has arrived on its engine's node for {self._timeout_s:g} s "
+                    "(resources.engine_timeout_s); see to the network, or give a folder that every node has"
+                )
             tail = await self._log_tail(seat)
             self._end(seat, process)
-            return _Answer(failed=f"{source}: its engine has not answered for {self._timeout_s:g} s.{tail}")
+            return _Answer(failed=f"{source}: {said}.{tail}")
         except RayActorError as error:
             self._mind_return(seat)
             return await self._died(seat, source, f"the engine's process died ({_end_of(str(error))})")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from capgap_ray.artifacts.fetch import fetch, is_remote
+from capgap_ray.artifacts.fetch import copies, fetch, is_remote
 from capgap_ray.catalog.models import Endpoint
 
 ON = "::"
@@ -17,6 +20,8 @@ _META = "__metadata__"
 _FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
 """Configuration, tokenizer and safetensors: pickled weights and code are never fetched."""
 
+_LOOK_SECONDS = 1.0
+"""Between two looks at what a download has brought."""
 
 _NOT_SERVED = ("use_dora", "modules_to_save", "rank_pattern", "alpha_pattern", "layer_replication")
 """What a PEFT adapter can have and vLLM refuses or, as with patterns, does not read: it would scale them wrongly."""
@@ -113,18 +118,56 @@ def check_shards(folder: str) -> None:
             raise ValueError(f"{file.name} has {size:,} bytes, its header says {needed:,}; fetch it again")
 
 
-def local_folder(source: str) -> str:
+def local_folder(source: str, arrived: Callable[[], None] = lambda: None) -> str:
     """The folder itself, the node's copy of one on object storage (`s3://...`), or the node's cached snapshot of
     `org/name@revision` from the Hugging Face Hub.
 
-    Raises StoreError where object storage has no such folder, huggingface_hub's errors where the Hub cannot be
+    `arrived` is called, from another thread, while bytes of it arrive, be it that another process fetches them. Raises
+    StoreError where object storage has no such folder, huggingface_hub's errors where the Hub cannot be
     reached and the snapshot is not cached.
     """
     if Path(source).is_dir():
         return source
     if is_remote(source):
-        return fetch(source, tuple(_FILES))
-    from huggingface_hub import snapshot_download
+        with _watched(lambda: copies(source), arrived):
+            return fetch(source, tuple(_FILES))
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.file_download import repo_folder_name
 
     name, _, revision = source.partition("@")
-    return snapshot_download(name, revision=revision or None, allow_patterns=_FILES)
+    cached = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=name, repo_type="model")
+    with _watched(lambda: [cached], arrived):
+        return snapshot_download(name, revision=revision or None, allow_patterns=_FILES)
+
+
+@contextmanager
+def _watched(folders: Callable[[], Iterable[Path]], arrived: Callable[[], None]) -> Iterator[None]:
+    ended = threading.Event()
+    known = _on_disk(folders())
+
+    def watch() -> None:
+        nonlocal known
+        while not ended.wait(_LOOK_SECONDS):
+            if (now := _on_disk(folders())) != known:
+                known = now
+                arrived()
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
+
+
+def _on_disk(folders: Iterable[Path]) -> dict[str, tuple[int, int]]:
+    """File -> its length and the blocks it has: one that got its whole length at the start still grows."""
+    found = {}
+    for folder in folders:
+        for root, _, names in os.walk(folder):
+            for path in (os.path.join(root, name) for name in names):
+                with suppress(FileNotFoundError):
+                    facts = os.lstat(path)
+                    found[path] = facts.st_size, facts.st_blocks
+    return found

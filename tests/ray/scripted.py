@@ -17,7 +17,8 @@ FINGERPRINT = "scripted"
 
 @ray.remote
 class ScriptedEngine:
-    """Answers with the prompt's last word in capitals; obeys `ABORT`, `BREAK`, `DIE`, `HANG`, `RAISE`, `EMPTY`, `SLOW`.
+    """Answers with the prompt's last word in capitals; obeys `ABORT`, `BREAK`, `DIE`, `FETCH`, `HANG`,
+    `RAISE`, `EMPTY`, `SLOW`, `STALL`.
 
     A call takes 50 ms, and half a second with the stop string `PAUSE`.
     """
@@ -36,7 +37,14 @@ class ScriptedEngine:
             os._exit(1)
         if "BREAK" in asks[0].chat[-1].content:
             raise RuntimeError("CUDA driver is too old")
-        self._pulse()
+        if "FETCH" in asks[0].chat[-1].content:  # for longer than the time-out of the test
+            for _ in range(10):
+                self._pulse("fetching")
+                time.sleep(0.5)
+        if "STALL" in asks[0].chat[-1].content:
+            self._pulse("fetching")
+            time.sleep(3600)
+        self._pulse("answering")
         time.sleep(0.5 if "PAUSE" in decoding.stop else 0.05)
         return [self._one(ask.chat[-1].content, decoding) for ask in asks], FINGERPRINT
 

@@ -1,5 +1,7 @@
 """Folders stay folders; Hub sources become the cached snapshot of their revision."""
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from capgap_ray.catalog.models import ModelSpec, resolve
+from capgap_ray.stages import weights
 from capgap_ray.stages.weights import AdapterError, check_adapter, local_folder, shape_difference
 
 
@@ -26,6 +29,48 @@ def test_a_revision_is_the_snapshot_that_is_read(tmp_path: Path, monkeypatch: py
     model = resolve("mine", ModelSpec(source="org/name", revision=revision, parameters=7))
     assert model.identity == f"org/name@{revision}"
     assert Path(local_folder(model.source)) == snapshot
+
+
+def test_bytes_that_arrive_are_told_of_and_a_download_that_stands_still_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    told: list[int] = []
+    blob = tmp_path / "models--org--name" / "blobs" / "ab.incomplete"
+    blob.parent.mkdir(parents=True)
+
+    def arrives(name: str, revision: str | None, allow_patterns: list[str]) -> str:
+        with blob.open("wb") as file:
+            for _ in range(3):
+                before = len(told)
+                file.write(bytes(1 << 20))
+                file.flush()
+                wait_until(lambda: len(told) > before)  # noqa: B023
+        before = len(told)
+        time.sleep(0.3)
+        assert len(told) == before, "nothing has arrived"
+        with blob.open("r+b") as file:  # as one that was given its whole length before
+            file.truncate(1 << 23)
+            wait_until(lambda: len(told) > before)
+            before = len(told)
+            file.seek(1 << 22)
+            file.write(bytes(1 << 20))
+            file.flush()
+            wait_until(lambda: len(told) > before)
+        return str(blob.parent)
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", arrives)
+    monkeypatch.setattr(weights, "_LOOK_SECONDS", 0.02)
+    assert local_folder("org/name@main", lambda: told.append(1)) == str(blob.parent)
+
+
+def wait_until(done: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not done():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def test_one_name_for_the_content_of_two_folders_does_not_make_them_one_model(tmp_path: Path) -> None:
