@@ -156,6 +156,7 @@ _CHECK = re.compile(
     r"|(?:this|which) (?:is (?:achieved|attained)|occurs|happens|completes|matches(?! \(| option))"
     r"|(?:i )?hope|let me know|feel free"
     r"|if you (?:have|need|would)|please (?:let|feel)|(?:correct|indeed|perfect|great|done)\b(?=[.!])"
+    r"|[—–~]\s?[A-Z][^0-9]*$"
     r"|yes(?:, (?:this|that|it)\b[^0-9]*)?[.!]|as a (?:check|test)\b|for (?:example|instance|comparison)\b"
     r"|numerically\b"
     r"|(?:all|both|the)(?: of them| \w+)?(?: \w+)? "
@@ -168,15 +169,17 @@ _WISH = re.compile(r"(?![^!]*\b(?:yes|no|true|false|valid|invalid)\b)[^0-9()*$\\
 _TO_THE_READER = re.compile(r"\b(?:you|your|make sense|anything else|right|okay|clear)\b[^?]*\?$", re.IGNORECASE)
 """A question that offers help or asks for assent; any other question at the end leaves the answer open."""
 _BESIDE = re.compile(
-    r"^(?:the|this|that|it)\b[^.]*\bwould (?:be|have)\b|^if\b.*(?:\bwould\b|['’]d\b)"
+    r"^(?:the|this|that|it)\b[^.]*\bwould (?:only |otherwise )?(?:be|have)\b|^if\b(?!.*, but ).*(?:\bwould\b|['’]d\b)"
     r"|^(?:for|since|when|at|if|this|indeed)\b.*,? as (?:we )?(?:expect(?:ed)?|needed|required|wanted|desired)\W*$",
     re.IGNORECASE,
 )
 """What would be the case otherwise, and checks that end in "as needed"."""
 _NEXT_ITEM = re.compile(
     r"\n[ \t]{0,4}\n[ \t]{0,4}(?:\*\*)?(?:Q|[Qq]uestion|[Pp]roblem|Human|User|<\|im_start\|>user)(?:\*\*)?\s?[:\n]"
-    r"|\n#{1,4} (?:Exercise|Question|Problem) [0-9]+[:.\n]"
-    r"|<\|(?:im_end|endoftext|eot_id|end_of_text)\|>|</s>|<end_of_turn>|<eos>|<｜end▁of▁sentence｜>"
+    r"|\n(?:#{1,4} )?(?:Exercise|Question|Problem) [0-9]+[:.\n]|\n(?:Q|Question|Human|User): "
+    r"|\n#{1,4} (?:Instruction|Question|Problem|Input|Human|User):?[ \t]*\n"
+    r"|\n(?:Now,? )?[Ll]et'?s (?:try|do|solve|look at) (?:another|a similar|the next)\b"
+    r"|<\|(?:im_end|endoftext|eot_id|end_of_text|user|end)\|>|</s>|<end_of_turn>|<eos>|<｜end▁of▁sentence｜>|\n\[INST\]"
 )
 _NUMBER = re.compile(
     r"(?<![\w.\u202d\u202e])[-−+]?\s?(?:\\?[$€£])?\s?-?(?:[0-9]{1,3}(?:(?:,|\{,\})[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?(?:\s?/\s?[0-9]+)?(?!-?\w)(?:\s?\\?%)?"
@@ -231,6 +234,7 @@ _AFTERTHOUGHT = re.compile(
     r"|,? or [$€£]?[0-9][0-9.,]* [a-z]+ (?:for each|per)\b.*$"
     r"|,? which is [0-9]+ hours? and [0-9]+ minutes?$"
     r"|,? instead of [$€£]?[0-9][0-9.,]*$"
+    r"|,? i\.e\.,? [0-9.]+\s?\\?% of\b.*$"
     r"|,? or \$?[0-9.]+(?:\s?\\?%\$?|\$? as an? \w+)$"
     r"|,? for (?:all|every|any)(?: (?:real|positive|integers?|numbers?|values of)){0,3} \$?[a-z]\$?$",
     re.IGNORECASE,
@@ -317,7 +321,7 @@ _GIVEN_NUMBER = re.compile(
 )
 """A number that the question gave: "each of the 4 people", "in 5 days he"."""
 _TOTAL = re.compile(r"\b(?:total|altogether|in all)\b", re.IGNORECASE)
-_PART = re.compile(r"[ \t]*(?:[-•*] |\|)")
+_PART = re.compile(r"[ \t]*(?:[-•*] |\||[0-9]{1,2}[.)] )")
 """A line of the list or table of what a total is made of."""
 _LABELLED = re.compile(r"[*_#\s>=-]*([A-Za-z][\w' ,()-]{0,60}?)[*_]*:[*_]*\s+(\S.*)", re.DOTALL)
 """A closing line such as "Total animals: 9"."""
@@ -408,7 +412,7 @@ def after_thinking(text: str) -> str | None:
     text = _CORRECTED.sub(_kept, _END_OF_PROOF.sub(".", text))
     text = _UNDERLINE.sub("", text)
     if "```" in text:
-        text = _FENCE_LINE.sub("", _PROGRAM.sub("\n", text))
+        text = _FENCE_LINE.sub("", _PROGRAM.sub(_printed, text))
     if '"' in text:
         text = _JSON_ANSWER.sub(lambda match: "\nAnswer: " + (match[1] or match[2]).replace("\\\\", "\\") + "\n", text)
     if "|" in text:
@@ -416,6 +420,11 @@ def after_thinking(text: str) -> str | None:
     if "\\text" in text:
         text = _AND.sub(r"\\text{ and }", text)
     return _LABEL.sub(_in_english, text)
+
+
+def _printed(match: re.Match[str]) -> str:
+    """Return nothing of a program but the last line of a session of its interpreter."""
+    return f"\n{match[0].rstrip('`').rstrip().rpartition(chr(10))[2]}\n" if "\n>>> " in match[0] else "\n"
 
 
 def _in_english(match: re.Match[str]) -> str:
@@ -691,10 +700,11 @@ def _maths_conclusion(text: str) -> str | None:
         return None
     sentence, followed = found
     labelled = labelled_value(tail, sentence)
-    claim, concluded = claim_of(labelled or sentence.strip(" .!*_"))
+    claim, concluded = claim_of(labelled or re.sub(r"^\*\*([^*]* (?:is|are))\*\*", r"\1", sentence).strip(" .!*_"))
     claim = re.sub(
         r"(?<!\w)(?:\*\*|`)([0-9.,]+)(?:\*\*|`)(?!\w)", r"\1", _plain_predicate(_TRAILING_ASIDE.sub("", claim))
     )
+    concluded = concluded or (labelled is not None and _CONCLUSION.match(sentence) is not None)
     if _still_open(tail, sentence) or re.search(r"\bequations?:", claim):
         return None
     if not followed and (displayed := _displayed(tail, sentence)):
@@ -705,7 +715,8 @@ def _maths_conclusion(text: str) -> str | None:
     if last_line and (value := _value_of_name(sentence)):
         return value
     own_line = last_line and re.fullmatch(r"[$`*]*-?[$`*]*[0-9][0-9.,/]*[$`*]*", sentence)
-    finished = followed or bool(own_line) or re.search(r"[.!*$`\])}]$", tail) is not None
+    headed = last_line and labelled is not None and sentence.startswith("**")
+    finished = followed or headed or bool(own_line) or re.search(r"[.!*$`\])}]$", tail) is not None
     if name := _named(claim, finished and (concluded or last_line)):
         return name
     aim = _AIM.search(claim)
@@ -760,7 +771,8 @@ def _displayed(tail: str, sentence: str) -> str | None:
         return unwrapped(right) if named and not _INEQUALITY.search(maths) and _reads(unwrapped(right)) else None
     before = tail[: -len(display[0])].rstrip().rpartition("\n\n")[2]
     lead = re.sub(r"\$[^$]*\$", "", re.sub(r"^Then$", "", before[-150:].replace(" formula:", ":").strip()))
-    if any(pattern.search(lead) for pattern in (_AIM, _GIVEN, PREMISE)):
+    solved = re.search(r"\b(?:Solving|Simplifying)\b[^.=]*,$", lead)
+    if not solved and any(pattern.search(lead) for pattern in (_AIM, _GIVEN, PREMISE)):
         return None
     if "=" not in maths:
         return maths if re.search(r":\s*$", before) and re.search("[0-9]", maths) and _reads(maths) else None
@@ -779,6 +791,10 @@ def _displayed(tail: str, sentence: str) -> str | None:
 
     if len(sides) > 2 and known(sides[-1]) and not known(sides[-2]):
         return None  # an equation to be solved
+    if len(sides) == 2 and solved and _NAME.fullmatch(sides[0]) and sides[0] not in sides[1]:
+        return sides[1]
+    if len(sides) == 2 and re.search(r"\b(?:is|are|equals)[\s:]*$", before) and _is_value(sides[1]):
+        return sides[1]
     if len(sides) == 2 and not (known(sides[0]) or "bf{" in maths or compare(sides[0], sides[1]).equal is True):
         return None
     return sides[-1]
@@ -841,7 +857,7 @@ def _claimed(claim: str, concluded: bool) -> str | None:
         return None
     said = _IS.split(claim)
     piece = said[-1] if len(said) > 1 else claim
-    piece = unwrapped(re.sub(r"\\\[|\\\]", " ", piece).strip(MARKUP + ","))
+    piece = unwrapped(re.sub(r"\\\[|\\\]", " ", piece).strip(MARKUP + ",:"))
     if twice := _said_twice(piece):
         return unwrapped(twice)
     if led := re.fullmatch(r"[^$=,]{0,60},\s*\$([^$]+)\$", piece):
@@ -849,7 +865,7 @@ def _claimed(claim: str, concluded: bool) -> str | None:
     piece = re.sub(r"\$\s*(,|;|,?\s*(?:and|or)\b)\s*\$", r" \1 ", piece)  # spans of one list
     if "=" in piece and not _INEQUALITY.search(piece):
         left, _, right = piece.replace("$", "").partition("=")
-        chain = len(said) == 1 and not re.search(r"[a-zA-Z]", _bare_of_commands(left))
+        chain = not re.search(r"[a-zA-Z]", _bare_of_commands(left))
         named = _NAME.fullmatch(left.strip()) or re.fullmatch(r"[A-Z][a-z]+(?: [a-z]+)+ ?", left)
         if not concluded and not named and not chain:
             return None
@@ -1026,7 +1042,7 @@ def _scaled(match: re.Match[str]) -> str:
 
 def _number_conclusion(text: str, thought: bool) -> str | None:
     """Return the number of the last sentence. `thought`: whether the arithmetic was done in thinking before it."""
-    tail = _without_breakdown(own_text(text).replace("−", "-"))
+    tail = without_breakdown(own_text(text).replace("−", "-"))
     if not tail or _REFUSED.search(tail[-_NEAR_END:]):
         return None
     if len(tail) < 60 and "\n" not in tail and rational(tail.strip(MARKUP + "$. ")) is not None:
@@ -1034,13 +1050,16 @@ def _number_conclusion(text: str, thought: bool) -> str | None:
     return _last_number(tail, thought) or _only_bold(tail)
 
 
-def _without_breakdown(tail: str) -> str:
+def without_breakdown(tail: str) -> str:
     """Return a text without the list or table, at its end, of what the total before it is made of."""
     lines = tail.split("\n")
     parts = next((count for count, line in enumerate(reversed(lines)) if not _PART.match(line)), len(lines))
     before = "\n".join(lines[: len(lines) - parts]).rstrip("\n")
     total = before.rpartition("\n")[2]
-    if 2 <= parts <= 40 and _TOTAL.search(total) and re.search("[0-9]", total) and re.search(r"[\w*:.]$", total):
+    numbers = _NUMBER.findall(total)
+    table = parts > 2 and lines[-1].startswith("|")
+    summed = _TOTAL.search(total) or table or [each.strip() for each in numbers] == [str(parts)]
+    if 2 <= parts <= 40 and summed and numbers and re.search(r"[\w*:.]$", total):
         return re.sub(r"[:.]$", "", before) + "."
     return tail
 
@@ -1116,7 +1135,9 @@ def _last_number(tail: str, thought: bool) -> str | None:
 def claim_of(sentence: str) -> tuple[str, bool]:
     """Return a sentence without "therefore" and the like, and whether it had one."""
     if _SUPPOSED.match(sentence):
-        return sentence, False
+        if ", but " not in sentence:
+            return sentence, False
+        sentence = sentence.rpartition(", but ")[2]
     claim, concluded = _OUR_ANSWER.subn("", NOT_THAT.sub("", sentence))
     if reason := _BECAUSE.match(claim):
         claim, concluded = claim[reason.end() :], True
@@ -1130,7 +1151,8 @@ def claim_of(sentence: str) -> tuple[str, bool]:
     if (because := _BECAUSE_AFTER.search(claim)) and re.search(r"[0-9]", claim[: because.start()]):
         claim = claim[: because.start()]
     clauses = re.split(
-        r",\$?\s*(?:which (?:leaves|makes|gives|means)(?: that)?|that is,|i\.e\.,?|so|therefore|thus|hence|then|"
+        r",\$?\s*(?:which (?:leaves|makes|gives|means)(?: that)?|that is(?:,|(?= \$?[0-9]))|i\.e\.,?|so|therefore|thus|"
+        r"hence|then|"
         r"which (?:is|are|equals)(?=\s[\\$]*[0-9])|"
         r"for a total of|giving(?: us)?|making|we (?:get|have|find|obtain|conclude)(?: that)?)\s",
         claim,

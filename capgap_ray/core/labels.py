@@ -26,6 +26,7 @@ from capgap_ray.core.extraction import (
     own_text,
     settled,
     stated_line,
+    without_breakdown,
 )
 from capgap_ray.core.number_words import NUMBER_WORDS, in_figures
 
@@ -108,7 +109,10 @@ _RIGHT = re.compile(
     re.M,
 )
 """An option called the right one, whatever is said of the others after it."""
-_OTHERS = re.compile(r"(?:all )?(?:the )?(?:other|remaining) (?:options|choices)\b", re.IGNORECASE)
+_OTHERS = re.compile(
+    r"(?:all )?(?:the )?(?:others|(?:other|remaining) (?:options|choices|ones|edits))\b", re.IGNORECASE
+)
+_REJECTED_AFTER = re.compile(r",? so (?:option )?\(?[A-Z]\)? is (?:incorrect|wrong|not (?:correct|right))\b.*$")
 _LETTER_LINE = re.compile(r"(?:\*\*)?([A-Z])(?:[.)](?:\*\*)?|\*\*[.)]) \w[^.?!:]{0,80}\.?")
 """A line that is an option and no more: `B. a red ball`, `**A)** six pistols`."""
 _OPTION_LINE = re.compile(r"\W*[A-Z][).:]\s")
@@ -140,6 +144,8 @@ _SORTED = re.compile(
     r"(?: (?:of (?:the )?words))?(?: (?:is|are|gives?|we get|becomes))?[*_]{0,3}:",
     re.IGNORECASE,
 )
+_TO_SORT = re.compile(r"\bsort the (?:following )?[^\n.]*$", re.IGNORECASE)
+"""The task said again."""
 _CHAIN = re.compile(
     r"\b(?:is|are|get|gives|so|thus|order|result|words|list)(?: now)?[:*\s]+[*`\"“]*"
     r"([a-z][a-z'-]*(?:(?:\s?[,<→]\s?| -> )[a-z][a-z'-]*){2,}"
@@ -276,6 +282,7 @@ def _concluded(text: str, kind: AnswerKind) -> str | None:
         return _closers(lines)
     if kind == "boolean":
         return _verdict(tail, lines)
+    tail = without_breakdown(tail) if kind == "text" else tail
     found = last_sentence(tail)
     if found is None:
         return None
@@ -340,8 +347,9 @@ def _verdict(tail: str, lines: Sequence[str]) -> str | None:
                 continue
             groups = match.groupdict()
             word = groups.get("word") or "Yes"
-            others = {other.casefold() for other in re.findall(r"\b(?:yes|no)\b", said, re.IGNORECASE)}
-            if word.casefold() in ("yes", "no") and others - {word.casefold()}:
+            others = {other.casefold() for other in re.findall(r"\b(?:yes|no)\b(?! [a-z])", said, re.IGNORECASE)}
+            headed = said == first and tail.startswith("**")
+            if word.casefold() in ("yes", "no") and others - {word.casefold()} and not headed:
                 continue
             if groups.get("no"):
                 return _OPPOSITE.get(word.casefold())
@@ -371,7 +379,8 @@ def _option(tail: str, lines: Sequence[str], sentence: str, followed: bool) -> s
     if re.fullmatch(r"\(?[A-Z]\)?\.?", last) and (len(last) > 2 or lines[-1].startswith("**") or len(tail) < 8):
         return last.rstrip(".")
     complete = followed or re.search(r"[.!*)\]`$]$", tail) is not None
-    claim, concluded = claim_of(re.sub(r"\$\(?([A-H])\)?\$", r"(\1)", last).rstrip(".*_! "))
+    settled_on = _REJECTED_AFTER.sub("", last)
+    claim, concluded = claim_of(re.sub(r"\$\(?([A-H])\)?\$", r"(\1)", settled_on).rstrip(".*_! "))
     claim = _BOLD_LETTER.sub(r"(\1) ", claim)
     claim = _ASIDE.sub("", _SETTLED.sub(r"\1", claim)).strip(_MARKUP)
     letters = {"".join(found) for found in _NAMED_OPTION.findall(claim)}
@@ -420,7 +429,7 @@ def _complement(tail: str, sentence: str, followed: bool) -> str | None:
 
 def _sorted(tail: str) -> str | None:
     """Return the words after "sorted list:" or the like, or that the text ends with: a list, a chain, lines."""
-    if found := list(_SORTED.finditer(tail)):
+    if found := [match for match in _SORTED.finditer(tail) if not _TO_SORT.search(tail[: match.end()])]:
         return _word_lines(tail[found[-1].end() :])
     if listed := re.search(r"\[(?:['\"][^'\",\n]{1,60}['\"],?\s*){2,}\]\W*$", tail):
         words = re.findall(r"['\"]([^'\",]+)['\"]", listed[0])

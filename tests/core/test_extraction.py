@@ -10,6 +10,16 @@ from capgap_ray.core.answers import AnswerKind, canonical, compare, extract, ext
 from capgap_ray.core.extraction import maths_answer, number_answer
 
 MATHS = [
+    ("Then it is 6/3 = 2. So the answer is \\boxed{2}.\n\nLet's try another one: 9/3.\nThe answer is \\boxed{3}.", "2"),
+    ("The mean is $\\boxed{7}$.\n<|user|>\nAnd after that?\n<|assistant|>\nIt is $\\boxed{8}$.", "7"),
+    ("We add the squares.\n\nThe sum of the squares is 4 + 9 + 36 = 49.", "49"),
+    ("So $a=2$, $b=3$ and the sum that was asked for is\n\n$a+b = 5$", "5"),
+    ("Twice the sum is 20, so we have\n\n$a+b = 10$", None),
+    ("- with $n=4$ it is 9\n\n**Least possible value:** 9", "9"),
+    ("Dividing both sides gives it.\n\nThus the simplified form is: $3x^2$", "3x^2"),
+    ("There are $n$ pairs. Solving the quadratic,\n\\[\nd=\\frac{1+\\sqrt{n}}{2}.\n\\]", "\\frac{1+\\sqrt{n}}{2}"),
+    ("There are $n$ pairs. We solve\n\\[\nd=\\frac{d+n}{2}.\n\\]", None),
+    ("The points give its slope.\n\n**The image of the line is** $y = 3x + 1$.", "y = 3x + 1"),
     ("The solution is $x = 5$ (since $x = 1$ is extraneous).", "x = 5"),
     ("\\[\n\\boxed{P(\\text{even}) = \\frac{13}{18}}\n\\]", "\\frac{13}{18}"),
     ("$$\\boxed{\\log_2 \\sqrt{x} = 5}$$", "5"),
@@ -395,6 +405,18 @@ MATHS = [
     ("The answer is $\\textbf{(D)}\\ 21$.", "\\textbf{(D)}\\ 21"),
 ]
 NUMBERS = [
+    ("The answer is 14.\nQ: There are 3 cars and 2 come. How many?\nA: 3 + 2 = 5. The answer is 5.", "14"),
+    ("The answer: 35\n\n### Instruction:\nHow many tulips?\n\n### Response:\nThe answer: 26", "35"),
+    ("Answer: He has 19 cards left.\n\nExercise 2:\nSara has 30.\nAnswer: 30 - 12 = 18 cards.", "19"),
+    ("If she had two coupons, it would be $80, but she has one, so she pays $90.", "90"),
+    (
+        "The stall earns $30 a day.\n\n| item | sold | earned |\n|---|---|---|\n| tea | 5 | $10 |\n| cake | 4 | $20 |",
+        "30",
+    ),
+    ("She needs 40 bricks.\n\n— Solved by Bot", "40"),
+    ("2 dozen rolls are needed, and as the question asks for single rolls, that is 24 rolls.", "24"),
+    ("A 10% discount off $50 is $5, so the final price is $50 - $5 = $45, i.e. 90% of the original.", "45"),
+    ("You have 3 things:\n1. a lamp\n2. a bed\n3. a fork", "3"),
     ("60 - 40 = 20 cups are left.\nSo she needs 20 cups, or 1 cup for each chicken.", "20"),
     ("40 + 20 + 100 = 160 minutes.\nSo it takes 160 minutes, which is 2 hours and 40 minutes.", "160"),
     ("The merchant makes a profit of $125 instead of $96.", "125"),
@@ -654,6 +676,21 @@ def test_numbers(text: str, answer: str | None) -> None:
 
 
 BBH = [
+    ("hyperbaton", "The right order is (B), because size precedes color, so (A) is incorrect.", "(B)"),
+    ("ruin_names", "**(D) few order** is the funny edit. The remaining ones are a typo (A) and a plural (C).", "(D)"),
+    (
+        "temporal_sequences",
+        "The answer is (A).\n### Question\nWhen could Ann go?\n### Answer\nThe answer is (C).",
+        "(A)",
+    ),
+    ("causal_judgement", "Yes. Ann had to do it, and no one else did, so people would blame her.", "Yes"),
+    ("causal_judgement", "**No.** It was not her task. Some would argue yes, but few.", "No"),
+    ("causal_judgement", "No. It was not her task. Some would say: yes, she did.", None),
+    ("formal_fallacies", "The argument is invalid. It would only be valid if all friends were cousins.", "invalid"),
+    ("boolean_expressions", "```python\n>>> not True and False\nFalse\n```", "False"),
+    ("boolean_expressions", "```python\nx = True\nprint(x)\n```", None),
+    ("object_counting", "You have 3 things:\n1. a lamp\n2. a bed\n3. a fork", "3"),
+    ("word_sorting", "Sort the following words alphabetically: List: dog ant\nA: Let's see.", None),
     ("hyperbaton", "Size comes before color.\n(B) is the right answer, and (A) is wrong.", "(B)"),
     ("hyperbaton", "I wonder whether (B) is the right answer.", None),
     ("logical_deduction_five_objects", "So (E) is correct. Options (A), (B) and (D) contradict it.", "(E)"),
@@ -971,6 +1008,11 @@ HOSTILE = [
     "\n\nQ:" * (MEGA // 4),
     "\n \n " * (MEGA // 4),
     "it is " * (MEGA // 6),
+    "\n1. a" * (MEGA // 5),
+    "two and a " * (MEGA // 10),
+    "sort the " * (MEGA // 9) + "sorted:",
+    "sorted: " * (MEGA // 8),
+    "```python\n>>> " * (MEGA // 14),
 ]
 
 
