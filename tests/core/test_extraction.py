@@ -19,7 +19,7 @@ MATHS = [
     ("Dividing both sides gives it.\n\nThus the simplified form is: $3x^2$", "3x^2"),
     ("There are $n$ pairs. Solving the quadratic,\n\\[\nd=\\frac{1+\\sqrt{n}}{2}.\n\\]", "\\frac{1+\\sqrt{n}}{2}"),
     ("There are $n$ pairs. We solve\n\\[\nd=\\frac{d+n}{2}.\n\\]", None),
-    ("The points give its slope.\n\n**The image of the line is** $y = 3x + 1$.", "y = 3x + 1"),
+    ("The points give its slope.\n\n**The image of the line is** $y = 3x + 1$.", "3x + 1"),
     ("The solution is $x = 5$ (since $x = 1$ is extraneous).", "x = 5"),
     ("\\[\n\\boxed{P(\\text{even}) = \\frac{13}{18}}\n\\]", "\\frac{13}{18}"),
     ("$$\\boxed{\\log_2 \\sqrt{x} = 5}$$", "5"),
