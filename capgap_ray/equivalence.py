@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from capgap_ray.core.maths import Verdict
+from capgap_ray.core.verdict import Verdict
 from capgap_ray.killable import Killable, serve
 
 WORKER_SECONDS = 2.5

@@ -17,7 +17,7 @@ import sys
 from typing import Any
 
 from capgap_ray.core.answers import AnswerKind, Prover, canonical, compare, extract, extract_any, kind_of, kind_of_task
-from capgap_ray.core.maths import Verdict
+from capgap_ray.core.verdict import Verdict
 
 LONGEST_LINE = 32 * 2**20
 """Bytes of one input line."""

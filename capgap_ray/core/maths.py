@@ -14,14 +14,13 @@ import itertools
 import re
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
-from functools import lru_cache
-from typing import NamedTuple
 
+from capgap_ray.core import words
 from capgap_ray.core.expressions import Item, Node, Reader
 from capgap_ray.core.notation import CURRENCY, LONGEST_MATHS, THOUSANDS, Unreadable
-from capgap_ray.core.number_words import NUMBER_WORDS
 from capgap_ray.core.real_sets import same_points
 from capgap_ray.core.values import TooLarge, exact, free_names, ratio_is_constant, same_value
+from capgap_ray.core.verdict import Verdict
 
 _NUMBER = re.compile(
     r"([+-]?)(?:([0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(\.[0-9]*)?|(\.[0-9]+))"
@@ -39,8 +38,6 @@ _WRAPPERS = (
     ("“", "”"),
 )
 _BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{")
-_WORDS_ONLY = re.compile(r"\(?[A-Za-z][A-Za-z'’\- ]*\)?")
-_TEXT_WRAPPER = re.compile(r"\\(?:text[a-z]{0,10}|mbox|mathrm|mathbf|operatorname)\s?\{([^{}]*)\}")
 _SQUEEZE = re.compile(r"\s+(?![0-9A-Za-z])|(?<![0-9A-Za-z},])\s+|(?<=,)\s+(?![0-9]{3}(?![0-9]))")
 """White space without a meaning; in `100, 200` it has one."""
 _SYNONYMS = re.compile(r"\\[dtc]frac(?![a-z])|\\(?:left|right|displaystyle|quad)(?![a-zA-Z])|\\[!,;:]")
@@ -52,6 +49,7 @@ _FOR_ALL = re.compile(
     re.IGNORECASE,
 )
 """A quantifier after a function: `f(x) = 2x \\text{ for all } x`."""
+_DERIVATIVE = re.compile(r"\\[dtc]?frac\s*\{\s*d\s*[a-z]?\s*\}\s*\{\s*d\s*[a-z]\s*\}|\bd[a-z]\s*/\s*d[a-z]\b")
 _DOUBTS = re.compile(r"\?|\\approx|≈|~=|\bapprox|\babout\b|\bnot\b", re.IGNORECASE)
 _ROUNDED_TOO = re.compile(r"(.+?)\$?\s*(?:\\approx|≈)\s*\$?-?[0-9][0-9,]*\.?[0-9]*\$?( ?[a-z ]*)", re.DOTALL)
 _LEAD = re.compile(
@@ -63,14 +61,6 @@ _LEAD = re.compile(
 
 
 _TOO_LARGE = "unparsable: too large to compute"
-
-
-class Verdict(NamedTuple):
-    """Whether two answers are equal, and the rule that decided."""
-
-    equal: bool | None
-    """None: these rules cannot tell."""
-    how: str
 
 
 def compare(gold: str, answer: str) -> Verdict:
@@ -95,7 +85,7 @@ def _quick(gold: str, answer: str) -> Verdict | None:
     return None
 
 
-@lru_cache(maxsize=8192)
+@functools.lru_cache(maxsize=8192)
 def _gold_forms(gold: str) -> tuple[str, Fraction | None]:
     form = normal_form(gold)
     return form, plain_number(form)
@@ -177,9 +167,8 @@ def _unbraced(text: str, start: int) -> str:
 
 def _careful(gold: str, answer: str) -> Verdict:
     gold, answer = unwrapped(gold), unwrapped(_FOR_ALL.sub("", without_lead(answer)).lstrip().removeprefix("="))
-    for rule in (_words_verdict, _time_verdict):
-        if (verdict := rule(gold, answer)) is not None:
-            return verdict
+    if (verdict := words.decide(gold, answer)) is not None:
+        return verdict
     if bool(_DERIVATIVE.search(gold)) != bool(_DERIVATIVE.search(answer)):
         return Verdict(False, "derivative")
     if _DOUBTS.search(answer) and not _DOUBTS.search(gold):
@@ -206,7 +195,7 @@ def _careful(gold: str, answer: str) -> Verdict:
     return Verdict(decided, "different value" if decided is False else _TOO_LARGE)
 
 
-@lru_cache(maxsize=2048)
+@functools.lru_cache(maxsize=2048)
 def readings(text: str) -> tuple[tuple[Item, ...], ...] | str:
     """Return the ways to read an answer as a list of members, one as a rule, or why it cannot be read.
 
@@ -252,79 +241,6 @@ def _currency(text: str) -> str:
         text = text.replace("$", " ").replace("\x00", "\\$")
     text = re.sub(r"-\s*(\\\$|[€£])\s*", r"\1-", text)
     return re.sub(r"(?<!\\)\\([()\[\]])", " ", text) if "\\(" in text or "\\[" in text else text
-
-
-_PREDICATE = re.compile(r"^(?:the|this|it)(?: [a-z]+)? is (?=an? )", re.IGNORECASE)
-_OPTION_GIVEN = re.compile(
-    r"(?:(?i:option|choice) )?"
-    r"(?:\(([A-Za-z])\)\.?:?(?:\s+(?![-+](?![0-9.\\$])|[*/=^<>!_]|\\(?:c?dot|times|div|c[au]p)(?![a-z])).*)?"
-    r"|([A-Za-z])(?:[.:)](?:\s.*)?)?)",
-    re.DOTALL,
-)
-"""An option's letter, and what stands behind it where that cannot make it a variable: `(C) 12`, `C: twelve`."""
-
-
-def _words_verdict(gold: str, answer: str) -> Verdict | None:
-    """Decide answers that are words (`\\text{Evelyn}`) or an option (`\\text{(C)}`)."""
-    gold_words, answer_words = _plain_words(gold), _plain_words(answer)
-    if not gold_words:
-        return None
-    if option := re.fullmatch(r"\(([A-Z])\)" if "\\text" not in gold else r"\(?([A-Z])\)?", gold_words):
-        given = _OPTION_GIVEN.fullmatch(answer_words)
-        several = re.search(r"\([A-Z]\).*\([A-Z]\)|\b(?:or|and|not)\b", answer_words)
-        primed = re.search(r"[A-Za-z)](?:'|\\prime)", answer)
-        same = bool(given and (given[1] or given[2]).upper() == option[1] and not several and not primed)
-        return Verdict(same, "option letter")
-    if not _WORDS_ONLY.fullmatch(gold_words) or not re.search(r"[A-Za-z]{2}", gold_words):
-        return None
-    if (
-        "\\text" not in gold
-        and "\\mbox" not in gold
-        and len(gold_words) < 4
-        and gold_words.lower() not in ("yes", "no")
-    ):
-        return None
-    if gold_words.lower() in NUMBER_WORDS or not _WORDS_ONLY.fullmatch(answer_words):
-        return None
-    return Verdict(_folded(gold_words) == _folded(_PREDICATE.sub("", answer_words)), "words")
-
-
-_MONTHS = "january february march april may june july august september october november december".split()  # noqa: SIM905
-_CLOCK = re.compile(r"([0-9]{1,2}) ?: ?([0-9]{2}) ?(?:([ap])\.? ?m\.?)?", re.IGNORECASE)
-_DATE = re.compile(
-    rf"(?P<month>{'|'.join(_MONTHS)}) (?P<day>[0-9]{{1,2}})(?:st|nd|rd|th)?(?:,? (?P<year>[0-9]{{4}}))?"
-    rf"|(?P<day_first>[0-9]{{1,2}})(?:st|nd|rd|th)? (?:of )?(?P<month_last>{'|'.join(_MONTHS)})",
-    re.IGNORECASE,
-)
-_DERIVATIVE = re.compile(r"\\[dtc]?frac\s*\{\s*d\s*[a-z]?\s*\}\s*\{\s*d\s*[a-z]\s*\}|\bd[a-z]\s*/\s*d[a-z]\b")
-
-
-def _time_verdict(gold: str, answer: str) -> Verdict | None:
-    """Decide answers that are a time of day (`3:30\\text{ p.m.}`) or a date."""
-    if (day := _date(gold)) is not None:
-        return Verdict(day == _date(answer), "date")
-    expected, given = (_CLOCK.fullmatch(_plain_words(side.replace("{:}", ":"))) for side in (gold, answer))
-    if expected is None or given is None:
-        return None
-    same = (int(expected[1]), expected[2]) == (int(given[1]), given[2])
-    return Verdict(same and (expected[3] or "").lower() == (given[3] or "").lower(), "time of day")
-
-
-def _date(text: str) -> tuple[str, int, str | None] | None:
-    match = _DATE.fullmatch(_plain_words(text))
-    if match is None:
-        return None
-    return (match["month"] or match["month_last"]).lower(), int(match["day"] or match["day_first"]), match["year"]
-
-
-def _plain_words(text: str) -> str:
-    if "\\" in text:
-        text = _TEXT_WRAPPER.sub(r" \1 ", text).strip()
-    return " ".join(text.strip(" *_`'\"$.").split())
-
-
-def _folded(words: str) -> str:
-    return re.sub(r"^(?:the|an?|on) ", "", words.casefold().replace("-", " "))
 
 
 # Lists
@@ -505,7 +421,7 @@ def _all(results: Iterable[bool | None]) -> bool | None:
 def _same_items(gold: Item, answer: Item) -> bool | None:
     if gold.unit and answer.unit and gold.unit != answer.unit and not _per_something(gold.unit, answer.unit):
         return False
-    if gold.label and answer.label and _same_name(gold.label) != _same_name(answer.label):
+    if gold.label and answer.label and not _same_name(gold.label, answer.label):
         return _swapped_equation(gold, answer)
     if gold.label and not answer.label and answer.value[0] == "rel":
         return (
@@ -532,12 +448,15 @@ def _same_items(gold: Item, answer: Item) -> bool | None:
     return same
 
 
-def _same_name(label: str) -> str:
-    return "y" if label in ("f(x)", "g(x)", "h(x)") else _EXTREME.sub("", label)
+def _same_name(gold: str, answer: str) -> bool:
+    """Return whether two names are one: the largest `m` may be called `m_{\\max}`, and `f(x)` `y`."""
+    if _EXTREME.sub("", gold) == _EXTREME.sub("", answer):
+        return True
+    function, other = (gold, answer) if answer == "y" else (answer, gold)
+    return other == "y" and function in ("f(x)", "g(x)", "h(x)")
 
 
 _EXTREME = re.compile(r"_(?:max|min)$")
-"""The largest `m` may be called `m_{\\max}` or `m`."""
 
 
 def _equation(item: Item) -> Node:
@@ -645,7 +564,9 @@ def _same_node(gold: Node, answer: Node) -> bool | None:
     if gold == answer:
         return True
     if one == "text" or other == "text":
-        return bool(one == other) and _folded(" ".join(gold[1].split())) == _folded(" ".join(answer[1].split()))
+        return bool(one == other) and words.folded(" ".join(gold[1].split())) == words.folded(
+            " ".join(answer[1].split())
+        )
     if one == "based" or other == "based":
         return bool(one == other and gold[2] == answer[2] and gold[1].lstrip("0") == answer[1].lstrip("0"))
     if one == "rel" or other == "rel":

@@ -1,6 +1,27 @@
 """Pairs of a gold answer and a model's answer, by hand, in the forms that models write. Not a test by itself."""
 
 DAILY_EQUAL = r"""
+3:30\text{ p.m.} | 3:30 PM
+12{:}05 | 12:05
+1:4 | 1{:}4
+\text{May 7} | May 7th
+\text{May 7} | 7 May
+\text{Thursday} | on Thursday
+\text{ellipse} | The graph is an ellipse.
+\$18.90 | \$18.90 \text{ per share}
+\frac{(2n)!}{n!n!} | \frac{(2n)!}{n!\,n!}
+3\sqrt{13} | 3\sqrt13
+4210_{5} | {4210}_5
+21000 | 21 000
+540 | *540*
+25 | 25 years old
+x<-1 \text{ or } x>4 | x\in(-\infty,-1)\cup(4,\infty)
+2\pi | 𝜋·2
+12 | １２
+\phi | \varphi
+f(x)=\frac{1}{x} | y=1/x
+|a+b| | |b+a|
+\{\{1\},2\} | \{2,\{1\}\}
 312, 123, 231 | 231, 312, 123
 (69,840) | (69, 840)
 (69,840) | 69, 840
@@ -365,6 +386,23 @@ x^2+4y^2=4 | \frac{x^2}{4}+y^2=1
 """
 
 DAILY_UNEQUAL = r"""
+3:30\text{ p.m.} | 3:30 AM
+3:30\text{ p.m.} | 3:31 PM
+1:4 | 4:1
+\text{May 7} | May 8
+\text{May 7} | June 7
+\$5 | 5 \text{ cents per share}
+5\text{ km} | 5 \text{ km per hour}
+|a|+|b| | |a+b|
+\{1,2\} | \{\{1\},\{2\}\}
+2000 | 2000\text{ BC}
+5 | -x=5
+3 | 3 \text{ quarters}
+2.5 | 2.5\text{K}
+123_4 | 123_{44}
+5 | 5 \text{ is wrong}
+\frac{dy}{dx} | \frac{y}{x}
+f(x)=2x | g(x)=2x
 (2,251,252) | 2251252
 (100,200) | 100200
 (100,200) | \{100,200\}

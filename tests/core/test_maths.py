@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capgap_ray.core.maths import Verdict, compare, left_to_prove, normal_form, plain_number
+from capgap_ray.core.maths import compare, left_to_prove, normal_form, plain_number
+from capgap_ray.core.verdict import Verdict
 from tests.benchmark_data import folder
 from tests.core.maths_pairs import DAILY_EQUAL, DAILY_UNEQUAL, RARE_EQUAL, RARE_UNEQUAL, pairs
 
