@@ -6,6 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, NamedTuple
 
 from capgap_ray.analysis import form_notes, recipe_card, revision_notes
@@ -608,22 +609,30 @@ def _training_gigabytes(student: Model, sft: Sft) -> float:
 
 
 def _smaller(student: Model, sft: Sft, usable: float) -> str:
-    """The first change that makes it fit. Those that leave the updates as they are go first."""
+    """The first change that makes it fit. Those that leave the updates as they are go first, and LoRA last."""
     per_device, accumulation = sft.batch.per_device, sft.batch.accumulation
     smaller = [n for n in range(per_device - 1, 0, -1) if per_device % n == 0]
-    batches = [Batch(per_device=n, accumulation=accumulation * per_device // n) for n in smaller]
-    ways: list[tuple[str, dict[str, Any]]] = [("", {}), *((f"sft.batch: {each}", {"batch": each}) for each in batches)]
-    last = ways[-1]
-    for name, values in (("cutoff_tokens", (8192, 4096)), ("workers", (2, 4, 8, 16, 32, 64, 128))):
-        for value in values:
-            if (value > sft.workers) if name == "workers" else (value < sft.cutoff_tokens):
-                words = ", ".join(filter(None, (last[0], f"sft.{name}: {value}")))
-                ways.append((words, {**last[1], name: value}))
-    first = "" if sft.gradient_checkpointing else "sft.gradient_checkpointing: true"
-    for words, change in ways:
-        if _training_gigabytes(student, sft.model_copy(update={"gradient_checkpointing": True, **change})) <= usable:
-            return ", ".join(filter(None, (first, words)))
-    return "larger GPUs" if sft.method == "lora" else "larger GPUs, or sft.method: lora"
+    ways: list[dict[str, Any]] = [
+        {},
+        *({"batch": Batch(per_device=n, accumulation=accumulation * per_device // n)} for n in smaller),
+    ]
+    cutoffs = [{"cutoff_tokens": n} for n in (8192, 4096) if n < sft.cutoff_tokens]
+    workers = [{"workers": n} for n in (2, 4, 8, 16, 32, 64, 128) if n > sft.workers]
+    both = [one | other for one, other in product(cutoffs, workers)]
+    ways += [ways[-1] | more for more in (*cutoffs, *workers, *both)]
+
+    def first(method: str) -> str | None:
+        for way in ways:
+            change = {"method": method, "gradient_checkpointing": True, **way}
+            if _training_gigabytes(student, sft.model_copy(update=change)) <= usable:
+                told = {name: value for name, value in change.items() if value != getattr(sft, name)}
+                return ", ".join(f"sft.{name}: {'true' if value is True else value}" for name, value in told.items())
+        return None
+
+    if mend := first(sft.method):
+        return mend
+    mend = first("lora")
+    return "larger GPUs" if mend is None else f"larger GPUs, or {mend}"
 
 
 def _shape(sft: Sft) -> tuple[Any, ...]:

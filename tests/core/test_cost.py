@@ -7,6 +7,7 @@ from capgap_ray.core.cost import (
     checkpoint_bytes,
     engine_memory,
     generation_hours,
+    saved_by_layer,
     training_flops,
     training_hours,
     training_memory,
@@ -42,6 +43,29 @@ def test_zero3_state_falls_as_one_over_workers_and_working_memory_does_not() -> 
     assert of(4)[1] == of(1)[1]
     assert of(1, recompute=False)[1] > 3 * of(1)[1]
     assert of(1, lora=True)[0] < 2.1 * 7 * BILLION
+
+
+# Of Qwen2.5: weights, layers, width, width of keys, inner width.
+QWEN = [
+    (494_032_768, 24, 896, 128, 4864),
+    (1_543_714_304, 28, 1536, 256, 8960),
+    (3_085_938_688, 36, 2048, 256, 11008),
+    (7_615_616_512, 28, 3584, 512, 18944),
+    (14_770_033_664, 48, 5120, 1024, 13824),
+    (32_763_876_352, 64, 5120, 1024, 27648),
+    (72_706_203_648, 80, 8192, 1024, 29568),
+]
+
+
+@pytest.mark.parametrize(("parameters", "layers", "width", "key_value", "inner"), QWEN)
+def test_activations_are_not_guessed_too_low(
+    parameters: int, layers: int, width: int, key_value: int, inner: int
+) -> None:
+    def working(tokens: int) -> int:
+        return training_memory(parameters, workers=1, lora=False, bits=16, tokens=tokens, recompute=False).working
+
+    guessed = (working(10_000) - working(0)) / 10_000 - 12 * 152_000
+    assert 1 < guessed / (layers * saved_by_layer(width, key_value, inner, 16)) < 1.41
 
 
 def test_what_is_known_to_fit_fits() -> None:
