@@ -113,6 +113,9 @@ _JOINED = re.compile(
     r"(?:[\s$.]|\\\))*(?:(?:,|;|\band\b|\bor\b|\\text\{\s?(?:and|or)\s?\}|\\quad|\\qquad)(?:[\s$]|\\\()*){1,4}"
     r"(?:[a-zA-Z]\s*=\s*)?"
 )
+_JOINED_BY_OR = re.compile(r"\}[\s$.]*\bor\b")
+_EITHER_WAY = re.compile(r"\b(?:depending on|ambiguous|unclear)\b", re.IGNORECASE)
+"""What makes of two boxes that "or" joins a hedge, where it stands before them."""
 _UNSURE_BEFORE = re.compile(
     r"\b(?:if|whether|suppose|assum\w+|unless)\b[^.!?\n]*$"
     r"|\b(?:don'?t|not|cannot|can'?t|isn'?t|wonder|guess\w*|might|maybe|perhaps|could|probably|unlikely|possibl[ey]|"
@@ -156,7 +159,7 @@ _CHECK = re.compile(
     r"|(?:this|which) (?:is (?:achieved|attained)|occurs|happens|completes|matches(?! \(| option))"
     r"|(?:i )?hope|let me know|feel free"
     r"|if you (?:have|need|would)|please (?:let|feel)|(?:correct|indeed|perfect|great|done)\b(?=[.!])"
-    r"|[—–~]\s?[A-Z][^0-9]*$"
+    r"|[—–~]\s?[A-Z][^0-9]*$|(?:source|reference)s?:|that(?:'s| is) enough\b"
     r"|yes(?:, (?:this|that|it)\b[^0-9]*)?[.!]|as a (?:check|test)\b|for (?:example|instance|comparison)\b"
     r"|numerically\b"
     r"|(?:all|both|the)(?: of them| \w+)?(?: \w+)? "
@@ -169,7 +172,8 @@ _WISH = re.compile(r"(?![^!]*\b(?:yes|no|true|false|valid|invalid)\b)[^0-9()*$\\
 _TO_THE_READER = re.compile(r"\b(?:you|your|make sense|anything else|right|okay|clear)\b[^?]*\?$", re.IGNORECASE)
 """A question that offers help or asks for assent; any other question at the end leaves the answer open."""
 _BESIDE = re.compile(
-    r"^(?:the|this|that|it)\b[^.]*\bwould (?:only |otherwise )?(?:be|have)\b|^if\b(?!.*, but ).*(?:\bwould\b|['’]d\b)"
+    r"^(?:the|this|that|it)\b[^.]*\bwould (?:only |otherwise )?(?:be|have)\b"
+    r"|^if\b(?!.*, but )(?!we\b.*, so ).*(?:\bwould\b|['’]d\b)"
     r"|^(?:for|since|when|at|if|this|indeed)\b.*,? as (?:we )?(?:expect(?:ed)?|needed|required|wanted|desired)\W*$",
     re.IGNORECASE,
 )
@@ -265,6 +269,7 @@ _COUNTED_MATHS = re.compile(r"there (?:are|is) (?:exactly |only )?(\$[^$]+\$) [a
 _IS_THE_ANSWER = re.compile(
     r"(?:[^$]*?(?:,|\bgives|\bget|\bobtain) )?(\$[^$]+\$|(?=\S*[0-9\\])[^\s,]+) (?:is|are|as) (?:the|our|my) "
     r"(?:(?:(?:final|only|correct|desired|required|right) )*(?:answer|solution|result|value)s?"
+    r"(?: (?:that )?(?:we|you|they)(?: were|'re| are) (?:looking|asked) for)?"
     r"|(?:final|only|correct|desired|required|right) \w+|number of [^$0-9]+)",
     re.IGNORECASE,
 )
@@ -284,8 +289,8 @@ _AIM = re.compile(
 )
 """Words of a sentence that says what to do next."""
 _IS = re.compile(
-    r"\b(?:is|are|was|were|equals?|be|measures|becomes|(?:comes?(?: out)?|works out|amounts?|adds? up|evaluates|"
-    r"simplifies|reduces|sums|totals) to|est|sont|vaut|ist|sind|beträgt|es|son|mide|vale|è|sono|"
+    r"\b(?:is|are|was|were|equal to|equals?|be|measures|becomes|(?:comes?(?: out)?|works out|amounts?|adds? up|"
+    r"evaluates|simplifies|reduces|sums|totals) to|est|sont|vaut|ist|sind|beträgt|es|son|mide|vale|è|sono|"
     r"a total of|"
     r"(?:has|have|leaves?|gives?|makes?|yields?)"
     r"(?=\s+(?:exactly |only |a total of )?\\?[$€£]?[0-9](?![0-9.,]*[a-z^])))\b"
@@ -336,7 +341,7 @@ _SPELT_NUMBER = re.compile(
 _SCALED = re.compile(rf"\b([0-9]{{1,9}}(?:\.[0-9]{{1,9}})?) ({'|'.join(SCALES)})\b", re.IGNORECASE)
 _CALCULATION = re.compile(r"<<[^<>\n]{0,200}>>")
 """GSM8K's calculator marks."""
-_RESULT = re.compile(r"=[\s$*\\]*(-?[0-9][0-9,]*(?:\.[0-9]+)?)")
+_RESULT = re.compile(r"(?:=|\bis)[\s$*\\]*(-?[0-9][0-9,]*(?:\.[0-9]+)?)")
 _ARITHMETIC = re.compile(r"[0-9)]\s*[-+*/×÷=]\s*[$(]?[0-9]")
 REASON = re.compile(
     r",?\s+(?:because|since|as|which|where|so|when|for|after|given|meaning|I hope|and (?:we|I|this|that|it)"
@@ -460,6 +465,8 @@ def _box(text: str) -> tuple[int, str] | None:
     box = last_box(text)
     if box is None:
         return None
+    if _EITHER_WAY.search(text[max(0, box[0] - 150) : box[0]]) and _JOINED_BY_OR.search(text[box[0] : box[1]]):
+        return None
     left, _, right = box[2].partition("=")
     return box[1], unwrapped(right) if _OF_FUNCTION.fullmatch(left.strip()) and _is_value(right) else box[2]
 
@@ -486,8 +493,15 @@ def number_answer(text: str) -> str | None:
     thought = rest is not None and len(rest) < len(text)
     if rest is None:
         return None
-    plain = re.sub(r"__([^_\n]{1,80})__", r"\1", _CALCULATION.sub("", rest))
+    plain = re.sub(r"__([^_\n]{1,80})__", r"\1", _CALCULATION.sub("", _first_solution(rest)))
     return own_part(plain, lambda part: _number_of(part, thought))
+
+
+def _first_solution(text: str) -> str:
+    """Return a text up to its first line `#### 18`, where another question and its `####` follow."""
+    before, mark, after = text.partition("####")
+    line, _, more = after.partition("\n")
+    return f"{before}{mark}{line}" if "####" in more and "?" in more.partition("####")[0] else text
 
 
 def _number_of(rest: str, thought: bool) -> str | None:
@@ -625,6 +639,8 @@ def first_sentence(line: str) -> tuple[str, str]:
 
 def _maths_statement(after: str) -> str | None:
     line = stated_line(after)
+    if lettered := re.match(r"\(?[A-E][.)] +(?=[-$\\0-9])", line):
+        line = line[lettered.end() :]  # C. 5
     line = _OTHER_FORM.sub("", _SPELT_OUT.sub(r"\1", line))
     sentence, sign = first_sentence(line)
     sentence = re.sub(r"^(?:option|choice) (?=\(?[A-Z]\b)", "", NOT_THAT.sub("", _REASON_ASIDE.sub("", sentence)))
@@ -712,11 +728,11 @@ def _maths_conclusion(text: str) -> str | None:
     if _INEXACT.search(claim) or "?" in claim:
         return None
     last_line = tail.endswith(f"\n{sentence}")
-    if last_line and (value := _value_of_name(sentence)):
+    if last_line and (value := _value_of_name(claim if concluded else sentence)):
         return value
     own_line = last_line and re.fullmatch(r"[$`*]*-?[$`*]*[0-9][0-9.,/]*[$`*]*", sentence)
     headed = last_line and labelled is not None and sentence.startswith("**")
-    finished = followed or headed or bool(own_line) or re.search(r"[.!*$`\])}]$", tail) is not None
+    finished = followed or headed or bool(own_line) or re.search(r"[.!*$`\])}°%]$|: -?[0-9.,]+$", tail) is not None
     if name := _named(claim, finished and (concluded or last_line)):
         return name
     aim = _AIM.search(claim)
@@ -804,7 +820,8 @@ def _value_of_name(line: str) -> str | None:
     """Return the value of a line that says no more than what a name stands for: `d = 3√13`, `|w| = 5/13`."""
     left, _, right = line.strip("$`*").partition("=")
     value = unwrapped(right.strip())
-    return value if _NAME.fullmatch(left.strip(" |∠")) and _is_value(value) else None
+    named = _NAME.fullmatch(left.strip(" |∠")) or re.fullmatch(r"\|[a-z]\|\^\{?2\}?", left.strip())
+    return value if named and _is_value(value) else None
 
 
 def _is_value(text: str) -> bool:
@@ -847,7 +864,7 @@ def labelled_value(tail: str, sentence: str) -> str | None:
         return None
     if _AIM.search(match[1]) or PREMISE.search(match[1]) or _GIVEN.search(match[1]) or _NO_RESULT.search(match[1]):
         return None
-    several = found and _LABELLED.match(lines[found - 1].strip(MARKUP + "-•"))
+    several = found and (other := _LABELLED.match(lines[found - 1].strip(MARKUP + "-•"))) and len(other[2]) <= 30
     return None if several and not _SUMS_UP.search(match[1]) else match[2].strip(MARKUP)
 
 
@@ -855,6 +872,8 @@ def _claimed(claim: str, concluded: bool) -> str | None:
     """Return what a claim says that something is: after its last verb, or the right side of its equation."""
     if "$" in claim and claim.count("$") % 2 and "\\$" not in claim:
         return None
+    if namely := re.search(r"\b(?:namely|i\.e\.,?) (\$[^$]+\$)$", claim):
+        claim = namely[1]
     said = _IS.split(claim)
     piece = said[-1] if len(said) > 1 else claim
     piece = unwrapped(re.sub(r"\\\[|\\\]", " ", piece).strip(MARKUP + ",:"))
@@ -971,7 +990,7 @@ def last_sentence(tail: str) -> tuple[str, bool] | None:
 
 def _number_statement(after: str) -> str | None:
     line = stated_line(after)
-    sentence, sign = first_sentence(line)
+    sentence, sign = first_sentence(re.sub(r"(?<=[0-9]) \[[^\[\]]*\]$", "", line))
     if sign == "?" or _INEXACT.search(sentence) or _CONDITIONAL.search(sentence):
         return None
     return _number_in(sentence)
@@ -1047,7 +1066,8 @@ def _number_conclusion(text: str, thought: bool) -> str | None:
         return None
     if len(tail) < 60 and "\n" not in tail and rational(tail.strip(MARKUP + "$. ")) is not None:
         return _number_in(tail.strip(MARKUP + "$. "))
-    return _last_number(tail, thought) or _only_bold(tail)
+    headed = re.match(r"\**(-?\$?[0-9][0-9.,]*)\**\n\s*\n", tail)  # the answer first, then why
+    return _last_number(tail, thought) or _only_bold(tail) or (_number_in(headed[1]) if headed else None)
 
 
 def without_breakdown(tail: str) -> str:
@@ -1097,16 +1117,23 @@ def _last_number(tail: str, thought: bool) -> str | None:
     if rational(alone) is not None and (followed or re.search(r"[0-9]\W*$", tail)):
         return _number_in(alone)
     claim, concluded = claim_of(sentence.strip(" .!*_"))
+    before = tail[: tail.rfind(sentence)] if sentence in tail else ""
+    results = _RESULT.findall(before[-400:])
+    computed = bool(results) and (number := _number_in(claim)) is not None and rational(number) == rational(results[-1])
+    if not followed and (displayed := _displayed(tail, sentence)) and rational(displayed) is not None:
+        return displayed
     finished = (
         followed
         or re.search(r"[.!*$\])]$|=[\s$*]*-?[0-9.,]+%?\*{0,2}(?:\s?[a-z]+){0,6}$", tail)
         or (concluded and re.search(r"[0-9]%?$", tail))
-        or (concluded and re.fullmatch(r"[$€£]?[0-9][0-9.,]*(?: [a-z]+){1,2}", claim))
+        or (concluded and re.search(r"[0-9][^0-9]* [a-z]{3,}$", claim))
+        or (computed and _IS.search(claim))
     )
     arithmetic = re.search(r"[0-9]\s*[-+*/×÷]\s*[0-9]", claim) and "=" not in claim
     if not finished or (arithmetic and not re.search(r"[.!]$", tail)):
         return None
-    if not concluded and (ON_THE_WAY.search(claim) or _PLAN.search(claim)):
+    planned = _PLAN.search(claim) and (not concluded or ("=" not in claim and sentence.startswith("Finally")))
+    if planned or (not concluded and ON_THE_WAY.search(claim)):
         return None
     if not concluded and re.search(r"[0-9]\b[^.=]*\band (?:\w+ ){0,2}[0-9]", claim) and not _SUMS_UP.search(claim):
         return None  # what is given
@@ -1115,11 +1142,10 @@ def _last_number(tail: str, thought: bool) -> str | None:
     unexplained = _EXPLAINED.split(claim, maxsplit=1)[0]
     if re.search(r"[0-9]", unexplained):
         claim = unexplained
-    before = tail[: tail.rfind(sentence)] if sentence in tail else ""
-    results = _RESULT.findall(before[-400:])
-    if not concluded and results and (number := _number_in(claim)) and rational(number) == rational(results[-1]):
+    if computed and not concluded:
         return number  # it says what was computed just before
-    if thought and not before and sentence.endswith("."):
+    alone_said = not before.strip() and sentence.endswith(".")
+    if alone_said and (thought or re.match(r"each\b", claim, re.IGNORECASE)):
         return _number_in(claim)
     if not concluded and PREMISE.search(claim) and not ("=" in claim and _ARITHMETIC.search(claim)):
         return None
@@ -1135,12 +1161,14 @@ def _last_number(tail: str, thought: bool) -> str | None:
 def claim_of(sentence: str) -> tuple[str, bool]:
     """Return a sentence without "therefore" and the like, and whether it had one."""
     if _SUPPOSED.match(sentence):
-        if ", but " not in sentence:
+        but = re.match(r"(?:.*, but |if we\b.*, so )(?=.)", sentence, re.IGNORECASE)
+        if but is None:
             return sentence, False
-        sentence = sentence.rpartition(", but ")[2]
+        sentence = sentence[but.end() :]
     claim, concluded = _OUR_ANSWER.subn("", NOT_THAT.sub("", sentence))
     if reason := _BECAUSE.match(claim):
         claim, concluded = claim[reason.end() :], True
+    concluded = concluded or re.search(r"\b(?:donc|entonces|quindi|somit|folglich)\b", claim) is not None
     if inside := re.search(r"\b(is|are|we) (?:therefore|thus|hence|then)\b[\s,:]*", claim, re.IGNORECASE):
         claim, concluded = f"{claim[: inside.start()]}{inside[1]} {claim[inside.end() :]}", True
     while match := _CONCLUSION.match(claim):
@@ -1151,9 +1179,8 @@ def claim_of(sentence: str) -> tuple[str, bool]:
     if (because := _BECAUSE_AFTER.search(claim)) and re.search(r"[0-9]", claim[: because.start()]):
         claim = claim[: because.start()]
     clauses = re.split(
-        r",\$?\s*(?:which (?:leaves|makes|gives|means)(?: that)?|that is(?:,|(?= \$?[0-9]))|i\.e\.,?|so|therefore|thus|"
-        r"hence|then|"
-        r"which (?:is|are|equals)(?=\s[\\$]*[0-9])|"
+        r",\$?\s*(?:which (?:leaves|makes|gives|means)(?: that)?|that(?: is|'s)(?:,|(?= \$?[0-9]))|i\.e\.,?|so|"
+        r"therefore|thus|hence|then|which (?:is|are|equals)(?=\s[\\$]*[0-9])|"
         r"for a total of|giving(?: us)?|making|we (?:get|have|find|obtain|conclude)(?: that)?)\s",
         claim,
     )

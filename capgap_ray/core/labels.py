@@ -89,7 +89,7 @@ _EXAMINED = re.compile(
 """A sentence that examines an option, or says something of it on the way."""
 _DISMISSED = re.compile(
     r"^(?:is|was|would be|seems)\b.*\b(?:not|wrong|incorrect|false|impossible)\b"
-    r"|\b(?:wrong|incorrect|except|(?:all|anything|everything) but|other than"
+    r"|\b(?:wrong|incorrect|except|(?:all|anything|everything) but|other than|no (?:such )?(?:irony|sarcasm|humou?r)"
     r"|eliminate\w*|exclude\w*|ruled out|rejected|discarded)\b|\?$",
     re.IGNORECASE,
 )
@@ -109,6 +109,14 @@ _RIGHT = re.compile(
     re.M,
 )
 """An option called the right one, whatever is said of the others after it."""
+_CHOSEN = re.compile(
+    r"(?<!whether )(?<!if )(?:\b[Tt]he (?:correct|right|sarcastic|humorous) (?:sentence|statement|edit|option|one) is"
+    r"|\bI(?:'d| would| will|'ll)? (?:pick|choose|select|go with)) \(([A-Z])\)"
+)
+_SUITS = re.compile(
+    r"(?<!whether )(?<!if )\(([A-Z])\)(?: [a-z']+){0,4} is (?:the )?(?:humorous|sarcastic)"
+    r"(?: (?:one|edit|statement))?(?=[.,;])"
+)
 _OTHERS = re.compile(
     r"(?:all )?(?:the )?(?:others|(?:other|remaining) (?:options|choices|ones|edits))\b", re.IGNORECASE
 )
@@ -116,7 +124,10 @@ _REJECTED_AFTER = re.compile(r",? so (?:option )?\(?[A-Z]\)? is (?:incorrect|wro
 _LETTER_LINE = re.compile(r"(?:\*\*)?([A-Z])(?:[.)](?:\*\*)?|\*\*[.)]) \w[^.?!:]{0,80}\.?")
 """A line that is an option and no more: `B. a red ball`, `**A)** six pistols`."""
 _OPTION_LINE = re.compile(r"\W*[A-Z][).:]\s")
-_HEADED = re.compile(r"\*\*(?:Option )?(?:(\([A-Z]\))[^*\n]{0,80}|([A-Z])[.):]?)\*\*\.?\n|(\([A-Z]\))\n")
+_HEADED = re.compile(
+    r"(?:\()?([A-HJ-Z])\)?\n\s*\n(?=[A-Z])"
+    r"|\*\*(?:Option )?(?:(\([A-Z]\))[^*\n]{0,80}|([A-Z])[.):]?)\*\*\.?\n|(\([A-Z]\))\n"
+)
 """A text that starts with the option and explains it then."""
 _TICKED = re.compile(
     r"^[\s>*-]*(?:(?P<box>\[[ xX✓✔]\]|[☑☐✅❌✓✔✗✘])\s*)?(?P<what>\(?[A-Z]\)[^\n]{0,200}?|[A-Za-z]{2,7})"
@@ -140,7 +151,7 @@ _SUPERLATIVE = re.compile(
 """An option that is a whole sentence: "the apples are the cheapest"."""
 
 _SORTED = re.compile(
-    r"\b(?:sorted|alphabetical(?:ly)?|final)(?: (?:list|words|order|sequence|version|result))*"
+    r"\b(?:sorted|alphabetical(?:ly)?|final|correct(?= order))(?: (?:list|words|order|sequence|version|result))*"
     r"(?: (?:of (?:the )?words))?(?: (?:is|are|gives?|we get|becomes))?[*_]{0,3}:",
     re.IGNORECASE,
 )
@@ -368,20 +379,22 @@ def _option(tail: str, lines: Sequence[str], sentence: str, followed: bool) -> s
     last = sentence.strip(_MARKUP)
     if re.search(r"\b(?:wonder|whether)\b", last):
         return None
-    right = set(_RIGHT.findall("\n".join(lines[-2:])))
+    right = set(_RIGHT.findall("\n".join(lines[-2:]))) | set(_CHOSEN.findall(tail)) | set(_SUITS.findall(tail))
     if len(right) == 1 and not HEDGED.search(_RIGHT.split(lines[-1])[0]):
         return f"({right.pop()})"
     alone = _LETTER_LINE.fullmatch(lines[-1])
     if alone and not any(_OPTION_LINE.match(line) for line in lines[:-1]):
         return f"({alone[1]})"
     if (head := _HEADED.match(tail)) and len(re.findall(r"\([A-Z]\)", tail)) <= 1:
-        return head[1] or head[2] or head[3]
+        return str(next(filter(None, head.groups())))
     if re.fullmatch(r"\(?[A-Z]\)?\.?", last) and (len(last) > 2 or lines[-1].startswith("**") or len(tail) < 8):
         return last.rstrip(".")
     complete = followed or re.search(r"[.!*)\]`$]$", tail) is not None
     settled_on = _REJECTED_AFTER.sub("", last)
     claim, concluded = claim_of(re.sub(r"\$\(?([A-H])\)?\$", r"(\1)", settled_on).rstrip(".*_! "))
     claim = _BOLD_LETTER.sub(r"(\1) ", claim)
+    if HEDGED.search(claim) and re.search(r", but .*\([A-Z]\)", claim):
+        claim = claim.rpartition(", but ")[2]
     claim = _ASIDE.sub("", _SETTLED.sub(r"\1", claim)).strip(_MARKUP)
     letters = {"".join(found) for found in _NAMED_OPTION.findall(claim)}
     if not letters:
@@ -429,6 +442,7 @@ def _complement(tail: str, sentence: str, followed: bool) -> str | None:
 
 def _sorted(tail: str) -> str | None:
     """Return the words after "sorted list:" or the like, or that the text ends with: a list, a chain, lines."""
+    tail = re.sub(r"\n\s*\nNote:[^\n]*\Z", "", tail)
     if found := [match for match in _SORTED.finditer(tail) if not _TO_SORT.search(tail[: match.end()])]:
         return _word_lines(tail[found[-1].end() :])
     if listed := re.search(r"\[(?:['\"][^'\",\n]{1,60}['\"],?\s*){2,}\]\W*$", tail):
@@ -619,7 +633,7 @@ def _option_letter(answer: str, choices: Sequence[str]) -> str | None:
     if alone := re.fullmatch(r"[(\[{<]?\s?([A-Za-z])\s?[)\]}>]?,?", answer):
         return alone[1].upper()
     stated = re.match(
-        r"(?:\(([A-Za-z])\)|([A-Z])(?:[):.]|\s[-–—](?=\s))|([A-HJ-Z])(?=, | is\b| \())[\s:,.–—-]*", answer
+        r"(?:\(?([A-Za-z])\)|([A-Z])(?:[:.]|\s[-–—](?=\s))|([A-HJ-Z])(?=, | is\b| \())[\s:,.–—-]*", answer
     )
     if stated is None:
         named = _LETTER_LAST.fullmatch(answer)

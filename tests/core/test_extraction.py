@@ -10,6 +10,15 @@ from capgap_ray.core.answers import AnswerKind, canonical, compare, extract, ext
 from capgap_ray.core.extraction import maths_answer, number_answer
 
 MATHS = [
+    ("Solving, 2x = 60.\n\n∴ ∠ABC = 30°", "30°"),
+    ("We try small cases.\n\n**Answer.** There is only one such function, namely $f(n) = 2n+7$.", "2n+7"),
+    ("So m = 7 and n = 3.\n\nThe mean of her scores is: 7", "7"),
+    ("Plugging in, $y^3=9y^2$, so $y=9$ and $x=27$, making $x+y$ equal to 36.", "36"),
+    ("Then $a^2+b^2=10+40=50$.\n\n**$|z|^2 = 50$**", "50"),
+    ("A. 3\nB. 4\nC. 5\n\nSo the correct answer is C. 5.", "5"),
+    ('Depending on what "between" means, the answer is $\\boxed{10}$ or $\\boxed{12}$.', None),
+    ("The answer is $\\boxed{10}$ or $\\boxed{12}$.", "10, 12"),
+    ("So $x = \\frac{7}{2}$ is the value we were looking for. (For comparison, $y$ came out as $3$.)", "\\frac{7}{2}"),
     ("Then it is 6/3 = 2. So the answer is \\boxed{2}.\n\nLet's try another one: 9/3.\nThe answer is \\boxed{3}.", "2"),
     ("The mean is $\\boxed{7}$.\n<|user|>\nAnd after that?\n<|assistant|>\nIt is $\\boxed{8}$.", "7"),
     ("We add the squares.\n\nThe sum of the squares is 4 + 9 + 36 = 49.", "49"),
@@ -405,6 +414,22 @@ MATHS = [
     ("The answer is $\\textbf{(D)}\\ 21$.", "\\textbf{(D)}\\ 21"),
 ]
 NUMBERS = [
+    ("50 divided by 4 friends is 12.5. Each one pays $12.50.", "12.50"),
+    ("Each child gets 6 candies.", "6"),
+    ("Each child gets 6 candies. There are 4 children", None),
+    ("13 boxes x 17 = 221.\n\nStep 2: Conclusion\n\nThe total number of apples is 221", "221"),
+    ("The total is 12 + 14 + 10, that's 36.", "36"),
+    ("31\n\nSam has 20 + 15 = 35 marbles and loses 4.", "31"),
+    ("**Solution:** Let x be Ben's age. Then x + 4 = 32, x = 28.\n\n**Ben's age:** 28", "28"),
+    ("So, Ann sold 33 apples in the afternoon", "33"),
+    ("Since 36 / 12 is 3, Tom buys 3 dozen. That's enough for everyone.", "3"),
+    ("He had 50. #### 50\n\nAnn is 5 years older than John, 12. How old is Ann? 12 + 5 = 17 #### 17", "50"),
+    ("So the total is 1080 calories.\n\nSource: https://example.org", "1080"),
+    ("Il lui reste donc 11 billes.", "11"),
+    ("\\begin{align*}\n\\text{Total} &= 5 \\times 250 \\\\\n&= 1250\n\\end{align*}", "1250"),
+    ("Final Answer: 64 [Confidence: 100%]", "64"),
+    ("First, we find her rate. Finally, we add the earnings of the 5 overtime hours.", None),
+    ("If we take a third of 99 we get 33, so 33 students ride the bus.", "33"),
     ("The answer is 14.\nQ: There are 3 cars and 2 come. How many?\nA: 3 + 2 = 5. The answer is 5.", "14"),
     ("The answer: 35\n\n### Instruction:\nHow many tulips?\n\n### Response:\nThe answer: 26", "35"),
     ("Answer: He has 19 cards left.\n\nExercise 2:\nSara has 30.\nAnswer: 30 - 12 = 18 cards.", "19"),
@@ -661,7 +686,7 @@ NUMBERS = [
     ("At 60 miles per hour, the 240-mile trip will take him 4 hours.", "4"),
     ("10/4 = 2.5. They can't use half a bus, so they need 3 buses.", "3"),
     ("5 + 6 = 11 apples.\n\n**Key takeaway:** Always add the two groups.", "11"),
-    ("Each kid will receive **two** candies.", "two"),
+    ("Each kid will receive **two** candies.", "2"),
 ]
 
 
@@ -676,6 +701,14 @@ def test_numbers(text: str, answer: str | None) -> None:
 
 
 BBH = [
+    ("hyperbaton", "The correct sentence is (B). It follows the order of size and age, which is broken in (A).", "(B)"),
+    ("hyperbaton", "A\n\nThe order is opinion, size, age.", "(A)"),
+    ("movie_recommendation", "I would pick (B) Up.\n\n* (A) Fargo is a crime film.\n* (C) Heat is another.", "(B)"),
+    ("movie_recommendation", "I can't know your taste, but the most similar film is (A) Fargo.", "(A)"),
+    ("snarks", "(A) is the sarcastic one, because nobody doubts it. There's no irony in (B).", "(A)"),
+    ("snarks", "I wonder if (A) is sarcastic. There's no irony in (B).", None),
+    ("tracking_shuffled_objects_three_objects", "the answer is c) fullback", "(C)"),
+    ("word_sorting", 'ant dog cat - "cat" should come before "dog". Correct order:\n\nant cat dog', "ant cat dog"),
     ("hyperbaton", "The right order is (B), because size precedes color, so (A) is incorrect.", "(B)"),
     ("ruin_names", "**(D) few order** is the funny edit. The remaining ones are a typo (A) and a plural (C).", "(D)"),
     (
