@@ -1160,12 +1160,14 @@ def _last_number(tail: str, thought: bool) -> str | None:
 
 def claim_of(sentence: str) -> tuple[str, bool]:
     """Return a sentence without "therefore" and the like, and whether it had one."""
+    drawn = False
     if _SUPPOSED.match(sentence):
-        but = re.match(r"(?:.*, but |if we\b.*, so )(?=.)", sentence, re.IGNORECASE)
-        if but is None:
+        end = re.match(r"(?:.*, but |if we\b.*, (so) )(?=.)", sentence, re.IGNORECASE)
+        if end is None:
             return sentence, False
-        sentence = sentence[but.end() :]
-    claim, concluded = _OUR_ANSWER.subn("", NOT_THAT.sub("", sentence))
+        sentence, drawn = sentence[end.end() :], end[1] is not None
+    claim, ours = _OUR_ANSWER.subn("", NOT_THAT.sub("", sentence))
+    concluded = drawn or bool(ours)
     if reason := _BECAUSE.match(claim):
         claim, concluded = claim[reason.end() :], True
     concluded = concluded or re.search(r"\b(?:donc|entonces|quindi|somit|folglich)\b", claim) is not None
