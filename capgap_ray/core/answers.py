@@ -12,8 +12,10 @@ import re
 from collections.abc import Callable, Sequence
 
 from capgap_ray.core import labels, maths
-from capgap_ray.core.extraction import after_thinking, maths_answer, number_answer, own_part
+from capgap_ray.core.extraction import after_thinking, own_part
 from capgap_ray.core.labels import LONGEST_ANSWER, AnswerKind, canonical, equal
+from capgap_ray.core.maths_extraction import maths_answer
+from capgap_ray.core.number_extraction import number_answer
 from capgap_ray.core.task_spec import Family
 from capgap_ray.core.verdict import Verdict
 from capgap_ray.records import FinishReason, Outcome

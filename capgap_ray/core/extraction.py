@@ -1,7 +1,8 @@
-"""Where a model's text states its answer: boxes, statements, `####`, a conclusion in the last sentence.
+"""Where any text states its answer: boxes, statements, the claim of its last sentence.
 
-Nothing is invented: no answer comes from unfinished thinking, an unfinished or empty box, a question, a
-hedge or a check line. Everything runs in time linear in the text; only its end is read closely.
+What is common to all kinds of answers; `maths_extraction`, `number_extraction` and `labels` read the kinds. Nothing is
+invented: no answer comes from unfinished thinking, an unfinished or empty box, a question, a hedge or a check line.
+Everything runs in time linear in the text; only its end is read closely.
 """
 
 from __future__ import annotations
@@ -9,24 +10,21 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable
-from decimal import Decimal
 from typing import TypeVar
 
-from capgap_ray.core.maths import compare, rational, readings, unwrapped
+from capgap_ray.core.maths import compare, readings, unwrapped
 from capgap_ray.core.notation import LONGEST_MATHS
-from capgap_ray.core.number_words import NUMBER_WORDS, SCALES, in_figures
 
 T = TypeVar("T")
 
 _TAIL = 20_000
 """Characters from the end of the text that statements and conclusions are looked for in."""
-_NEAR_END = 400
+NEAR_END = 400
 """Characters that may follow "the result is" or "the solution is" where it states the answer."""
 _AFTERWORD_LINES = 12
 """Lines at the end that may hold nothing but an afterword."""
 _MOST_BOXES = 64
 """Boxes looked at from the end; a text with more that are all empty has no answer."""
-
 _BOX_WORD = re.compile(r"\\(?:boxed|fbox|framebox)(?![a-zA-Z])")
 _THINKING_BEGINS = re.compile(r"<(?:think|thinking|thought|reasoning)>|<\|begin_of_thought\|>|\[THINK\]")
 _THINKING_ENDS = re.compile(r"</(?:think|thinking|thought|reasoning)>|<\|end_of_thought\|>|\[/THINK\]")
@@ -72,11 +70,6 @@ _JSON_ANSWER = re.compile(
 )
 _ANSWER_TAG = re.compile(r"<(/?)(?:final_?answer|final|result|solution|option|choice|ans)>", re.IGNORECASE)
 _BOLD_TAG = re.compile(r"</?(?:b|strong)>", re.IGNORECASE)
-_RELATIVE = re.compile(
-    r"^((?:the|this|its|his|her) [^,.=$]{1,60}?)(?: (?:that|which|who|when|if)\b[^.,=]{1,80}?|, \w+ed [^,.=]{1,60},) "
-    r"(?=(?:is|are|was|were) [^a-z]*[^ ]*$)",
-    re.IGNORECASE,
-)
 _OPEN = re.compile(
     r"\b(?:still|yet|remains?|left) (?:need |have |has )?to (?:be )?"
     r"(?:find|found|determined?|computed?|calculated?|solved?)\b[^.\n]*\.\s+$",
@@ -128,7 +121,7 @@ HEDGED = re.compile(
     r"\w+n['’]t|unable|unknown|unclear|either|neither|guess|impossible|undetermined|insufficient|depends)\b",
     re.IGNORECASE,
 )
-_INEXACT = re.compile(
+INEXACT = re.compile(
     rf"{HEDGED.pattern}|\b(?:roughly|approximately|(?:about|around|nearly|almost|between)(?=[\s$\\(*]*-?[0-9]))\b",
     re.IGNORECASE,
 )
@@ -144,7 +137,7 @@ _TAKEN_BACK = re.compile(
     re.IGNORECASE,
 )
 """The text takes back what it said before."""
-_CONCLUSION = re.compile(
+CONCLUSION = re.compile(
     r"(?:therefore|thus|hence|so|consequently|finally|in conclusion|in total|altogether|as a result|accordingly|"
     r"(?:(?:out )?of|among(?:st)?|from) the (?:given |available )?(?:options|choices)|this means|that's|"
     r"(?:at|in) the (?:very )?end(?: of the \w+)?|"
@@ -185,7 +178,7 @@ _NEXT_ITEM = re.compile(
     r"|\n(?:Now,? )?[Ll]et'?s (?:try|do|solve|look at) (?:another|a similar|the next)\b"
     r"|<\|(?:im_end|endoftext|eot_id|end_of_text|user|end)\|>|</s>|<end_of_turn>|<eos>|<｜end▁of▁sentence｜>|\n\[INST\]"
 )
-_NUMBER = re.compile(
+NUMBER = re.compile(
     r"(?<![\w.\u202d\u202e])[-−+]?\s?(?:\\?[$€£])?\s?-?(?:[0-9]{1,3}(?:(?:,|\{,\})[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?(?:\s?/\s?[0-9]+)?(?!-?\w)(?:\s?\\?%)?"
 )
 _CUT = re.compile(
@@ -201,23 +194,9 @@ _DISPLAY_END = re.compile(r"(?:(?:\\\]|\$\$)[ \t.]*\n|\\end\{(?:align|gather)\*?
 """A display that a sentence of its own follows; any other display belongs to the sentence around it."""
 _SENTENCE_STOP = re.compile(r"(?<!\b[sS]q)(?<!\bcu)(?:[.?;]|!(?!\s*[-+*/=^$\\)]))(?=[*_`$\"')\]]{0,4}(?:\s|$))")
 PREMISE = re.compile(r"\b(?:first|next|step|let|need to|given(?! by)|each|then|if|than)\b", re.IGNORECASE)
-_NAMED = re.compile(
-    r"\b(?:is|are|was|faces?|points?)(?: [a-z-]+){0,4} \*\*([A-Za-z]+)(?:\*\*|$)"
-    r"|\b(?:is|are|was|faces?|points?|be|falls on)(?: (?:facing|pointing|due|to|an?|the)){0,2} ([A-Za-z][a-z]+)$"
-    r"|^(?:\*\*)?((?!It|This|That|He|She|They|One|Which|There|Here)[A-Z][a-z]+)(?:\*\*)?"
-    r" (?:has|had|is|was) the (?:\w+est|most|least)\b"
-)
-"""A word that something is said to be: "the graph is an **ellipse**", "Ann has the highest score"."""
 ON_THE_WAY = re.compile(r"\b(?:first|next|step|let|need to)\b", re.IGNORECASE)
 """The words of `PREMISE` that also make a computed result ("each costs 9 / 12 = 0.75") a step."""
-_STATES = re.compile(
-    r"\b(?:total|altogether|left|remain\w*|in all|has|have|had|is|are|was|were|will|needs?|owes?|makes?|made|earns?|"
-    r"earned|ends? up|comes? to|costs?|paid|"
-    r"pays?|spends?|spent|saves?|saved|takes?|took|gets?|got|sold|bought|ate|eats?|travel\w*|collected|can|must|"
-    r"be|leaves?|leaving|received?|gives?|gave|uses?|used|raised|served|reads?|runs?|ran|walk\w*|works?|worked|won|scored)\b",
-    re.IGNORECASE,
-)
-_GIVEN = re.compile(
+GIVEN = re.compile(
     r"^(?:now|next|similarly|meanwhile|also|for|in order)\b"
     r"|\b(?:know|known|recall|remember|note|suppose|assum\w+|denote|consider|say|where|since|because|formula|"
     r"so far|initially|originally|case|when|example|instance|candidates?|options|choices|"
@@ -257,15 +236,8 @@ _LAST_DISPLAY = re.compile(
 """The maths that a text ends with: a display, or a chain of equations in a line."""
 _OPERATOR = re.compile(r"\\(?:int|sum|prod|lim)(?![a-z])")
 """What binds the letters behind it."""
-_OTHER_FORM = re.compile(
-    r"\s\((?:\\?\(|\$)?\s?(?:≈|=|\\approx|or|i\.e\.|that is|about|approx\w*|equivalently)[^()]*\)(?=\W*$)"
-)
-"""The value again in another form."""
-_TRAILING_ASIDE = re.compile(r"(?<=[\w$*}]) \((?!base )[a-z][^()]* [^()]*\)$")
-_REASON_ASIDE = re.compile(r"(?<=[\w$*}]) \((?:since|because|as|where)\b[^()]*\)$")
-_CONDITIONAL = re.compile(r"\bif\b[^.]*,? or\b[^.]*\bif\b")
+CONDITIONAL = re.compile(r"\bif\b[^.]*,? or\b[^.]*\bif\b")
 """One value in one case, another in another."""
-_COUNTED_MATHS = re.compile(r"there (?:are|is) (?:exactly |only )?(\$[^$]+\$) [a-z].*", re.IGNORECASE)
 _IS_THE_ANSWER = re.compile(
     r"(?:[^$]*?(?:,|\bgives|\bget|\bobtain) )?(\$[^$]+\$|(?=\S*[0-9\\])[^\s,]+) (?:is|are|as) (?:the|our|my) "
     r"(?:(?:(?:final|only|correct|desired|required|right) )*(?:answer|solution|result|value)s?"
@@ -281,14 +253,14 @@ _OUR_ANSWER = re.compile(
 _BECAUSE_AFTER = re.compile(r",? because\b.*$", re.IGNORECASE)
 _SUPPOSED = re.compile(r"(?:if(?! (?:you|we) follow)|suppos\w+|assum\w+|unless)\b", re.IGNORECASE)
 _BECAUSE = re.compile(r"(?:since|because|as|given that)\b(?:\$[^$]*\$|[^=$])*(?:,|(?<=,\$))\s+", re.IGNORECASE)
-_AIM = re.compile(
+AIM = re.compile(
     r"\b(?:theorem|identity|equations?|formula|rewrite|recall|cases?|steps?|unknowns?|variables?|"
     r"first|need|must(?! (?:be|(?:have )?\w+ [0-9]))|find|solv\w*|comput\w*|minimi\w+|maximi\w+|consider|"
     r"us(?:e|ing)|substitut\w+|apply|check|show|prove|want|factori[sz]ation)\b",
     re.IGNORECASE,
 )
 """Words of a sentence that says what to do next."""
-_IS = re.compile(
+IS = re.compile(
     r"\b(?:is|are|was|were|equal to|equals?|be|measures|becomes|(?:comes?(?: out)?|works out|amounts?|adds? up|"
     r"evaluates|simplifies|reduces|sums|totals) to|est|sont|vaut|ist|sind|beträgt|es|son|mide|vale|è|sono|"
     r"a total of|"
@@ -298,79 +270,28 @@ _IS = re.compile(
     r"|exactly|just|simply|only|actually|indeed)\b)?"
     r"(?=[\s$:\\])"
 )
-_TWO_FORMS = re.compile(r"\$?([^$]+?)\$?,? or \$?([^$]+?)\$?")
-_NAME = re.compile(
+NAME = re.compile(
     r"(?:\\[a-z]+ ?)?(?:[a-zA-Z]{1,3}|\{[a-zA-Z]{1,3}\}|\[[a-zA-Z]{1,3}\])'{0,3}(?:\^\{-1\})?"
     r"(?:_\w|_\{[^{}]*\})?(?:\([^()]*\))?"
     r"|\([a-z](?:,\s*[a-z])+\)"
 )
 _OF_FUNCTION = re.compile(r"[A-Za-z]\([^()]*\)|\\(?:log|ln|sin|cos|tan|angle)(?![a-zA-Z])[^=<>]*")
 """What a box may name before its value: `P(\\text{even})`, `\\log_2 \\sqrt{x}`."""
-_INEQUALITY = re.compile(r"[<>≤≥]|\\[lg]e(?:q|qslant)?(?![a-z])")
+INEQUALITY = re.compile(r"[<>≤≥]|\\[lg]e(?:q|qslant)?(?![a-z])")
 NOT_THAT = re.compile(r",? (?:and )?not\s(?:\S+|\$[^$]*\$)(?: (?:as|like|which|that) [^.]*)?$")
-_FIGURE = re.compile(
-    r"\b(?:equation|line|circle|curve|parabola|plane|ellipse|hyperbola|asymptote|function|solution)s?\b", re.I
-)
-"""What is given by a whole equation."""
-_COUNTED = re.compile(
-    rf"(?:there (?:are|is) |it is )?(?:exactly |only |a total of )?(-?[0-9][0-9,.]*|{'|'.join(NUMBER_WORDS)}) "
-    r"(?!divides\b|is\b)[a-z -]+",
-    re.IGNORECASE,
-)
-_GIVEN_NUMBER = re.compile(
-    r"\b(?:the|these|those|his|(?<!takes )(?<!costs )(?<!gives )(?<!leaves )(?<!saves )her|their|my|our)"
-    r"\s+[0-9][0-9,.]*\s+(?=[a-z])"
-    r"|\s[0-9]+ (?:years?|months?|weeks?|days?|hours?|minutes?) (?:from now|later|ago)\b"
-    r"|^(?:at|in|after|for|over|within|during|with|by|of)\s+[^,.]*[0-9][^,]*,\s|^(?:in|after)\s+[0-9]+\s+[a-z]+\s",
-    re.IGNORECASE,
-)
-"""A number that the question gave: "each of the 4 people", "in 5 days he"."""
-_TOTAL = re.compile(r"\b(?:total|altogether|in all)\b", re.IGNORECASE)
-_PART = re.compile(r"[ \t]*(?:[-•*] |\||[0-9]{1,2}[.)] )")
-"""A line of the list or table of what a total is made of."""
 _LABELLED = re.compile(r"[*_#\s>=-]*([A-Za-z][\w' ,()-]{0,60}?)[*_]*:[*_]*\s+(\S.*)", re.DOTALL)
 """A closing line such as "Total animals: 9"."""
-_NO_RESULT = re.compile(r"\b(?:options?|input|example|hint|note|known|problem|question|points?)\b", re.IGNORECASE)
-_ITEM = re.compile(r"\s*(?:[-•*] |[A-Za-z][\w' ]{0,40}: [$€£]?[0-9][0-9.,]*\.?$)")
-"""A line of a list of what is given."""
-_SUMS_UP = re.compile(r"\b(?:total|sum|final|result|altogether|overall|answer|in all)\b", re.IGNORECASE)
-_SPELT_NUMBER = re.compile(
-    rf"(?<!\bthe )(?<!\bthese )(?<!\bthose )\b(?:{'|'.join(NUMBER_WORDS.keys() - {'zero', 'one'})}|(?<=\bonly )one)\b",
-    re.IGNORECASE,
-)
-_SCALED = re.compile(rf"\b([0-9]{{1,9}}(?:\.[0-9]{{1,9}})?) ({'|'.join(SCALES)})\b", re.IGNORECASE)
-_CALCULATION = re.compile(r"<<[^<>\n]{0,200}>>")
-"""GSM8K's calculator marks."""
-_RESULT = re.compile(r"(?:=|\bis)[\s$*\\]*(-?[0-9][0-9,]*(?:\.[0-9]+)?)")
-_ARITHMETIC = re.compile(r"[0-9)]\s*[-+*/×÷=]\s*[$(]?[0-9]")
-REASON = re.compile(
-    r",?\s+(?:because|since|as|which|where|so|when|for|after|given|meaning|I hope|and (?:we|I|this|that|it)"
-    r"|in total)\b",
-    re.IGNORECASE,
-)
-_EXPLAINED = re.compile(
-    r",?\s+(?:because|since|which|where|while|whereas|after|compared|leaving|including)\b"
-    r"|,\s+(?:assuming|using|counting|considering|excluding|based on|with)\b"
-    r"|:\s+(?=[^:]*(?:,| and )[^:]*$)|,\s+(?=[0-9.,]+ (?:more|less|fewer)\b)",
-    re.IGNORECASE,
-)
-_ADJUNCT = re.compile(
-    r",\s+(?!(?:and|or|but|plus|minus|so|which|that|then|for a total|"
-    r"(?:bring|leav|giv|mak|yield|result|total|rais|reduc|"
-    r"increas|decreas|amount|cost|earn|sav|add|tak)\w*ing)\b)[a-z].*"
-)
-"""What follows a stated value without changing it: ", working 50 weeks a year"."""
-_PLAN = re.compile(
+NO_RESULT = re.compile(r"\b(?:options?|input|example|hint|note|known|problem|question|points?)\b", re.IGNORECASE)
+SUMS_UP = re.compile(r"\b(?:total|sum|final|result|altogether|overall|answer|in all)\b", re.IGNORECASE)
+PLAN = re.compile(
     r"^(?:to|let)\b|\bwants? to\b|\b(?:we|i)(?:'d| would|'ll| will| can| must| should| need to| have to)? "
     r"(?:multiply|add|subtract|divide|"
     r"use|start|calculate|compute|find|know|need|solve|set|substitute|look|consider)\b"
     r"|\blet \w+ be\b|(?<!are )\b[0-9]+ of (?:them|these|those)\b|\b[a-z] [-+] [0-9]",
     re.IGNORECASE,
 )
-_SOUGHT = re.compile(r"\b(?:that|which|who|ask\w*|tr(?:y|ied)|problem|question|(?<!able )(?<!needs )(?<!ha[sd] )to)\b")
-"""What makes a number at the end part of what is sought, not the answer."""
 _FENCE_LINE = re.compile(r"^[ \t]*```\w*[ \t]*$", re.MULTILINE)
-_REFUSED = re.compile(
+REFUSED = re.compile(
     r"\b(?:not enough|insufficient|more|missing|incomplete) information\b"
     r"|\bnot (?:given|known|specified|stated|provided)\b"
     r"|\b(?:cannot|can['’]?t|unable to|impossible to)(?: be)? "
@@ -381,17 +302,6 @@ _REFUSED = re.compile(
 )
 """A text without boxed or stated answer that says so near its end."""
 _EMOJI = re.compile("[\U0001f300-\U0001faff\u2600-\u27bf\ufe0f\u200d]+")
-_ANSWER_WORDS = frozenset(
-    re.findall(
-        r"\w+",
-        "ellipse circle parabola hyperbola line point sphere cone cylinder plane square rectangle rhombus even odd "
-        "north south east west yes no true false increasing decreasing acute obtuse right infinity neither",
-    )
-)
-"""Lower-case words that are whole answers to maths problems."""
-_SPELT_OUT = re.compile(r"^(-?[$\\]{0,2}[0-9][0-9.,/]*\$?) \([a-z][a-z -]{2,40}\)(?=\W*$)", re.IGNORECASE)
-"""`10 (ten)`."""
-_ASIDE = re.compile(r"\s\([^()]*\)")
 MARKUP = " \t\r\n*_`>:"
 
 
@@ -451,24 +361,14 @@ def own_part(text: str, read: Callable[[str], T | None]) -> T | None:
     return read(text)
 
 
-def maths_answer(text: str) -> str | None:
-    """Return the answer of a maths solution, without delimiters, or None."""
-    rest = after_thinking(text)
-    return None if rest is None else own_part(rest, _maths_in)
-
-
-def _maths_in(rest: str) -> str | None:
-    return settled(rest, last_statement(rest, _maths_statement), _box(rest), _maths_conclusion)
-
-
-def _box(text: str) -> tuple[int, str] | None:
+def boxed_answer(text: str) -> tuple[int, str] | None:
     box = last_box(text)
     if box is None:
         return None
     if _EITHER_WAY.search(text[max(0, box[0] - 150) : box[0]]) and _JOINED_BY_OR.search(text[box[0] : box[1]]):
         return None
     left, _, right = box[2].partition("=")
-    return box[1], unwrapped(right) if _OF_FUNCTION.fullmatch(left.strip()) and _is_value(right) else box[2]
+    return box[1], unwrapped(right) if _OF_FUNCTION.fullmatch(left.strip()) and is_value(right) else box[2]
 
 
 def settled(
@@ -485,30 +385,6 @@ def settled(
             return end  # a result on the way
     taken_back = list(deque(_TAKEN_BACK.finditer(text, after), maxlen=1))
     return conclude(text[taken_back[0].end() :]) if taken_back else found[1]
-
-
-def number_answer(text: str) -> str | None:
-    """Return the number that a word problem's solution states as its result, or None."""
-    rest = after_thinking(text)
-    thought = rest is not None and len(rest) < len(text)
-    if rest is None:
-        return None
-    plain = re.sub(r"__([^_\n]{1,80})__", r"\1", _CALCULATION.sub("", _first_solution(rest)))
-    return own_part(plain, lambda part: _number_of(part, thought))
-
-
-def _first_solution(text: str) -> str:
-    """Return a text up to its first line `#### 18`, where another question and its `####` follow."""
-    before, mark, after = text.partition("####")
-    line, _, more = after.partition("\n")
-    return f"{before}{mark}{line}" if "####" in more and "?" in more.partition("####")[0] else text
-
-
-def _number_of(rest: str, thought: bool) -> str | None:
-    boxed = _box(rest)
-    if boxed:
-        boxed = boxed[0], _number_in(boxed[1]) or boxed[1]
-    return settled(rest, last_statement(rest, _number_statement), boxed, lambda end: _number_conclusion(end, thought))
 
 
 def last_box(text: str, joined: bool = True) -> tuple[int, int, str] | None:
@@ -599,12 +475,12 @@ def last_statement(text: str, read: Callable[[str], str | None]) -> tuple[int, s
         noun, qualified = (match["noun"] or "answer").lower(), _SURE.search(before[-40:])
         if noun in ("option", "choice", "pick") and not (qualified and (qualified[1] or qualified[2])):
             continue
-        if len(tail) - match.end() > _NEAR_END and not noun.startswith("ans") and not (qualified and qualified[2]):
+        if len(tail) - match.end() > NEAR_END and not noun.startswith("ans") and not (qualified and qualified[2]):
             continue  # a result on the way
         after = tail[match.end() : match.end() + 2 * LONGEST_MATHS].lstrip(" *_:")
         if (answer := read(after)) is not None:
             return start + match.start(), answer
-        if _INEXACT.match(after.lstrip(MARKUP)[:60]):
+        if INEXACT.match(after.lstrip(MARKUP)[:60]):
             return None
     return None
 
@@ -637,57 +513,11 @@ def first_sentence(line: str) -> tuple[str, str]:
     return line[: stop.start()].strip(), stop[0]
 
 
-def _maths_statement(after: str) -> str | None:
-    line = stated_line(after)
-    if lettered := re.match(r"\(?[A-E][.)] +(?=[-$\\0-9])", line):
-        line = line[lettered.end() :]  # C. 5
-    line = _OTHER_FORM.sub("", _SPELT_OUT.sub(r"\1", line))
-    sentence, sign = first_sentence(line)
-    sentence = re.sub(r"^(?:option|choice) (?=\(?[A-Z]\b)", "", NOT_THAT.sub("", _REASON_ASIDE.sub("", sentence)))
-    if sign == "?" or len(sentence) > LONGEST_MATHS or _CONDITIONAL.search(sentence):
-        return None
-    if twice := _said_twice(sentence):
-        return twice
-    for piece in (sentence, REASON.split(sentence, maxsplit=1)[0]):
-        piece = unwrapped(piece.strip(MARKUP + ",")).strip()
-        if _reads(piece):
-            return piece
-    if _IS.search(sentence) and (claimed := _claimed(sentence, True)):
-        return claimed
-    whole = re.match(r"[A-Z][a-z]* [a-z]", sentence) and not SEVERAL.search(sentence)
-    if whole and (said := _last_span(sentence, r"")):
-        return said
-    if span := re.match(
-        r"(?:\$([^$\n]+)\$|\\\((.+?)\\\)|\*\*([^*\n]+)\*\*|([^*$\n]+)\*\*)(?=\s|[.,;]|$)", line.strip()
-    ):
-        piece = unwrapped(next(group for group in span.groups() if group))
-        after_span = line.strip()[span.end() : span.end() + 40]
-        if _reads(piece) and not re.match(r"[\s,]*(?:or|and|to|\$)\b", after_span):
-            return piece
-    words = re.fullmatch(
-        r"(?:\\(?:text(?:bf|rm)?|math(?:bf|rm))\{)?\(?([A-Za-z][A-Za-z' -]{0,40})\)?\}?",
-        unwrapped(sentence.strip(MARKUP).partition("**")[0]),
-    )
-    if words:
-        name = words[1]
-        title = name[0].isupper() and len(name.split()) <= 3 and not _INEXACT.search(name) and "I " not in name
-        if (title and "**" not in sentence.strip(MARKUP)) or name.lower() in _ANSWER_WORDS:
-            return words[0]
-    return None
-
-
-def _said_twice(text: str) -> str | None:
-    """Return the first of two forms of one number, `$\\frac{33}{100}$, or $0.33$`."""
-    two = _TWO_FORMS.fullmatch(text)
-    same = two and (value := rational(two[1])) is not None and value == rational(two[2])
-    return two[1].strip() if two and same else None
-
-
-def _reads(piece: str) -> bool:
+def reads_as_maths(piece: str) -> bool:
     """Return whether the text is maths, and not a hedge between numbers."""
     if not piece or piece.lower() in ("a", "an", "the", "i") or re.fullmatch(r"[A-Za-z']+ [A-Za-z' ]+", piece):
         return False
-    if re.search(r"[0-9]\s*\$?\s+or\s+\$?\s*-?[0-9]", piece) or "?" in piece or _INEXACT.search(piece):
+    if re.search(r"[0-9]\s*\$?\s+or\s+\$?\s*-?[0-9]", piece) or "?" in piece or INEXACT.search(piece):
         return False
     exact, approximately, _ = re.sub("≈", r"\\approx", piece).partition("\\approx")
     ways = readings(exact if approximately and re.search(r"[0-9]", exact) else piece)
@@ -696,141 +526,55 @@ def _reads(piece: str) -> bool:
     return all(item.value[0] != "text" for item in ways[0]) and not re.fullmatch(r"[.\s]*", piece)
 
 
-def _maths_conclusion(text: str) -> str | None:
-    """Return what the last sentence concludes ("Therefore, x = 5."), or a text that is nothing but an answer."""
-    tail = own_text(text).strip()
-    if not tail or _REFUSED.search(tail[-_NEAR_END:]):
-        return None
-    if "\n" not in tail and len(tail) < 100 and len(text) < 120 and not _CONCLUSION.match(tail):
-        bare = unwrapped(tail.strip(MARKUP))
-        if (
-            re.search(r"[0-9]|\\(?:frac|sqrt|pi)", bare)
-            and not re.search(r"(?<!\\)\b[A-Za-z]{4,}", bare)
-            and bare.count("$") % 2 == 0
-            and _reads(bare)
-        ):
-            last = unwrapped(bare.rpartition("=")[2])
-            return last if bare.count("=") > 1 and _is_value(last) else bare
-    found = last_sentence(tail)
-    if found is None:
-        return None
-    sentence, followed = found
-    labelled = labelled_value(tail, sentence)
-    claim, concluded = claim_of(labelled or re.sub(r"^\*\*([^*]* (?:is|are))\*\*", r"\1", sentence).strip(" .!*_"))
-    claim = re.sub(
-        r"(?<!\w)(?:\*\*|`)([0-9.,]+)(?:\*\*|`)(?!\w)", r"\1", _plain_predicate(_TRAILING_ASIDE.sub("", claim))
-    )
-    concluded = concluded or (labelled is not None and _CONCLUSION.match(sentence) is not None)
-    if _still_open(tail, sentence) or re.search(r"\bequations?:", claim):
-        return None
-    if not followed and (displayed := _displayed(tail, sentence)):
-        return displayed
-    if _INEXACT.search(claim) or "?" in claim:
-        return None
-    last_line = tail.endswith(f"\n{sentence}")
-    if last_line and (value := _value_of_name(claim if concluded else sentence)):
-        return value
-    own_line = last_line and re.fullmatch(r"[$`*]*-?[$`*]*[0-9][0-9.,/]*[$`*]*", sentence)
-    headed = last_line and labelled is not None and sentence.startswith("**")
-    finished = followed or headed or bool(own_line) or re.search(r"[.!*$`\])}°%]$|: -?[0-9.,]+$", tail) is not None
-    if name := _named(claim, finished and (concluded or last_line)):
-        return name
-    aim = _AIM.search(claim)
-    marked = re.findall(r"\*\*([^*]+)\*\*", sentence)
-    doubtful = (ON_THE_WAY if len(marked) == 1 else PREMISE).search(claim) or _GIVEN.search(claim)
-    if not concluded and (not finished or doubtful):
-        return None
-    if finished and not aim and len(marked) == 1:
-        bold = _right_side(unwrapped(marked[0].rstrip(".")))
-        if re.search(r"[0-9]|\\[a-z]|√|π", bold) and _reads(bold):
-            return bold
-    if concluded and not aim and (counted := _COUNTED.fullmatch(claim)):
-        return counted[1]
-    if finished and (counted := _COUNTED_MATHS.fullmatch(claim)) and _reads(_right_side(unwrapped(counted[1]))):
-        return _right_side(unwrapped(counted[1]))
-    alone = unwrapped(claim.strip(MARKUP))
-    if (labelled or concluded or last_line or followed) and _is_value(alone):
-        return alone
-    if not finished and not re.search(r"[0-9)}]$", tail):
-        return None
-    if concluded:
-        if re.match(r"(?:we|i) (?:need|have|want) to\b", claim, re.IGNORECASE):
-            return None
-        return _claimed(claim, concluded) or (_last_span(claim, r"") if finished and not aim else None)
-    if aim:
-        return None
-    return _claimed(claim, concluded) or _last_span(claim, _IS.pattern.partition("(?: (?:equal")[0] + r"\s*$")
-
-
-def _named(claim: str, concluded: bool) -> str | None:
-    """Return the word that a claim says something is: a name, or an answer word such as "ellipse"."""
-    said = _NAMED.search(claim)
-    if said is None or claim.count("**") > 2 or any(p.search(claim) for p in (SEVERAL, _INEXACT, ON_THE_WAY)):
-        return None
-    word, before = str(said[1] or said[2] or said[3]), claim[: said.start()].replace("equation", "")
-    if word[0].isupper() and ((said[1] and said.end() == len(claim)) or concluded):
-        return word
-    doubtful = _PLAN.search(before) or any(p.search(before.rpartition(", ")[2]) for p in (PREMISE, _GIVEN, _AIM))
-    return word if word in _ANSWER_WORDS and (said[1] or concluded) and not doubtful else None
-
-
-def _displayed(tail: str, sentence: str) -> str | None:
+def displayed_value(tail: str, sentence: str) -> str | None:
     """Return what a calculation that ends the text comes to: the last side of an identity or of a chain."""
-    display = _LAST_DISPLAY.search(tail[-_NEAR_END * 3 :])
+    display = _LAST_DISPLAY.search(tail[-NEAR_END * 3 :])
     if display is None or not tail.endswith(display[0]):
         return None
     maths = next(group for group in display.groups() if group is not None).strip(" .\n")
     if rows := re.fullmatch(r"\\begin\{(?:aligned|align\*?|gather(?:ed|\*)?)\}(.*)\\end\{\w+\*?\}", maths, re.DOTALL):
         maths = rows[1].strip(" .\n\\").rpartition("\\\\")[2].replace("&", "").strip(" .\n")
         left, _, right = maths.rpartition("=")
-        named = _NAME.fullmatch(left.strip()) or not left.strip()
-        return unwrapped(right) if named and not _INEQUALITY.search(maths) and _reads(unwrapped(right)) else None
+        named = NAME.fullmatch(left.strip()) or not left.strip()
+        return unwrapped(right) if named and not INEQUALITY.search(maths) and reads_as_maths(unwrapped(right)) else None
     before = tail[: -len(display[0])].rstrip().rpartition("\n\n")[2]
     lead = re.sub(r"\$[^$]*\$", "", re.sub(r"^Then$", "", before[-150:].replace(" formula:", ":").strip()))
     solved = re.search(r"\b(?:Solving|Simplifying)\b[^.=]*,$", lead)
-    if not solved and any(pattern.search(lead) for pattern in (_AIM, _GIVEN, PREMISE)):
+    if not solved and any(pattern.search(lead) for pattern in (AIM, GIVEN, PREMISE)):
         return None
     if "=" not in maths:
-        return maths if re.search(r":\s*$", before) and re.search("[0-9]", maths) and _reads(maths) else None
+        return maths if re.search(r":\s*$", before) and re.search("[0-9]", maths) and reads_as_maths(maths) else None
     sides = [unwrapped(side) for side in re.split(r"(?<![<>!])=", maths)]
     if (
         len(sides) < 2
         or re.match(r"[a-zA-Z]\^", sides[0])
-        or _INEQUALITY.search(maths)
+        or INEQUALITY.search(maths)
         or not sides[-1]
-        or not _reads(sides[-1])
+        or not reads_as_maths(sides[-1])
     ):
         return None
 
     def known(side: str) -> bool:
-        return bool(_OPERATOR.match(side)) or not re.search("[a-zA-Z]", _bare_of_commands(side))
+        return bool(_OPERATOR.match(side)) or not re.search("[a-zA-Z]", bare_of_commands(side))
 
     if len(sides) > 2 and known(sides[-1]) and not known(sides[-2]):
         return None  # an equation to be solved
-    if len(sides) == 2 and solved and _NAME.fullmatch(sides[0]) and sides[0] not in sides[1]:
+    if len(sides) == 2 and solved and NAME.fullmatch(sides[0]) and sides[0] not in sides[1]:
         return sides[1]
-    if len(sides) == 2 and re.search(r"\b(?:is|are|equals)[\s:]*$", before) and _is_value(sides[1]):
+    if len(sides) == 2 and re.search(r"\b(?:is|are|equals)[\s:]*$", before) and is_value(sides[1]):
         return sides[1]
     if len(sides) == 2 and not (known(sides[0]) or "bf{" in maths or compare(sides[0], sides[1]).equal is True):
         return None
     return sides[-1]
 
 
-def _value_of_name(line: str) -> str | None:
-    """Return the value of a line that says no more than what a name stands for: `d = 3√13`, `|w| = 5/13`."""
-    left, _, right = line.strip("$`*").partition("=")
-    value = unwrapped(right.strip())
-    named = _NAME.fullmatch(left.strip(" |∠")) or re.fullmatch(r"\|[a-z]\|\^\{?2\}?", left.strip())
-    return value if named and _is_value(value) else None
-
-
-def _is_value(text: str) -> bool:
+def is_value(text: str) -> bool:
     """Return whether a text is a value with no letters in it: nothing to be solved or substituted."""
     return (
         re.search(r"[0-9]", text) is not None
-        and re.search(r"[a-zA-Z]", _bare_of_commands(text)) is None
+        and re.search(r"[a-zA-Z]", bare_of_commands(text)) is None
         and "=" not in text
-        and _reads(text)
+        and reads_as_maths(text)
     )
 
 
@@ -843,12 +587,7 @@ def own_text(text: str) -> str:
     return tail.rstrip("#=_ \t\n") if tail.endswith(("\n###", "\n---", "\n##")) else tail.rstrip()
 
 
-def _plain_predicate(claim: str) -> str:
-    """Return a claim without the relative clause of its subject: "the digit that cannot appear is 7"."""
-    return _RELATIVE.sub(r"\1 ", claim, count=1)
-
-
-def _still_open(tail: str, sentence: str) -> bool:
+def still_open(tail: str, sentence: str) -> bool:
     """Return whether the sentence before the last says that the answer is still to be found."""
     if sentence not in tail or re.match(r"(?:so|thus|hence|therefore)\b", sentence, re.IGNORECASE):
         return False
@@ -858,100 +597,17 @@ def _still_open(tail: str, sentence: str) -> bool:
 
 def labelled_value(tail: str, sentence: str) -> str | None:
     """Return the value of a closing line "label: value", unless it is one of several such lines or a step."""
-    lines = [line for line in tail[-_NEAR_END:].splitlines() if line.strip()]
+    lines = [line for line in tail[-NEAR_END:].splitlines() if line.strip()]
     found = next((index for index in range(len(lines) - 1, -1, -1) if sentence[:40] in lines[index]), None)
     if found is None or (match := _LABELLED.fullmatch(sentence)) is None:
         return None
-    if _AIM.search(match[1]) or PREMISE.search(match[1]) or _GIVEN.search(match[1]) or _NO_RESULT.search(match[1]):
+    if AIM.search(match[1]) or PREMISE.search(match[1]) or GIVEN.search(match[1]) or NO_RESULT.search(match[1]):
         return None
     several = found and (other := _LABELLED.match(lines[found - 1].strip(MARKUP + "-•"))) and len(other[2]) <= 30
-    return None if several and not _SUMS_UP.search(match[1]) else match[2].strip(MARKUP)
+    return None if several and not SUMS_UP.search(match[1]) else match[2].strip(MARKUP)
 
 
-def _claimed(claim: str, concluded: bool) -> str | None:
-    """Return what a claim says that something is: after its last verb, or the right side of its equation."""
-    if "$" in claim and claim.count("$") % 2 and "\\$" not in claim:
-        return None
-    if namely := re.search(r"\b(?:namely|i\.e\.,?) (\$[^$]+\$)$", claim):
-        claim = namely[1]
-    said = _IS.split(claim)
-    piece = said[-1] if len(said) > 1 else claim
-    piece = unwrapped(re.sub(r"\\\[|\\\]", " ", piece).strip(MARKUP + ",:"))
-    if twice := _said_twice(piece):
-        return unwrapped(twice)
-    if led := re.fullmatch(r"[^$=,]{0,60},\s*\$([^$]+)\$", piece):
-        piece = led[1]  # Adding up, $1 + 2 = 3$
-    piece = re.sub(r"\$\s*(,|;|,?\s*(?:and|or)\b)\s*\$", r" \1 ", piece)  # spans of one list
-    if "=" in piece and not _INEQUALITY.search(piece):
-        left, _, right = piece.replace("$", "").partition("=")
-        chain = not re.search(r"[a-zA-Z]", _bare_of_commands(left))
-        named = _NAME.fullmatch(left.strip()) or re.fullmatch(r"[A-Z][a-z]+(?: [a-z]+)+ ?", left)
-        if not concluded and not named and not chain:
-            return None
-        if _listed_values(piece):
-            return unwrapped(piece)
-        last = unwrapped(re.split(r"\\q?quad", piece)[-1])
-        right = unwrapped(last.rpartition("=")[2].strip(" $"))
-        if counted := _COUNTED.fullmatch(right.rstrip("²³")):
-            right = counted[1]  # C(7,3) = 35 paths
-        known = not re.search("[a-zA-Z]", _bare_of_commands(right))
-        if not concluded and not (known and not re.search(r"\\(?:cdot|times)(?!\s*10)|[*×]", right)):
-            return None
-        if len(said) == 1:
-            piece = right if known or "$" in right else unwrapped(_right_side(last.replace("$", "")).strip())
-        elif piece.count("=") > 1 or (known and not _FIGURE.search(claim)):
-            piece = right
-        if "$" in piece or not piece:
-            return None  # the sentence goes on after its maths, or it is an equation on the way
-    elif len(said) == 1:
-        return None
-    if not concluded and not re.search(r"[0-9]|\\[a-z]|√|π", piece):
-        return None
-    if counted := _COUNTED.fullmatch(piece.rstrip("²³")):
-        return counted[1]
-    return piece if _reads(piece) else None
-
-
-def _listed_values(piece: str) -> bool:
-    """Return whether a text gives one name several values: `x = 1 or x = 2`."""
-    ways = readings(unwrapped(piece))
-    if isinstance(ways, str) or len(ways[0]) < 2:
-        return False
-    return len({item.label for item in ways[0]}) == 1 and ways[0][0].label != ""
-
-
-def _last_span(claim: str, before: str) -> str | None:
-    """Return the maths at a claim's end, with at most a few words after it ("measures $5$ units")."""
-    span = re.search(
-        r"(?:\$([^$]+)\$|\\\((.+?)\\\)|(?<=[a-z] )([0-9][0-9,.]*)(?= [a-z]))"
-        r"(?: [a-z-]+){0,3}(?: (?:for|to|in|per|until|before|after) [a-z' -]+)?$",
-        claim,
-    )
-    if (
-        span is None
-        or not (span.start() or re.search("[0-9]", span[0]))
-        or not re.search(before, claim[: span.start()])
-        or re.search(r"\b(?:all|when|where|if|every|some|namely|or)\W*$", claim[: span.start()])
-        or (
-            span[3]
-            and (len(_NUMBER.findall(claim)) > 1 or _PLAN.search(claim) or _SOUGHT.search(claim, 0, span.start()))
-        )
-    ):
-        return None
-    piece = _right_side(unwrapped(span[1] or span[2] or span[3]))
-    return piece if re.search(r"[0-9]|\\[a-z]", piece) and _reads(piece) else None
-
-
-def _right_side(piece: str) -> str:
-    """Return what a named value or arithmetic equals; an inequality is left as it is, an equation gives nothing."""
-    left, equals, _ = piece.partition("=")
-    if not equals or _INEQUALITY.search(piece):
-        return piece
-    named = _NAME.fullmatch(left.strip()) or not re.search("[a-zA-Z]", _bare_of_commands(left))
-    return unwrapped(piece.rpartition("=")[2]) if named else ""
-
-
-def _bare_of_commands(piece: str) -> str:
+def bare_of_commands(piece: str) -> str:
     return re.sub(r"\\(?:begin|end)\{\w+\}|\\(?:text|mathrm) ?\{[^{}]*\}|\\[a-zA-Z]+", " ", piece)
 
 
@@ -979,183 +635,13 @@ def last_sentence(tail: str) -> tuple[str, bool] | None:
             if (
                 asks
                 or aside
-                or (check and not _CONCLUSION.match(sentence))
+                or (check and not CONCLUSION.match(sentence))
                 or any(pattern.match(sentence) for pattern in (_CHECK, _WISH, _BESIDE))
             ):
                 followed = True
                 continue
             return sentence.lstrip(" #>-"), followed
     return None
-
-
-def _number_statement(after: str) -> str | None:
-    line = stated_line(after)
-    sentence, sign = first_sentence(re.sub(r"(?<=[0-9]) \[[^\[\]]*\]$", "", line))
-    if sign == "?" or _INEXACT.search(sentence) or _CONDITIONAL.search(sentence):
-        return None
-    return _number_in(sentence)
-
-
-def _number_in(claim: str) -> str | None:
-    """Return the one number that a claim is about: after its last `=`, the only one, or the first with its unit."""
-    claim = unwrapped(claim.strip(MARKUP))
-    if "=" in claim:
-        claim = claim.rpartition("=")[2]
-    claim = re.sub(r"(?<![0-9.,] )(?<![0-9.,])[0-9]{1,3}(?: [0-9]{3})+(?![0-9.,])", _ungrouped, claim)
-    claim = re.sub(
-        r"\b([0-9]+) dollars and ([0-9]{2}) cents\b", r"\1.\2", claim.replace("$", "") if " cents" in claim else claim
-    )
-    if overall := re.search(r",? or (\$?[0-9][0-9,.]*) (?:\w+ )?(?:in total|in all|overall|altogether)$", claim):
-        claim = overall[1]
-    if final := re.search(r", and the (?:final|total) [a-z ]{1,40} (?:is|are|was) (\$?[0-9][0-9.,]*)$", claim):
-        claim = final[1]
-    if re.search(r"[\u3040-\u9fff]", claim) and (read := _NUMBER.findall(re.sub(r"([\u3040-\u9fff])", r" \1 ", claim))):
-        return str(read[-1]).replace(",", "").strip()
-    claim = NOT_THAT.sub("", claim.replace("**", "").replace("{,}", ",").replace("\\!", "").replace("\\,", ""))
-    value = rational(claim)
-    if value is not None and re.fullmatch(r"[-+]?[\\$\s]*[0-9.,/{}\\frac]+%?", claim.strip("$ ")):
-        return re.sub(r"^\\?\$", "", claim.strip("$ ")).strip().rstrip(".")
-    if claim.rstrip(".").lower() in NUMBER_WORDS:
-        return claim.rstrip(".").lower()
-    claim = _SPELT_NUMBER.sub(lambda match: str(NUMBER_WORDS[match[0].lower()]), in_figures(claim))
-    claim = _SCALED.sub(_scaled, claim)
-    numbers = [match[0] for match in _NUMBER.finditer(claim)]
-    if len(numbers) > 1 and len(_NUMBER.findall(reasonless := _EXPLAINED.split(claim, maxsplit=1)[0])) == 1:
-        claim, numbers = reasonless, _NUMBER.findall(reasonless)
-    clauses = re.split(r",? and (?=(?:the|his|her|their|its)\b)", claim)
-    if len(clauses) > 1 and all(_IS.search(clause) and _NUMBER.search(clause) for clause in clauses):
-        return None
-    if len(numbers) > 1:
-        rest = _GIVEN_NUMBER.sub(" ", claim)
-        if others := [match[0] for match in _NUMBER.finditer(rest)]:
-            claim, numbers = rest, others
-    if len(numbers) > 1 and len(aside := [m[0] for m in _NUMBER.finditer(_ASIDE.sub(" ", claim))]) == 1:
-        numbers = aside
-    if (
-        len(numbers) > 1
-        and (said := _IS.split(claim))[1:]
-        and re.match(r"\s*(?:exactly |a total of )?\\?[$€£]?-?[0-9]", said[-1])
-    ):
-        claim = _ADJUNCT.sub("", said[-1])  # the total for the 16 glasses is $64, at 4 a day
-        numbers = [match[0] for match in _NUMBER.finditer(claim)]
-    if not numbers or re.search(r"[0-9]\s*(?:or|to|and|-|–)\s*\$?[0-9]", claim):
-        return None
-    if len(numbers) > 1 and not re.match(
-        r"[^0-9]{0,40}[0-9.,]+\s*[A-Za-z ]+"
-        r"(?:\b(?:per|for|in|every|each|at|out of|on|by|before|after|from|with|over|during|within|using|among)|"
-        r", out of)\b",
-        claim,
-    ):
-        return None
-    return re.sub(r"[\\$€£\s]", "", numbers[0]).replace("−", "-").rstrip("%").lstrip("+")
-
-
-def _ungrouped(match: re.Match[str]) -> str:
-    return match[0].replace(" ", "")
-
-
-def _scaled(match: re.Match[str]) -> str:
-    value = Decimal(match[1]).scaleb(SCALES[match[2].lower()])
-    return f"{value:f}".rstrip("0").rstrip(".") if value % 1 else f"{value:.0f}"
-
-
-def _number_conclusion(text: str, thought: bool) -> str | None:
-    """Return the number of the last sentence. `thought`: whether the arithmetic was done in thinking before it."""
-    tail = without_breakdown(own_text(text).replace("−", "-"))
-    if not tail or _REFUSED.search(tail[-_NEAR_END:]):
-        return None
-    if len(tail) < 60 and "\n" not in tail and rational(tail.strip(MARKUP + "$. ")) is not None:
-        return _number_in(tail.strip(MARKUP + "$. "))
-    headed = re.match(r"\**(-?\$?[0-9][0-9.,]*)\**\n\s*\n", tail)  # the answer first, then why
-    return _last_number(tail, thought) or _only_bold(tail) or (_number_in(headed[1]) if headed else None)
-
-
-def without_breakdown(tail: str) -> str:
-    """Return a text without the list or table, at its end, of what the total before it is made of."""
-    lines = tail.split("\n")
-    parts = next((count for count, line in enumerate(reversed(lines)) if not _PART.match(line)), len(lines))
-    before = "\n".join(lines[: len(lines) - parts]).rstrip("\n")
-    total = before.rpartition("\n")[2]
-    numbers = _NUMBER.findall(total)
-    table = parts > 2 and lines[-1].startswith("|")
-    summed = _TOTAL.search(total) or table or [each.strip() for each in numbers] == [str(parts)]
-    if 2 <= parts <= 40 and summed and numbers and re.search(r"[\w*:.]$", total):
-        return re.sub(r"[:.]$", "", before) + "."
-    return tail
-
-
-def _only_bold(tail: str) -> str | None:
-    """Return the number that is all that a finished text sets in bold: "**160 minutes**", explained after it."""
-    marked = re.findall(r"\*\*([^*\n]+)\*\*", tail)
-    if len(marked) != 1 or not re.search(r"[.!)*]$", tail) or _INEXACT.search(tail) or _NO_RESULT.search(marked[0]):
-        return None
-    number = rf"(?:[-\\$€£]*[0-9][0-9.,]*%?|{'|'.join(NUMBER_WORDS)})(?: [a-z]+){{0,3}}\.?"
-    if not re.fullmatch(number, marked[0], re.IGNORECASE) or PREMISE.search(marked[0]):
-        return None
-    return _number_in(marked[0])
-
-
-def _last_number(tail: str, thought: bool) -> str | None:
-    found = last_sentence(tail)
-    if found is None:
-        return None
-    sentence, followed = found
-    items = [line for line in tail.splitlines() if line.strip()][-2:]
-    listed = len(items) > 1 and all(_ITEM.match(item) for item in items)
-    if listed and not (followed or _SUMS_UP.search(sentence) or _CONCLUSION.match(sentence)):
-        return None  # one of what is given
-    if _INEXACT.search(claim_of(sentence.strip(" .!*_"))[0]) or _still_open(tail, sentence):
-        return None
-    if clock := re.fullmatch(
-        rf"(?:{_CONCLUSION.pattern})[^0-9]*\b([0-9]{{1,2}}:[0-9]{{2}}(?: ?(?:[ap]m|[ap]\.m\.))?)\W*", sentence, re.I
-    ):
-        return clock[1]
-    alone = sentence.strip(MARKUP + "()$.")
-    labelled = "" if re.search(r"[0-9].*in total:", sentence) else labelled_value(tail, sentence) or ""
-    if not re.search(r"=|[0-9]\s*[-+*/×÷]\s*[$0-9]", labelled) and (number := _number_in(labelled)):
-        return number
-    if rational(alone) is not None and (followed or re.search(r"[0-9]\W*$", tail)):
-        return _number_in(alone)
-    claim, concluded = claim_of(sentence.strip(" .!*_"))
-    before = tail[: tail.rfind(sentence)] if sentence in tail else ""
-    results = _RESULT.findall(before[-400:])
-    computed = bool(results) and (number := _number_in(claim)) is not None and rational(number) == rational(results[-1])
-    if not followed and (displayed := _displayed(tail, sentence)) and rational(displayed) is not None:
-        return displayed
-    finished = (
-        followed
-        or re.search(r"[.!*$\])]$|=[\s$*]*-?[0-9.,]+%?\*{0,2}(?:\s?[a-z]+){0,6}$", tail)
-        or (concluded and re.search(r"[0-9]%?$", tail))
-        or (concluded and re.search(r"[0-9][^0-9]* [a-z]{3,}$", claim))
-        or (computed and _IS.search(claim))
-    )
-    arithmetic = re.search(r"[0-9]\s*[-+*/×÷]\s*[0-9]", claim) and "=" not in claim
-    if not finished or (arithmetic and not re.search(r"[.!]$", tail)):
-        return None
-    planned = _PLAN.search(claim) and (not concluded or ("=" not in claim and sentence.startswith("Finally")))
-    if planned or (not concluded and ON_THE_WAY.search(claim)):
-        return None
-    if not concluded and re.search(r"[0-9]\b[^.=]*\band (?:\w+ ){0,2}[0-9]", claim) and not _SUMS_UP.search(claim):
-        return None  # what is given
-    if re.fullmatch(r"[$€£]?-?[0-9][0-9.,]*%?(?: [a-z]+){1,3}", claim) and re.search(r"[.!*]$", tail):
-        return _number_in(claim)
-    unexplained = _EXPLAINED.split(claim, maxsplit=1)[0]
-    if re.search(r"[0-9]", unexplained):
-        claim = unexplained
-    if computed and not concluded:
-        return number  # it says what was computed just before
-    alone_said = not before.strip() and sentence.endswith(".")
-    if alone_said and (thought or re.match(r"each\b", claim, re.IGNORECASE)):
-        return _number_in(claim)
-    if not concluded and PREMISE.search(claim) and not ("=" in claim and _ARITHMETIC.search(claim)):
-        return None
-    marked = re.findall(r"\*\*([^*]+)\*\*", sentence)
-    if len(marked) == 1 and (bold := _number_in(marked[0].rstrip("."))) is not None:
-        return bold
-    if re.search(r"(?<![\w$])[0-9]*[a-z]\b\s*[-+*/][^=]*=", claim):
-        return None  # an equation to be solved
-    states = concluded or _STATES.search(claim) or _IS.search(claim) or "=" in claim
-    return _number_in(claim) if states or (_ARITHMETIC.search(before) and not _GIVEN.search(claim)) else None
 
 
 def claim_of(sentence: str) -> tuple[str, bool]:
@@ -1173,10 +659,10 @@ def claim_of(sentence: str) -> tuple[str, bool]:
     concluded = concluded or re.search(r"\b(?:donc|entonces|quindi|somit|folglich)\b", claim) is not None
     if inside := re.search(r"\b(is|are|we) (?:therefore|thus|hence|then)\b[\s,:]*", claim, re.IGNORECASE):
         claim, concluded = f"{claim[: inside.start()]}{inside[1]} {claim[inside.end() :]}", True
-    while match := _CONCLUSION.match(claim):
+    while match := CONCLUSION.match(claim):
         claim, concluded = claim[match.end() :], True
     claim = _WHERE_REACHED.sub(r"\1", _AFTERTHOUGHT.sub("", claim))
-    if len(claim) < _NEAR_END and (named := _IS_THE_ANSWER.fullmatch(claim)):
+    if len(claim) < NEAR_END and (named := _IS_THE_ANSWER.fullmatch(claim)):
         return f"the answer is {named[1]}", True
     if (because := _BECAUSE_AFTER.search(claim)) and re.search(r"[0-9]", claim[: because.start()]):
         claim = claim[: because.start()]

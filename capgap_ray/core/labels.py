@@ -22,12 +22,11 @@ from capgap_ray.core.extraction import (
     last_box,
     last_sentence,
     last_statement,
-    number_answer,
     own_text,
     settled,
     stated_line,
-    without_breakdown,
 )
+from capgap_ray.core.number_extraction import number_answer, without_breakdown
 from capgap_ray.core.number_words import NUMBER_WORDS, in_figures
 
 AnswerKind = Literal["option", "boolean", "brackets", "words", "text", "maths", "number"]

@@ -7,7 +7,8 @@ import time
 import pytest
 
 from capgap_ray.core.answers import AnswerKind, canonical, compare, extract, extract_any, kind_of_task
-from capgap_ray.core.extraction import maths_answer, number_answer
+from capgap_ray.core.maths_extraction import maths_answer
+from capgap_ray.core.number_extraction import number_answer
 
 MATHS = [
     ("Solving, 2x = 60.\n\n∴ ∠ABC = 30°", "30°"),

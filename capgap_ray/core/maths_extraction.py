@@ -1,0 +1,320 @@
+"""Where the solution of a maths problem states its answer."""
+
+from __future__ import annotations
+
+import re
+
+from capgap_ray.core.extraction import (
+    AIM,
+    CONCLUSION,
+    CONDITIONAL,
+    GIVEN,
+    INEQUALITY,
+    INEXACT,
+    IS,
+    MARKUP,
+    NAME,
+    NEAR_END,
+    NOT_THAT,
+    NUMBER,
+    ON_THE_WAY,
+    PLAN,
+    PREMISE,
+    REFUSED,
+    SEVERAL,
+    after_thinking,
+    bare_of_commands,
+    boxed_answer,
+    claim_of,
+    displayed_value,
+    first_sentence,
+    is_value,
+    labelled_value,
+    last_sentence,
+    last_statement,
+    own_part,
+    own_text,
+    reads_as_maths,
+    settled,
+    stated_line,
+    still_open,
+)
+from capgap_ray.core.maths import rational, readings, unwrapped
+from capgap_ray.core.notation import LONGEST_MATHS
+from capgap_ray.core.number_words import NUMBER_WORDS
+
+_RELATIVE = re.compile(
+    r"^((?:the|this|its|his|her) [^,.=$]{1,60}?)(?: (?:that|which|who|when|if)\b[^.,=]{1,80}?|, \w+ed [^,.=]{1,60},) "
+    r"(?=(?:is|are|was|were) [^a-z]*[^ ]*$)",
+    re.IGNORECASE,
+)
+_NAMED = re.compile(
+    r"\b(?:is|are|was|faces?|points?)(?: [a-z-]+){0,4} \*\*([A-Za-z]+)(?:\*\*|$)"
+    r"|\b(?:is|are|was|faces?|points?|be|falls on)(?: (?:facing|pointing|due|to|an?|the)){0,2} ([A-Za-z][a-z]+)$"
+    r"|^(?:\*\*)?((?!It|This|That|He|She|They|One|Which|There|Here)[A-Z][a-z]+)(?:\*\*)?"
+    r" (?:has|had|is|was) the (?:\w+est|most|least)\b"
+)
+"""A word that something is said to be: "the graph is an **ellipse**", "Ann has the highest score"."""
+_OTHER_FORM = re.compile(
+    r"\s\((?:\\?\(|\$)?\s?(?:≈|=|\\approx|or|i\.e\.|that is|about|approx\w*|equivalently)[^()]*\)(?=\W*$)"
+)
+"""The value again in another form."""
+_TRAILING_ASIDE = re.compile(r"(?<=[\w$*}]) \((?!base )[a-z][^()]* [^()]*\)$")
+_REASON_ASIDE = re.compile(r"(?<=[\w$*}]) \((?:since|because|as|where)\b[^()]*\)$")
+_COUNTED_MATHS = re.compile(r"there (?:are|is) (?:exactly |only )?(\$[^$]+\$) [a-z].*", re.IGNORECASE)
+_TWO_FORMS = re.compile(r"\$?([^$]+?)\$?,? or \$?([^$]+?)\$?")
+_FIGURE = re.compile(
+    r"\b(?:equation|line|circle|curve|parabola|plane|ellipse|hyperbola|asymptote|function|solution)s?\b", re.I
+)
+"""What is given by a whole equation."""
+_COUNTED = re.compile(
+    rf"(?:there (?:are|is) |it is )?(?:exactly |only |a total of )?(-?[0-9][0-9,.]*|{'|'.join(NUMBER_WORDS)}) "
+    r"(?!divides\b|is\b)[a-z -]+",
+    re.IGNORECASE,
+)
+REASON = re.compile(
+    r",?\s+(?:because|since|as|which|where|so|when|for|after|given|meaning|I hope|and (?:we|I|this|that|it)"
+    r"|in total)\b",
+    re.IGNORECASE,
+)
+_SOUGHT = re.compile(r"\b(?:that|which|who|ask\w*|tr(?:y|ied)|problem|question|(?<!able )(?<!needs )(?<!ha[sd] )to)\b")
+"""What makes a number at the end part of what is sought, not the answer."""
+_ANSWER_WORDS = frozenset(
+    re.findall(
+        r"\w+",
+        "ellipse circle parabola hyperbola line point sphere cone cylinder plane square rectangle rhombus even odd "
+        "north south east west yes no true false increasing decreasing acute obtuse right infinity neither",
+    )
+)
+"""Lower-case words that are whole answers to maths problems."""
+_SPELT_OUT = re.compile(r"^(-?[$\\]{0,2}[0-9][0-9.,/]*\$?) \([a-z][a-z -]{2,40}\)(?=\W*$)", re.IGNORECASE)
+"""`10 (ten)`."""
+
+
+def maths_answer(text: str) -> str | None:
+    """Return the answer of a maths solution, without delimiters, or None."""
+    rest = after_thinking(text)
+    return None if rest is None else own_part(rest, _maths_in)
+
+
+def _maths_in(rest: str) -> str | None:
+    return settled(rest, last_statement(rest, _maths_statement), boxed_answer(rest), _maths_conclusion)
+
+
+def _maths_statement(after: str) -> str | None:
+    line = stated_line(after)
+    if lettered := re.match(r"\(?[A-E][.)] +(?=[-$\\0-9])", line):
+        line = line[lettered.end() :]  # C. 5
+    line = _OTHER_FORM.sub("", _SPELT_OUT.sub(r"\1", line))
+    sentence, sign = first_sentence(line)
+    sentence = re.sub(r"^(?:option|choice) (?=\(?[A-Z]\b)", "", NOT_THAT.sub("", _REASON_ASIDE.sub("", sentence)))
+    if sign == "?" or len(sentence) > LONGEST_MATHS or CONDITIONAL.search(sentence):
+        return None
+    if twice := _said_twice(sentence):
+        return twice
+    for piece in (sentence, REASON.split(sentence, maxsplit=1)[0]):
+        piece = unwrapped(piece.strip(MARKUP + ",")).strip()
+        if reads_as_maths(piece):
+            return piece
+    if IS.search(sentence) and (claimed := _claimed(sentence, True)):
+        return claimed
+    whole = re.match(r"[A-Z][a-z]* [a-z]", sentence) and not SEVERAL.search(sentence)
+    if whole and (said := _last_span(sentence, r"")):
+        return said
+    if span := re.match(
+        r"(?:\$([^$\n]+)\$|\\\((.+?)\\\)|\*\*([^*\n]+)\*\*|([^*$\n]+)\*\*)(?=\s|[.,;]|$)", line.strip()
+    ):
+        piece = unwrapped(next(group for group in span.groups() if group))
+        after_span = line.strip()[span.end() : span.end() + 40]
+        if reads_as_maths(piece) and not re.match(r"[\s,]*(?:or|and|to|\$)\b", after_span):
+            return piece
+    words = re.fullmatch(
+        r"(?:\\(?:text(?:bf|rm)?|math(?:bf|rm))\{)?\(?([A-Za-z][A-Za-z' -]{0,40})\)?\}?",
+        unwrapped(sentence.strip(MARKUP).partition("**")[0]),
+    )
+    if words:
+        name = words[1]
+        title = name[0].isupper() and len(name.split()) <= 3 and not INEXACT.search(name) and "I " not in name
+        if (title and "**" not in sentence.strip(MARKUP)) or name.lower() in _ANSWER_WORDS:
+            return words[0]
+    return None
+
+
+def _said_twice(text: str) -> str | None:
+    """Return the first of two forms of one number, `$\\frac{33}{100}$, or $0.33$`."""
+    two = _TWO_FORMS.fullmatch(text)
+    same = two and (value := rational(two[1])) is not None and value == rational(two[2])
+    return two[1].strip() if two and same else None
+
+
+def _maths_conclusion(text: str) -> str | None:
+    """Return what the last sentence concludes ("Therefore, x = 5."), or a text that is nothing but an answer."""
+    tail = own_text(text).strip()
+    if not tail or REFUSED.search(tail[-NEAR_END:]):
+        return None
+    if "\n" not in tail and len(tail) < 100 and len(text) < 120 and not CONCLUSION.match(tail):
+        bare = unwrapped(tail.strip(MARKUP))
+        if (
+            re.search(r"[0-9]|\\(?:frac|sqrt|pi)", bare)
+            and not re.search(r"(?<!\\)\b[A-Za-z]{4,}", bare)
+            and bare.count("$") % 2 == 0
+            and reads_as_maths(bare)
+        ):
+            last = unwrapped(bare.rpartition("=")[2])
+            return last if bare.count("=") > 1 and is_value(last) else bare
+    found = last_sentence(tail)
+    if found is None:
+        return None
+    sentence, followed = found
+    labelled = labelled_value(tail, sentence)
+    claim, concluded = claim_of(labelled or re.sub(r"^\*\*([^*]* (?:is|are))\*\*", r"\1", sentence).strip(" .!*_"))
+    claim = re.sub(
+        r"(?<!\w)(?:\*\*|`)([0-9.,]+)(?:\*\*|`)(?!\w)", r"\1", _plain_predicate(_TRAILING_ASIDE.sub("", claim))
+    )
+    concluded = concluded or (labelled is not None and CONCLUSION.match(sentence) is not None)
+    if still_open(tail, sentence) or re.search(r"\bequations?:", claim):
+        return None
+    if not followed and (displayed := displayed_value(tail, sentence)):
+        return displayed
+    if INEXACT.search(claim) or "?" in claim:
+        return None
+    last_line = tail.endswith(f"\n{sentence}")
+    if last_line and (value := _value_of_name(claim if concluded else sentence)):
+        return value
+    own_line = last_line and re.fullmatch(r"[$`*]*-?[$`*]*[0-9][0-9.,/]*[$`*]*", sentence)
+    headed = last_line and labelled is not None and sentence.startswith("**")
+    finished = followed or headed or bool(own_line) or re.search(r"[.!*$`\])}°%]$|: -?[0-9.,]+$", tail) is not None
+    if name := _named(claim, finished and (concluded or last_line)):
+        return name
+    aim = AIM.search(claim)
+    marked = re.findall(r"\*\*([^*]+)\*\*", sentence)
+    doubtful = (ON_THE_WAY if len(marked) == 1 else PREMISE).search(claim) or GIVEN.search(claim)
+    if not concluded and (not finished or doubtful):
+        return None
+    if finished and not aim and len(marked) == 1:
+        bold = _right_side(unwrapped(marked[0].rstrip(".")))
+        if re.search(r"[0-9]|\\[a-z]|√|π", bold) and reads_as_maths(bold):
+            return bold
+    if concluded and not aim and (counted := _COUNTED.fullmatch(claim)):
+        return counted[1]
+    if finished and (counted := _COUNTED_MATHS.fullmatch(claim)) and reads_as_maths(_right_side(unwrapped(counted[1]))):
+        return _right_side(unwrapped(counted[1]))
+    alone = unwrapped(claim.strip(MARKUP))
+    if (labelled or concluded or last_line or followed) and is_value(alone):
+        return alone
+    if not finished and not re.search(r"[0-9)}]$", tail):
+        return None
+    if concluded:
+        if re.match(r"(?:we|i) (?:need|have|want) to\b", claim, re.IGNORECASE):
+            return None
+        return _claimed(claim, concluded) or (_last_span(claim, r"") if finished and not aim else None)
+    if aim:
+        return None
+    return _claimed(claim, concluded) or _last_span(claim, IS.pattern.partition("(?: (?:equal")[0] + r"\s*$")
+
+
+def _named(claim: str, concluded: bool) -> str | None:
+    """Return the word that a claim says something is: a name, or an answer word such as "ellipse"."""
+    said = _NAMED.search(claim)
+    if said is None or claim.count("**") > 2 or any(p.search(claim) for p in (SEVERAL, INEXACT, ON_THE_WAY)):
+        return None
+    word, before = str(said[1] or said[2] or said[3]), claim[: said.start()].replace("equation", "")
+    if word[0].isupper() and ((said[1] and said.end() == len(claim)) or concluded):
+        return word
+    doubtful = PLAN.search(before) or any(p.search(before.rpartition(", ")[2]) for p in (PREMISE, GIVEN, AIM))
+    return word if word in _ANSWER_WORDS and (said[1] or concluded) and not doubtful else None
+
+
+def _value_of_name(line: str) -> str | None:
+    """Return the value of a line that says no more than what a name stands for: `d = 3√13`, `|w| = 5/13`."""
+    left, _, right = line.strip("$`*").partition("=")
+    value = unwrapped(right.strip())
+    named = NAME.fullmatch(left.strip(" |∠")) or re.fullmatch(r"\|[a-z]\|\^\{?2\}?", left.strip())
+    return value if named and is_value(value) else None
+
+
+def _plain_predicate(claim: str) -> str:
+    """Return a claim without the relative clause of its subject: "the digit that cannot appear is 7"."""
+    return _RELATIVE.sub(r"\1 ", claim, count=1)
+
+
+def _claimed(claim: str, concluded: bool) -> str | None:
+    """Return what a claim says that something is: after its last verb, or the right side of its equation."""
+    if "$" in claim and claim.count("$") % 2 and "\\$" not in claim:
+        return None
+    if namely := re.search(r"\b(?:namely|i\.e\.,?) (\$[^$]+\$)$", claim):
+        claim = namely[1]
+    said = IS.split(claim)
+    piece = said[-1] if len(said) > 1 else claim
+    piece = unwrapped(re.sub(r"\\\[|\\\]", " ", piece).strip(MARKUP + ",:"))
+    if twice := _said_twice(piece):
+        return unwrapped(twice)
+    if led := re.fullmatch(r"[^$=,]{0,60},\s*\$([^$]+)\$", piece):
+        piece = led[1]  # Adding up, $1 + 2 = 3$
+    piece = re.sub(r"\$\s*(,|;|,?\s*(?:and|or)\b)\s*\$", r" \1 ", piece)  # spans of one list
+    if "=" in piece and not INEQUALITY.search(piece):
+        left, _, right = piece.replace("$", "").partition("=")
+        chain = not re.search(r"[a-zA-Z]", bare_of_commands(left))
+        named = NAME.fullmatch(left.strip()) or re.fullmatch(r"[A-Z][a-z]+(?: [a-z]+)+ ?", left)
+        if not concluded and not named and not chain:
+            return None
+        if _listed_values(piece):
+            return unwrapped(piece)
+        last = unwrapped(re.split(r"\\q?quad", piece)[-1])
+        right = unwrapped(last.rpartition("=")[2].strip(" $"))
+        if counted := _COUNTED.fullmatch(right.rstrip("²³")):
+            right = counted[1]  # C(7,3) = 35 paths
+        known = not re.search("[a-zA-Z]", bare_of_commands(right))
+        if not concluded and not (known and not re.search(r"\\(?:cdot|times)(?!\s*10)|[*×]", right)):
+            return None
+        if len(said) == 1:
+            piece = right if known or "$" in right else unwrapped(_right_side(last.replace("$", "")).strip())
+        elif piece.count("=") > 1 or (known and not _FIGURE.search(claim)):
+            piece = right
+        if "$" in piece or not piece:
+            return None  # the sentence goes on after its maths, or it is an equation on the way
+    elif len(said) == 1:
+        return None
+    if not concluded and not re.search(r"[0-9]|\\[a-z]|√|π", piece):
+        return None
+    if counted := _COUNTED.fullmatch(piece.rstrip("²³")):
+        return counted[1]
+    return piece if reads_as_maths(piece) else None
+
+
+def _listed_values(piece: str) -> bool:
+    """Return whether a text gives one name several values: `x = 1 or x = 2`."""
+    ways = readings(unwrapped(piece))
+    if isinstance(ways, str) or len(ways[0]) < 2:
+        return False
+    return len({item.label for item in ways[0]}) == 1 and ways[0][0].label != ""
+
+
+def _last_span(claim: str, before: str) -> str | None:
+    """Return the maths at a claim's end, with at most a few words after it ("measures $5$ units")."""
+    span = re.search(
+        r"(?:\$([^$]+)\$|\\\((.+?)\\\)|(?<=[a-z] )([0-9][0-9,.]*)(?= [a-z]))"
+        r"(?: [a-z-]+){0,3}(?: (?:for|to|in|per|until|before|after) [a-z' -]+)?$",
+        claim,
+    )
+    if (
+        span is None
+        or not (span.start() or re.search("[0-9]", span[0]))
+        or not re.search(before, claim[: span.start()])
+        or re.search(r"\b(?:all|when|where|if|every|some|namely|or)\W*$", claim[: span.start()])
+        or (
+            span[3] and (len(NUMBER.findall(claim)) > 1 or PLAN.search(claim) or _SOUGHT.search(claim, 0, span.start()))
+        )
+    ):
+        return None
+    piece = _right_side(unwrapped(span[1] or span[2] or span[3]))
+    return piece if re.search(r"[0-9]|\\[a-z]", piece) and reads_as_maths(piece) else None
+
+
+def _right_side(piece: str) -> str:
+    """Return what a named value or arithmetic equals; an inequality is left as it is, an equation gives nothing."""
+    left, equals, _ = piece.partition("=")
+    if not equals or INEQUALITY.search(piece):
+        return piece
+    named = NAME.fullmatch(left.strip()) or not re.search("[a-zA-Z]", bare_of_commands(left))
+    return unwrapped(piece.rpartition("=")[2]) if named else ""

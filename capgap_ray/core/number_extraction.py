@@ -1,0 +1,276 @@
+"""Where the solution of a word problem states its number: `####`, a box, a statement, the last sentence."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+from capgap_ray.core.extraction import (
+    CONCLUSION,
+    CONDITIONAL,
+    GIVEN,
+    INEXACT,
+    IS,
+    MARKUP,
+    NEAR_END,
+    NO_RESULT,
+    NOT_THAT,
+    NUMBER,
+    ON_THE_WAY,
+    PLAN,
+    PREMISE,
+    REFUSED,
+    SUMS_UP,
+    after_thinking,
+    boxed_answer,
+    claim_of,
+    displayed_value,
+    first_sentence,
+    labelled_value,
+    last_sentence,
+    last_statement,
+    own_part,
+    own_text,
+    settled,
+    stated_line,
+    still_open,
+)
+from capgap_ray.core.maths import rational, unwrapped
+from capgap_ray.core.number_words import NUMBER_WORDS, SCALES, in_figures
+
+_STATES = re.compile(
+    r"\b(?:total|altogether|left|remain\w*|in all|has|have|had|is|are|was|were|will|needs?|owes?|makes?|made|earns?|"
+    r"earned|ends? up|comes? to|costs?|paid|"
+    r"pays?|spends?|spent|saves?|saved|takes?|took|gets?|got|sold|bought|ate|eats?|travel\w*|collected|can|must|"
+    r"be|leaves?|leaving|received?|gives?|gave|uses?|used|raised|served|reads?|runs?|ran|walk\w*|works?|worked|won|scored)\b",
+    re.IGNORECASE,
+)
+_GIVEN_NUMBER = re.compile(
+    r"\b(?:the|these|those|his|(?<!takes )(?<!costs )(?<!gives )(?<!leaves )(?<!saves )her|their|my|our)"
+    r"\s+[0-9][0-9,.]*\s+(?=[a-z])"
+    r"|\s[0-9]+ (?:years?|months?|weeks?|days?|hours?|minutes?) (?:from now|later|ago)\b"
+    r"|^(?:at|in|after|for|over|within|during|with|by|of)\s+[^,.]*[0-9][^,]*,\s|^(?:in|after)\s+[0-9]+\s+[a-z]+\s",
+    re.IGNORECASE,
+)
+"""A number that the question gave: "each of the 4 people", "in 5 days he"."""
+_TOTAL = re.compile(r"\b(?:total|altogether|in all)\b", re.IGNORECASE)
+_PART = re.compile(r"[ \t]*(?:[-•*] |\||[0-9]{1,2}[.)] )")
+"""A line of the list or table of what a total is made of."""
+_ITEM = re.compile(r"\s*(?:[-•*] |[A-Za-z][\w' ]{0,40}: [$€£]?[0-9][0-9.,]*\.?$)")
+"""A line of a list of what is given."""
+_SPELT_NUMBER = re.compile(
+    rf"(?<!\bthe )(?<!\bthese )(?<!\bthose )\b(?:{'|'.join(NUMBER_WORDS.keys() - {'zero', 'one'})}|(?<=\bonly )one)\b",
+    re.IGNORECASE,
+)
+_SCALED = re.compile(rf"\b([0-9]{{1,9}}(?:\.[0-9]{{1,9}})?) ({'|'.join(SCALES)})\b", re.IGNORECASE)
+_CALCULATION = re.compile(r"<<[^<>\n]{0,200}>>")
+"""GSM8K's calculator marks."""
+_RESULT = re.compile(r"(?:=|\bis)[\s$*\\]*(-?[0-9][0-9,]*(?:\.[0-9]+)?)")
+_ARITHMETIC = re.compile(r"[0-9)]\s*[-+*/×÷=]\s*[$(]?[0-9]")
+_EXPLAINED = re.compile(
+    r",?\s+(?:because|since|which|where|while|whereas|after|compared|leaving|including)\b"
+    r"|,\s+(?:assuming|using|counting|considering|excluding|based on|with)\b"
+    r"|:\s+(?=[^:]*(?:,| and )[^:]*$)|,\s+(?=[0-9.,]+ (?:more|less|fewer)\b)",
+    re.IGNORECASE,
+)
+_ADJUNCT = re.compile(
+    r",\s+(?!(?:and|or|but|plus|minus|so|which|that|then|for a total|"
+    r"(?:bring|leav|giv|mak|yield|result|total|rais|reduc|"
+    r"increas|decreas|amount|cost|earn|sav|add|tak)\w*ing)\b)[a-z].*"
+)
+"""What follows a stated value without changing it: ", working 50 weeks a year"."""
+_ASIDE = re.compile(r"\s\([^()]*\)")
+
+
+def number_answer(text: str) -> str | None:
+    """Return the number that a word problem's solution states as its result, or None."""
+    rest = after_thinking(text)
+    thought = rest is not None and len(rest) < len(text)
+    if rest is None:
+        return None
+    plain = re.sub(r"__([^_\n]{1,80})__", r"\1", _CALCULATION.sub("", _first_solution(rest)))
+    return own_part(plain, lambda part: _number_of(part, thought))
+
+
+def _first_solution(text: str) -> str:
+    """Return a text up to its first line `#### 18`, where another question and its `####` follow."""
+    before, mark, after = text.partition("####")
+    line, _, more = after.partition("\n")
+    return f"{before}{mark}{line}" if "####" in more and "?" in more.partition("####")[0] else text
+
+
+def _number_of(rest: str, thought: bool) -> str | None:
+    boxed = boxed_answer(rest)
+    if boxed:
+        boxed = boxed[0], _number_in(boxed[1]) or boxed[1]
+    return settled(rest, last_statement(rest, _number_statement), boxed, lambda end: _number_conclusion(end, thought))
+
+
+def _number_statement(after: str) -> str | None:
+    line = stated_line(after)
+    sentence, sign = first_sentence(re.sub(r"(?<=[0-9]) \[[^\[\]]*\]$", "", line))
+    if sign == "?" or INEXACT.search(sentence) or CONDITIONAL.search(sentence):
+        return None
+    return _number_in(sentence)
+
+
+def _number_in(claim: str) -> str | None:
+    """Return the one number that a claim is about: after its last `=`, the only one, or the first with its unit."""
+    claim = unwrapped(claim.strip(MARKUP))
+    if "=" in claim:
+        claim = claim.rpartition("=")[2]
+    claim = re.sub(r"(?<![0-9.,] )(?<![0-9.,])[0-9]{1,3}(?: [0-9]{3})+(?![0-9.,])", _ungrouped, claim)
+    claim = re.sub(
+        r"\b([0-9]+) dollars and ([0-9]{2}) cents\b", r"\1.\2", claim.replace("$", "") if " cents" in claim else claim
+    )
+    if overall := re.search(r",? or (\$?[0-9][0-9,.]*) (?:\w+ )?(?:in total|in all|overall|altogether)$", claim):
+        claim = overall[1]
+    if final := re.search(r", and the (?:final|total) [a-z ]{1,40} (?:is|are|was) (\$?[0-9][0-9.,]*)$", claim):
+        claim = final[1]
+    if re.search(r"[\u3040-\u9fff]", claim) and (read := NUMBER.findall(re.sub(r"([\u3040-\u9fff])", r" \1 ", claim))):
+        return str(read[-1]).replace(",", "").strip()
+    claim = NOT_THAT.sub("", claim.replace("**", "").replace("{,}", ",").replace("\\!", "").replace("\\,", ""))
+    value = rational(claim)
+    if value is not None and re.fullmatch(r"[-+]?[\\$\s]*[0-9.,/{}\\frac]+%?", claim.strip("$ ")):
+        return re.sub(r"^\\?\$", "", claim.strip("$ ")).strip().rstrip(".")
+    if claim.rstrip(".").lower() in NUMBER_WORDS:
+        return claim.rstrip(".").lower()
+    claim = _SPELT_NUMBER.sub(lambda match: str(NUMBER_WORDS[match[0].lower()]), in_figures(claim))
+    claim = _SCALED.sub(_scaled, claim)
+    numbers = [match[0] for match in NUMBER.finditer(claim)]
+    if len(numbers) > 1 and len(NUMBER.findall(reasonless := _EXPLAINED.split(claim, maxsplit=1)[0])) == 1:
+        claim, numbers = reasonless, NUMBER.findall(reasonless)
+    clauses = re.split(r",? and (?=(?:the|his|her|their|its)\b)", claim)
+    if len(clauses) > 1 and all(IS.search(clause) and NUMBER.search(clause) for clause in clauses):
+        return None
+    if len(numbers) > 1:
+        rest = _GIVEN_NUMBER.sub(" ", claim)
+        if others := [match[0] for match in NUMBER.finditer(rest)]:
+            claim, numbers = rest, others
+    if len(numbers) > 1 and len(aside := [m[0] for m in NUMBER.finditer(_ASIDE.sub(" ", claim))]) == 1:
+        numbers = aside
+    if (
+        len(numbers) > 1
+        and (said := IS.split(claim))[1:]
+        and re.match(r"\s*(?:exactly |a total of )?\\?[$€£]?-?[0-9]", said[-1])
+    ):
+        claim = _ADJUNCT.sub("", said[-1])  # the total for the 16 glasses is $64, at 4 a day
+        numbers = [match[0] for match in NUMBER.finditer(claim)]
+    if not numbers or re.search(r"[0-9]\s*(?:or|to|and|-|–)\s*\$?[0-9]", claim):
+        return None
+    if len(numbers) > 1 and not re.match(
+        r"[^0-9]{0,40}[0-9.,]+\s*[A-Za-z ]+"
+        r"(?:\b(?:per|for|in|every|each|at|out of|on|by|before|after|from|with|over|during|within|using|among)|"
+        r", out of)\b",
+        claim,
+    ):
+        return None
+    return re.sub(r"[\\$€£\s]", "", numbers[0]).replace("−", "-").rstrip("%").lstrip("+")
+
+
+def _ungrouped(match: re.Match[str]) -> str:
+    return match[0].replace(" ", "")
+
+
+def _scaled(match: re.Match[str]) -> str:
+    value = Decimal(match[1]).scaleb(SCALES[match[2].lower()])
+    return f"{value:f}".rstrip("0").rstrip(".") if value % 1 else f"{value:.0f}"
+
+
+def _number_conclusion(text: str, thought: bool) -> str | None:
+    """Return the number of the last sentence. `thought`: whether the arithmetic was done in thinking before it."""
+    tail = without_breakdown(own_text(text).replace("−", "-"))
+    if not tail or REFUSED.search(tail[-NEAR_END:]):
+        return None
+    if len(tail) < 60 and "\n" not in tail and rational(tail.strip(MARKUP + "$. ")) is not None:
+        return _number_in(tail.strip(MARKUP + "$. "))
+    headed = re.match(r"\**(-?\$?[0-9][0-9.,]*)\**\n\s*\n", tail)  # the answer first, then why
+    return _last_number(tail, thought) or _only_bold(tail) or (_number_in(headed[1]) if headed else None)
+
+
+def without_breakdown(tail: str) -> str:
+    """Return a text without the list or table, at its end, of what the total before it is made of."""
+    lines = tail.split("\n")
+    parts = next((count for count, line in enumerate(reversed(lines)) if not _PART.match(line)), len(lines))
+    before = "\n".join(lines[: len(lines) - parts]).rstrip("\n")
+    total = before.rpartition("\n")[2]
+    numbers = NUMBER.findall(total)
+    table = parts > 2 and lines[-1].startswith("|")
+    summed = _TOTAL.search(total) or table or [each.strip() for each in numbers] == [str(parts)]
+    if 2 <= parts <= 40 and summed and numbers and re.search(r"[\w*:.]$", total):
+        return re.sub(r"[:.]$", "", before) + "."
+    return tail
+
+
+def _only_bold(tail: str) -> str | None:
+    """Return the number that is all that a finished text sets in bold: "**160 minutes**", explained after it."""
+    marked = re.findall(r"\*\*([^*\n]+)\*\*", tail)
+    if len(marked) != 1 or not re.search(r"[.!)*]$", tail) or INEXACT.search(tail) or NO_RESULT.search(marked[0]):
+        return None
+    number = rf"(?:[-\\$€£]*[0-9][0-9.,]*%?|{'|'.join(NUMBER_WORDS)})(?: [a-z]+){{0,3}}\.?"
+    if not re.fullmatch(number, marked[0], re.IGNORECASE) or PREMISE.search(marked[0]):
+        return None
+    return _number_in(marked[0])
+
+
+def _last_number(tail: str, thought: bool) -> str | None:
+    found = last_sentence(tail)
+    if found is None:
+        return None
+    sentence, followed = found
+    items = [line for line in tail.splitlines() if line.strip()][-2:]
+    listed = len(items) > 1 and all(_ITEM.match(item) for item in items)
+    if listed and not (followed or SUMS_UP.search(sentence) or CONCLUSION.match(sentence)):
+        return None  # one of what is given
+    if INEXACT.search(claim_of(sentence.strip(" .!*_"))[0]) or still_open(tail, sentence):
+        return None
+    if clock := re.fullmatch(
+        rf"(?:{CONCLUSION.pattern})[^0-9]*\b([0-9]{{1,2}}:[0-9]{{2}}(?: ?(?:[ap]m|[ap]\.m\.))?)\W*", sentence, re.I
+    ):
+        return clock[1]
+    alone = sentence.strip(MARKUP + "()$.")
+    labelled = "" if re.search(r"[0-9].*in total:", sentence) else labelled_value(tail, sentence) or ""
+    if not re.search(r"=|[0-9]\s*[-+*/×÷]\s*[$0-9]", labelled) and (number := _number_in(labelled)):
+        return number
+    if rational(alone) is not None and (followed or re.search(r"[0-9]\W*$", tail)):
+        return _number_in(alone)
+    claim, concluded = claim_of(sentence.strip(" .!*_"))
+    before = tail[: tail.rfind(sentence)] if sentence in tail else ""
+    results = _RESULT.findall(before[-400:])
+    computed = bool(results) and (number := _number_in(claim)) is not None and rational(number) == rational(results[-1])
+    if not followed and (displayed := displayed_value(tail, sentence)) and rational(displayed) is not None:
+        return displayed
+    finished = (
+        followed
+        or re.search(r"[.!*$\])]$|=[\s$*]*-?[0-9.,]+%?\*{0,2}(?:\s?[a-z]+){0,6}$", tail)
+        or (concluded and re.search(r"[0-9]%?$", tail))
+        or (concluded and re.search(r"[0-9][^0-9]* [a-z]{3,}$", claim))
+        or (computed and IS.search(claim))
+    )
+    arithmetic = re.search(r"[0-9]\s*[-+*/×÷]\s*[0-9]", claim) and "=" not in claim
+    if not finished or (arithmetic and not re.search(r"[.!]$", tail)):
+        return None
+    planned = PLAN.search(claim) and (not concluded or ("=" not in claim and sentence.startswith("Finally")))
+    if planned or (not concluded and ON_THE_WAY.search(claim)):
+        return None
+    if not concluded and re.search(r"[0-9]\b[^.=]*\band (?:\w+ ){0,2}[0-9]", claim) and not SUMS_UP.search(claim):
+        return None  # what is given
+    if re.fullmatch(r"[$€£]?-?[0-9][0-9.,]*%?(?: [a-z]+){1,3}", claim) and re.search(r"[.!*]$", tail):
+        return _number_in(claim)
+    unexplained = _EXPLAINED.split(claim, maxsplit=1)[0]
+    if re.search(r"[0-9]", unexplained):
+        claim = unexplained
+    if computed and not concluded:
+        return number  # it says what was computed just before
+    alone_said = not before.strip() and sentence.endswith(".")
+    if alone_said and (thought or re.match(r"each\b", claim, re.IGNORECASE)):
+        return _number_in(claim)
+    if not concluded and PREMISE.search(claim) and not ("=" in claim and _ARITHMETIC.search(claim)):
+        return None
+    marked = re.findall(r"\*\*([^*]+)\*\*", sentence)
+    if len(marked) == 1 and (bold := _number_in(marked[0].rstrip("."))) is not None:
+        return bold
+    if re.search(r"(?<![\w$])[0-9]*[a-z]\b\s*[-+*/][^=]*=", claim):
+        return None  # an equation to be solved
+    states = concluded or _STATES.search(claim) or IS.search(claim) or "=" in claim
+    return _number_in(claim) if states or (_ARITHMETIC.search(before) and not GIVEN.search(claim)) else None
