@@ -835,7 +835,7 @@ class Recommendation:
     student: str
     distil: Literal["yes", "no", "undetermined"]
     teacher: str | None
-    """None where the teachers cannot be told apart or distillation is not advised."""
+    """None where the teachers cannot be told apart or distillation is not shown to help."""
     recipe: str | None
     """Of the best arm; None where only one was tried or none is known."""
     sentence: str

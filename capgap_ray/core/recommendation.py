@@ -318,7 +318,7 @@ def _recommendation(
     # To be no worse, as far as is shown, than a teacher that helps is not to help.
     helping = list(dict.fromkeys(e.teacher for e in alike if e.status == "improved"))
     unsure = list(dict.fromkeys(e.teacher for e in alike if e.teacher not in helping)) if distil == "yes" else []
-    teacher, choice = _teacher(best, fair, duels, unsure) if distil != "no" else (None, [])
+    teacher, choice = _teacher(best, fair, duels, unsure, distil == "yes") if distil != "no" else (None, [])
     reasons = [_in_words(best.comparison), *choice, *more, *map(_in_words, settings)]
     reasons += [
         f"{e.task}: {e.teacher or 'distillation'} harms this student ({_points(e.comparison.delta or 0.0)} points)"
@@ -351,7 +351,7 @@ def _recommendation(
     return Recommendation(
         student=student,
         distil=distil,
-        teacher=teacher,
+        teacher=teacher if distil == "yes" else None,
         recipe=recipe,
         sentence=sentence + ".",
         reasons=tuple(reasons),
@@ -431,9 +431,12 @@ def _preferences(known: Sequence[ProxyLead]) -> list[str]:
 
 
 def _teacher(
-    best: Efficacy, fair: Sequence[Efficacy], duels: Sequence[TeacherAdvantage], unsure: Sequence[str]
+    best: Efficacy, fair: Sequence[Efficacy], duels: Sequence[TeacherAdvantage], unsure: Sequence[str], helped: bool
 ) -> tuple[str | None, list[str]]:
-    """`unsure`: teachers that are not shown to help where another one is; none of them is recommended."""
+    """The only or best teacher, which is to be recommended only if it `helped`.
+
+    `unsure`: teachers that are not shown to help where another one is; none of them is recommended.
+    """
     if len({e.teacher for e in fair}) == 1:
         return best.teacher, ["only one teacher was tried"]
     reasons = [_in_words(each.comparison) for each in duels]
@@ -443,7 +446,7 @@ def _teacher(
     unbeaten = sorted(better - beaten)
     if len(unbeaten) == 1 and unbeaten[0] not in unsure:
         return unbeaten[0], reasons
-    advice = "" if unsure else ": take the one that is cheaper to run and to serve"
+    advice = "" if unsure or not helped else ": take the one that is cheaper to run and to serve"
     return None, [*reasons, f"the teachers cannot be told apart{advice}"]
 
 

@@ -211,6 +211,25 @@ def test_a_teacher_that_is_not_shown_to_help_is_not_advised_beside_one_that_is()
     assert both.sentence == "Distil 1B from any of the teachers compared."
 
 
+@pytest.mark.parametrize(
+    ("heights", "ahead"),
+    [
+        ({"": 0.5, "large": 0.5}, []),
+        ({"": 0.5, "large": 0.54, "small": 0.46}, ["large"]),
+        ({"": 0.5, "large": 0.51, "small": 0.5}, [None]),
+    ],
+)
+def test_no_teacher_is_named_while_distillation_is_open(heights: dict[str, float], ahead: list[str | None]) -> None:
+    """Neither the only one nor one that is ahead of another; nor is one to be chosen by its price."""
+    chance = np.random.default_rng(3).permutation(150) / 150
+    arms = [arm("t", "1B", teacher, chance < p) for teacher, p in heights.items()]
+    found = find(Table(arms=tuple(arms), rows=0, sizes={}))
+    assert [each.better for each in found.advantages] == ahead
+    (advice,) = found.recommendations
+    assert (advice.distil, advice.teacher) == ("undetermined", None)
+    assert "cheaper" not in "".join(advice.reasons)
+
+
 def test_what_is_shown_over_all_students_is_told_to_each() -> None:
     found = find(experiment(np.random.default_rng(4), lead=0.08, students=(0.5, 1.5, 3.0), items=150))
     (over_all,) = (each for each in found.advantages if each.student == ALL)
