@@ -502,6 +502,8 @@ def _engine(source: str, sft: Sft, world: int) -> tuple[Any, int]:
         os.environ["LOCAL_SIZE"] = "1"  # or DeepSpeed starts `numactl` in every update to count devices
     deepspeed.utils.nvtx.enable_nvtx = False  # a profiler's marks, thousands per update
     deepspeed.init_distributed(dist_backend=dist.get_backend())  # adopts the standing process group
+    if not on_gpu:
+        _through_shared_memory(deepspeed.comm.comm.cdb)
     settings = _settings(sft, world, on_gpu)
     keep_alive = HfDeepSpeedConfig(settings)  # partitions weights at load while it exists
     dtype = torch.bfloat16 if sft.precision == "bfloat16" else torch.float32
@@ -529,6 +531,37 @@ def _engine(source: str, sft: Sft, world: int) -> tuple[Any, int]:
     engine, *_ = deepspeed.initialize(model=model, optimizer=_optimizer(model, sft), config=settings)
     del keep_alive
     return engine, ROWS if by_onednn else 1
+
+
+def _through_shared_memory(backend: Any) -> None:
+    """Let ZeRO-3's collectives go through shared memory, where all ranks are on one machine."""
+    import torch.distributed as dist
+    from deepspeed.comm.torch import Noop
+
+    from capgap_ray.stages.sft_shared import share
+
+    shared = share()
+    if shared is None:
+        return
+    by_gloo = functools.partial(type(backend).all_reduce, backend)
+
+    def all_gather(output_tensor: Any, input_tensor: Any, **_: Any) -> Any:
+        shared.all_gather(output_tensor, input_tensor)
+        return Noop()  # all is there: nothing to wait for
+
+    def reduce_scatter(output: Any, whole: Any, **_: Any) -> Any:
+        shared.reduce_scatter(output, whole)
+        return Noop()
+
+    def all_reduce(tensor: Any, op: Any, group: Any, async_op: bool) -> Any:
+        if backend._reduce_op(op) != dist.ReduceOp.SUM or dist.get_world_size(group) != dist.get_world_size():
+            return by_gloo(tensor, op, group, async_op)
+        shared.all_reduce(tensor)
+        return Noop()
+
+    backend.all_gather_function = all_gather
+    backend.reduce_scatter_function = reduce_scatter
+    backend.all_reduce = all_reduce
 
 
 def _settings(sft: Sft, world: int, on_gpu: bool) -> dict[str, Any]:

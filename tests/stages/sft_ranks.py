@@ -57,8 +57,9 @@ def train(
 
     A job has `store`, `sft` (its fields) and optionally `source`, `template`, `rows`, `save_every`, `updates`, `die_at`
     (update at whose beginning the last rank kills itself, which ends everything), `room` (an update, and the bytes that
-    a file may have from then on, as if the disk were full), `bucket` (elements; as if the model were large) and `gpu`
-    (DeepSpeed is configured as on GPUs). A result is `Trained` as a dictionary, or {"error": text}.
+    a file may have from then on, as if the disk were full), `bucket` (elements; as if the model were large), `apart`
+    (as if every rank had a machine of its own; before jobs without it, whose memory stays shared) and `gpu` (DeepSpeed
+    is configured as on GPUs). A result is `Trained` as a dictionary, or {"error": text}.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -116,7 +117,7 @@ def main() -> None:
 def one(job: dict[str, Any], is_last: bool) -> dict[str, Any]:
     from capgap_ray.artifacts.store import Store
     from capgap_ray.experiment import Sft
-    from capgap_ray.stages import sft_worker
+    from capgap_ray.stages import sft_shared, sft_worker
 
     place = sft_worker.Place(
         store=Store(job["store"]),
@@ -125,6 +126,7 @@ def one(job: dict[str, Any], is_last: bool) -> dict[str, Any]:
         save_every=job.get("save_every", 1000),
     )
     unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    true_share = sft_shared.share
     true_update, true_bucket, true_settings = sft_worker._Trainer.update, sft_worker._BUCKET, sft_worker._settings
     first: list[float] = []
 
@@ -138,6 +140,8 @@ def one(job: dict[str, Any], is_last: bool) -> dict[str, Any]:
 
     sft_worker._Trainer.update = deadly  # type: ignore[method-assign]
     sft_worker._BUCKET = job.get("bucket", true_bucket)
+    if job.get("apart"):
+        sft_shared.share = lambda: None
     if job.get("gpu"):
         sft_worker._settings = lambda sft, world, on_gpu: true_settings(sft, world, True)
     try:
@@ -152,6 +156,7 @@ def one(job: dict[str, Any], is_last: bool) -> dict[str, Any]:
     finally:
         sft_worker._Trainer.update = true_update  # type: ignore[method-assign]
         sft_worker._BUCKET, sft_worker._settings = true_bucket, true_settings
+        sft_shared.share = true_share
         resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
     started = psutil.Process().create_time()
     return {**dataclasses.asdict(trained), "seconds_from_process_start": first[0] - started}

@@ -37,7 +37,8 @@ LARGE: dict[str, dict[str, Any]] = {
     "large": {**BASE, **DECAYED, "batch": "1x2"},
     "large lora": {**BASE, "method": "lora", "learning_rate": 1e-2, "batch": "1x2"},
 }
-"""Trained as a model that fits no bucket: layer by layer, and every micro-step's gradients reduced at once."""
+"""Trained as a model that fits no bucket: layer by layer, and every micro-step's gradients reduced at once; and as if
+each worker had a machine of its own: over Gloo rather than shared memory."""
 HALF: dict[str, dict[str, Any]] = {
     "half": {**BASE, **DECAYED, "precision": "bfloat16", "batch": "1x2", "gradient_checkpointing": True},
     "half lora": {**BASE, "method": "lora", "learning_rate": 1e-2, "precision": "bfloat16"},
@@ -61,13 +62,11 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, dict[
         "nothing learnt": {**BASE, "learning_rate": 1e-12},
         "adapter of nothing": {**BASE, "method": "lora", "learning_rate": 1e-45},
     }
-    stores = {name: tmp_path_factory.mktemp("two") for name in recipes}
+    stores = {name: tmp_path_factory.mktemp("two") for name in (*LARGE, *recipes)}
     jobs: list[dict[str, Any]] = [
-        {"store": str(stores[name]), "sft": sft, "save_every": 3} for name, sft in recipes.items()
+        {"store": str(stores[name]), "sft": sft, "bucket": 3000, "apart": True} for name, sft in LARGE.items()
     ]
-    for name, sft in LARGE.items():
-        stores[name] = tmp_path_factory.mktemp("two")
-        jobs.append({"store": str(stores[name]), "sft": sft, "bucket": 3000})
+    jobs += [{"store": str(stores[name]), "sft": sft, "save_every": 3} for name, sft in recipes.items()]
     for name, changes in FULL_DISK.items():
         stores[name] = stores.get("full disk, state") or tmp_path_factory.mktemp("two")
         jobs.append({"store": str(stores[name]), "sft": BASE, "save_every": 5, **changes})
