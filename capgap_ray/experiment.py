@@ -579,6 +579,13 @@ class Parallel(_Part):
         return self.tensor * self.pipeline
 
 
+class Size(_Part):
+    """Of a whole cluster."""
+
+    cpus: float = Field(gt=0)
+    gpus: float = Field(default=0, ge=0)
+
+
 class Resources(_Part):
     """Where things run. Never part of any identity: other machines, same results."""
 
@@ -600,6 +607,10 @@ class Resources(_Part):
     worker_gpus: float = Field(default=0, ge=0)
     accelerator: str | None = None
     """Name of the GPU in `catalog/accelerators.py`, for the plan: memory, hours. None: a CPU, or not known."""
+    grows_to: Size | None = None
+    """What an autoscaling cluster has when all nodes that may come are up: Ray's own autoscaler does not tell. Whether
+    engines stand beside trainings, as searches need it, is decided by it; None: by the nodes that are up then. Nothing
+    is refused for want of nodes that do not come: what waits for them waits."""
     trials: int = Field(default=1, gt=0)
     """Training trials at once."""
     min_workers: int | None = Field(default=None, gt=0)

@@ -151,9 +151,12 @@ def untrainable(resources: Resources, workers: int, nodes: Sequence[Mapping[str,
 
 
 def fits_both(resources: Resources, workers: int, taken: Mapping[str, float]) -> bool:
-    """Whether the cluster can hold the engines that stand while it trains; if not, they are closed in between. `taken`:
-    what others hold, as `cluster` yields it."""
-    total = {name: amount - taken.get(name, 0.0) for name, amount in ray.cluster_resources().items()}
+    """Whether the cluster, with the nodes that come to one that is joined, can hold the engines that stand while it
+    trains; if not, they are closed in between. `taken`: what others hold, as `cluster` yields it."""
+    up, grown = ray.cluster_resources(), resources.grows_to if _joins() else None
+    most = {"CPU": grown.cpus, "GPU": grown.gpus} if grown else {}
+    total = {name: max(up.get(name, 0.0), most.get(name, 0.0)) - taken.get(name, 0.0) for name in ("CPU", "GPU")}
     standing = resources.model_copy(update={"engines": resources.kept_engines})
     gpus = standing.engines * standing.engine_gpus + standing.trials * workers * standing.worker_gpus
-    return bool(total.get("CPU", 0) >= demand(standing, workers) and total.get("GPU", 0) >= gpus)
+    # More CPUs: trials and the tasks that hand rows to engines only drive, with a hundredth each.
+    return bool(total["CPU"] > demand(standing, workers) and total["GPU"] >= gpus)

@@ -344,8 +344,9 @@ class Session:
         if must_score and not fits:
             raise ResourcesError(
                 "resources: search and development.early_stop look at trainings while they run, and the cluster cannot "
-                "hold the engines and the training workers together; ask for less, or enlarge it: of an autoscaling "
-                "one only the nodes that are up count, so raise min_workers of its node types"
+                "hold the engines and the training workers together; ask for less, or enlarge it; of an autoscaling "
+                "one only the nodes that are up count, unless resources.grows_to: {cpus: N, gpus: N} says what it may "
+                "have"
             )
         landing = Landing(ready or (lambda cell: ()), self._predict_beside, resources.engines if must_score else None)
         beside = ready is not None and fits

@@ -25,9 +25,9 @@ SAVE_EVERY = 10
 
 
 class Autoscaled:
-    """A head without CPUs, and up to two nodes of one CPU each that come when they are asked for."""
+    """A head without CPUs, and up to so many nodes of one CPU each that come when they are asked for."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, nodes: int) -> None:
         port, dashboard = free_ports()
         self.address = f"127.0.0.1:{port}"
         config = {
@@ -35,7 +35,7 @@ class Autoscaled:
             **{name: {} for name in ("auth", "docker", "file_mounts")},
             **{name: [] for name in ("cluster_synced_files", "initialization_commands", "setup_commands")},
             **{f"{who}_{what}": [] for who in ("head", "worker") for what in ("setup_commands", "start_ray_commands")},
-            "max_workers": 2,
+            "max_workers": nodes,
             "upscaling_speed": 10.0,
             "idle_timeout_minutes": 0.1,
             "head_node_type": "ray.head.default",
@@ -49,7 +49,7 @@ class Autoscaled:
             },
             "available_node_types": {
                 "ray.head.default": {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0},
-                "small-spot": {"resources": {"CPU": 1}, "node_config": {}, "min_workers": 0, "max_workers": 2},
+                "small-spot": {"resources": {"CPU": 1}, "node_config": {}, "min_workers": 0, "max_workers": nodes},
             },
         }
         (folder / "cluster.json").write_text(json.dumps(config))
@@ -114,14 +114,15 @@ def wait_for(what: Callable[[], Any], seconds: float) -> Any:
 
 
 @pytest.fixture
-def autoscaled() -> Iterator[Autoscaled]:
+def autoscaled(request: pytest.FixtureRequest) -> Iterator[Autoscaled]:
     with tempfile.TemporaryDirectory(prefix="cg", dir="/tmp", ignore_cleanup_errors=True) as folder:  # for sockets
-        cluster = Autoscaled(Path(folder))
+        cluster = Autoscaled(Path(folder), request.param)
         yield cluster
         print((Path(folder) / "head.log").read_text()[-3000:])  # shown where the test fails
         cluster.close()
 
 
+@pytest.mark.parametrize("autoscaled", [2], indirect=True)
 @pytest.mark.skipif("CAPGAP_DRILLS" not in os.environ, reason="takes two to five minutes: CAPGAP_DRILLS=1 runs it")
 def test_nodes_come_from_zero_are_taken_back_in_training_and_go(autoscaled: Autoscaled, tmp_path: Path) -> None:
     overrides = [*SHRUNKEN, "axes={}", "sft.batch=2x1", f"resources.save_every={SAVE_EVERY}"]
@@ -167,3 +168,28 @@ def test_nodes_come_from_zero_are_taken_back_in_training_and_go(autoscaled: Auto
     assert seen == 2
     # Where its controller was on the lost node, what Ray Train asked the autoscaler for stands for three minutes more.
     wait_for(lambda: not autoscaled.nodes(), 240)
+
+
+@pytest.mark.parametrize("autoscaled", [3], indirect=True)
+@pytest.mark.skipif("CAPGAP_DRILLS" not in os.environ, reason="takes two minutes: CAPGAP_DRILLS=1 runs it")
+def test_nodes_come_for_a_search(autoscaled: Autoscaled, tmp_path: Path) -> None:
+    """A search is refused by the nodes that are up, and runs by those that are said to come."""
+    overrides = [*SHRUNKEN, "resources.engines=1", "resources.trials=1", "sft.workers=1", "sft.epochs=1"]
+    overrides += ["name=search", "development={items: 20}", "search={searcher: random, scheduler: none, trials: 1}"]
+    overrides += ["axes={sft.learning_rate: [1.0e-3, 3.0e-3]}", "sft.checkpoints={every: 6}"]
+    command = [sys.executable, "jobs/grid.py", "--store", str(tmp_path / "store")]
+    command += [word for override in overrides for word in ("--set", override)]
+    environment = {**os.environ, "RAY_ADDRESS": autoscaled.address}
+    time.sleep(3)
+
+    def job(*more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*command, *more], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+
+    refused = job()
+    assert refused.returncode != 0
+    assert "unless resources.grows_to: {cpus: N, gpus: N} says what it may have" in refused.stderr, (
+        refused.stdout + refused.stderr
+    )
+    done = job("--set", "resources.grows_to={cpus: 3}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(list((tmp_path / "store").glob("search/*/trials/*.json"))) == 1

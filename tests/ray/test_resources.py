@@ -13,7 +13,8 @@ from ray.autoscaler.v2.utils import ResourceRequestUtil
 from ray.core.generated.autoscaler_pb2 import GangResourceRequest
 
 from capgap_ray.experiment import Resources
-from capgap_ray.stages.cluster import unsatisfiable, untrainable
+from capgap_ray.stages import cluster
+from capgap_ray.stages.cluster import fits_both, unsatisfiable, untrainable
 from capgap_ray.stages.engine import Layout
 from capgap_ray.stages.inference import bundles, placement
 
@@ -79,6 +80,28 @@ def test_a_training_that_a_machine_can_never_hold(asked: dict[str, Any], workers
     why = untrainable(Resources(**asked), workers, [LARGE])
     assert (why is None) == trains
     assert why is None or f"sft.workers {workers}" in why
+
+
+@pytest.mark.parametrize(
+    ("up", "grows_to", "joined", "fits"),
+    [
+        ({"CPU": 5.0, "GPU": 3.0}, None, True, True),
+        ({"CPU": 5.0, "GPU": 2.0}, None, True, False),
+        ({"CPU": 4.0, "GPU": 3.0}, None, True, False),  # no CPU is left for what only drives
+        ({"CPU": 1.0}, {"cpus": 5, "gpus": 3}, True, True),
+        ({"CPU": 1.0}, {"cpus": 5, "gpus": 2}, True, False),
+        ({"CPU": 1.0}, {"cpus": 5, "gpus": 3}, False, False),  # no node comes to a cluster of this process
+        ({"CPU": 5.0, "GPU": 3.0}, {"cpus": 1}, True, True),  # more is up than was said
+    ],
+)
+def test_nodes_that_may_come_count_where_they_are_declared(
+    up: dict[str, float], grows_to: dict[str, float] | None, joined: bool, fits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster.ray, "cluster_resources", lambda: up)
+    monkeypatch.setattr(cluster, "_joins", lambda: joined)
+    resources = Resources(engines=4, min_engines=1, engine_gpus=1, worker_gpus=1, grows_to=grows_to)
+    # One engine and two workers, of a CPU and a GPU each; another CPU is somebody else's.
+    assert fits_both(resources, 2, {"CPU": 1.0}) == fits
 
 
 def launched(wanted: list[dict[str, float]], strategy: str) -> dict[str, int]:
