@@ -129,6 +129,7 @@ INEXACT = re.compile(
 _TAKEN_BACK = re.compile(
     r"\b(?:let me|let's|i(?:'ll| will| need to| have to| should)) "
     r"(?:redo|recompute|recalculate|reconsider|rethink|start over|start again|try again|correct)\b"
+    r"|\b(?:wait|hold on)\b[^.\n]{0,10}\bi (?:dropped|forgot|missed|miscounted|misread)\b"
     r"|\bi (?:made|have made|see) (?:a|an|my) (?:\w+ )?(?:mistake|error)"
     r"|\b(?:no|wait|hmm|oops|actually|hold on)\b[^.\n]{0,20}\b(?:that|this|it)(?:'s| is| was|'s| can't be| isn't)"
     r"(?: not)? (?:right|correct|wrong|incorrect)\b"
@@ -141,6 +142,7 @@ CONCLUSION = re.compile(
     r"(?:therefore|thus|hence|so|consequently|finally|in conclusion|in total|altogether|as a result|accordingly|"
     r"(?:(?:out )?of|among(?:st)?|from) the (?:given |available )?(?:options|choices)|this means|that's|"
     r"(?:at|in) the (?:very )?end(?: of the \w+)?|"
+    r"(?:multiplying|adding|summing|subtracting|dividing)(?: (?:these|them|it|both))?(?: up)?(?= ?,)|"
     r"(?:we|i) (?:get|have|find|conclude|obtain)|it follows that|it turns out(?: that)?"
     r"|(?:this|that|which|it) (?:means|gives|yields|makes|leaves)"
     r"(?: (?:us|him|her|them|me|you)(?: with)?)?(?: that)?)\b[\s,:]*",
@@ -167,6 +169,7 @@ _TO_THE_READER = re.compile(r"\b(?:you|your|make sense|anything else|right|okay|
 _BESIDE = re.compile(
     r"^(?:the|this|that|it)\b[^.]*\bwould (?:only |otherwise )?(?:be|have)\b"
     r"|^if\b(?!.*, but )(?!we\b.*, so ).*(?:\bwould\b|['’]d\b)"
+    r"|.*(?:\bnot|n['’]t) (?:be )?(?:counted|included|relevant)\W*$"
     r"|^(?:for|since|when|at|if|this|indeed)\b.*,? as (?:we )?(?:expect(?:ed)?|needed|required|wanted|desired)\W*$",
     re.IGNORECASE,
 )
@@ -176,7 +179,7 @@ _NEXT_ITEM = re.compile(
     r"|\n(?:#{1,4} )?(?:Exercise|Question|Problem) [0-9]+[:.\n]|\n(?:Q|Question|Human|User): "
     r"|\n#{1,4} (?:Instruction|Question|Problem|Input|Human|User):?[ \t]*\n"
     r"|\n(?:Now,? )?[Ll]et'?s (?:try|do|solve|look at) (?:another|a similar|the next)\b"
-    r"|<\|(?:im_end|endoftext|eot_id|end_of_text|user|end)\|>|</s>|<end_of_turn>|<eos>|<｜end▁of▁sentence｜>|\n\[INST\]"
+    r"|<\|(?:im_end|endoftext|eot_id|end_of_text|user|end)\|>|</s>|<end_of_turn>|<eos>|<｜end▁of▁sentence｜>|\[/?INST\]"
 )
 NUMBER = re.compile(
     r"(?<![\w.\u202d\u202e])[-−+]?\s?(?:\\?[$€£])?\s?-?(?:[0-9]{1,3}(?:(?:,|\{,\})[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?(?:\s?/\s?[0-9]+)?(?!-?\w)(?:\s?\\?%)?"
@@ -217,7 +220,7 @@ _AFTERTHOUGHT = re.compile(
     r"|,? or [$€£]?[0-9][0-9.,]* [a-z]+ (?:for each|per)\b.*$"
     r"|,? which is [0-9]+ hours? and [0-9]+ minutes?$"
     r"|,? instead of [$€£]?[0-9][0-9.,]*$"
-    r"|,? i\.e\.,? [0-9.]+\s?\\?% of\b.*$"
+    r"|,? i\.e\.,? (?:[0-9.]+\s?\\?% of|(?:he|she|it|they) [a-z]+ (?:on|in|at|by))\b.*$"
     r"|,? or \$?[0-9.]+(?:\s?\\?%\$?|\$? as an? \w+)$"
     r"|,? for (?:all|every|any)(?: (?:real|positive|integers?|numbers?|values of)){0,3} \$?[a-z]\$?$",
     re.IGNORECASE,
@@ -532,6 +535,7 @@ def displayed_value(tail: str, sentence: str) -> str | None:
     if display is None or not tail.endswith(display[0]):
         return None
     maths = next(group for group in display.groups() if group is not None).strip(" .\n")
+    maths, bold = re.subn(r"^\\(?:boldsymbol|mathbf|bm)\s?\{(.*)\}$", r"\1", maths)
     if rows := re.fullmatch(r"\\begin\{(?:aligned|align\*?|gather(?:ed|\*)?)\}(.*)\\end\{\w+\*?\}", maths, re.DOTALL):
         maths = rows[1].strip(" .\n\\").rpartition("\\\\")[2].replace("&", "").strip(" .\n")
         left, _, right = maths.rpartition("=")
@@ -540,7 +544,7 @@ def displayed_value(tail: str, sentence: str) -> str | None:
     before = tail[: -len(display[0])].rstrip().rpartition("\n\n")[2]
     lead = re.sub(r"\$[^$]*\$", "", re.sub(r"^Then$", "", before[-150:].replace(" formula:", ":").strip()))
     solved = re.search(r"\b(?:Solving|Simplifying)\b[^.=]*,$", lead)
-    if not solved and any(pattern.search(lead) for pattern in (AIM, GIVEN, PREMISE)):
+    if not (solved or bold) and any(pattern.search(lead) for pattern in (AIM, GIVEN, PREMISE)):
         return None
     if "=" not in maths:
         return maths if re.search(r":\s*$", before) and re.search("[0-9]", maths) and reads_as_maths(maths) else None
@@ -563,7 +567,7 @@ def displayed_value(tail: str, sentence: str) -> str | None:
         return sides[1]
     if len(sides) == 2 and re.search(r"\b(?:is|are|equals)[\s:]*$", before) and is_value(sides[1]):
         return sides[1]
-    if len(sides) == 2 and not (known(sides[0]) or "bf{" in maths or compare(sides[0], sides[1]).equal is True):
+    if len(sides) == 2 and not (known(sides[0]) or bold or "bf{" in maths or compare(sides[0], sides[1]).equal is True):
         return None
     return sides[-1]
 

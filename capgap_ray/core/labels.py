@@ -109,16 +109,26 @@ _RIGHT = re.compile(
 )
 """An option called the right one, whatever is said of the others after it."""
 _CHOSEN = re.compile(
-    r"(?<!whether )(?<!if )(?:\b[Tt]he (?:correct|right|sarcastic|humorous) (?:sentence|statement|edit|option|one) is"
+    r"(?<!whether )(?<!if )(?:\b[Tt]he (?:correct|right|best|sarcastic|humorous|funny) "
+    r"(?:sentence|statement|edit|option|one|recommendation|choice|match) is"
+    r"(?: the (?:first|second|third|last)(?: one)?,)?"
     r"|\bI(?:'d| would| will|'ll)? (?:pick|choose|select|go with)) \(([A-Z])\)"
+    r"|^(?:The )?[Aa]nswer \(([A-Z])\)[:.]",
+    re.MULTILINE,
 )
 _SUITS = re.compile(
     r"(?<!whether )(?<!if )\(([A-Z])\)(?: [a-z']+){0,4} is (?:the )?(?:humorous|sarcastic)"
     r"(?: (?:one|edit|statement))?(?=[.,;])"
+    r"|^Option \(?([A-Z])\)?: [^.\n]{0,80} is the (?:funny|humorous|sarcastic|correct|right) one\b",
+    re.MULTILINE,
 )
 _OTHERS = re.compile(
-    r"(?:all )?(?:the )?(?:others|(?:other|remaining) (?:options|choices|ones|edits))\b", re.IGNORECASE
+    r"(?:all )?(?:the )?(?:others|(?:other|remaining) (?:options|choices|ones|edits))\b|none of \([A-Z]\)"
+    r"|(?:i also considered|it(?:'s| is) not|(?:option |statement |sentence )?\([A-Z]\) (?:isn['’]t|is not)) ?"
+    r"(?:\([A-Z]\)|[.,])",
+    re.IGNORECASE,
 )
+"""A sentence about what is not the answer, after the answer."""
 _REJECTED_AFTER = re.compile(r",? so (?:option )?\(?[A-Z]\)? is (?:incorrect|wrong|not (?:correct|right))\b.*$")
 _LETTER_LINE = re.compile(r"(?:\*\*)?([A-Z])(?:[.)](?:\*\*)?|\*\*[.)]) \w[^.?!:]{0,80}\.?")
 """A line that is an option and no more: `B. a red ball`, `**A)** six pistols`."""
@@ -154,7 +164,7 @@ _SORTED = re.compile(
     r"(?: (?:of (?:the )?words))?(?: (?:is|are|gives?|we get|becomes))?[*_]{0,3}:",
     re.IGNORECASE,
 )
-_TO_SORT = re.compile(r"\bsort the (?:following )?[^\n.]*$", re.IGNORECASE)
+_TO_SORT = re.compile(r"\bsort (?:the|these|all)\b[^\n.]*$", re.IGNORECASE)
 """The task said again."""
 _CHAIN = re.compile(
     r"\b(?:is|are|get|gives|so|thus|order|result|words|list)(?: now)?[:*\s]+[*`\"“]*"
@@ -346,7 +356,7 @@ def _verdict(tail: str, lines: Sequence[str]) -> str | None:
         return word
     else:
         plain = re.sub(r"[*_`]|(?<=\w),? (?:because|since)\b[^,]*$", "", found[0]).strip(_MARKUP + ".!")
-    claim, concluded = claim_of(plain)
+    claim, concluded = claim_of(re.sub(r" to the question (?:of )?(?:whether|if)\b.*", "", plain))
     concluded = concluded or tail.rstrip(" .*").endswith(f"\n\n{plain}")
     for said, verdicts in ((claim, _VERDICTS), (plain, _VERDICTS), (first, _VERDICTS[:1])):
         if _TAKEN_BACK.search(said) or (len(verdicts) > 1 and _DOUBT.search(said)):
@@ -378,8 +388,8 @@ def _option(tail: str, lines: Sequence[str], sentence: str, followed: bool) -> s
     last = sentence.strip(_MARKUP)
     if re.search(r"\b(?:wonder|whether)\b", last):
         return None
-    right = set(_RIGHT.findall("\n".join(lines[-2:]))) | set(_CHOSEN.findall(tail)) | set(_SUITS.findall(tail))
-    if len(right) == 1 and not HEDGED.search(_RIGHT.split(lines[-1])[0]):
+    right = _called_right(tail, lines)
+    if len(right) == 1:
         return f"({right.pop()})"
     alone = _LETTER_LINE.fullmatch(lines[-1])
     if alone and not any(_OPTION_LINE.match(line) for line in lines[:-1]):
@@ -395,6 +405,7 @@ def _option(tail: str, lines: Sequence[str], sentence: str, followed: bool) -> s
     if HEDGED.search(claim) and re.search(r", but .*\([A-Z]\)", claim):
         claim = claim.rpartition(", but ")[2]
     claim = _ASIDE.sub("", _SETTLED.sub(r"\1", claim)).strip(_MARKUP)
+    claim = re.sub(r"(?<=\boption) \([a-r]\)", lambda named: named[0].upper(), claim)
     letters = {"".join(found) for found in _NAMED_OPTION.findall(claim)}
     if not letters:
         return _complement(tail, sentence, followed)
@@ -414,6 +425,16 @@ def _option(tail: str, lines: Sequence[str], sentence: str, followed: bool) -> s
         letter = letters.pop()
         return None if re.search(rf"\b{letter}\)? (?:is not|isn['’]t)\b", last) else f"({letter})"
     return None
+
+
+def _called_right(tail: str, lines: Sequence[str]) -> set[str]:
+    """Return the letters that a text calls right, chooses or finds fitting, in sentences that do not hedge."""
+    found = set()
+    for pattern, text in ((_RIGHT, "\n".join(lines[-2:])), (_CHOSEN, tail), (_SUITS, tail)):
+        for match in pattern.finditer(text):
+            if not HEDGED.search(re.split(r"[.!?]\s|\n", text[: match.start()])[-1]):
+                found.add(next(filter(None, match.groups())))
+    return found
 
 
 def _complement(tail: str, sentence: str, followed: bool) -> str | None:
@@ -447,7 +468,8 @@ def _sorted(tail: str) -> str | None:
     if listed := re.search(r"\[(?:['\"][^'\",\n]{1,60}['\"],?\s*){2,}\]\W*$", tail):
         words = re.findall(r"['\"]([^'\",]+)['\"]", listed[0])
         return _in_order(words)
-    if chain := _CHAIN.search(tail.strip(_MARKUP + ".")):
+    commas = re.sub(r"(, [\w'-]+),? and (?=[\w'-]+$)", r"\1, ", tail.strip(_MARKUP + "."))
+    if chain := _CHAIN.search(commas):
         words = re.findall(r"[a-z'-]+", chain[1], re.IGNORECASE)
         return _in_order(words)
     if quoted := _QUOTED_WORDS.search(tail):

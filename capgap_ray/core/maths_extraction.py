@@ -207,7 +207,12 @@ def _maths_conclusion(text: str) -> str | None:
     if concluded:
         if re.match(r"(?:we|i) (?:need|have|want) to\b", claim, re.IGNORECASE):
             return None
-        return _claimed(claim, concluded) or (_last_span(claim, r"") if finished and not aim else None)
+        priced = re.search(r"\b(?:of|is|at|for) \\?\$([0-9][0-9,.]*)$", claim) if claim.count("$") == 1 else None
+        return (
+            _claimed(claim, concluded)
+            or (priced and priced[1])
+            or (_last_span(claim, r"") if finished and not aim else None)
+        )
     if aim:
         return None
     return _claimed(claim, concluded) or _last_span(claim, IS.pattern.partition("(?: (?:equal")[0] + r"\s*$")
@@ -229,7 +234,11 @@ def _value_of_name(line: str) -> str | None:
     """Return the value of a line that says no more than what a name stands for: `d = 3√13`, `|w| = 5/13`."""
     left, _, right = line.strip("$`*").partition("=")
     value = unwrapped(right.strip())
-    named = NAME.fullmatch(left.strip(" |∠")) or re.fullmatch(r"\|[a-z]\|\^\{?2\}?", left.strip())
+    named = (
+        NAME.fullmatch(left.strip(" |∠"))
+        or re.fullmatch(r"(?:sin|cos|tan) [A-Za-z]", left.strip())
+        or re.fullmatch(r"\|[a-z]\|\^\{?2\}?", left.strip())
+    )
     return value if named and is_value(value) else None
 
 

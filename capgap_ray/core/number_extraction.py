@@ -41,7 +41,7 @@ from capgap_ray.core.number_words import NUMBER_WORDS, SCALES, in_figures
 _STATES = re.compile(
     r"\b(?:total|altogether|left|remain\w*|in all|has|have|had|is|are|was|were|will|needs?|owes?|makes?|made|earns?|"
     r"earned|ends? up|comes? to|costs?|paid|"
-    r"pays?|spends?|spent|saves?|saved|takes?|took|gets?|got|sold|bought|ate|eats?|travel\w*|collected|can|must|"
+    r"pays?|answered|spends?|spent|saves?|saved|takes?|took|gets?|got|sold|bought|ate|eats?|travel\w*|collected|can|must|"
     r"be|leaves?|leaving|received?|gives?|gave|uses?|used|raised|served|reads?|runs?|ran|walk\w*|works?|worked|won|scored)\b",
     re.IGNORECASE,
 )
@@ -54,12 +54,14 @@ _GIVEN_NUMBER = re.compile(
 )
 """A number that the question gave: "each of the 4 people", "in 5 days he"."""
 _TOTAL = re.compile(r"\b(?:total|altogether|in all)\b", re.IGNORECASE)
+_RECAP = re.compile(r"\n+[*_# ]*(?:recap|(?:here is )?(?:the |a )?breakdown|details)[*_]*:[*_]*\Z", re.IGNORECASE)
 _PART = re.compile(r"[ \t]*(?:[-•*] |\||[0-9]{1,2}[.)] )")
 """A line of the list or table of what a total is made of."""
 _ITEM = re.compile(r"\s*(?:[-•*] |[A-Za-z][\w' ]{0,40}: [$€£]?[0-9][0-9.,]*\.?$)")
 """A line of a list of what is given."""
 _SPELT_NUMBER = re.compile(
-    rf"(?<!\bthe )(?<!\bthese )(?<!\bthose )\b(?:{'|'.join(NUMBER_WORDS.keys() - {'zero', 'one'})}|(?<=\bonly )one)\b",
+    rf"(?<!\bthe )(?<!\bthese )(?<!\bthose )\b(?:{'|'.join(NUMBER_WORDS.keys() - {'zero', 'one'})}|"
+    r"(?<=\bonly )one|(?<=\bthere is )one)\b",
     re.IGNORECASE,
 )
 _SCALED = re.compile(rf"\b([0-9]{{1,9}}(?:\.[0-9]{{1,9}})?) ({'|'.join(SCALES)})\b", re.IGNORECASE)
@@ -160,7 +162,7 @@ def _number_in(claim: str) -> str | None:
         return None
     if len(numbers) > 1 and not re.match(
         r"[^0-9]{0,40}[0-9.,]+\s*[A-Za-z ]+"
-        r"(?:\b(?:per|for|in|every|each|at|out of|on|by|before|after|from|with|over|during|within|using|among)|"
+        r"(?:\b(?:per|for|out of|in|every|each|at|out of|on|by|before|after|from|with|over|during|within|using|among)|"
         r", out of)\b",
         claim,
     ):
@@ -192,7 +194,7 @@ def without_breakdown(tail: str) -> str:
     """Return a text without the list or table, at its end, of what the total before it is made of."""
     lines = tail.split("\n")
     parts = next((count for count, line in enumerate(reversed(lines)) if not _PART.match(line)), len(lines))
-    before = "\n".join(lines[: len(lines) - parts]).rstrip("\n")
+    before = _RECAP.sub("", "\n".join(lines[: len(lines) - parts]).rstrip("\n"))
     total = before.rpartition("\n")[2]
     numbers = NUMBER.findall(total)
     table = parts > 2 and lines[-1].startswith("|")
@@ -234,7 +236,7 @@ def _last_number(tail: str, thought: bool) -> str | None:
         return number
     if rational(alone) is not None and (followed or re.search(r"[0-9]\W*$", tail)):
         return _number_in(alone)
-    claim, concluded = claim_of(sentence.strip(" .!*_"))
+    claim, concluded = claim_of(re.sub(r" \([0-9 $+*/×÷=.,-]+\)(?=\.?$)", "", sentence).strip(" .!*_"))
     before = tail[: tail.rfind(sentence)] if sentence in tail else ""
     results = _RESULT.findall(before[-400:])
     computed = bool(results) and (number := _number_in(claim)) is not None and rational(number) == rational(results[-1])
@@ -244,7 +246,7 @@ def _last_number(tail: str, thought: bool) -> str | None:
         followed
         or re.search(r"[.!*$\])]$|=[\s$*]*-?[0-9.,]+%?\*{0,2}(?:\s?[a-z]+){0,6}$", tail)
         or (concluded and re.search(r"[0-9]%?$", tail))
-        or (concluded and re.search(r"[0-9][^0-9]* [a-z]{3,}$", claim))
+        or (concluded and re.search(rf"(?:[0-9]|\b(?:{'|'.join(NUMBER_WORDS)})\b)[^0-9]* [a-z]{{3,}}$", claim))
         or (computed and IS.search(claim))
     )
     arithmetic = re.search(r"[0-9]\s*[-+*/×÷]\s*[0-9]", claim) and "=" not in claim

@@ -11,6 +11,11 @@ from capgap_ray.core.maths_extraction import maths_answer
 from capgap_ray.core.number_extraction import number_answer
 
 MATHS = [
+    ("Then p is at most 50. So the dearest shoes he can buy had a price of $50.", "50"),
+    ("Adding the two equations gives $2x = 34$.\n\n$$\\boldsymbol{x = 17}$$", "17"),
+    ("Multiplying, there are twelve ways to seat them.", "twelve"),
+    ("The maximum is $\\boxed{4}$.\n\nHold on — I dropped the constant. So the right maximum is $5$, not $4$.", "5"),
+    ("| side | length |\n|---|---|\n| a | 5 |\n\n**sin A = 5/13**", "5/13"),
     ("Solving, 2x = 60.\n\n∴ ∠ABC = 30°", "30°"),
     ("We try small cases.\n\n**Answer.** There is only one such function, namely $f(n) = 2n+7$.", "2n+7"),
     ("So m = 7 and n = 3.\n\nThe mean of her scores is: 7", "7"),
@@ -415,6 +420,13 @@ MATHS = [
     ("The answer is $\\textbf{(D)}\\ 21$.", "\\textbf{(D)}\\ 21"),
 ]
 NUMBERS = [
+    ("Ann has 16 dollars left (200 - 184).", "16"),
+    ("She answered 30 questions correctly out of 50.", "30"),
+    ("The total is $450.\n\nRecap:\n1. Tables: $150\n2. Chairs: $200\n3. Delivery: $100", "450"),
+    ("12 - 5 - 6 = 1. There is one egg left.", "1"),
+    ("The farmer has 37 sheep left. [/INST]", "37"),
+    ("It will take him 10 days to finish, i.e. he finishes on June 10th.", "10"),
+    ("2 + 5 = 7, so I have seven animals", "7"),
     ("50 divided by 4 friends is 12.5. Each one pays $12.50.", "12.50"),
     ("Each child gets 6 candies.", "6"),
     ("Each child gets 6 candies. There are 4 children", None),
@@ -702,6 +714,17 @@ def test_numbers(text: str, answer: str | None) -> None:
 
 
 BBH = [
+    ("snarks", "Statement (B) is sarcastic, because ignorance doesn't excuse anyone. Statement (A) isn't.", "(B)"),
+    ("disambiguation_qa", "(A) is possible: it could be. (B) is too. I choose (C) Ambiguous, not (A) or (B).", "(C)"),
+    ("movie_recommendation", "The best recommendation is (A) Up. I also considered (D) Heat, a crime film.", "(A)"),
+    ("object_counting", "There are 12 fruits. The 3 carrots were not counted.", "12"),
+    ("ruin_names", 'Option B: "whitesnack" is the funny one, a pun on a band.', "(B)"),
+    ("date_understanding", "The date is 6/8/2019, which is option (f).", "(F)"),
+    ("ruin_names", "It was dropped. That's (F). It's not (A), since nothing was changed.", "(F)"),
+    ("tracking_shuffled_objects_five_objects", "Answer (E): Alice starts with (A) brown and swaps for (B).", "(E)"),
+    ("causal_judgement", 'So most people would answer "No" to the question whether he meant it.', "No"),
+    ("word_sorting", "The words in alphabetical order are abbot, cite and vest.", "abbot cite vest"),
+    ("word_sorting", "I need to sort these words alphabetically: sierra, dixie. Let me begin.", None),
     ("hyperbaton", "The correct sentence is (B). It follows the order of size and age, which is broken in (A).", "(B)"),
     ("hyperbaton", "A\n\nThe order is opinion, size, age.", "(A)"),
     ("movie_recommendation", "I would pick (B) Up.\n\n* (A) Fargo is a crime film.\n* (C) Heat is another.", "(B)"),
