@@ -287,7 +287,8 @@ _LABELLED = re.compile(r"[*_#\s>=-]*([A-Za-z][\w' ,()-]{0,60}?)[*_]*:[*_]*\s+(\S
 NO_RESULT = re.compile(r"\b(?:options?|input|example|hint|note|known|problem|question|points?)\b", re.IGNORECASE)
 SUMS_UP = re.compile(r"\b(?:total|sum|final|result|altogether|overall|answer|in all)\b", re.IGNORECASE)
 PLAN = re.compile(
-    r"^(?:to|let)\b|\bwants? to\b|\b(?:we|i)(?:'d| would|'ll| will| can| must| should| need to| have to)? "
+    r"^(?:to|let|multiply|add|subtract|divide|find|calculate|compute|determine|count)\b|\bwants? to\b"
+    r"|\b(?:we|i)(?:'d| would|'ll| will| can| must| should| need to| have to)? "
     r"(?:multiply|add|subtract|divide|"
     r"use|start|calculate|compute|find|know|need|solve|set|substitute|look|consider)\b"
     r"|\blet \w+ be\b|(?<!are )\b[0-9]+ of (?:them|these|those)\b|\b[a-z] [-+] [0-9]",

@@ -396,7 +396,9 @@ def _option(tail: str, lines: Sequence[str], sentence: str, followed: bool) -> s
         return f"({alone[1]})"
     if (head := _HEADED.match(tail)) and len(re.findall(r"\([A-Z]\)", tail)) <= 1:
         return str(next(filter(None, head.groups())))
-    if re.fullmatch(r"\(?[A-Z]\)?\.?", last) and (len(last) > 2 or lines[-1].startswith("**") or len(tail) < 8):
+    if re.fullmatch(r"\(?[A-Z]\)?\.?", last) and (
+        len(last) > 2 or lines[-1].startswith("**") or len(tail) < 8 or re.search(r"\n\s*\n[B-HJ-Z]$", tail)
+    ):
         return last.rstrip(".")
     complete = followed or re.search(r"[.!*)\]`$]$", tail) is not None
     settled_on = _REJECTED_AFTER.sub("", last)

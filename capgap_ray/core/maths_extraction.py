@@ -182,8 +182,15 @@ def _maths_conclusion(text: str) -> str | None:
     if last_line and (value := _value_of_name(claim if concluded else sentence)):
         return value
     own_line = last_line and re.fullmatch(r"[$`*]*-?[$`*]*[0-9][0-9.,/]*[$`*]*", sentence)
+    again = re.search(r"=\s*(-?[0-9][0-9.,]*)\$[^=$]*\bis \1$", tail)  # computed just before
     headed = last_line and labelled is not None and sentence.startswith("**")
-    finished = followed or headed or bool(own_line) or re.search(r"[.!*$`\])}°%]$|: -?[0-9.,]+$", tail) is not None
+    finished = (
+        followed
+        or headed
+        or again is not None
+        or bool(own_line)
+        or re.search(r"[.!*$`\])}°%]$|: -?[0-9.,]+$", tail) is not None
+    )
     if name := _named(claim, finished and (concluded or last_line)):
         return name
     aim = AIM.search(claim)
@@ -254,7 +261,7 @@ def _claimed(claim: str, concluded: bool) -> str | None:
     if namely := re.search(r"\b(?:namely|i\.e\.,?) (\$[^$]+\$)$", claim):
         claim = namely[1]
     said = IS.split(claim)
-    piece = said[-1] if len(said) > 1 else claim
+    piece = re.sub(r" as (?:the|our|my) (?:final )?answer$", "", said[-1] if len(said) > 1 else claim)
     piece = unwrapped(re.sub(r"\\\[|\\\]", " ", piece).strip(MARKUP + ",:"))
     if twice := _said_twice(piece):
         return unwrapped(twice)

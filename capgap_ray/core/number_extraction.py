@@ -49,11 +49,12 @@ _GIVEN_NUMBER = re.compile(
     r"\b(?:the|these|those|his|(?<!takes )(?<!costs )(?<!gives )(?<!leaves )(?<!saves )her|their|my|our)"
     r"\s+[0-9][0-9,.]*\s+(?=[a-z])"
     r"|\s[0-9]+ (?:years?|months?|weeks?|days?|hours?|minutes?) (?:from now|later|ago)\b"
-    r"|^(?:at|in|after|for|over|within|during|with|by|of)\s+[^,.]*[0-9][^,]*,\s|^(?:in|after)\s+[0-9]+\s+[a-z]+\s",
+    r"|^(?:at|in|after|for|over|within|during|with|by|of)\s+[^,.]*[0-9][^,]*,\s|^(?:in|after|over|for|within)\s+[0-9]+\s+[a-z]+\s",
     re.IGNORECASE,
 )
 """A number that the question gave: "each of the 4 people", "in 5 days he"."""
 _TOTAL = re.compile(r"\b(?:total|altogether|in all)\b", re.IGNORECASE)
+_STEP = re.compile(r"^\W*step [0-9]+[:.]\s*", re.IGNORECASE)
 _RECAP = re.compile(r"\n+[*_# ]*(?:recap|(?:here is )?(?:the |a )?breakdown|details)[*_]*:[*_]*\Z", re.IGNORECASE)
 _PART = re.compile(r"[ \t]*(?:[-•*] |\||[0-9]{1,2}[.)] )")
 """A line of the list or table of what a total is made of."""
@@ -236,7 +237,7 @@ def _last_number(tail: str, thought: bool) -> str | None:
         return number
     if rational(alone) is not None and (followed or re.search(r"[0-9]\W*$", tail)):
         return _number_in(alone)
-    claim, concluded = claim_of(re.sub(r" \([0-9 $+*/×÷=.,-]+\)(?=\.?$)", "", sentence).strip(" .!*_"))
+    claim, concluded = claim_of(re.sub(r" \([0-9 $+*/×÷=.,-]+\)(?=\.?$)", "", _STEP.sub("", sentence)).strip(" .!*_"))
     before = tail[: tail.rfind(sentence)] if sentence in tail else ""
     results = _RESULT.findall(before[-400:])
     computed = bool(results) and (number := _number_in(claim)) is not None and rational(number) == rational(results[-1])

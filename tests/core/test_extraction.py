@@ -11,6 +11,9 @@ from capgap_ray.core.maths_extraction import maths_answer
 from capgap_ray.core.number_extraction import number_answer
 
 MATHS = [
+    ("Taking them off leaves $900-270=630$.\n\nThe area of the polygon is 630", "630"),
+    ("Taking them off leaves $900-270=630$.\n\nThe area of the polygon is 63", None),
+    ("The value is $\\frac{5}{9}$ as the final answer.", "\\frac{5}{9}"),
     ("Then p is at most 50. So the dearest shoes he can buy had a price of $50.", "50"),
     ("Adding the two equations gives $2x = 34$.\n\n$$\\boldsymbol{x = 17}$$", "17"),
     ("Multiplying, there are twelve ways to seat them.", "twelve"),
@@ -420,6 +423,9 @@ MATHS = [
     ("The answer is $\\textbf{(D)}\\ 21$.", "\\textbf{(D)}\\ 21"),
 ]
 NUMBERS = [
+    ("We follow these steps:\n\n1. Find the pages of today.\n2. Divide the remaining pages by 2.", None),
+    ("So the cost is $3 × 4 = $12.\n\nTherefore, over 90 days they spend $1,080.", "1,080"),
+    ("Step 1: total 50 × 120 = 6000.\nStep 2: The stadium has 6000 seats.", "6000"),
     ("Ann has 16 dollars left (200 - 184).", "16"),
     ("She answered 30 questions correctly out of 50.", "30"),
     ("The total is $450.\n\nRecap:\n1. Tables: $150\n2. Chairs: $200\n3. Delivery: $100", "450"),
@@ -714,6 +720,8 @@ def test_numbers(text: str, answer: str | None) -> None:
 
 
 BBH = [
+    ("logical_deduction_three_objects", "(1) Eve is above Ana. So the order is Eve, Ana.\n\nB", "(B)"),
+    ("logical_deduction_three_objects", "(1) Eve is above Ana. So the order is Eve, Ana.\n\nA", None),
     ("snarks", "Statement (B) is sarcastic, because ignorance doesn't excuse anyone. Statement (A) isn't.", "(B)"),
     ("disambiguation_qa", "(A) is possible: it could be. (B) is too. I choose (C) Ambiguous, not (A) or (B).", "(C)"),
     ("movie_recommendation", "The best recommendation is (A) Up. I also considered (D) Heat, a crime film.", "(A)"),
