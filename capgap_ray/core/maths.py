@@ -19,7 +19,7 @@ from capgap_ray.core import words
 from capgap_ray.core.expressions import Item, Node, Reader
 from capgap_ray.core.notation import CURRENCY, LONGEST_MATHS, THOUSANDS, Unreadable
 from capgap_ray.core.real_sets import same_points
-from capgap_ray.core.values import TooLarge, exact, free_names, ratio_is_constant, same_value
+from capgap_ray.core.values import TooLarge, exact, free_names, infinity_sign, ratio_is_constant, same_value
 from capgap_ray.core.verdict import Verdict
 
 _NUMBER = re.compile(
@@ -291,7 +291,7 @@ def _list_against_one(gold: tuple[Item, ...], answer: tuple[Item, ...]) -> bool 
     if value[0] == "set":
         return _same_unordered(_expanded(value[1]), tuple(item._replace(label="") for item in several))
     if value[0] == "group" and value[1] == "(" and value[2] == ")" and len(value[3]) == len(several):
-        if any(item.value[0] in ("group", "rel") or _infinite(item.value) for item in several):
+        if any(item.value[0] in ("group", "rel") or infinity_sign(item.value) for item in several):
             return False
         return _all(_same_items(one, other) for one, other in zip(value[3], several, strict=True))
     if value[0] in ("union", "minus", "cap"):
@@ -477,10 +477,6 @@ def _interval_form(gold: Item, answer: Item) -> bool | None:
     return _same_node(one, other) if one is not None and other is not None else False
 
 
-def _infinite(node: Node) -> bool:
-    return node == ("const", "oo") or (node[0] == "neg" and _infinite(node[1]))
-
-
 def _as_set(item: Item) -> Node | None:
     """Return the set that an inequality in one variable, or a membership, describes."""
     value = item.value
@@ -518,7 +514,7 @@ def _as_set(item: Item) -> Node | None:
         if left[0] != "sym" or free_names(right) - {"i"}:
             return None
         if operator.startswith("<"):
-            if _infinite(right):
+            if infinity_sign(right):
                 return None
             return ("group", "(", "]" if operator == "<=" else ")", (Item(("neg", infinity)), Item(right)))
         return ("group", "[" if operator == ">=" else "(", ")", (Item(right), Item(infinity)))
@@ -539,7 +535,7 @@ def _meet(sets: Sequence[Node]) -> Node:
 
 def _symmetric(left: Node, right: Node) -> tuple[Node, Node] | None:
     """Return the two ends that `|x| < 3`, `|x - 1| < 3` or `x^2 < 9` sets."""
-    if free_names(right) or _infinite(right):
+    if free_names(right) or infinity_sign(right):
         return None
     if left[0] == "pow" and left[1][0] == "sym" and left[2] == ("num", Fraction(2)):
         left, right = ("fn", "abs", left[1]), ("pow", right, ("num", Fraction(1, 2)))
@@ -576,15 +572,9 @@ def _same_node(gold: Node, answer: Node) -> bool | None:
         return _same_sets(gold, answer)
     if gold[0] == "matrix" or answer[0] == "matrix":
         return _same_matrices(_as_matrix(gold, answer), _as_matrix(answer, gold))
-    if _infinite(gold) or _infinite(answer):
-        return _infinity_sign(gold) == _infinity_sign(answer) != 0
+    if infinity_sign(gold) or infinity_sign(answer):
+        return infinity_sign(gold) == infinity_sign(answer) != 0
     return same_value(gold, answer)
-
-
-def _infinity_sign(node: Node) -> int:
-    if node == ("const", "oo"):
-        return 1
-    return -_infinity_sign(node[1]) if node[0] == "neg" else 0
 
 
 def _same_relation(gold: Node, answer: Node) -> bool | None:

@@ -163,7 +163,7 @@ def _number_in(claim: str) -> str | None:
         return None
     if len(numbers) > 1 and not re.match(
         r"[^0-9]{0,40}[0-9.,]+\s*[A-Za-z ]+"
-        r"(?:\b(?:per|for|out of|in|every|each|at|out of|on|by|before|after|from|with|over|during|within|using|among)|"
+        r"(?:\b(?:per|for|in|every|each|at|out of|on|by|before|after|from|with|over|during|within|using|among)|"
         r", out of)\b",
         claim,
     ):

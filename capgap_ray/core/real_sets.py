@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from capgap_ray.core.expressions import Item, Node
-from capgap_ray.core.values import order
+from capgap_ray.core.values import infinity_sign, order
 
 _MOST_ENDS = 24
 
@@ -31,7 +31,7 @@ def _ends(node: Node) -> Iterator[Node]:
     """Yield the finite ends of a set's intervals, and its single points."""
     kind = node[0]
     if kind == "group" and len(node[3]) == 2 and node[1] in "([" and node[2] in ")]":
-        yield from (_bare(item) for item in node[3] if not _infinite(item.value))
+        yield from (_bare(item) for item in node[3] if not infinity_sign(item.value))
     elif kind == "set":
         yield from (_bare(item) for item in node[1])
     elif kind == "union":
@@ -48,10 +48,6 @@ def _bare(item: Item) -> Node:
     if item.label or item.unit:
         raise _Unknown
     return item.value
-
-
-def _infinite(node: Node) -> bool:
-    return node in (("const", "oo"), ("neg", ("const", "oo")))
 
 
 def _in_order(ends: list[Node]) -> list[list[Node]]:
@@ -96,6 +92,6 @@ def _holds(node: Node, piece: int, ends: list[list[Node]]) -> bool:
 
 
 def _piece(end: Node, ends: list[list[Node]]) -> int:
-    if _infinite(end):
-        return -1 if end[0] == "neg" else 2 * len(ends) + 1
+    if sign := infinity_sign(end):
+        return -1 if sign < 0 else 2 * len(ends) + 1
     return next(2 * index + 1 for index, alike in enumerate(ends) if end in alike)

@@ -125,6 +125,13 @@ def exact(node: Node) -> Fraction | None:
     return value if isinstance(value, Fraction) else None
 
 
+def infinity_sign(node: Node) -> int:
+    """Return 1 for infinity, -1 for minus infinity, 0 for anything else."""
+    if node == ("const", "oo"):
+        return 1
+    return -infinity_sign(node[1]) if node[0] == "neg" else 0
+
+
 def free_names(node: Node) -> set[str]:
     """Return the names of the variables of an expression."""
     names: set[str] = set()
