@@ -88,7 +88,7 @@ def _engine(module: Any) -> None:
 
 
 def _trainer(module: Any) -> None:
-    update = module._Trainer.update
+    update = module.Trainer.update
 
     def told(self: Any, batch: Any, number: int, *rest: Any) -> Any:
         import torch.distributed
@@ -98,7 +98,7 @@ def _trainer(module: Any) -> None:
             note(update=number)
         return made
 
-    module._Trainer.update = told
+    module.Trainer.update = told
 
 
 def _store(module: Any) -> None:
@@ -116,7 +116,7 @@ def _store(module: Any) -> None:
 
 _AFTER: dict[str, Callable[[Any], None]] = {
     "capgap_ray.stages.engine": _engine,
-    "capgap_ray.stages.sft_worker": _trainer,
+    "capgap_ray.stages.sft_engine": _trainer,
     "capgap_ray.artifacts.store": _store,
     "capgap_ray.stages.sft_state": lambda module: _timed(module.States, "write", "name_latest", "clear"),
     "capgap_ray.stages.sft_export": lambda module: _timed(module, "check_canary"),

@@ -285,7 +285,7 @@ def run_gpu(shape: dict[str, Any] = QWEN_05B, cutoff: int = 4096, updates: int =
     from capgap_ray.artifacts.store import Store
     from capgap_ray.catalog.accelerators import ACCELERATORS
     from capgap_ray.experiment import Sft
-    from capgap_ray.stages import sft_worker
+    from capgap_ray.stages import sft_engine, sft_worker
 
     on_gpu = torch.cuda.is_available()
     width = "bfloat16" if on_gpu else "float32"
@@ -293,7 +293,7 @@ def run_gpu(shape: dict[str, Any] = QWEN_05B, cutoff: int = 4096, updates: int =
     dist.init_process_group("nccl" if on_gpu else "gloo", store=dist.HashStore(), rank=0, world_size=1)
     ends: list[float] = []
     tokens: list[int] = []
-    true_update = sft_worker._Trainer.update
+    true_update = sft_engine.Trainer.update
 
     def timed(self: Any, update: list[int], number: int, rate: float) -> float | None:
         found = true_update(self, update, number, rate)
@@ -303,7 +303,7 @@ def run_gpu(shape: dict[str, Any] = QWEN_05B, cutoff: int = 4096, updates: int =
         tokens.append(sum(self.lengths[index] for index in update))
         return found
 
-    sft_worker._Trainer.update = timed  # type: ignore[method-assign]
+    sft_engine.Trainer.update = timed  # type: ignore[method-assign]
     with tempfile.TemporaryDirectory() as folder:
         model = Qwen2ForCausalLM(Qwen2Config(**shape)).to(getattr(torch, width))
         weights = sum(each.numel() for each in model.parameters())
@@ -329,7 +329,7 @@ def run_gpu(shape: dict[str, Any] = QWEN_05B, cutoff: int = 4096, updates: int =
         "tokens per second": round(rate),
         "model FLOPs utilisation, %": peak and round(100 * 6 * weights * rate / (peak * 1e12), 1),
         "peak memory, GB": round(torch.cuda.max_memory_allocated() / 1e9, 1) if on_gpu else None,
-        "attention": "FlashAttention 2" if on_gpu and sft_worker._flash_attention() else "SDPA",
+        "attention": "FlashAttention 2" if on_gpu and sft_engine._flash_attention() else "SDPA",
     }
     print("ROW " + json.dumps(row), flush=True)
 

@@ -97,7 +97,7 @@ def train(
 def main() -> None:
     rank, world, port = map(int, sys.argv[1:4])
     jobs = json.loads(sys.argv[4])
-    from capgap_ray.stages.sft_worker import ENVIRONMENT_CPU
+    from capgap_ray.stages.sft_engine import ENVIRONMENT_CPU
 
     os.environ.update(ENVIRONMENT_CPU)
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world))
@@ -117,7 +117,7 @@ def main() -> None:
 def one(job: dict[str, Any], is_last: bool) -> dict[str, Any]:
     from capgap_ray.artifacts.store import Store
     from capgap_ray.experiment import Sft
-    from capgap_ray.stages import sft_shared, sft_worker
+    from capgap_ray.stages import sft_engine, sft_shared, sft_worker
 
     place = sft_worker.Place(
         store=Store(job["store"]),
@@ -127,7 +127,7 @@ def one(job: dict[str, Any], is_last: bool) -> dict[str, Any]:
     )
     unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
     true_share = sft_shared.share
-    true_update, true_bucket, true_settings = sft_worker._Trainer.update, sft_worker._BUCKET, sft_worker._settings
+    true_update, true_bucket, true_settings = sft_engine.Trainer.update, sft_engine._BUCKET, sft_engine._settings
     first: list[float] = []
 
     def deadly(self: Any, update: list[int], number: int, rate: float) -> float | None:
@@ -138,12 +138,12 @@ def one(job: dict[str, Any], is_last: bool) -> dict[str, Any]:
             resource.setrlimit(resource.RLIMIT_FSIZE, (job["room"][1], unlimited[1]))
         return true_update(self, update, number, rate)
 
-    sft_worker._Trainer.update = deadly  # type: ignore[method-assign]
-    sft_worker._BUCKET = job.get("bucket", true_bucket)
+    sft_engine.Trainer.update = deadly  # type: ignore[method-assign]
+    sft_engine._BUCKET = job.get("bucket", true_bucket)
     if job.get("apart"):
         sft_shared.share = lambda: None
     if job.get("gpu"):
-        sft_worker._settings = lambda sft, world, on_gpu: true_settings(sft, world, True)
+        sft_engine._settings = lambda sft, world, on_gpu: true_settings(sft, world, True)
     try:
         trained = sft_worker.run(
             job.get("source", STUDENT),
@@ -154,8 +154,8 @@ def one(job: dict[str, Any], is_last: bool) -> dict[str, Any]:
             template=job.get("template"),
         )
     finally:
-        sft_worker._Trainer.update = true_update  # type: ignore[method-assign]
-        sft_worker._BUCKET, sft_worker._settings = true_bucket, true_settings
+        sft_engine.Trainer.update = true_update  # type: ignore[method-assign]
+        sft_engine._BUCKET, sft_engine._settings = true_bucket, true_settings
         sft_shared.share = true_share
         resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
     started = psutil.Process().create_time()

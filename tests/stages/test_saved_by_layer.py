@@ -7,7 +7,7 @@ from typing import Any, Literal
 import pytest
 
 from capgap_ray.core.cost import saved_by_layer
-from capgap_ray.stages.sft_worker import _WITHIN_EXAMPLES, _attend_within_examples
+from capgap_ray.stages.sft_engine import _WITHIN_EXAMPLES, _attend_within_examples
 
 
 @pytest.mark.parametrize("bits", [16, 32])
