@@ -26,7 +26,7 @@ from ray.util.placement_group import PlacementGroup, PlacementGroupID, remove_pl
 
 from capgap_ray.experiment import Resources
 from capgap_ray.stages.desks import Desk, Job, here
-from capgap_ray.stages.sft_worker import ENVIRONMENT_CPU, ENVIRONMENT_GPU
+from capgap_ray.stages.sft_engine import ENVIRONMENT_CPU, ENVIRONMENT_GPU
 
 Work = Callable[[Job], Any]
 """Runs on every worker for every job; rank 0's return value is the job's outcome."""
