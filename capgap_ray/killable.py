@@ -28,7 +28,7 @@ START_SECONDS = 60.0
 """Importing sympy on a busy machine."""
 _GRACE_SECONDS = 1.0
 """The helper itself is killed where it has not answered this long after the last moment of its worker."""
-_STARVED = 10
+_STARVED = 4
 """A worker ends after so many times its limit by the clock, however little it was let compute."""
 _LOOK_SECONDS = 0.05
 """Between two looks at a worker that computes."""
@@ -163,14 +163,14 @@ class _Worker:
             os.write(self._requests, line)
         except BrokenPipeError:
             return None
-        while spent < seconds and looked - began < _STARVED * seconds:
-            if select.select([self._replies], [], [], _LOOK_SECONDS)[0]:
-                return os.read(self._replies, 65_536) or None
+        while not select.select([self._replies], [], [], _LOOK_SECONDS)[0]:
+            if spent >= seconds or looked - began >= _STARVED * seconds:
+                return None
             passed, before = time.monotonic() - looked, computed
             looked += passed
             asleep, computed = self._state()
             spent += passed if asleep else min(computed - before, passed)
-        return None
+        return os.read(self._replies, 65_536) or None
 
     def _state(self) -> tuple[bool, float]:
         """Whether the worker sleeps, rather than computes or waits to, and the seconds it has computed; elsewhere than
