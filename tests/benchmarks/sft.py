@@ -6,7 +6,8 @@ All three train the tiny student with two processes joined by Gloo: ours with Ze
 sees one process where DeepSpeed is on over Gloo, so DDP is its best on a CPU). They take turns, round by round, so that
 whatever else the machine does meets all of them; a rate is the median over rounds. LLaMA-Factory 0.9.5 runs in an
 environment of its own, which is made on first use (2 GB). Rates are supervised tokens (as we count them) by the
-seconds of the training loop; starting is measured by itself. Each setting trains one epoch.
+seconds of the training loop; starting is measured by itself. Each setting trains one epoch of as many rows as the
+tiny experiment's train split has.
 
 Where there is a GPU, our loop of one rank, without Ray, also trains a Qwen2 of 0.5B random weights on it, in bfloat16
 with ZeRO-3 and micro-batches of 4,096 tokens: tokens per second, model FLOPs utilisation (6 operations per weight and
@@ -41,6 +42,7 @@ MIXED = {"long_share": 0.2}
 UNEVEN = {"long_share": 0.3, "most_checks": 6}
 SETTINGS = {"2x1": (2, 1, MIXED), "5x4": (5, 4, MIXED), "2x1, uneven": (2, 1, UNEVEN), "5x4, uneven": (5, 4, UNEVEN)}
 CUTOFF = 2048
+ROWS, ROWS_QUICK = 600, 200
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
@@ -200,8 +202,7 @@ def speeds(environment: Path, rounds: int, quick: bool) -> tuple[dict[str, dict[
     found: dict[str, dict[str, float]] = {}
     starts = []
     for setting, (per_device, accumulation, kind) in SETTINGS.items():
-        samples = 2 * per_device * accumulation
-        rows = {**kind, "rows": samples * (6 if quick else max(12, 240 // samples))}
+        rows = {**kind, "rows": ROWS_QUICK if quick else ROWS}
         rates: dict[str, list[float]] = {"ours": [], "trainer": [], "llama_factory": []}
         for number in range(rounds):
             seconds, result = ours(per_device, accumulation, rows)
