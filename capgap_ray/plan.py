@@ -43,7 +43,7 @@ VERSIONS = {
     "examples": 2,
     "published": 1,
     "complete": 3,
-    "score": 4,
+    "score": 5,
     "surprisal": 1,
     "mix": 2,
     "train": 2,

@@ -59,7 +59,7 @@ _TABLE_ROW = re.compile(
 _AND = re.compile(r"\\text\s?\{\s?(?:und|et|y|e)\s?\}")
 _SECTION = re.compile(
     r"\n[#*_ \t]*(?:verification|verify|check(?:ing)?|sanity check|remarks?|notes?|try it yourself|extension|"
-    r"explanation|why|reason(?:ing)?|justification|key takeaway|confidence|breakdown|"
+    r"explanation|(?:here(?:['’]s| is) )?(?:why|how)|reason(?:ing)?|justification|key takeaway|confidence|breakdown|"
     r"bonus|follow-up|alternative(?:ly| (?:method|solution|approach)))\b[^\n]{0,40}(?:[:\n]|\*\*)",
     re.IGNORECASE,
 )
@@ -89,6 +89,11 @@ _SURE = re.compile(
 SEVERAL = re.compile(
     r"\b(?:or|not|nor|either|neither|maybe|perhaps|possibly|both)\b|\b(?:and|but) (?:option )?\(?[A-Z]\b", re.IGNORECASE
 )
+_PLACEHOLDER = re.compile(
+    r"(?:(?:insert|put|enter|write|type|fill in|x) )?(?:(?:the|your|my|final|correct|numerical) )*"
+    r"(?:answer|result|solution)(?: (?:goes )?here)?|ldots|cdot|\?|"
+)
+"""What a box holds whose form is shown and not filled in."""
 _BRACES = re.compile(r"\\.|[{}]", re.DOTALL)
 _STATEMENT = re.compile(
     r"####"
@@ -110,15 +115,17 @@ _JOINED_BY_OR = re.compile(r"\}[\s$.]*\bor\b")
 _EITHER_WAY = re.compile(r"\b(?:depending on|ambiguous|unclear)\b", re.IGNORECASE)
 """What makes of two boxes that "or" joins a hedge, where it stands before them."""
 _UNSURE_BEFORE = re.compile(
-    r"\b(?:if|whether|suppose|assum\w+|unless)\b[^.!?\n]*$"
+    r"\b(?:if|(?<!question )(?<!question of )whether|suppose|assum\w+|unless)\b[^.!?\n]*$"
     r"|\b(?:don'?t|not|cannot|can'?t|isn'?t|wonder|guess\w*|might|maybe|perhaps|could|probably|unlikely|possibl[ey]|"
     r"former|incorrect|wrong|expla\w+|intermediate|partial|check|an)\b[^.!?,;\n]*$",
     re.IGNORECASE,
 )
 """What stands before a statement, in its sentence or its clause, and makes it none."""
 HEDGED = re.compile(
-    r"\b(?:maybe|perhaps|might|could(?! (?:only )?have\b)|probably|possibly|unsure|not|cannot|"
-    r"\w+n['’]t|unable|unknown|unclear|either|neither|guess|impossible|undetermined|insufficient|depends)\b",
+    r"\b(?:maybe|perhaps|might"
+    r"|could(?! (?:only )?(?:have|buy|make|cover|fit|fill|get|earn|save|read|sell|afford|carry)\b)|probably|possibly"
+    r"|unsure|not(?! ambiguous)|cannot|\w+n['’]t(?! ambiguous)|unable|unknown|unclear|either|neither|guess|impossible"
+    r"|undetermined|insufficient|depends)\b",
     re.IGNORECASE,
 )
 INEXACT = re.compile(
@@ -156,7 +163,7 @@ _CHECK = re.compile(
     r"|if you (?:have|need|would)|please (?:let|feel)|(?:correct|indeed|perfect|great|done)\b(?=[.!])"
     r"|[—–~]\s?[A-Z][^0-9]*$|(?:source|reference)s?:|that(?:'s| is) enough\b"
     r"|yes(?:, (?:this|that|it)\b[^0-9]*)?[.!]|as a (?:check|test)\b|for (?:example|instance|comparison)\b"
-    r"|numerically\b"
+    r"|numerically\b|i(?:['’]m| am) (?:\w+ )?(?:confident|sure|certain)\b"
     r"|(?:all|both|the)(?: of them| \w+)?(?: \w+)? "
     r"(?:are (?:nonzero|positive|valid|admissible)|agree|satisfy|match(?! is)|works?)\b"
     r"|(?:which|where)\b[^0-9]*$|not (?:too |so )?bad\b"
@@ -456,7 +463,7 @@ def _complete_boxes(text: str) -> list[tuple[int, int, str]]:
 
 def _placeholder(content: str) -> bool:
     bare = re.sub(r"\\text[a-z]*|[{}<>\[\]()\\_\s.]+", " ", content).strip().lower()
-    return bare in ("", "your answer", "answer", "final answer", "insert answer", "ldots", "?", "cdot", "x answer")
+    return _PLACEHOLDER.fullmatch(bare) is not None
 
 
 def last_statement(text: str, read: Callable[[str], str | None]) -> tuple[int, str] | None:

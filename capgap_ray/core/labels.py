@@ -66,6 +66,7 @@ _VERDICTS = tuple(
     )
 )
 """What a last sentence says of what is judged, and whether it must be a conclusion. Without a word it means yes."""
+_VERDICT_LABEL = re.compile(r"#* ?(?:final )?(?:verdict|conclusion|judge?ment): ?", re.IGNORECASE)
 _OPPOSITE = {"valid": "invalid", "invalid": "valid", "plausible": "no", "implausible": "yes", "yes": "No"}
 _WORD = {"plausible": "yes", "implausible": "no"}
 _ASKED = re.compile(rf"\?[*_\s]+({_BOOLEAN})\b[*_.!]*[ \t]*$", re.IGNORECASE | re.MULTILINE)
@@ -349,7 +350,7 @@ def _verdict(tail: str, lines: Sequence[str]) -> str | None:
         return asked.pop() if len(asked) == 1 else None
     if len(lines) > 1 and all(re.match(r"\s*[-•*] ", line) for line in lines[-2:]):
         return None  # options
-    first = re.sub(r"[*_`]", "", tail).strip(" -\n")
+    first = _VERDICT_LABEL.sub("", re.sub(r"[*_`]", "", tail).strip(" -\n"), count=1)
     if (found := last_sentence(tail)) is None:
         plain = ""
     elif (word := (labelled_value(tail, found[0]) or "").strip(_MARKUP + ".!")).casefold() in BOOLEANS:
@@ -420,7 +421,8 @@ def _option(tail: str, lines: Sequence[str], sentence: str, followed: bool) -> s
     steps = None if own_line else (ON_THE_WAY if settling else PREMISE).search(clause)
     on_the_way = steps or HEDGED.search(clause) or _DISMISSED.search(clause)
     ends = _ENDS_WITH.search(claim)
-    if ends and ends.start() == 0 and not (concluded or own_line or re.search(r"[.!*]$", tail)):
+    arrow = re.match("→|=>|⇒", claim)
+    if ends and ends.start() == 0 and not (concluded or own_line or arrow or re.search(r"[.!*]$", tail)):
         return None  # "Option (K)", cut off
     examined = _EXAMINED.search(claim)
     if not on_the_way and (ends or ((complete or own_line) and (concluded or own_line or not examined))):

@@ -87,6 +87,8 @@ _ANSWER_WORDS = frozenset(
     )
 )
 """Lower-case words that are whole answers to maths problems."""
+_NEW_FORM = re.compile(r"(?:simplified|expanded|factored|reduced|final|resulting)\b[^:]*:", re.IGNORECASE)
+"""The label of an expression that was asked for."""
 _SPELT_OUT = re.compile(r"^(-?[$\\]{0,2}[0-9][0-9.,/]*\$?) \([a-z][a-z -]{2,40}\)(?=\W*$)", re.IGNORECASE)
 """`10 (ten)`."""
 
@@ -208,6 +210,8 @@ def _maths_conclusion(text: str) -> str | None:
         return _right_side(unwrapped(counted[1]))
     alone = unwrapped(claim.strip(MARKUP))
     if (labelled or concluded or last_line or followed) and is_value(alone):
+        return alone
+    if headed and "=" not in alone and _NEW_FORM.match(sentence.strip(MARKUP)) and reads_as_maths(alone):
         return alone
     if not finished and not re.search(r"[0-9)}]$", tail):
         return None

@@ -130,7 +130,7 @@ _VULGAR_RUN = re.compile(f"[{''.join(_VULGAR)}]")
 
 _SPACING = re.compile(
     r"(?<!\\)\\(?:(?:displaystyle|textstyle|limits|nolimits|quad|qquad|left|right|[lL]arge|LARGE|small|normalsize"
-    r"|[bB]ig{1,2}[lr]?|boldsymbol|mathstrut)(?![a-zA-Z])|[,;:!> /])|~|\\\n"
+    r"|[bB]ig{1,2}[lr]?|boldsymbol|mathstrut)(?![a-zA-Z])|[,;:!> /\n])|~"
 )
 _DEGREE = re.compile(r"\^\s*(?:\{\s*)?\\(?:circ|degree)(?![a-zA-Z])(?:\s*\})?|\\textdegree|\\degree(?![a-zA-Z])")
 _PERIOD = re.compile(r"\s+(?:second|minute|hour|day|week|month|year)\b")

@@ -106,7 +106,13 @@ def _number_of(rest: str, thought: bool) -> str | None:
     boxed = boxed_answer(rest)
     if boxed:
         boxed = boxed[0], _number_in(boxed[1]) or boxed[1]
-    return settled(rest, last_statement(rest, _number_statement), boxed, lambda end: _number_conclusion(end, thought))
+    unfilled = rest.rstrip().endswith("####")  # of GSM8K's form the answer is missing
+    return settled(
+        rest,
+        last_statement(rest, _number_statement),
+        boxed,
+        lambda end: None if unfilled else _number_conclusion(end, thought),
+    )
 
 
 def _number_statement(after: str) -> str | None:

@@ -421,6 +421,13 @@ MATHS = [
     ("We must have $x^2 - 5x + 6 > 0$.", None),
     # options with values
     ("The answer is $\\textbf{(D)}\\ 21$.", "\\textbf{(D)}\\ 21"),
+    # forms that are shown and not filled in; labelled expressions; matrices over lines
+    ("Write it so: the final answer is $\\boxed{\\text{your answer here}}$.", None),
+    ("The final answer is $\\boxed{\\text{the final answer goes here}}$.", None),
+    ("Taking $2x$ away leaves\n\n**Simplified expression:** $x^3 + x - 6$", "x^3 + x - 6"),
+    ("**Given polynomial:** $x^3 + x - 6$", None),
+    ("One jar holds 65 seeds. 25 jars could fill **1625** rows.", "1625"),
+    ("It could be **1625** or more.", None),
 ]
 NUMBERS = [
     ("We follow these steps:\n\n1. Find the pages of today.\n2. Divide the remaining pages by 2.", None),
@@ -706,6 +713,11 @@ NUMBERS = [
     ("10/4 = 2.5. They can't use half a bus, so they need 3 buses.", "3"),
     ("5 + 6 = 11 apples.\n\n**Key takeaway:** Always add the two groups.", "11"),
     ("Each kid will receive **two** candies.", "2"),
+    ("Let us see what is given.\nPupils: 40\nGirls: 24\n####", None),
+    ("40 - 24 = 16. The answer is 16.\n####", "16"),
+    ("100 - 95 = $5.\n\nSo Ann needs $5 more to buy it. I'm quite sure of this result.", "5"),
+    ("Ben has 14 pens now.\n\nHere's why: he had 20, lost 9 and found 3. 20 - 9 = 11, and 11 + 3 = 14.", "14"),
+    ("12 / 3 = 4. So she could buy 4 pens.", "4"),
 ]
 
 
@@ -814,6 +826,12 @@ BBH = [
     ("multistep_arithmetic_two", "So the answer is -24.", "-24"),
     ("multistep_arithmetic_two", "The answer is $\\boxed{-24}$.", "-24"),
     ("object_counting", "I do not know.", None),
+    ("causal_judgement", "Few would. So, to the question whether Al caused it, the answer is **No**.", "No"),
+    ("causal_judgement", "I do not know whether the answer is No.", None),
+    ("formal_fallacies", "### Verdict: Invalid\n\nThe second premise says nothing of Ann.", "Invalid"),
+    ("disambiguation_qa", "So it isn't ambiguous after all: (A) The nurse had a cold.", "(A)"),
+    ("disambiguation_qa", "It isn't clear: (A) The nurse had a cold.", None),
+    ("geometric_shapes", "Two pairs of sides are equally long: a kite. → (D)", "(D)"),
 ]
 
 

@@ -48,6 +48,12 @@ def test_plain_number(text: str, value: Fraction | None) -> None:
     assert plain_number(text) == value
 
 
+def test_a_matrix_may_go_over_lines() -> None:
+    lines = "\\begin{bmatrix}\n0 & 3 \\\\\n-1 & 2\n\\end{bmatrix}"
+    assert compare("\\begin{pmatrix} 0 & 3 \\\\ -1 & 2 \\end{pmatrix}", lines).equal is True
+    assert compare("\\begin{pmatrix} 0 & 3 \\\\ 1 & 2 \\end{pmatrix}", lines).equal is False
+
+
 def test_spaces_between_digits_are_kept() -> None:
     assert normal_form("3 1/2") != normal_form("31/2")
 
