@@ -146,7 +146,8 @@ _TAKEN_BACK = re.compile(
 )
 """The text takes back what it said before."""
 CONCLUSION = re.compile(
-    r"(?:therefore|thus|hence|so|consequently|finally|in conclusion|in total|altogether|as a result|accordingly|"
+    r"(?:therefore|thus|hence|so(?! far\b)|consequently|finally|in conclusion|in total|altogether|as a result|"
+    r"accordingly|"
     r"(?:(?:out )?of|among(?:st)?|from) the (?:given |available )?(?:options|choices)|this means|that's|"
     r"(?:at|in) the (?:very )?end(?: of the \w+)?|"
     r"(?:multiplying|adding|summing|subtracting|dividing)(?: (?:these|them|it|both))?(?: up)?(?= ?,)|"
@@ -303,7 +304,7 @@ PLAN = re.compile(
 )
 _FENCE_LINE = re.compile(r"^[ \t]*```\w*[ \t]*$", re.MULTILINE)
 REFUSED = re.compile(
-    r"\b(?:not enough|insufficient|more|missing|incomplete) information\b"
+    r"(?:\bnot enough|n['’]t enough|\bno|\binsufficient|\bmore|\bmissing|\bincomplete) information\b"
     r"|\bnot (?:given|known|specified|stated|provided)\b"
     r"|\b(?:cannot|can['’]?t|unable to|impossible to)(?: be)? "
     r"(?:determin\w+|answer\w*|solv\w+|say|tell|know\w*|find|found)\b"

@@ -585,7 +585,9 @@ def _certain(answer: str, kind: AnswerKind) -> bool:
     if kind == "boolean":
         return _boolean(_plain(answer, kind)) is not None
     if kind == "brackets":
-        return re.fullmatch(r"[\[\](){}<>\s,\\]+", _plain(answer, kind)) is not None
+        return re.fullmatch(r"[\[\](){}<>\s,\\]*[\])}>][\[\](){}<>\s,\\]*", _plain(answer, kind)) is not None
+    if kind == "words":
+        return re.search(r"\w", _plain(answer, kind)) is not None
     if kind == "option" and _option_letter(_plain(answer, kind), ()) is None:
         return re.search(r"\w", answer) is not None and not (
             SEVERAL.search(answer) or HEDGED.search(answer) or re.search(r"\([A-Z]\)", answer)

@@ -77,6 +77,10 @@ REASON = re.compile(
     r"|in total)\b",
     re.IGNORECASE,
 )
+_TO_DO = re.compile(
+    r"^(?:we|i) (?:need|have|want) to\b|\b(?:reduces?|comes? down|boils down) to (?:solv|find|comput|count)",
+    re.IGNORECASE,
+)
 _SOUGHT = re.compile(r"\b(?:that|which|who|ask\w*|tr(?:y|ied)|problem|question|(?<!able )(?<!needs )(?<!ha[sd] )to)\b")
 """What makes a number at the end part of what is sought, not the answer."""
 _ANSWER_WORDS = frozenset(
@@ -216,7 +220,7 @@ def _maths_conclusion(text: str) -> str | None:
     if not finished and not re.search(r"[0-9)}]$", tail):
         return None
     if concluded:
-        if re.match(r"(?:we|i) (?:need|have|want) to\b", claim, re.IGNORECASE):
+        if _TO_DO.search(claim):
             return None
         priced = re.search(r"\b(?:of|is|at|for) \\?\$([0-9][0-9,.]*)$", claim) if claim.count("$") == 1 else None
         return (
@@ -224,8 +228,8 @@ def _maths_conclusion(text: str) -> str | None:
             or (priced and priced[1])
             or (_last_span(claim, r"") if finished and not aim else None)
         )
-    if aim:
-        return None
+    if aim or len([part for part in claim.split(" and ") if re.search(r"\b(?:is|are) [$\\]*[0-9]", part)]) > 1:
+        return None  # "the base is 6 and the height is 4"
     return _claimed(claim, concluded) or _last_span(claim, IS.pattern.partition("(?: (?:equal")[0] + r"\s*$")
 
 

@@ -54,6 +54,14 @@ _GIVEN_NUMBER = re.compile(
 )
 """A number that the question gave: "each of the 4 people", "in 5 days he"."""
 _TOTAL = re.compile(r"\b(?:total|altogether|in all)\b", re.IGNORECASE)
+_RESTATED = re.compile(
+    r"(?:remember|recall|the (?:problem|question) (?:says|states|tells)|we are (?:given|told))\b", re.IGNORECASE
+)
+_TO_DO = re.compile(
+    r"\b(?:we|i) (?:need|have|want) to (?:find|calculate|compute|determine|know|figure)\b", re.IGNORECASE
+)
+_BEGINS = re.compile(r"\b(?:let['’]?s|let us|(?:we|i)(?:['’]ll| will)) [^.!?:\n]*[.!:]\s*$", re.IGNORECASE)
+"""A plan, after which a text says what is given."""
 _STEP = re.compile(r"^\W*step [0-9]+[:.]\s*", re.IGNORECASE)
 _RECAP = re.compile(r"\n+[*_# ]*(?:recap|(?:here is )?(?:the |a )?breakdown|details)[*_]*:[*_]*\Z", re.IGNORECASE)
 _PART = re.compile(r"[ \t]*(?:[-•*] |\||[0-9]{1,2}[.)] )")
@@ -260,7 +268,9 @@ def _last_number(tail: str, thought: bool) -> str | None:
     if not finished or (arithmetic and not re.search(r"[.!]$", tail)):
         return None
     planned = PLAN.search(claim) and (not concluded or ("=" not in claim and sentence.startswith("Finally")))
-    if planned or (not concluded and ON_THE_WAY.search(claim)):
+    if planned or (not concluded and ON_THE_WAY.search(claim)) or ("=" not in claim and _TO_DO.search(claim)):
+        return None
+    if not concluded and (_RESTATED.match(claim) or ("=" not in claim and _BEGINS.search(before[-NEAR_END:]))):
         return None
     if not concluded and re.search(r"[0-9]\b[^.=]*\band (?:\w+ ){0,2}[0-9]", claim) and not SUMS_UP.search(claim):
         return None  # what is given

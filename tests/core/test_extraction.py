@@ -428,6 +428,9 @@ MATHS = [
     ("**Given polynomial:** $x^3 + x - 6$", None),
     ("One jar holds 65 seeds. 25 jars could fill **1625** rows.", "1625"),
     ("It could be **1625** or more.", None),
+    ("I will now find the area. The base is 6 and the height is 4.", None),
+    ("So far we have $f(1) = 2$ and $f(2) = 5$.", None),
+    ("Hence the problem reduces to solving $x^2 - 5x + 6 = 0$.", None),
 ]
 NUMBERS = [
     ("We follow these steps:\n\n1. Find the pages of today.\n2. Divide the remaining pages by 2.", None),
@@ -718,6 +721,11 @@ NUMBERS = [
     ("100 - 95 = $5.\n\nSo Ann needs $5 more to buy it. I'm quite sure of this result.", "5"),
     ("Ben has 14 pens now.\n\nHere's why: he had 20, lost 9 and found 3. 20 - 9 = 11, and 11 + 3 = 14.", "14"),
     ("12 / 3 = 4. So she could buy 4 pens.", "4"),
+    ("Remember that 1 hour is 60 minutes.", None),
+    ("There isn't enough information to know how many Bob has. He had 10.", None),
+    ("Sure! Let's solve this step by step. Nina sold 48 clips in May.", None),
+    ("So we need to find half of 48.", None),
+    ("The problem says that Will earns $12 an hour.", None),
 ]
 
 
@@ -831,6 +839,8 @@ BBH = [
     ("formal_fallacies", "### Verdict: Invalid\n\nThe second premise says nothing of Ann.", "Invalid"),
     ("disambiguation_qa", "So it isn't ambiguous after all: (A) The nurse had a cold.", "(A)"),
     ("disambiguation_qa", "It isn't clear: (A) The nurse had a cold.", None),
+    ("word_sorting", "The answer is", None),
+    ("dyck_languages", "So the answer is (", None),
     ("geometric_shapes", "Two pairs of sides are equally long: a kite. → (D)", "(D)"),
 ]
 
