@@ -100,7 +100,7 @@ _STATEMENT = re.compile(
     r"|\b(?P<noun>ans(?:wers?)?(?: \((?:final|[a-e])\))?|results?|solutions?|option|choice|pick)[ *_]{0,3}"
     r"(?:(?:that )?(?:we|you)(?:'re| are) looking for"
     r"|(?:to|of) (?:the|this|our) (?:\w+ )?(?:problem|question|equation|puzzle|system)(?: [\"“][^\"”\n]{1,120}[\"”])?"
-    r"|in (?:\w+ ){0,3}form|here)?[ *_]{0,3}(?:,? (?:then|therefore|thus|hence),? )?"
+    r"|to [\"“][^\"”\n]{1,120}[\"”]|in (?:\w+ ){0,3}form|here)?[ *_]{0,3}(?:,? (?:then|therefore|thus|hence),? )?"
     r"(?:is\b(?: given by\b)?|are\b|=|:|→|⇒|equals\b|(?:will|would|must|should) be\b|comes (?:out )?to\b)"
     r"|\b(?:final|correct) answer of\b"
     r"|(?:^|\n)[#*_ ]{0,6}(?:final )?ans(?:wer)?(?:[*_ ]*(?:[-–—](?= )|(?=\n))|\.)",
@@ -108,7 +108,8 @@ _STATEMENT = re.compile(
 )
 """What an answer is stated after, in one grammar for all kinds."""
 _JOINED = re.compile(
-    r"(?:[\s$.]|\\\))*(?:(?:,|;|\band\b|\bor\b|\\text\{\s?(?:and|or)\s?\}|\\quad|\\qquad)(?:[\s$]|\\\()*){1,4}"
+    r"(?:[\s$.]|\\\)|[a-z]{3,12} (?=and\b))*"
+    r"(?:(?:,|;|\band\b|\bor\b|\\text\{\s?(?:and|or)\s?\}|\\quad|\\qquad)(?:[\s$]|\\\()*){1,4}"
     r"(?:[a-zA-Z]\s*=\s*)?"
 )
 _JOINED_BY_OR = re.compile(r"\}[\s$.]*\bor\b")
@@ -116,8 +117,8 @@ _EITHER_WAY = re.compile(r"\b(?:depending on|ambiguous|unclear)\b", re.IGNORECAS
 """What makes of two boxes that "or" joins a hedge, where it stands before them."""
 _UNSURE_BEFORE = re.compile(
     r"\b(?:if|(?<!question )(?<!question of )whether|suppose|assum\w+|unless)\b[^.!?\n]*$"
-    r"|\b(?:don'?t|not|cannot|can'?t|isn'?t|wonder|guess\w*|might|maybe|perhaps|could|probably|unlikely|possibl[ey]|"
-    r"former|incorrect|wrong|expla\w+|intermediate|partial|check|an)\b[^.!?,;\n]*$",
+    r"|\b(?:don'?t|not(?! plausible)|cannot|can'?t|isn'?t|wonder|guess\w*|might|maybe|perhaps|could|probably|unlikely|"
+    r"possibl[ey]|former|incorrect|wrong|expla\w+|intermediate|partial|check|an)\b[^.!?,;\n]*$",
     re.IGNORECASE,
 )
 """What stands before a statement, in its sentence or its clause, and makes it none."""
@@ -165,6 +166,7 @@ _CHECK = re.compile(
     r"|[—–~]\s?[A-Z][^0-9]*$|(?:source|reference)s?:|that(?:'s| is) enough\b"
     r"|yes(?:, (?:this|that|it)\b[^0-9]*)?[.!]|as a (?:check|test)\b|for (?:example|instance|comparison)\b"
     r"|numerically\b|i(?:['’]m| am) (?:\w+ )?(?:confident|sure|certain)\b"
+    r"|(?:that|this|which|it) (?:makes sense|(?:should be|looks|seems) (?:right|correct|good|reasonable|fine))\b"
     r"|(?:all|both|the)(?: of them| \w+)?(?: \w+)? "
     r"(?:are (?:nonzero|positive|valid|admissible)|agree|satisfy|match(?! is)|works?)\b"
     r"|(?:which|where)\b[^0-9]*$|not (?:too |so )?bad\b"
@@ -680,9 +682,10 @@ def claim_of(sentence: str) -> tuple[str, bool]:
     if (because := _BECAUSE_AFTER.search(claim)) and re.search(r"[0-9]", claim[: because.start()]):
         claim = claim[: because.start()]
     clauses = re.split(
-        r",\$?\s*(?:which (?:leaves|makes|gives|means)(?: that)?|that(?: is|'s)(?:,|(?= \$?[0-9]))|i\.e\.,?|so|"
-        r"therefore|thus|hence|then|which (?:is|are|equals)(?=\s[\\$]*[0-9])|"
-        r"for a total of|giving(?: us)?|making|we (?:get|have|find|obtain|conclude)(?: that)?)\s",
+        r"(?:,| [—–])\$?\s*(?:which (?:leaves|makes|gives|means)(?: that)?|that(?: is|'s)(?:,|(?= \$?[0-9]))|i\.e\.,?|"
+        r"so|therefore|thus|hence|then|which (?:is|are|equals)(?=\s[\\$]*[0-9])|"
+        r"for an? (?:total|profit|loss|cost|price) of|giving(?: us)?|making|"
+        r"(?:we|I) (?:get|have|find|obtain|conclude)(?: that)?)\s",
         claim,
     )
     return clauses[-1], bool(concluded) or len(clauses) > 1

@@ -124,7 +124,8 @@ _SUITS = re.compile(
     re.MULTILINE,
 )
 _OTHERS = re.compile(
-    r"(?:all )?(?:the )?(?:others|(?:other|remaining) (?:options|choices|ones|edits))\b|none of \([A-Z]\)"
+    r"(?:everything else|(?:all )?(?:the )?(?:others|(?:other|remaining) (?:options|choices|ones|edits)))\b"
+    r"|none of \([A-Z]\)"
     r"|(?:i also considered|it(?:'s| is) not|(?:option |statement |sentence )?\([A-Z]\) (?:isn['’]t|is not)) ?"
     r"(?:\([A-Z]\)|[.,])",
     re.IGNORECASE,
@@ -265,6 +266,10 @@ def _statement(after: str, kind: AnswerKind) -> str | None:
     sentence, sign = first_sentence(re.sub(r"^[-–—•] ", "", line.lstrip(_MARKUP + ":")))
     if kind == "boolean":
         sentence = re.sub(r" \([^()]*\)$", "", sentence)
+    if kind == "option" and (
+        reply := re.fullmatch(r"\**(?:yes|no)\**(?: ?(?:→|->|=>)|,|:) ?(\([A-Z]\))\**", sentence, re.I)
+    ):
+        return reply[1]
     answer = _bare(sentence, kind)
     # A run-on line is returned, for `find` to refuse: no earlier statement counts then.
     return answer if sign != "?" and (len(answer) > LONGEST_ANSWER or _certain(answer, kind)) else None
@@ -395,7 +400,8 @@ def _option(tail: str, lines: Sequence[str], sentence: str, followed: bool) -> s
     alone = _LETTER_LINE.fullmatch(lines[-1])
     if alone and not any(_OPTION_LINE.match(line) for line in lines[:-1]):
         return f"({alone[1]})"
-    if (head := _HEADED.match(tail)) and len(re.findall(r"\([A-Z]\)", tail)) <= 1:
+    head = _HEADED.match(tail)
+    if head and (len(re.findall(r"\([A-Z]\)", tail)) <= 1 or _OTHERS.match(tail[head.end() :].lstrip())):
         return str(next(filter(None, head.groups())))
     if re.fullmatch(r"\(?[A-Z]\)?\.?", last) and (
         len(last) > 2 or lines[-1].startswith("**") or len(tail) < 8 or re.search(r"\n\s*\n[B-HJ-Z]$", tail)
@@ -405,8 +411,8 @@ def _option(tail: str, lines: Sequence[str], sentence: str, followed: bool) -> s
     settled_on = _REJECTED_AFTER.sub("", last)
     claim, concluded = claim_of(re.sub(r"\$\(?([A-H])\)?\$", r"(\1)", settled_on).rstrip(".*_! "))
     claim = _BOLD_LETTER.sub(r"(\1) ", claim)
-    if HEDGED.search(claim) and re.search(r", but .*\([A-Z]\)", claim):
-        claim = claim.rpartition(", but ")[2]
+    if HEDGED.search(claim) and (settled_then := re.search(r".*, (?:but|yet) (.*\([A-Z]\).*)", claim)):
+        claim = settled_then[1]
     claim = _ASIDE.sub("", _SETTLED.sub(r"\1", claim)).strip(_MARKUP)
     claim = re.sub(r"(?<=\boption) \([a-r]\)", lambda named: named[0].upper(), claim)
     letters = {"".join(found) for found in _NAMED_OPTION.findall(claim)}
@@ -416,7 +422,7 @@ def _option(tail: str, lines: Sequence[str], sentence: str, followed: bool) -> s
     clause = claim.rpartition(", which ")[2]
     if len(letters) > 1 or listed or _TAKEN_BACK.search(claim) or SEVERAL.search(_TITLES.sub("", clause)):
         return None
-    own_line = lines[-1].strip(_MARKUP) == last and _OPTION_LINE.match(f"{claim} ")
+    own_line = lines[-1].strip(_MARKUP + ">") == last and _OPTION_LINE.match(f"{claim} ")
     settling = own_line or concluded or "**" in last
     steps = None if own_line else (ON_THE_WAY if settling else PREMISE).search(clause)
     on_the_way = steps or HEDGED.search(clause) or _DISMISSED.search(clause)

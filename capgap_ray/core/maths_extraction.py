@@ -104,7 +104,12 @@ def maths_answer(text: str) -> str | None:
 
 
 def _maths_in(rest: str) -> str | None:
-    return settled(rest, last_statement(rest, _maths_statement), boxed_answer(rest), _maths_conclusion)
+    return settled(
+        rest,
+        last_statement(rest, _maths_statement),
+        boxed_answer(rest),
+        lambda end: _maths_conclusion(end) or _headed(end),
+    )
 
 
 def _maths_statement(after: str) -> str | None:
@@ -228,9 +233,18 @@ def _maths_conclusion(text: str) -> str | None:
             or (priced and priced[1])
             or (_last_span(claim, r"") if finished and not aim else None)
         )
+    if last_line and not aim and finished and (computed := _said_again(tail, claim)):
+        return computed
     if aim or len([part for part in claim.split(" and ") if re.search(r"\b(?:is|are) [$\\]*[0-9]", part)]) > 1:
         return None  # "the base is 6 and the height is 4"
     return _claimed(claim, concluded) or _last_span(claim, IS.pattern.partition("(?: (?:equal")[0] + r"\s*$")
+
+
+def _headed(text: str) -> str | None:
+    """Return the value in bold that a text starts with, on a line of its own, and explains then."""
+    head = re.match(r"\s*\*\*([^*\n]{1,80})\*\*\s*\n[ \t]*\n", text)
+    value = unwrapped(_right_side(unwrapped(head[1]))) if head else ""
+    return value if is_value(value) else None
 
 
 def _named(claim: str, concluded: bool) -> str | None:
@@ -255,6 +269,19 @@ def _value_of_name(line: str) -> str | None:
         or re.fullmatch(r"\|[a-z]\|\^\{?2\}?", left.strip())
     )
     return value if named and is_value(value) else None
+
+
+def _said_again(tail: str, claim: str) -> str | None:
+    """Return the one number of the last sentence where it is what was computed in the line before."""
+    numbers = [] if re.search(r"[\^$\\]", claim) else [each.strip() for each in NUMBER.findall(claim)]
+    computed = re.search(r"= ?\**([0-9][0-9.,]*)[^=\n]{0,20}\n+[^\n]*\Z", tail)
+    same = (
+        computed
+        and len(numbers) == 1
+        and (value := rational(numbers[0])) is not None
+        and value == rational(computed[1])
+    )
+    return numbers[0] if same else None
 
 
 def _plain_predicate(claim: str) -> str:
@@ -318,7 +345,7 @@ def _last_span(claim: str, before: str) -> str | None:
     """Return the maths at a claim's end, with at most a few words after it ("measures $5$ units")."""
     span = re.search(
         r"(?:\$([^$]+)\$|\\\((.+?)\\\)|(?<=[a-z] )([0-9][0-9,.]*)(?= [a-z]))"
-        r"(?: [a-z-]+){0,3}(?: (?:for|to|in|per|until|before|after) [a-z' -]+)?$",
+        r"(?: of [0-9]+ [a-z]+| [a-z-]+){0,3}(?: (?:for|to|in|per|until|before|after) [a-z' -]+)?$",
         claim,
     )
     if (
@@ -340,5 +367,6 @@ def _right_side(piece: str) -> str:
     left, equals, _ = piece.partition("=")
     if not equals or INEQUALITY.search(piece):
         return piece
-    named = NAME.fullmatch(left.strip()) or not re.search("[a-zA-Z]", bare_of_commands(left))
+    computed = piece.count("=") > 1 and all(map(is_value, piece.split("=")[1:]))  # a + b = 4 + 12 = 16
+    named = computed or NAME.fullmatch(left.strip()) or not re.search("[a-zA-Z]", bare_of_commands(left))
     return unwrapped(piece.rpartition("=")[2]) if named else ""

@@ -73,6 +73,8 @@ _SPELT_NUMBER = re.compile(
     r"(?<=\bonly )one|(?<=\bthere is )one)\b",
     re.IGNORECASE,
 )
+_IN_BOTH = re.compile(rf"\b(?:{'|'.join(NUMBER_WORDS)}) \(([0-9]{{1,3}})\)", re.IGNORECASE)
+"""`twelve (12)`."""
 _SCALED = re.compile(rf"\b([0-9]{{1,9}}(?:\.[0-9]{{1,9}})?) ({'|'.join(SCALES)})\b", re.IGNORECASE)
 _CALCULATION = re.compile(r"<<[^<>\n]{0,200}>>")
 """GSM8K's calculator marks."""
@@ -150,6 +152,7 @@ def _number_in(claim: str) -> str | None:
     value = rational(claim)
     if value is not None and re.fullmatch(r"[-+]?[\\$\s]*[0-9.,/{}\\frac]+%?", claim.strip("$ ")):
         return re.sub(r"^\\?\$", "", claim.strip("$ ")).strip().rstrip(".")
+    claim = _IN_BOTH.sub(r"\1", claim)
     if claim.rstrip(".").lower() in NUMBER_WORDS:
         return claim.rstrip(".").lower()
     claim = _SPELT_NUMBER.sub(lambda match: str(NUMBER_WORDS[match[0].lower()]), in_figures(claim))
@@ -201,7 +204,7 @@ def _number_conclusion(text: str, thought: bool) -> str | None:
         return None
     if len(tail) < 60 and "\n" not in tail and rational(tail.strip(MARKUP + "$. ")) is not None:
         return _number_in(tail.strip(MARKUP + "$. "))
-    headed = re.match(r"\**(-?\$?[0-9][0-9.,]*)\**\n\s*\n", tail)  # the answer first, then why
+    headed = re.match(r"\**(-?\$?[0-9][0-9.,]*)\**[ \t]*\n\s*\n", tail)  # the answer first, then why
     return _last_number(tail, thought) or _only_bold(tail) or (_number_in(headed[1]) if headed else None)
 
 
@@ -241,6 +244,10 @@ def _last_number(tail: str, thought: bool) -> str | None:
         return None  # one of what is given
     if INEXACT.search(claim_of(sentence.strip(" .!*_"))[0]) or still_open(tail, sentence):
         return None
+    if chained := re.fullmatch(
+        r".*= ?\$?([0-9][0-9.,]*) ?(?:→|->|=>|⇒) ?\$?([0-9][0-9.,]*)(?: [a-z]+){0,3}\.?", sentence
+    ):
+        return _number_in(chained[2]) if rational(chained[1]) == rational(chained[2]) else None
     if clock := re.fullmatch(
         rf"(?:{CONCLUSION.pattern})[^0-9]*\b([0-9]{{1,2}}:[0-9]{{2}}(?: ?(?:[ap]m|[ap]\.m\.))?)\W*", sentence, re.I
     ):
