@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
@@ -260,13 +261,12 @@ def _run(arguments: Any, settings: EvaluationSettings, wanted: Sequence[_Wanted]
         # The prompts are made while Ray and the engine start, which is mostly waiting.
         with ThreadPoolExecutor(1) as beside:
             prepared = beside.submit(prepare)
-            with cluster(settings.resources, 0):
-                pool = EnginePool(settings.engine, settings.resources)
-                try:
-                    prepared.result()
-                    _complete(store, pool, missing, settings)
-                finally:
-                    pool.close()
+            with (
+                cluster(settings.resources, 0),
+                closing(EnginePool(settings.engine, settings.resources)) as pool,
+            ):
+                prepared.result()
+                _complete(store, pool, missing, settings)
     for each in wanted:
         task = tasks.get(each.name) or _task(each, settings)
         _say_scores(store, each, task)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 
 from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store
@@ -52,11 +53,9 @@ def ask(
             decoding=decoding,
             maker=made_by(identity, engine.of_all(), "ask"),
         )
-        with cluster(where, workers=0):
-            pool = EnginePool(engine, where)
+        with cluster(where, workers=0), closing(EnginePool(engine, where)) as pool:
             for _ in run_slices(store, pool, [wanted]):
                 pass
-            pool.close()
     replies = {
         row.example_id: row.text
         for row in (from_row(Completion, each) for each in store.read_rows(f"{step.address}/{shard}"))

@@ -10,9 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import ray
-import ray.data
 from ray.exceptions import ObjectLostError, RayActorError
-from ray.tune.execution import class_cache
 
 from capgap_ray.experiment import Resources
 from capgap_ray.stages import SETTINGS
@@ -20,6 +18,9 @@ from capgap_ray.stages import SETTINGS
 _LOCAL = {
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # nobody takes this machine back; saves a process per trial
     "RAY_prestart_worker_first_driver": "0",  # those have no runtime environment, so nothing of ours would run in them
+    # A raylet looks for its object store before that is up, and would look again after 1 s. In all 10 s, as by default.
+    "RAY_raylet_client_connect_timeout_milliseconds": "50",
+    "RAY_raylet_client_num_connect_attempts": "200",
     "RAY_worker_maximum_startup_concurrency": "8",  # or Ray warns of the many small processes of two trials
 }
 
@@ -46,9 +47,6 @@ def cluster(resources: Resources, workers: int) -> Iterator[dict[str, float]]:
     turns, and the waiting ones cost nothing.
     """
     logging.getLogger("ray").setLevel(logging.ERROR)
-    # Tune would hand the driver's storage keys to its trials by a runtime environment, which Ray logs in clear. Nodes
-    # have them from their own environment, or from the job's.
-    class_cache.ENV_VARS_TO_PROPAGATE -= {name for name in class_cache.ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")}
     environment: dict[str, dict[str, str]] = {"env_vars": {name: os.environ[name] for name in SETTINGS}}
     joins = _joins()
     if joins:
@@ -64,11 +62,6 @@ def cluster(resources: Resources, workers: int) -> Iterator[dict[str, float]]:
             runtime_env=environment,
             _temp_dir=str(Path(tempfile.gettempdir()) / f"capgap-{os.getuid()}"),
         )
-    # Ray Data logs its plans as warnings and above too; what matters comes back as exceptions.
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.issue_detectors_config.detectors = []
     try:
         _refuse_unsatisfiable(resources)
         total, free = ray.cluster_resources(), ray.available_resources()

@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 
 import ray
 import ray.tune
+from ray.tune.execution import class_cache
 from ray.tune.progress_reporter import TrialProgressCallback
 
 from capgap_ray.artifacts.step import Step
@@ -168,6 +169,9 @@ def _run_trials(
             ended_well.add(key)
         watch.ended(todo[key].step, outcome, told.get(ACCURACY))
 
+    # Tune would hand the driver's storage keys to its trials by a runtime environment, which Ray logs in clear. Nodes
+    # have them from their own environment, or from the job's.
+    class_cache.ENV_VARS_TO_PROPAGATE -= {name for name in class_cache.ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")}
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are told below, once and short
     with tempfile.TemporaryDirectory() as scratch:
         results = ray.tune.Tuner(

@@ -1,10 +1,10 @@
 """Requests -> completions, streamed by Ray Data through a pool of vLLM engines that grows and shrinks with the work.
 
 A unit is what one engine call generates: slices of one or several steps for one model, or for LoRA adapters on one
-model. Ray Data runs one task per unit; the task reads its prompts from the store, and of its rows what other steps
-have; has the desk find an engine for the rest (one that holds the model already, if it can); and writes each slice's
-rows as a shard, those without a completion as a quarantine table, and last a receipt that counts both. A restart finds
-the receipts and does only the rest.
+model. Ray Data runs one task per unit, or threads of the driver do where there are few. It reads its prompts from the
+store, and of its rows what other steps have; has the desk find an engine for the rest (one that holds the model
+already, if it can); and writes each slice's rows as a shard, those without a completion as a quarantine table, and last
+a receipt that counts both. A restart finds the receipts and does only the rest.
 
 What dies is done again: an engine process that is killed comes back, and its unit goes to whichever is free. A
 unit that kills its engine again and again is halved until the row that does it is alone, and quarantined.
@@ -14,13 +14,16 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import gc
 import json
+import logging
 import os
 import platform
 import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -81,6 +84,10 @@ _IDLE_S = 60.0
 """After so long without work an engine beyond those that are kept is let go."""
 _ROOM_S = 20.0
 """An engine that was asked for and is not placed after so long has no room."""
+
+_Row = dict[str, Any]
+"""A unit, or what it came to, as Ray Data carries it."""
+_Run = Callable[[_Row], _Row]
 
 
 class InferenceError(RuntimeError):
@@ -173,15 +180,20 @@ class EnginePool:
         self.desk = here(_Desk, name=name).remote(start, _IDLE_S, _ROOM_S)
         # Those that are always kept start beside the desk, not after it: their imports are what everybody waits for.
         self.desk.open.remote([start(index, None)[0] for index in range(resources.kept_engines)])
-        self.replicas = resources.engines
+        self.at_once = 2 * resources.engines
+        """Units: one at work and one at the desk for each engine."""
+        self.callers = ThreadPoolExecutor(self.at_once)
 
     def layouts(self) -> list[Layout | None]:
         """Of the engines that hold their devices now."""
         return list(ray.get(self.desk.layouts.remote()))
 
     def close(self) -> None:
-        ray.get(self.desk.close.remote())
-        ray.kill(self.desk)
+        try:
+            ray.get(self.desk.close.remote())
+            ray.kill(self.desk)
+        finally:
+            self.callers.shutdown(cancel_futures=True)  # who still waits for the desk hears of its end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,12 +260,16 @@ class _EngineActor:
     def __init__(self, desk: str, index: int, dtype: str, max_model_len: int, layout: Layout | None) -> None:
         self._engine = Engine(dtype, max_model_len, Pulse(desk, index), layout)
         self._broken = ""
+        gc.disable()  # or it looks through the 700,000 objects of vLLM's modules, again and again: 1.2 of 5 s
         try:
             from vllm import LLM  # noqa: F401  (its seconds of import pass while the driver prepares prompts)
         except ImportError as error:  # raised here, it would have Ray start processes until the time-out
             self._broken = (
                 f"vLLM cannot be imported on node {platform.node()}: {error}; all nodes need the driver's environment"
             )
+        finally:
+            gc.freeze()
+            gc.enable()
 
     def ready(self) -> None:
         """Answers once the process has started."""
@@ -635,18 +651,34 @@ def run_slices(store: Store, pool: EnginePool, slices: Sequence[Slice]) -> Itera
         {"index": index, "unit": json.dumps([dataclasses.asdict(each) for each in unit])}
         for index, unit in enumerate(units)
     ]
-    dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
-        _run_unit(store, pool.desk),
-        num_cpus=0.01,
-        # One unit at work and one at the desk for each engine.
-        compute=ray.data.TaskPoolStrategy(size=min(2 * pool.replicas, len(rows))),
-    )
-    dataset.set_name("completions")
-    for row in dataset.iter_rows():
+    run = _run_unit(store, pool.desk)
+    for row in _beside(pool, run, rows) if len(rows) <= pool.at_once else _streamed(pool, run, rows):
         if row["failed"]:
             raise InferenceError(row["failed"])
         receipts = [from_row(Receipt, each) for each in json.loads(row["receipts"])]
         yield Landed(slices=units[row["index"]], receipts=receipts, seconds=row["seconds"])
+
+
+def _beside(pool: EnginePool, run: _Run, rows: Sequence[_Row]) -> Iterator[_Row]:
+    """In this process, where all are at work at once and nothing needs to be streamed: those that Ray Data would start
+    for it share the cores with the engine that everybody waits for."""
+    for each in as_completed([pool.callers.submit(run, row) for row in rows]):
+        yield each.result()
+
+
+def _streamed(pool: EnginePool, run: _Run, rows: Sequence[_Row]) -> Iterator[_Row]:
+    from ray.data import DataContext, TaskPoolStrategy, from_items
+
+    # Ray Data logs its plans as warnings and above too; what matters comes back as exceptions.
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.issue_detectors_config.detectors = []
+    dataset = from_items(rows, override_num_blocks=len(rows)).map(
+        run, num_cpus=0.01, compute=TaskPoolStrategy(size=pool.at_once)
+    )
+    dataset.set_name("completions")
+    yield from dataset.iter_rows()
 
 
 def _receipt(store: Store, each: Slice) -> Receipt | None:
@@ -673,8 +705,8 @@ class _Wanted:
     """What another step has, and the engine that made it."""
 
 
-def _run_unit(store: Store, desk: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    def run(row: dict[str, Any]) -> dict[str, Any]:
+def _run_unit(store: Store, desk: Any) -> _Run:
+    def run(row: _Row) -> _Row:
         unit = [from_row(Slice, each) for each in json.loads(row["unit"])]
         if unit[0].decoding.reading is not None:
             return _read_unit(store, desk, row["index"], unit)

@@ -89,6 +89,7 @@ class Session:
         if self._pool is None:
             resources = self._experiment.resources
             self._pool = EnginePool(self._experiment.engine, resources)
+            self._stack.callback(self._close_engines)
             self._hold_engines([])
         return self._pool
 

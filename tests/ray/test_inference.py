@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,12 @@ import ray
 
 from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store
+from capgap_ray.experiment import Engine as EngineSettings
+from capgap_ray.experiment import Resources
 from capgap_ray.records import Message
 from capgap_ray.stages import inference
 from capgap_ray.stages.engine import Ask, Engine, EngineError
-from capgap_ray.stages.inference import InferenceError, Landed, Slice, commit_completions, run_slices
+from capgap_ray.stages.inference import EnginePool, InferenceError, Landed, Slice, commit_completions, run_slices
 from capgap_ray.stages.sft_export import CANARY, log_probabilities
 from tests.ray.conftest import DECODING, MakePool, request, slices
 from tests.ray.scripted import ScriptedEngine
@@ -142,13 +145,19 @@ def test_an_engine_that_dies_at_its_start_ends_the_run(store: Store, make_pool: 
         list(run_slices(store, make_pool(actor=ScriptedEngine), wanted))
 
 
-def test_an_engine_that_fails_before_it_generates_ends_the_run_with_the_reason(
-    store: Store, make_pool: MakePool
-) -> None:
-    """It is the model or the node, and no row: units are not halved until each row is alone."""
-    wanted = slices(store, [request(f"r{n}", "BREAK") for n in range(8)], "m", 1, DECODING)
-    with pytest.raises(InferenceError, match=r"dies before it generates[\s\S]*CUDA driver is too old"):
-        list(run_slices(store, make_pool(actor=ScriptedEngine), wanted))
+def test_an_engine_that_fails_before_it_generates_ends_the_run_with_the_reason(store: Store, local_ray: None) -> None:
+    """It is the model or the node, and no row: units are not halved until each row is alone. Another unit, in an engine
+    that hangs, does not hold up the end."""
+    rows = [*(request(f"r{n}", "BREAK") for n in range(8)), request("h", "HANG")]
+    wanted = slices(store, rows, "m", 1, DECODING)
+    wanted[-1] = dataclasses.replace(wanted[-1], source="n")
+    begun = time.monotonic()
+    with (
+        closing(EnginePool(EngineSettings(), Resources(engines=2, engine_timeout_s=120), ScriptedEngine)) as pool,
+        pytest.raises(InferenceError, match=r"dies before it generates[\s\S]*CUDA driver is too old"),
+    ):
+        list(run_slices(store, pool, wanted))
+    assert time.monotonic() - begun < 60
 
 
 def test_a_node_without_vllm_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,12 +178,13 @@ def test_weights_that_cannot_be_had_are_no_rows_fault(monkeypatch: pytest.Monkey
 
 def test_a_caller_that_dies_leaves_no_engine_taken(store: Store, make_pool: MakePool) -> None:
     pool = make_pool(actor=ScriptedEngine)
+    desk = pool.desk
 
     @ray.remote(num_cpus=0, max_retries=0)
     def caller() -> None:
         threading.Timer(1.0, os._exit, (1,)).start()
         asks = [Ask(chat=(Message(role="user", content="SLOW"),), seed=None)]
-        ray.get(pool.desk.complete.remote("m", [ray.put(asks * 400)], DECODING, None))
+        ray.get(desk.complete.remote("m", [ray.put(asks * 400)], DECODING, None))
 
     with pytest.raises(ray.exceptions.WorkerCrashedError):
         ray.get(caller.remote())
