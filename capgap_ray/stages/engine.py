@@ -611,6 +611,7 @@ def engine_arguments(dtype: str, max_model_len: int, gpus: int, layout: Layout |
         "trust_remote_code": False,
         "load_format": "safetensors",
         "safetensors_load_strategy": "prefetch",  # the file is read while its first tensors are put in place
+        "safetensors_prefetch_block_size": 1 << 20,  # of vLLM's 16 MB each piece would take new memory from the system
         "max_num_seqs": _MAX_SEQS,
         "worker_extension_cls": "capgap_ray.stages.engine.WeightReloader",
     }
