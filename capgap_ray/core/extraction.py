@@ -59,11 +59,15 @@ _TABLE_ROW = re.compile(
 _AND = re.compile(r"\\text\s?\{\s?(?:und|et|y|e)\s?\}")
 _SECTION = re.compile(
     r"\n[#*_ \t]*(?:verification|verify|check(?:ing)?|sanity check|remarks?|notes?|try it yourself|extension|"
-    r"explanation|(?:here(?:['’]s| is) )?(?:why|how)|reason(?:ing)?|justification|key takeaway|confidence|breakdown|"
+    r"explanation|(?:here(?:['’]s| is) )?(?:why|how|(?:the|my) (?:working|calculations?|explanation))|"
+    r"reason(?:ing)?|justification|key takeaway|confidence|breakdown|"
     r"bonus|follow-up|alternative(?:ly| (?:method|solution|approach)))\b[^\n]{0,40}(?:[:\n]|\*\*)",
     re.IGNORECASE,
 )
 """The heading of what comes after the answer."""
+_CONCLUDES_LATER = re.compile(
+    r"\n[*_# ]*(?:so|thus|hence|therefore|conclusion|verdict|(?:final )?answer|result)\b", re.IGNORECASE
+)
 _UNDERLINE = re.compile(r"^[=-]{3,}[ \t]*$\n?", re.MULTILINE)
 _JSON_ANSWER = re.compile(
     r"\"(?:final_?)?answer\"\s?:\s?(?:\"((?:[^\"\\\n]|\\.){1,2000})\"|(-?[0-9][0-9.]{0,600}))\s?[,}]?", re.IGNORECASE
@@ -83,7 +87,7 @@ _CORRECTED = re.compile(
 )
 """What a correction rejects: "not 5 but", "isn't (A); it's"."""
 _SURE = re.compile(
-    r"\b(the|my|our)?[ *_]{0,4}(final|correct|right|best)?[ *_]{0,4}(?:exact|numerical|overall)?[ *_]{1,4}$",
+    r"\b(the|my|our)?[ *_]{0,4}(final|correct|right|best|matching)?[ *_]{0,4}(?:exact|numerical|overall)?[ *_]{1,4}$",
     re.IGNORECASE,
 )
 SEVERAL = re.compile(
@@ -150,6 +154,8 @@ CONCLUSION = re.compile(
     r"(?:therefore|thus|hence|so(?! far\b)|consequently|finally|in conclusion|in total|altogether|as a result|"
     r"accordingly|"
     r"(?:(?:out )?of|among(?:st)?|from) the (?:given |available )?(?:options|choices)|this means|that's|"
+    r"(?:putting|combining|taking) (?:the two|both|all(?: of)? (?:this|these)|these|this|everything|it all|them) "
+    r"together|"
     r"(?:at|in) the (?:very )?end(?: of the \w+)?|"
     r"(?:multiplying|adding|summing|subtracting|dividing)(?: (?:these|them|it|both))?(?: up)?(?= ?,)|"
     r"(?:we|i) (?:get|have|find|conclude|obtain)|it follows that|it turns out(?: that)?"
@@ -164,6 +170,7 @@ _CHECK = re.compile(
     r"|(?:i )?hope|let me know|feel free"
     r"|if you (?:have|need|would)|please (?:let|feel)|(?:correct|indeed|perfect|great|done)\b(?=[.!])"
     r"|[—–~]\s?[A-Z][^0-9]*$|(?:source|reference)s?:|that(?:'s| is) enough\b"
+    r"|another way\b|i got (?:this|that|it) (?:by|from)\b|i(?:['’]ve| have)? counted\b"
     r"|yes(?:, (?:this|that|it)\b[^0-9]*)?[.!]|as a (?:check|test)\b|for (?:example|instance|comparison)\b"
     r"|numerically\b|i(?:['’]m| am) (?:\w+ )?(?:confident|sure|certain)\b"
     r"|(?:that|this|which|it) (?:makes sense|(?:should be|looks|seems) (?:right|correct|good|reasonable|fine))\b"
@@ -177,7 +184,7 @@ _WISH = re.compile(r"(?![^!]*\b(?:yes|no|true|false|valid|invalid)\b)[^0-9()*$\\
 _TO_THE_READER = re.compile(r"\b(?:you|your|make sense|anything else|right|okay|clear)\b[^?]*\?$", re.IGNORECASE)
 """A question that offers help or asks for assent; any other question at the end leaves the answer open."""
 _BESIDE = re.compile(
-    r"^(?:the|this|that|it)\b[^.]*\bwould (?:only |otherwise )?(?:be|have)\b"
+    r"^(?:the|this|that|it)\b(?![^.]*=)[^.]*\bwould (?:only |otherwise )?(?:be|have)\b"
     r"|^if\b(?!.*, but )(?!we\b.*, so ).*(?:\bwould\b|['’]d\b)"
     r"|.*(?:\bnot|n['’]t) (?:be )?(?:counted|included|relevant)\W*$"
     r"|^(?:for|since|when|at|if|this|indeed)\b.*,? as (?:we )?(?:expect(?:ed)?|needed|required|wanted|desired)\W*$",
@@ -274,9 +281,9 @@ AIM = re.compile(
 )
 """Words of a sentence that says what to do next."""
 IS = re.compile(
-    r"\b(?:is|are|was|were|equal to|equals?|be|measures|becomes|(?:comes?(?: out)?|works out|amounts?|adds? up|"
+    r"\b(?:is|are|was|were|equal to|equals?|be|measures|becomes|(?:c[ao]mes?(?: out)?|works out|amounts?|adds? up|"
     r"evaluates|simplifies|reduces|sums|totals) to|est|sont|vaut|ist|sind|beträgt|es|son|mide|vale|è|sono|"
-    r"a total of|"
+    r"a total of|lies? in|factors? (?:as|into)|(?:passes through|ends?(?: up)? at|meet at|intersect at)(?: the point)?|"
     r"(?:has|have|leaves?|gives?|makes?|yields?)"
     r"(?=\s+(?:exactly |only |a total of )?\\?[$€£]?[0-9](?![0-9.,]*[a-z^])))\b"
     r"(?: (?:equal to|given by|written(?: as)?|at(?=[\s$\\]*\()|(?:at )?the (?:point|number|value|interval|set|pair)"
@@ -310,8 +317,7 @@ REFUSED = re.compile(
     r"|\bnot (?:given|known|specified|stated|provided)\b"
     r"|\b(?:cannot|can['’]?t|unable to|impossible to)(?: be)? "
     r"(?:determin\w+|answer\w*|solv\w+|say|tell|know\w*|find|found)\b"
-    r"|\bdo(?:es)?n['’]t (?:say|tell|give|specify|state|let)\b|\bdepends on\b|\bplease (?:provide|share|clarify|run)\b"
-    r"|\bexcept\b",
+    r"|\bdo(?:es)?n['’]t (?:say|tell|give|specify|state|let)\b|\bdepends on\b|\bplease (?:provide|share|clarify|run)\b",
     re.IGNORECASE,
 )
 """A text without boxed or stated answer that says so near its end."""
@@ -553,16 +559,18 @@ def displayed_value(tail: str, sentence: str) -> str | None:
         named = NAME.fullmatch(left.strip()) or not left.strip()
         return unwrapped(right) if named and not INEQUALITY.search(maths) and reads_as_maths(unwrapped(right)) else None
     before = tail[: -len(display[0])].rstrip().rpartition("\n\n")[2]
-    lead = re.sub(r"\$[^$]*\$", "", re.sub(r"^Then$", "", before[-150:].replace(" formula:", ":").strip()))
+    lead = re.sub(r"^Then$", "", before[-150:].replace(" formula:", ":").strip())
+    lead = re.sub(r"\$[^$]*\$", "", lead).rpartition(". ")[2]
     solved = re.search(r"\b(?:Solving|Simplifying)\b[^.=]*,$", lead)
     if not (solved or bold) and any(pattern.search(lead) for pattern in (AIM, GIVEN, PREMISE)):
         return None
     if "=" not in maths:
         return maths if re.search(r":\s*$", before) and re.search("[0-9]", maths) and reads_as_maths(maths) else None
     sides = [unwrapped(side) for side in re.split(r"(?<![<>!])=", maths)]
+    led = re.search(r"\b(?:is|are|equals)[\s:]*$", before) is not None and is_value(sides[-1])
     if (
         len(sides) < 2
-        or re.match(r"[a-zA-Z]\^", sides[0])
+        or (re.match(r"[a-zA-Z]\^", sides[0]) and not led)
         or INEQUALITY.search(maths)
         or not sides[-1]
         or not reads_as_maths(sides[-1])
@@ -572,11 +580,11 @@ def displayed_value(tail: str, sentence: str) -> str | None:
     def known(side: str) -> bool:
         return bool(_OPERATOR.match(side)) or not re.search("[a-zA-Z]", bare_of_commands(side))
 
-    if len(sides) > 2 and known(sides[-1]) and not known(sides[-2]):
+    if len(sides) > 2 and known(sides[-1]) and not (known(sides[-2]) or led):
         return None  # an equation to be solved
     if len(sides) == 2 and solved and NAME.fullmatch(sides[0]) and sides[0] not in sides[1]:
         return sides[1]
-    if len(sides) == 2 and re.search(r"\b(?:is|are|equals)[\s:]*$", before) and is_value(sides[1]):
+    if len(sides) == 2 and led:
         return sides[1]
     if len(sides) == 2 and not (known(sides[0]) or bold or "bf{" in maths or compare(sides[0], sides[1]).equal is True):
         return None
@@ -597,7 +605,7 @@ def own_text(text: str) -> str:
     """Return the end of a text that a conclusion is looked for in: without emoji, later sections and rulers."""
     tail = _EMOJI.sub("", text[-_TAIL:]).strip()
     section = next((match for match in _SECTION.finditer(tail) if match.start() > 3), None)
-    if section and not re.search(r"\n[*_ ]*(?:so|thus|hence|therefore)\b", tail[section.end() :], re.IGNORECASE):
+    if section and not _CONCLUDES_LATER.search(tail, section.end()):
         tail = re.sub(r"(?<=[\w)$])$", ".", tail[: section.start()].rstrip())  # finished, as more follows
     return tail.rstrip("#=_ \t\n") if tail.endswith(("\n###", "\n---", "\n##")) else tail.rstrip()
 
@@ -672,6 +680,8 @@ def claim_of(sentence: str) -> tuple[str, bool]:
     if reason := _BECAUSE.match(claim):
         claim, concluded = claim[reason.end() :], True
     concluded = concluded or re.search(r"\b(?:donc|entonces|quindi|somit|folglich)\b", claim) is not None
+    if thought := re.search(r", then,(?= )", claim):
+        claim, concluded = claim[: thought.start()] + claim[thought.end() :], True
     if inside := re.search(r"\b(is|are|we) (?:therefore|thus|hence|then)\b[\s,:]*", claim, re.IGNORECASE):
         claim, concluded = f"{claim[: inside.start()]}{inside[1]} {claim[inside.end() :]}", True
     while match := CONCLUSION.match(claim):
@@ -682,7 +692,8 @@ def claim_of(sentence: str) -> tuple[str, bool]:
     if (because := _BECAUSE_AFTER.search(claim)) and re.search(r"[0-9]", claim[: because.start()]):
         claim = claim[: because.start()]
     clauses = re.split(
-        r"(?:,| [—–])\$?\s*(?:which (?:leaves|makes|gives|means)(?: that)?|that(?: is|'s)(?:,|(?= \$?[0-9]))|i\.e\.,?|"
+        r"(?:,| [—–])\$?\s*(?:and (?=so|then|thus|hence))?"
+        r"(?:which (?:leaves|makes|gives|means)(?: that)?|that(?: is|'s)(?:,|(?= \$?[0-9]))|i\.e\.,?|"
         r"so|therefore|thus|hence|then|which (?:is|are|equals)(?=\s[\\$]*[0-9])|"
         r"for an? (?:total|profit|loss|cost|price) of|giving(?: us)?|making|"
         r"(?:we|I) (?:get|have|find|obtain|conclude)(?: that)?)\s",

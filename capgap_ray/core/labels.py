@@ -41,8 +41,8 @@ BOOLEANS = frozenset(("true", "false", "yes", "no", "valid", "invalid"))
 
 _BOOLEAN = r"(?:yes|no|true|false|valid|invalid)"
 _JUDGED = (
-    r"\b(?:argument|reasoning|inference|statement|sentence|expression|claim|conclusion|deduction|result|value|output|it)"
-    r"\b"
+    r"\b(?:whole thing|argument|reasoning|inference|statement|sentence|expression|claim|conclusion|deduction|result"
+    r"|value|output|it)\b"
 )
 _ADVERBS = r"(?:(?:therefore|thus|indeed|also|deductively|logically|factually) )*"
 _VERDICTS = tuple(
@@ -56,7 +56,11 @@ _VERDICTS = tuple(
             rf"{_ADVERBS}(?P<word>valid|invalid|true|false|plausible|implausible)(?:[,. ].*)?$",
             False,
         ),
-        (rf"\b(?:people|person|one|i) would (?:say|answer)[ :\"'“]+(?P<word>{_BOOLEAN})\b", False),
+        (
+            rf"\b(?:people|person|one|i|they) (?:would|to) (?:say|answer)(?: that)?[ :\"'“]+(?P<word>{_BOOLEAN})\b",
+            False,
+        ),
+        (rf"\byou end up with (?P<word>{_BOOLEAN})$", False),
         (
             r"\b(?:you|we|i)(?:'re| are| do| did| will|'ll)?(?P<no> not|n['’]t)?(?: (?:would|end up|be|indeed|also))*"
             r" (?:return(?:ed)?|back|at)\b[^.,]*?\b(?:start|starting point|origin)\b[^,]*$",
@@ -114,12 +118,12 @@ _CHOSEN = re.compile(
     r"(?:sentence|statement|edit|option|one|recommendation|choice|match) is"
     r"(?: the (?:first|second|third|last)(?: one)?,)?"
     r"|\bI(?:'d| would| will|'ll)? (?:pick|choose|select|go with)) \(([A-Z])\)"
-    r"|^(?:The )?[Aa]nswer \(([A-Z])\)[:.]",
+    r"|^(?:The )?[Aa]nswer \(([A-Z])\)[:.]|\AIt(?:['’]s| is) \(([A-Z])\)\. ",
     re.MULTILINE,
 )
 _SUITS = re.compile(
-    r"(?<!whether )(?<!if )\(([A-Z])\)(?: [a-z']+){0,4} is (?:the )?(?:humorous|sarcastic)"
-    r"(?: (?:one|edit|statement))?(?=[.,;])"
+    r"(?<!whether )(?<!if )\(([A-Z])\)\*{0,2}(?: [a-z']+){0,4} is (?:the )?(?:humorous|sarcastic)"
+    r"(?: (?:one|edit|statement))?(?=[.,;:])"
     r"|^Option \(?([A-Z])\)?: [^.\n]{0,80} is the (?:funny|humorous|sarcastic|correct|right) one\b",
     re.MULTILINE,
 )
@@ -362,7 +366,8 @@ def _verdict(tail: str, lines: Sequence[str]) -> str | None:
         return word
     else:
         plain = re.sub(r"[*_`]|(?<=\w),? (?:because|since)\b[^,]*$", "", found[0]).strip(_MARKUP + ".!")
-    claim, concluded = claim_of(re.sub(r" to the question (?:of )?(?:whether|if)\b.*", "", plain))
+    claim, concluded = claim_of(re.sub(r" (?:to the question (?:of )?|when asked )(?:whether|if)\b.*", "", plain))
+    claim = re.sub(r"^either way, ", "", claim, flags=re.IGNORECASE)
     concluded = concluded or tail.rstrip(" .*").endswith(f"\n\n{plain}")
     for said, verdicts in ((claim, _VERDICTS), (plain, _VERDICTS), (first, _VERDICTS[:1])):
         if _TAKEN_BACK.search(said) or (len(verdicts) > 1 and _DOUBT.search(said)):
@@ -410,7 +415,7 @@ def _option(tail: str, lines: Sequence[str], sentence: str, followed: bool) -> s
     complete = followed or re.search(r"[.!*)\]`$]$", tail) is not None
     settled_on = _REJECTED_AFTER.sub("", last)
     claim, concluded = claim_of(re.sub(r"\$\(?([A-H])\)?\$", r"(\1)", settled_on).rstrip(".*_! "))
-    claim = _BOLD_LETTER.sub(r"(\1) ", claim)
+    claim = re.sub(r"\bthe (?:first|second|third|last)(?: one)?, (?=\([A-Z]\))", "", _BOLD_LETTER.sub(r"(\1) ", claim))
     if HEDGED.search(claim) and (settled_then := re.search(r".*, (?:but|yet) (.*\([A-Z]\).*)", claim)):
         claim = settled_then[1]
     claim = _ASIDE.sub("", _SETTLED.sub(r"\1", claim)).strip(_MARKUP)
@@ -537,8 +542,8 @@ def _closers(lines: Sequence[str]) -> str | None:
             return closing[1]
         if index < len(lines) - 1:
             continue
-        runs = _QUOTED_RUN.findall(line)
-        if len(runs) == 1 and not re.search(r"\b(?:stack|input|first|next|step)\b", line, re.IGNORECASE):
+        runs, said = _QUOTED_RUN.findall(line), re.split(r"\. ", line)[-1]
+        if len(runs) == 1 and not re.search(r"\b(?:stack|input|first|next|step)\b", said, re.IGNORECASE):
             return str(runs[0])
         if re.fullmatch(_CLOSERS, line):
             return line

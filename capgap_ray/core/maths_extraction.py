@@ -51,6 +51,7 @@ _RELATIVE = re.compile(
 _NAMED = re.compile(
     r"\b(?:is|are|was|faces?|points?)(?: [a-z-]+){0,4} \*\*([A-Za-z]+)(?:\*\*|$)"
     r"|\b(?:is|are|was|faces?|points?|be|falls on)(?: (?:facing|pointing|due|to|an?|the)){0,2} ([A-Za-z][a-z]+)$"
+    r"|\bfacing (?:due )?(north|south|east|west)$"
     r"|^(?:\*\*)?((?!It|This|That|He|She|They|One|Which|There|Here)[A-Z][a-z]+)(?:\*\*)?"
     r" (?:has|had|is|was) the (?:\w+est|most|least)\b"
 )
@@ -187,12 +188,20 @@ def _maths_conclusion(text: str) -> str | None:
         return None
     if not followed and (displayed := displayed_value(tail, sentence)):
         return displayed
-    if INEXACT.search(claim) or "?" in claim:
+    if INEXACT.search(claim) or "?" in claim or " except " in claim:
         return None
     last_line = tail.endswith(f"\n{sentence}")
     if last_line and (value := _value_of_name(claim if concluded else sentence)):
         return value
     own_line = last_line and re.fullmatch(r"[$`*]*-?[$`*]*[0-9][0-9.,/]*[$`*]*", sentence)
+    if tail.endswith(f"\n\n{sentence}") and "=" not in sentence and len(sentence) < 40:
+        alone = unwrapped(sentence.strip(MARKUP))
+        if (
+            re.search("[0-9]", alone)
+            and not re.search("[A-Za-z]{3}", bare_of_commands(alone))
+            and reads_as_maths(alone)
+        ):
+            return alone
     again = re.search(r"=\s*(-?[0-9][0-9.,]*)\$[^=$]*\bis \1$", tail)  # computed just before
     headed = last_line and labelled is not None and sentence.startswith("**")
     finished = (
@@ -205,6 +214,8 @@ def _maths_conclusion(text: str) -> str | None:
     if name := _named(claim, finished and (concluded or last_line)):
         return name
     aim = AIM.search(claim)
+    if not (concluded or aim) and finished and (computed := _said_again(tail, claim)):
+        return computed
     marked = re.findall(r"\*\*([^*]+)\*\*", sentence)
     doubtful = (ON_THE_WAY if len(marked) == 1 else PREMISE).search(claim) or GIVEN.search(claim)
     if not concluded and (not finished or doubtful):
@@ -233,8 +244,6 @@ def _maths_conclusion(text: str) -> str | None:
             or (priced and priced[1])
             or (_last_span(claim, r"") if finished and not aim else None)
         )
-    if last_line and not aim and finished and (computed := _said_again(tail, claim)):
-        return computed
     if aim or len([part for part in claim.split(" and ") if re.search(r"\b(?:is|are) [$\\]*[0-9]", part)]) > 1:
         return None  # "the base is 6 and the height is 4"
     return _claimed(claim, concluded) or _last_span(claim, IS.pattern.partition("(?: (?:equal")[0] + r"\s*$")
@@ -252,11 +261,11 @@ def _named(claim: str, concluded: bool) -> str | None:
     said = _NAMED.search(claim)
     if said is None or claim.count("**") > 2 or any(p.search(claim) for p in (SEVERAL, INEXACT, ON_THE_WAY)):
         return None
-    word, before = str(said[1] or said[2] or said[3]), claim[: said.start()].replace("equation", "")
-    if word[0].isupper() and ((said[1] and said.end() == len(claim)) or concluded):
+    word, before = str(next(filter(None, said.groups()))), claim[: said.start()].replace("equation", "")
+    if word[0].isupper() and ((said[1] and said.end() == len(claim)) or said[4] or concluded):
         return word
     doubtful = PLAN.search(before) or any(p.search(before.rpartition(", ")[2]) for p in (PREMISE, GIVEN, AIM))
-    return word if word in _ANSWER_WORDS and (said[1] or concluded) and not doubtful else None
+    return word if word in _ANSWER_WORDS and (said[1] or said[3] or concluded) and not doubtful else None
 
 
 def _value_of_name(line: str) -> str | None:
@@ -273,8 +282,9 @@ def _value_of_name(line: str) -> str | None:
 
 def _said_again(tail: str, claim: str) -> str | None:
     """Return the one number of the last sentence where it is what was computed in the line before."""
-    numbers = [] if re.search(r"[\^$\\]", claim) else [each.strip() for each in NUMBER.findall(claim)]
-    computed = re.search(r"= ?\**([0-9][0-9.,]*)[^=\n]{0,20}\n+[^\n]*\Z", tail)
+    priced = claim.replace("$", "", 1)
+    numbers = [] if re.search(r"[\^$\\]", priced) else [each.strip() for each in NUMBER.findall(priced)]
+    computed = re.search(r"= ?\**([0-9](?:[0-9,]|\.(?=[0-9]))*)(?:\. |[^=\n0-9]{0,20}\n+)[^\n=]*\Z", tail)
     same = (
         computed
         and len(numbers) == 1
@@ -315,6 +325,8 @@ def _claimed(claim: str, concluded: bool) -> str | None:
         right = unwrapped(last.rpartition("=")[2].strip(" $"))
         if counted := _COUNTED.fullmatch(right.rstrip("²³")):
             right = counted[1]  # C(7,3) = 35 paths
+        elif chain and (part := re.fullmatch(r"([0-9]+/[0-9]+) of an? [a-z ]+", right)):
+            right = part[1]
         known = not re.search("[a-zA-Z]", bare_of_commands(right))
         if not concluded and not (known and not re.search(r"\\(?:cdot|times)(?!\s*10)|[*×]", right)):
             return None
@@ -344,8 +356,9 @@ def _listed_values(piece: str) -> bool:
 def _last_span(claim: str, before: str) -> str | None:
     """Return the maths at a claim's end, with at most a few words after it ("measures $5$ units")."""
     span = re.search(
-        r"(?:\$([^$]+)\$|\\\((.+?)\\\)|(?<=[a-z] )([0-9][0-9,.]*)(?= [a-z]))"
-        r"(?: of [0-9]+ [a-z]+| [a-z-]+){0,3}(?: (?:for|to|in|per|until|before|after) [a-z' -]+)?$",
+        r"(?:\$([^$]+)\$|\\\((.+?)\\\)|(?<=[a-z] )([0-9][0-9,.]*(?:/[0-9]+)?)(?= [a-z]|$))"
+        r"(?: of [0-9]+ [a-z]+| [a-z-]+){0,3}(?: [A-Z][a-z]*){0,2}"
+        r"(?: (?:for|to|in|per|until|before|after) [a-z' -]+)?$",
         claim,
     )
     if (

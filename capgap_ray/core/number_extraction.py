@@ -42,13 +42,15 @@ _STATES = re.compile(
     r"\b(?:total|altogether|left|remain\w*|in all|has|have|had|is|are|was|were|will|needs?|owes?|makes?|made|earns?|"
     r"earned|ends? up|comes? to|costs?|paid|"
     r"pays?|answered|spends?|spent|saves?|saved|takes?|took|gets?|got|sold|bought|ate|eats?|travel\w*|collected|can|must|"
-    r"be|leaves?|leaving|received?|gives?|gave|uses?|used|raised|served|reads?|runs?|ran|walk\w*|works?|worked|won|scored)\b",
+    r"be|leaves?|leaving|receiv\w+|gives?|gave|uses?|used|lasts?|covers?|"
+    r"orders?|drives?|drove|raised|served|reads?|runs?|ran|walk\w*|works?|worked|won|scored)\b",
     re.IGNORECASE,
 )
 _GIVEN_NUMBER = re.compile(
     r"\b(?:the|these|those|his|(?<!takes )(?<!costs )(?<!gives )(?<!leaves )(?<!saves )her|their|my|our)"
     r"\s+[0-9][0-9,.]*\s+(?=[a-z])"
     r"|\s[0-9]+ (?:years?|months?|weeks?|days?|hours?|minutes?) (?:from now|later|ago)\b"
+    r"|^out of [$€£]?[0-9][0-9.,]*\s(?=[a-z])"
     r"|^(?:at|in|after|for|over|within|during|with|by|of)\s+[^,.]*[0-9][^,]*,\s|^(?:in|after|over|for|within)\s+[0-9]+\s+[a-z]+\s",
     re.IGNORECASE,
 )
@@ -59,6 +61,13 @@ _RESTATED = re.compile(
 )
 _TO_DO = re.compile(
     r"\b(?:we|i) (?:need|have|want) to (?:find|calculate|compute|determine|know|figure)\b", re.IGNORECASE
+)
+_DOING = r"^(?:multiplying|adding|summing|subtracting|dividing|taking|counting)\b"
+_BY_DOING = re.compile(rf"{_DOING}[^,.=]{{1,80}}, (?!we (?:need|can)\b)", re.IGNORECASE)
+_ENDS_UP = re.compile(
+    rf"(?:{_DOING}[^,.=]{{1,80}} (?:leaves|gives|yields|makes)|\b(?:we|you|she|he|they) (?:ends?|ended) up with)"
+    r" (-?[$€£]?[0-9][0-9.,]*)(?: [a-z]+){0,2}$",
+    re.IGNORECASE,
 )
 _BEGINS = re.compile(r"\b(?:let['’]?s|let us|(?:we|i)(?:['’]ll| will)) [^.!?:\n]*[.!:]\s*$", re.IGNORECASE)
 """A plan, after which a text says what is given."""
@@ -73,7 +82,9 @@ _SPELT_NUMBER = re.compile(
     r"(?<=\bonly )one|(?<=\bthere is )one)\b",
     re.IGNORECASE,
 )
-_IN_BOTH = re.compile(rf"\b(?:{'|'.join(NUMBER_WORDS)}) \(([0-9]{{1,3}})\)", re.IGNORECASE)
+_IN_BOTH = re.compile(
+    rf"\b(?:{'|'.join(NUMBER_WORDS)})(?:-(?:{'|'.join(NUMBER_WORDS)}))? \(([0-9]{{1,3}})\)", re.IGNORECASE
+)
 """`twelve (12)`."""
 _SCALED = re.compile(rf"\b([0-9]{{1,9}}(?:\.[0-9]{{1,9}})?) ({'|'.join(SCALES)})\b", re.IGNORECASE)
 _CALCULATION = re.compile(r"<<[^<>\n]{0,200}>>")
@@ -153,6 +164,10 @@ def _number_in(claim: str) -> str | None:
     if value is not None and re.fullmatch(r"[-+]?[\\$\s]*[0-9.,/{}\\frac]+%?", claim.strip("$ ")):
         return re.sub(r"^\\?\$", "", claim.strip("$ ")).strip().rstrip(".")
     claim = _IN_BOTH.sub(r"\1", claim)
+    if share := re.match(
+        r"(?:so )?([0-9]+) (?:out )?of (?:the|his|her|their) [0-9]+ [a-z]+ (?:are|were|have|had|will)\b", claim, re.I
+    ):
+        return share[1]
     if claim.rstrip(".").lower() in NUMBER_WORDS:
         return claim.rstrip(".").lower()
     claim = _SPELT_NUMBER.sub(lambda match: str(NUMBER_WORDS[match[0].lower()]), in_figures(claim))
@@ -274,6 +289,10 @@ def _last_number(tail: str, thought: bool) -> str | None:
     arithmetic = re.search(r"[0-9]\s*[-+*/×÷]\s*[0-9]", claim) and "=" not in claim
     if not finished or (arithmetic and not re.search(r"[.!]$", tail)):
         return None
+    if ended := _ENDS_UP.search(claim):
+        return _number_in(ended[1])
+    if calculated := _BY_DOING.match(claim):
+        claim, concluded = claim[calculated.end() :], True
     planned = PLAN.search(claim) and (not concluded or ("=" not in claim and sentence.startswith("Finally")))
     if planned or (not concluded and ON_THE_WAY.search(claim)) or ("=" not in claim and _TO_DO.search(claim)):
         return None
