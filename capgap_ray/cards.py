@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from capgap_ray.analysis import recipe_card
 from capgap_ray.artifacts.store import Store, StoreError
 from capgap_ray.catalog.licenses import MODEL_LICENSES, data_license
-from capgap_ray.experiment import Experiment, ExperimentError
+from capgap_ray.experiment import Experiment
+from capgap_ray.mistakes import ExperimentError
 from capgap_ray.plan import Cell, Plan
 from capgap_ray.records import RecipeCard, Results
 from capgap_ray.report.model_card import model_card

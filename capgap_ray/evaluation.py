@@ -29,9 +29,11 @@ from capgap_ray.catalog.tasks import data_of, expand, find_task, of_no_task, own
 from capgap_ray.core.answers import equal, kind_of, outcome
 from capgap_ray.core.passk import Sample, k_samples
 from capgap_ray.core.task_spec import TaskError
-from capgap_ray.experiment import Engine, ExperimentError, Prompt, Resources, Sampling, from_overrides
+from capgap_ray.experiment import from_overrides
+from capgap_ray.mistakes import ExperimentError
 from capgap_ray.plan import VERSIONS
 from capgap_ray.records import Completion, Request, from_row, to_row
+from capgap_ray.settings import Engine, Prompt, Resources, Sampling
 from capgap_ray.stages.weights import ON, check_adapter, local_folder, split_source
 from capgap_ray.tasks import Task, digests, fingerprint, load, tables
 from capgap_ray.tasks.hub import HubError, check_models

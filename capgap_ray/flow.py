@@ -28,7 +28,8 @@ from capgap_ray.choice import chosen, expected, given_up, groups, searched
 from capgap_ray.core.chance import chance_level
 from capgap_ray.core.metering import BudgetError
 from capgap_ray.core.task_spec import TaskError
-from capgap_ray.experiment import Experiment, ExperimentError, load
+from capgap_ray.experiment import Experiment, load
+from capgap_ray.mistakes import ExperimentError
 from capgap_ray.plan import Cell, Plan, Scored, plan, resolve_models
 from capgap_ray.pooling import pool, pooled_selection
 from capgap_ray.records import Example, Results, Score, Selection, from_row, to_row

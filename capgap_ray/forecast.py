@@ -26,9 +26,10 @@ from capgap_ray.core.cost import (
     training_memory,
 )
 from capgap_ray.core.design import DISCORDANT, PERSISTENT, Design, cheapest, detectable
-from capgap_ray.experiment import Batch, Experiment, Filter, Sft
+from capgap_ray.experiment import Experiment
 from capgap_ray.plan import Cell, Plan, Scored
 from capgap_ray.records import Confound, RecipeCard
+from capgap_ray.settings import Batch, Filter, Sft
 from capgap_ray.tasks.published import PUBLISHED
 
 Summary = Callable[[Step], Mapping[str, Any] | None]

@@ -24,18 +24,9 @@ from capgap_ray.catalog.judges import JUDGE_PROMPTS
 from capgap_ray.catalog.models import MODELS, Endpoint, Model, ModelSpec, resolve
 from capgap_ray.catalog.tasks import data_of, find_task, read_yaml
 from capgap_ray.core.task_spec import TaskError
-from capgap_ray.experiment import (
-    LARGEST_SERVED_RANK,
-    DeclaredComparison,
-    Experiment,
-    ExperimentError,
-    Filter,
-    Match,
-    ModelEntry,
-    Point,
-    Sft,
-    Split,
-)
+from capgap_ray.experiment import Experiment, Point
+from capgap_ray.mistakes import ExperimentError
+from capgap_ray.settings import LARGEST_SERVED_RANK, DeclaredComparison, Filter, Match, ModelEntry, Sft, Split
 from capgap_ray.tasks import Parts, digests, fingerprint, tables
 from capgap_ray.tasks.published import published_source
 

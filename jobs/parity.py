@@ -13,9 +13,9 @@ from capgap_ray.artifacts.store import Store, StoreError
 from capgap_ray.catalog.models import MODELS, ModelSpec, resolve
 from capgap_ray.core.ancestor import AncestorAborts
 from capgap_ray.core.task_spec import TaskError
-from capgap_ray.experiment import Engine, Resources
 from capgap_ray.flow import refuse, say
 from capgap_ray.parity import ancestor_files
+from capgap_ray.settings import Engine, Resources
 
 VERDICT_TOKENS = 20  # the ancestor's
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import ray
 from ray.exceptions import ObjectLostError, RayActorError
 
-from capgap_ray.experiment import Resources
+from capgap_ray.settings import Resources
 from capgap_ray.stages import SETTINGS
 
 _LOCAL = {

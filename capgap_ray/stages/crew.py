@@ -24,7 +24,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.torch.config import _TorchBackend
 from ray.util.placement_group import PlacementGroup, PlacementGroupID, remove_placement_group
 
-from capgap_ray.experiment import Resources
+from capgap_ray.settings import Resources
 from capgap_ray.stages.desks import Desk, Job, here
 from capgap_ray.stages.sft_engine import ENVIRONMENT_CPU, ENVIRONMENT_GPU
 

@@ -28,8 +28,8 @@ from typing import Any, Literal
 
 from capgap_ray.core.masking import Rendering, TokenizedExample, apply_overlength, tokenize_example, with_system
 from capgap_ray.core.surprisal import trace_reading
-from capgap_ray.experiment import LARGEST_SERVED_RANK
 from capgap_ray.records import Message, QuarantineReason, TraceReading, TrainingExample
+from capgap_ray.settings import LARGEST_SERVED_RANK
 from capgap_ray.stages.sft_data import load_tokenizer
 from capgap_ray.stages.sft_export import CANARY, CANARY_FILE
 from capgap_ray.stages.turns import end_of_turn

@@ -17,7 +17,7 @@ from ray.tune.progress_reporter import TrialProgressCallback
 
 from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store
-from capgap_ray.experiment import Resources
+from capgap_ray.settings import Resources
 from capgap_ray.stages.crew import Crew, TrainingError
 from capgap_ray.stages.desks import Tally, here
 from capgap_ray.stages.search import ACCURACY, SHARE, Candidates, Hopeless, Picker, Watched, follow, scheduler

@@ -38,8 +38,6 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, Place
 from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import RECORD, Store
 from capgap_ray.core.replicas import Group, Replica, to_start, to_stop
-from capgap_ray.experiment import Engine as EngineSettings
-from capgap_ray.experiment import Resources
 from capgap_ray.records import (
     Completion,
     Quarantined,
@@ -51,6 +49,8 @@ from capgap_ray.records import (
     from_row,
     to_row,
 )
+from capgap_ray.settings import Engine as EngineSettings
+from capgap_ray.settings import Resources
 from capgap_ray.stages import metrics
 from capgap_ray.stages.desks import here
 from capgap_ray.stages.endpoint import EndpointClient, EndpointError, is_endpoint

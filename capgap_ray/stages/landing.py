@@ -13,8 +13,8 @@ from types import TracebackType
 
 from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store
-from capgap_ray.experiment import Sft
 from capgap_ray.plan import Cell, Scored
+from capgap_ray.settings import Sft
 from capgap_ray.stages.sft_state import States
 from capgap_ray.stages.train import PROGRESS
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from capgap_ray.core.budget import batches, hold_out, pack
 from capgap_ray.core.masking import Rendering, TokenizedExample, prepare
-from capgap_ray.experiment import Sft
 from capgap_ray.records import TrainingExample
+from capgap_ray.settings import Sft
 from capgap_ray.stages.turns import end_of_turn
 from capgap_ray.stages.weights import check_shards
 

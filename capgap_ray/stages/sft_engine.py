@@ -20,7 +20,7 @@ from typing import Any
 
 from capgap_ray.core.budget import balance_update, split_update
 from capgap_ray.core.masking import TokenizedExample
-from capgap_ray.experiment import Sft
+from capgap_ray.settings import Sft
 from capgap_ray.stages.sft_data import Slot, slot_of
 from capgap_ray.stages.sft_state import Fragments
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from capgap_ray.experiment import Sft
+from capgap_ray.settings import Sft
 
 CANARY = (
     "Q: What is 7 times 8?\nA: Let's think step by step.\n7 times 8 is 56. So the answer is 56.",

@@ -14,8 +14,8 @@ from typing import Any
 from capgap_ray.artifacts.store import Store, StoreError
 from capgap_ray.core.budget import hold_out, learning_rate_at
 from capgap_ray.core.masking import prepare
-from capgap_ray.experiment import Sft
 from capgap_ray.records import TrainingExample
+from capgap_ray.settings import Sft
 from capgap_ray.stages.sft_data import Length, Slot, load_tokenizer, rendering, slots_of, updates_of
 from capgap_ray.stages.sft_engine import Trainer
 from capgap_ray.stages.sft_export import CANARY, check_canary, export_full, export_lora

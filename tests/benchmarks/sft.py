@@ -285,7 +285,7 @@ def run_gpu(shape: dict[str, Any] = QWEN_05B, cutoff: int = 4096, updates: int =
 
     from capgap_ray.artifacts.store import Store
     from capgap_ray.catalog.accelerators import ACCELERATORS
-    from capgap_ray.experiment import Sft
+    from capgap_ray.settings import Sft
     from capgap_ray.stages import sft_engine, sft_worker
 
     on_gpu = torch.cuda.is_available()

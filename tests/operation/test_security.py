@@ -15,7 +15,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capgap_ray.experiment import ExperimentError, load
+from capgap_ray.experiment import load
+from capgap_ray.mistakes import ExperimentError
 from capgap_ray.records import Completion, Example, Score, from_row
 from capgap_ray.results_file import read as read_results
 from capgap_ray.score import main as score_main

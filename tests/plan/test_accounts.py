@@ -7,9 +7,10 @@ import pytest
 
 from capgap_ray.accounts import all_engines_devices, device_hours, exports, ledger, progress
 from capgap_ray.artifacts.step import Step, unique
-from capgap_ray.experiment import Experiment, Resources
+from capgap_ray.experiment import Experiment
 from capgap_ray.plan import Plan, plan, resolve_models
 from capgap_ray.records import Score
+from capgap_ray.settings import Resources
 from tests.core.test_ledger import accuracy
 
 Make = Callable[..., Experiment]

@@ -11,7 +11,8 @@ import pytest
 from capgap_ray import cards
 from capgap_ray.analysis import results
 from capgap_ray.artifacts.store import Store, StoreError
-from capgap_ray.experiment import Experiment, ExperimentError
+from capgap_ray.experiment import Experiment
+from capgap_ray.mistakes import ExperimentError
 from capgap_ray.plan import Plan, plan, resolve_models
 from capgap_ray.stages.publish import PushError
 from tests.plan.test_analysis import scores, summary

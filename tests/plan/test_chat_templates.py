@@ -9,7 +9,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from capgap_ray.analysis import recipe_card
 from capgap_ray.catalog.chat_templates import read_template, template_names
-from capgap_ray.experiment import Experiment, ExperimentError
+from capgap_ray.experiment import Experiment
+from capgap_ray.mistakes import ExperimentError
 from capgap_ray.plan import Plan, plan, resolve_models
 from tests.plan.test_analysis import summary
 

@@ -10,7 +10,8 @@ import pytest
 from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store
 from capgap_ray.choice import Log, chosen, expected, given_up, groups, searched
-from capgap_ray.experiment import Experiment, ExperimentError
+from capgap_ray.experiment import Experiment
+from capgap_ray.mistakes import ExperimentError
 from capgap_ray.plan import Plan, plan, resolve_models
 
 Make = Callable[..., Experiment]

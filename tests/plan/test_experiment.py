@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capgap_ray.experiment import Batch, Experiment, ExperimentError, load
+from capgap_ray.experiment import Experiment, load
+from capgap_ray.mistakes import ExperimentError
+from capgap_ray.settings import Batch
 
 Make = Callable[..., Experiment]
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from capgap_ray.catalog.models import Endpoint
-from capgap_ray.experiment import Experiment, ExperimentError
+from capgap_ray.experiment import Experiment
 from capgap_ray.flow import open_run
+from capgap_ray.mistakes import ExperimentError
 from capgap_ray.plan import plan, resolve_models
 
 Make = Callable[..., Experiment]

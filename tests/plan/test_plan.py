@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from capgap_ray.experiment import Experiment, ExperimentError
+from capgap_ray.experiment import Experiment
+from capgap_ray.mistakes import ExperimentError
 from capgap_ray.plan import Plan, plan, resolve_models
 
 Make = Callable[..., Experiment]

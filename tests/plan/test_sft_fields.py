@@ -8,9 +8,11 @@ import pytest
 
 from capgap_ray.artifacts.store import Store
 from capgap_ray.core.budget import count_updates
-from capgap_ray.experiment import SFT_PRESETS, Experiment, ExperimentError, Sft, load
+from capgap_ray.experiment import Experiment, load
 from capgap_ray.flow import Built, _landed
+from capgap_ray.mistakes import ExperimentError
 from capgap_ray.plan import Cell, Plan, Scored, plan, resolve_models
+from capgap_ray.settings import SFT_PRESETS, Sft
 
 Make = Callable[..., Experiment]
 

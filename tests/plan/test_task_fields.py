@@ -11,8 +11,10 @@ import benchmark_data
 import pytest
 
 from capgap_ray.catalog.tasks import BBH
-from capgap_ray.experiment import Experiment, ExperimentError, Split
+from capgap_ray.experiment import Experiment
+from capgap_ray.mistakes import ExperimentError
 from capgap_ray.plan import Plan, plan, resolve_models
+from capgap_ray.settings import Split
 
 Make = Callable[..., Experiment]
 

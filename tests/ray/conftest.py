@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from capgap_ray.artifacts.store import Store
-from capgap_ray.experiment import Engine, Resources
+from capgap_ray.settings import Engine, Resources
 from capgap_ray.stages.cluster import cluster
 from capgap_ray.stages.engine import Decoding
 from capgap_ray.stages.inference import EnginePool, Slice

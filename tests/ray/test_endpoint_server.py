@@ -20,8 +20,8 @@ from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store
 from capgap_ray.catalog.judges import JUDGE_PROMPTS
 from capgap_ray.catalog.models import Endpoint
-from capgap_ray.experiment import Resources
 from capgap_ray.records import JudgeProbe
+from capgap_ray.settings import Resources
 from capgap_ray.stages.cluster import cluster
 from capgap_ray.stages.inference import EnginePool, InferenceError, Slice, run_slices
 from capgap_ray.stages.judge import audit_slice, commit_audit

@@ -21,9 +21,9 @@ import ray
 
 from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store
-from capgap_ray.experiment import Engine as EngineSettings
-from capgap_ray.experiment import Resources
 from capgap_ray.records import Message
+from capgap_ray.settings import Engine as EngineSettings
+from capgap_ray.settings import Resources
 from capgap_ray.stages import inference
 from capgap_ray.stages.engine import Ask, Engine, EngineError
 from capgap_ray.stages.inference import EnginePool, InferenceError, Landed, Slice, commit_completions, run_slices

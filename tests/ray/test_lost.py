@@ -6,7 +6,7 @@ import signal
 import pytest
 import ray
 
-from capgap_ray.experiment import Resources
+from capgap_ray.settings import Resources
 from capgap_ray.stages.cluster import LostError, cluster
 
 

@@ -11,7 +11,7 @@ import pytest
 import ray
 
 from capgap_ray.artifacts.store import Store
-from capgap_ray.experiment import Engine, Resources
+from capgap_ray.settings import Engine, Resources
 from capgap_ray.stages import inference
 from capgap_ray.stages.engine import Layout
 from capgap_ray.stages.inference import EnginePool, Slice, run_slices

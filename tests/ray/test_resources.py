@@ -12,7 +12,7 @@ from ray.autoscaler.v2.scheduler import ResourceDemandScheduler, SchedulingReque
 from ray.autoscaler.v2.utils import ResourceRequestUtil
 from ray.core.generated.autoscaler_pb2 import GangResourceRequest
 
-from capgap_ray.experiment import Resources
+from capgap_ray.settings import Resources
 from capgap_ray.stages import cluster
 from capgap_ray.stages.cluster import fits_both, unsatisfiable, untrainable
 from capgap_ray.stages.engine import Layout

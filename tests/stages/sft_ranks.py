@@ -116,7 +116,7 @@ def main() -> None:
 
 def one(job: dict[str, Any], is_last: bool) -> dict[str, Any]:
     from capgap_ray.artifacts.store import Store
-    from capgap_ray.experiment import Sft
+    from capgap_ray.settings import Sft
     from capgap_ray.stages import sft_engine, sft_shared, sft_worker
 
     place = sft_worker.Place(

@@ -10,8 +10,8 @@ import pytest
 from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store
 from capgap_ray.catalog.models import MODELS, resolve
-from capgap_ray.experiment import Filter, Sft
 from capgap_ray.plan import Cell, Scored
+from capgap_ray.settings import Filter, Sft
 from capgap_ray.stages.landing import Landing, exports_so_far
 
 STEP = Step("train", 1, {"sft": {"checkpoints": {"every": 2}}}, (), "cell")

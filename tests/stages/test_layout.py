@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from capgap_ray.experiment import Resources
+from capgap_ray.settings import Resources
 from capgap_ray.stages.engine import Layout, engine_arguments
 from capgap_ray.stages.inference import bundles
 

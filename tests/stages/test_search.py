@@ -9,9 +9,9 @@ import pytest
 
 from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store
-from capgap_ray.experiment import EarlyStop, Search
 from capgap_ray.plan import Scored
 from capgap_ray.records import Score, to_row
+from capgap_ray.settings import EarlyStop, Search
 from capgap_ray.stages.search import Candidates, Hopeless, Look, Picker, Watched, follow, hopeless, looks
 
 AXES = {f"{a}{b}": {"sft.batch": str(a), "sft.epochs": str(b)} for a in range(4) for b in range(5)}

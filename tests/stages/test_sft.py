@@ -13,7 +13,7 @@ from sft_ranks import STUDENT, examples, train
 
 from capgap_ray.core.budget import batches
 from capgap_ray.core.masking import prepare
-from capgap_ray.experiment import Sft
+from capgap_ray.settings import Sft
 from capgap_ray.stages.sft_data import rendering
 
 BASE: dict[str, Any] = {

@@ -13,7 +13,7 @@ from sft_ranks import STUDENT, examples
 
 from capgap_ray.artifacts.store import Store, StoreError
 from capgap_ray.catalog.chat_templates import read_template
-from capgap_ray.experiment import Sft
+from capgap_ray.settings import Sft
 from capgap_ray.stages.sft_data import Length, check, load_tokenizer, slots_of, updates_of
 from capgap_ray.stages.sft_state import Facts, States
 from capgap_ray.stages.train import compiler_note
