@@ -21,6 +21,8 @@ _LOCAL = {
     # A raylet looks for its object store before that is up, and would look again after 1 s. In all 10 s, as by default.
     "RAY_raylet_client_connect_timeout_milliseconds": "50",
     "RAY_raylet_client_num_connect_attempts": "200",
+    # Workers beyond the number of CPUs are ended when idle, after 1 s; the next unit's then starts with 1 s of imports.
+    "RAY_idle_worker_killing_time_threshold_ms": "30000",
     "RAY_worker_maximum_startup_concurrency": "8",  # or Ray warns of the many small processes of two trials
 }
 
