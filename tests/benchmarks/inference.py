@@ -22,6 +22,7 @@ metadata alone is put on the peer's path.
 
 import argparse
 import functools
+import itertools
 import json
 import os
 import shutil
@@ -31,6 +32,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -88,7 +90,7 @@ print("RATE", tokens, time.monotonic() - begun)
 
 def throughput(quick: bool, folder: Path) -> dict[str, Any]:
     """Steady state: all rows but those of the first unit, on both sides, so that prefix caches are as warm."""
-    from capgap_ray.experiment import Engine, Resources
+    from capgap_ray.settings import Engine, Resources
     from capgap_ray.stages.cluster import cluster
     from capgap_ray.stages.engine import Decoding
     from capgap_ray.stages.inference import EnginePool, Slice, run_slices
@@ -376,28 +378,45 @@ def large(quick: bool, folder: Path) -> dict[str, Any]:
 # --- scale -----------------------------------------------------------------------------------------------
 
 
+RAMP = 8
+"""Units at the beginning of a run that are no part of its steady state."""
+
+
 def scale(quick: bool, folder: Path) -> dict[str, Any]:
-    """A scripted engine that takes 50 ms for a unit of 512 rows: what is measured is all that is around engines."""
+    """A scripted engine that takes 50 ms for a unit of 512 rows: what is measured is all that is around engines.
+
+    Rows a second are those of steady state: after `RAMP` units have landed, of which Ray Data begins the first ones one
+    by one, and before the last that are at work or at the desk. Of the smallest run that is half a second, in which
+    units land in three or four bursts (Ray Data looks for what is done ten times a second), so that one run's rate is
+    off by a third either way. It is repeated, with the same engines, half before and half after the larger runs, until
+    what is measured is ten seconds and more; the rate is that of all these rows and seconds together. Shown beside is
+    the rate of whole runs, beginning and end included, which is lower the shorter they are.
+    """
     import psutil
 
-    from capgap_ray.experiment import Engine, Resources
+    from capgap_ray.settings import Engine, Resources
     from capgap_ray.stages.cluster import cluster
     from capgap_ray.stages.engine import Decoding
     from capgap_ray.stages.inference import EnginePool, Slice, run_slices
     from tests.ray.scripted import ScriptedEngine
 
     store = Store(str(folder / "scale"))
-    sizes = (10_000, 30_000) if quick else (10_000, 100_000, 1_000_000)
-    part = 10_000
+    sizes = (30_000,) if quick else (100_000, 1_000_000)
+    smallest, part = 10_000, 10_000
     message = [{"role": "user", "content": "how many words does it take to say it"}]
     store.write_rows(
         "requests.parquet", [{"example_id": str(n), "task": "t", "messages": message} for n in range(part)]
     )
+    names = itertools.count()
+    process = psutil.Process()
 
-    def run(rows: int, engines: int, prompt_stop: str = "") -> tuple[float, float]:
-        """(rows a second in steady state, largest memory of the driver in MB)"""
-        decoding = Decoding(temperature=0.0, top_p=1.0, max_tokens=8, stop=(prompt_stop or "x",), seed=0)
-        name = f"{rows}-{engines}-{prompt_stop.replace(' ', '-')}"
+    def engines(number: int) -> EnginePool:
+        return EnginePool(Engine(), Resources(engines=number, engine_cpus=0.5), ScriptedEngine)
+
+    def run(pool: EnginePool, rows: int, stop: str = "x") -> tuple[int, float, float, float]:
+        """(rows of steady state, their seconds, those of the whole run, largest memory of the driver in MB)"""
+        decoding = Decoding(temperature=0.0, top_p=1.0, max_tokens=8, stop=(stop,), seed=0)
+        name = f"run{next(names)}"
         wanted = [
             Slice(
                 address=f"complete/{name}",
@@ -412,29 +431,48 @@ def scale(quick: bool, folder: Path) -> dict[str, Any]:
             )
             for start in range(0, rows, 500)
         ]
-        resources = Resources(engines=engines, engine_cpus=0.5)
-        pool = EnginePool(Engine(), resources, ScriptedEngine)
-        process, most, moments, done = psutil.Process(), 0, [], 0
+        most, moments, done, begun = 0, [], 0, time.monotonic()
         for landed in run_slices(store, pool, wanted):
             done += sum(receipt.rows for receipt in landed.receipts)
             moments.append((time.monotonic(), done))
             most = max(most, process.memory_info().rss)
-        pool.close()
         assert done == rows
-        # While units are at work in every engine and at the desk: not as the first ones come, nor as the last ones go.
-        (first, before), (last, after) = moments[2 * engines], moments[-1 - 2 * engines]
-        return (after - before) / (last - first), most / 1e6
+        (first, before), (last, after) = moments[RAMP - 1], moments[-1 - pool.at_once]
+        return after - before, last - first, moments[-1][0] - begun, most / 1e6
 
     with cluster(Resources(engines=2, engine_cpus=0.5), 0):
-        run(20_000, 2)  # Ray's worker processes are up before anything is measured
+        with closing(engines(2)) as pool:
+            run(pool, 20_000)  # Ray's worker processes are up before anything is measured
+
+            def several() -> list[tuple[int, float, float, float]]:
+                made = [run(pool, smallest)]
+                while sum(seconds for _, seconds, _, _ in made) < (2 if quick else 5):
+                    made.append(run(pool, smallest))
+                return made
+
+            tries = several()
+            larger = [[run(pool, rows)] for rows in sizes]
+            tries += several()
         measured = []
-        for rows in sizes:
-            # 10 thousand rows take a second or two, which other work on the machine can double.
-            tries = [run(rows, 2, f"turn {n}") for n in range(5 if rows == sizes[0] else 1)]
-            rate, memory = (statistics.median(each) for each in zip(*tries, strict=True))
-            show(part="scale", rows=rows, engines=2, rows_per_second=rate, driver_megabytes=memory, tries=len(tries))
-            measured.append((rate, memory))
-        slow = {n: run(10_000 if quick else 20_000, n, "PAUSE")[0] for n in (1, 2)}
+        for rows, made in zip((smallest, *sizes), (tries, *larger), strict=True):
+            steady, seconds, whole, _ = map(sum, zip(*made, strict=True))
+            memory = statistics.median(each[-1] for each in made)
+            show(
+                part="scale",
+                rows=rows,
+                engines=2,
+                rows_per_second=steady / seconds,
+                measured_seconds=seconds,
+                runs=len(made),
+                rows_per_second_of_whole_runs=rows * len(made) / whole,
+                driver_megabytes=memory,
+            )
+            measured.append((steady / seconds, memory))
+        slow = {}
+        for number in (1, 2):
+            with closing(engines(number)) as pool:
+                steady, seconds, _, _ = run(pool, 10_000 if quick else 20_000, "PAUSE")
+                slow[number] = steady / seconds
         show(part="scale", engines_one=slow[1], engines_two=slow[2])
     rates, memories = zip(*measured, strict=True)
     return {
