@@ -51,8 +51,8 @@ _IN_ENGLISH = {
 """What labels an answer in other languages and in LaTeX; and the full stop of Chinese and Japanese."""
 _PROGRAM = re.compile(r"```(?:python|py|c|cpp|java|javascript|sql)\n.*?(?:```|\Z)", re.DOTALL | re.IGNORECASE)
 _TABLE_ROW = re.compile(
-    r"^\|[ \t*]*(?:(?P<answer>(?:final |correct )?answer)|(?P<total>(?:grand )?total(?: [\w ]{1,40})?))[ \t*]*\|"
-    r"(?:[^|\n]*\|)*?(?P<value>[^|\n]{1,200})\|[ \t]*$",
+    r"^\|?[ \t*]*(?:(?P<answer>(?:final |correct )?answer)|(?P<total>(?:grand )?total(?: [\w ]{1,40})?))[ \t*]*\|"
+    r"(?:[^|\n]*\|)*?(?P<value>[^|\n]{1,200})\|?[ \t]*$",
     re.IGNORECASE | re.MULTILINE,
 )
 """A table's row of the answer or the total: its last cell is the value."""
@@ -107,6 +107,7 @@ _STATEMENT = re.compile(
     r"|to [\"“][^\"”\n]{1,120}[\"”]|in (?:\w+ ){0,3}form|here)?[ *_]{0,3}(?:,? (?:then|therefore|thus|hence),? )?"
     r"(?:is\b(?: given by\b)?|are\b|=|:|→|⇒|equals\b|(?:will|would|must|should) be\b|comes (?:out )?to\b)"
     r"|\b(?:final|correct) answer of\b"
+    r"|(?:^|\n)(?:#{1,6} |\*\*)(?:final )?result(?=[*_ ]*\n)"
     r"|(?:^|\n)[#*_ ]{0,6}(?:final )?ans(?:wer)?(?:[*_ ]*(?:[-–—](?= )|(?=\n))|\.)",
     re.IGNORECASE,
 )
@@ -152,7 +153,7 @@ _TAKEN_BACK = re.compile(
 """The text takes back what it said before."""
 CONCLUSION = re.compile(
     r"(?:therefore|thus|hence|so(?! far\b)|consequently|finally|in conclusion|in total|altogether|as a result|"
-    r"accordingly|"
+    r"accordingly|together(?=,? (?:they|the|we|this|it|[A-Z]))|"
     r"(?:(?:out )?of|among(?:st)?|from) the (?:given |available )?(?:options|choices)|this means|that's|"
     r"(?:putting|combining|taking) (?:the two|both|all(?: of)? (?:this|these)|these|this|everything|it all|them) "
     r"together|"
@@ -207,6 +208,8 @@ _CUT = re.compile(
     r"is|are|was|were|has|have|had|will|he|she|they|we|his|her|their|its)\s*$"
 )
 """The end of a text that breaks off within a formula, an enumeration or a clause."""
+_NEXT_STEP = re.compile(r"(?:#{1,6} |\*\*)(?:step|case|part) [^=]*?\**:?", re.IGNORECASE)
+"""The heading of a step that does not come."""
 _SENTENCES = re.compile(
     r"(?<=[.!?])(?<!\bMr\.)(?<!\bMs\.)(?<!\bDr\.)(?<!\bSt\.)(?<!\bMrs\.)(?<!\bvs\.)(?<!\bi\.e\.)(?<!\be\.g\.)(?![\"')\]]+\s[a-z])[*_`\"')\]$]*\s+(?![-+/=]|\\(?:cdot|times))|\n+"
 )
@@ -217,14 +220,14 @@ PREMISE = re.compile(r"\b(?:first|next|step|let|need to|given(?! by)|each|then|i
 ON_THE_WAY = re.compile(r"\b(?:first|next|step|let|need to)\b", re.IGNORECASE)
 """The words of `PREMISE` that also make a computed result ("each costs 9 / 12 = 0.75") a step."""
 GIVEN = re.compile(
-    r"^(?:now|next|similarly|meanwhile|also|for|in order)\b"
+    r"^(?:initially|originally|now|next|similarly|meanwhile|also|for|in order)\b"
     r"|\b(?:know|known|recall|remember|note|suppose|assum\w+|denote|consider|say|where|since|because|formula|"
-    r"so far|initially|originally|case|when|example|instance|candidates?|options|choices|"
+    r"so far|case|when|example|instance|candidates?|options|choices|"
     r"(?:second|third) (?:case|step|equation|condition|part|term)|intermediate)\b",
     re.IGNORECASE,
 )
 """Words of a sentence that is on the way to the answer, beyond `PREMISE`."""
-_AFTERTHOUGHT = re.compile(
+AFTERTHOUGHT = re.compile(
     r",? as (?:required|desired|claimed|needed|wanted|expected)$"
     r"|(?<=[0-9$)}\]*])(?:, with (?!.*\bbeing\b)[a-z]+|(?:,? (?:which|and (?:it|this)) (?:(?:is|are) )?|,? )"
     r"(?:reached|attained|achieved|obtained|occurs|occurring|happens)(?: only)? (?:when|at|for|if|by|with|iff))\b.*$"
@@ -376,8 +379,11 @@ def _kept(match: re.Match[str]) -> str:
 
 def own_part(text: str, read: Callable[[str], T | None]) -> T | None:
     """Return what `read` finds before the model goes on with a question of its own, else in the whole text."""
+    others = list(deque(_NEXT_ITEM.finditer(text), maxlen=1))
     if (other := _NEXT_ITEM.search(text)) and (answer := read(text[: other.start()])) is not None:
         return answer
+    if others and "?" not in (last := text[others[0].start() :].strip()) and "\n" not in last:
+        return None  # it ends in another question
     return read(text)
 
 
@@ -459,7 +465,12 @@ def _complete_boxes(text: str) -> list[tuple[int, int, str]]:
                 continue
             box = (start, bare.end(), bare[1].rstrip(","))
         if not box[2] or not re.search(
-            r"\w|[\])}>]", re.sub(r"\\(?:text\w*|quad|,|;|!|ldots|dots|square)(?![a-zA-Z])", "", box[2])
+            r"\w|[\])}>]",
+            re.sub(
+                r"\\[hv]?(?:phantom|space)\s?\{[^{}]*\}|\\(?:text\w*|quad|,|;|!|ldots|dots|square)(?![a-zA-Z])",
+                "",
+                box[2],
+            ),
         ):
             continue
         if _placeholder(box[2]):
@@ -562,6 +573,11 @@ def displayed_value(tail: str, sentence: str) -> str | None:
     lead = re.sub(r"^Then$", "", before[-150:].replace(" formula:", ":").strip())
     lead = re.sub(r"\$[^$]*\$", "", lead).rpartition(". ")[2]
     solved = re.search(r"\b(?:Solving|Simplifying)\b[^.=]*,$", lead)
+    found = re.search(r"\bwe (?:find|get|obtain)[\s:]*$", lead) and re.match(
+        rf"(?:{NAME.pattern})\s*=\s*(.*)", maths, re.DOTALL
+    )
+    if found and is_value(value := unwrapped(found[1])):
+        return value
     if not (solved or bold) and any(pattern.search(lead) for pattern in (AIM, GIVEN, PREMISE)):
         return None
     if "=" not in maths:
@@ -644,6 +660,8 @@ def last_sentence(tail: str) -> tuple[str, bool] | None:
         return None
     tail = re.sub(r"\s*(?:\\\[|\\\]|\$\$)\s*", " ", _DISPLAY_END.sub("\n", tail[-4_000:])).strip()
     lines = [line for line in tail.splitlines() if re.search(r"\w", line)][-_AFTERWORD_LINES:]
+    if lines and _NEXT_STEP.fullmatch(lines[-1].strip()):
+        return None
     followed = len(lines) > 1 and lines[-2].startswith(lines[-1])
     if followed:
         lines.pop()
@@ -686,13 +704,13 @@ def claim_of(sentence: str) -> tuple[str, bool]:
         claim, concluded = f"{claim[: inside.start()]}{inside[1]} {claim[inside.end() :]}", True
     while match := CONCLUSION.match(claim):
         claim, concluded = claim[match.end() :], True
-    claim = _WHERE_REACHED.sub(r"\1", _AFTERTHOUGHT.sub("", claim))
+    claim = _WHERE_REACHED.sub(r"\1", AFTERTHOUGHT.sub("", claim))
     if len(claim) < NEAR_END and (named := _IS_THE_ANSWER.fullmatch(claim)):
         return f"the answer is {named[1]}", True
     if (because := _BECAUSE_AFTER.search(claim)) and re.search(r"[0-9]", claim[: because.start()]):
         claim = claim[: because.start()]
     clauses = re.split(
-        r"(?:,| [—–])\$?\s*(?:and (?=so|then|thus|hence))?"
+        r"(?:,| [—–])\$?\s*(?:and (?=so|thus|hence|then \$?[a-zA-Z] =))?"
         r"(?:which (?:leaves|makes|gives|means)(?: that)?|that(?: is|'s)(?:,|(?= \$?[0-9]))|i\.e\.,?|"
         r"so|therefore|thus|hence|then|which (?:is|are|equals)(?=\s[\\$]*[0-9])|"
         r"for an? (?:total|profit|loss|cost|price) of|giving(?: us)?|making|"

@@ -48,7 +48,7 @@ _ADVERBS = r"(?:(?:therefore|thus|indeed|also|deductively|logically|factually) )
 _VERDICTS = tuple(
     (re.compile(pattern, re.IGNORECASE), concluded)
     for pattern, concluded in (
-        (rf"^(?P<word>{_BOOLEAN})(?=[,.;:\n]|\s[-–—(]|$)", False),
+        (rf"^(?:deductively )?(?P<word>{_BOOLEAN})(?=[,.;:\n]|\s[-–—(]|$)", False),
         (rf"(?:=|→|⇒|, so|: )[\s\"'(]*(?P<word>{_BOOLEAN})[\s\"')]*$", False),
         (rf"^(?P<no>not )?{_ADVERBS}(?P<word>plausible|implausible|valid)$", False),
         (
@@ -60,6 +60,8 @@ _VERDICTS = tuple(
             rf"\b(?:people|person|one|i|they) (?:would|to) (?:say|answer)(?: that)?[ :\"'“]+(?P<word>{_BOOLEAN})\b",
             False,
         ),
+        (rf"\bi(?:['’]d| would|['’]ll) (?:go with|pick|choose)[ :\"'“]+(?P<word>{_BOOLEAN})\b", False),
+        (rf"{_JUDGED} (?P<word>valid|invalid)$", False),
         (rf"\byou end up with (?P<word>{_BOOLEAN})$", False),
         (
             r"\b(?:you|we|i)(?:'re| are| do| did| will|'ll)?(?P<no> not|n['’]t)?(?: (?:would|end up|be|indeed|also))*"
@@ -104,12 +106,14 @@ _SETTLED = re.compile(
 """A settled option with a reason after it: "the sarcastic one is (B): nobody likes rain"."""
 _ASIDE = re.compile(r"(?:,? (?:while|whereas|because|since)|, as|;|[,.] not)\b.*|;.*", re.IGNORECASE)
 _ENDS_WITH = re.compile(
-    r"(?:^|[,—–-]\s*(?:(?:so|thus|hence|therefore|i\.e\.)[,:]?)?|→|=>?|:|\bso:?)\s*"
+    r"(?:^|[,—–-]\s*(?:(?:so|thus|hence|therefore|i\.e\.)[,:]?)?|→|=>?|:|\bso:?"
+    r"|\bcorresponds? to)\s*"
     r"(?:(?:option|statement|sentence|choice|answer) )?\(?[A-Z]\)?$",
     re.IGNORECASE,
 )
 _RIGHT = re.compile(
-    r"(?<!whether )(?<!if )\(([A-Z])\) is (?:correct|(?:the )?(?:correct|right) (?:answer|option|choice))(?=[.,;]|$)",
+    r"(?<!whether )(?<!if )\(([A-Z])\) (?:states|says) (?:exactly|precisely) (?:that|this)(?=\.|$)"
+    r"|(?<!whether )(?<!if )\(([A-Z])\) is (?:correct|(?:the )?(?:correct|right) (?:answer|option|choice))(?=[.,;]|$)",
     re.M,
 )
 """An option called the right one, whatever is said of the others after it."""
@@ -353,7 +357,7 @@ def _ticked(lines: Sequence[str]) -> str | None:
 
 def _verdict(tail: str, lines: Sequence[str]) -> str | None:
     """Return the boolean that a line of its own, a short text's first word or the last sentence gives."""
-    if (word := re.split(r"[.!] ", lines[-1].strip(_MARKUP + ".!"))[-1].strip(_MARKUP)).casefold() in BOOLEANS:
+    if (word := re.split(r"[.!] ", lines[-1].strip(_MARKUP + ".!="))[-1].strip(_MARKUP)).casefold() in BOOLEANS:
         return word
     if asked := {word.casefold() for word in _ASKED.findall(tail)}:
         return asked.pop() if len(asked) == 1 else None
@@ -412,6 +416,14 @@ def _option(tail: str, lines: Sequence[str], sentence: str, followed: bool) -> s
         len(last) > 2 or lines[-1].startswith("**") or len(tail) < 8 or re.search(r"\n\s*\n[B-HJ-Z]$", tail)
     ):
         return last.rstrip(".")
+    named = {"".join(found) for found in _NAMED_OPTION.findall(tail.replace("**", ""))}
+    if len(named) == 1 and re.match(
+        r"(?:this|that|it) is the (?:right|correct|best) (?:one|option|order|answer)\b", last, re.I
+    ):
+        return f"({named.pop()})"
+    label = labelled_value(tail, sentence) or ""
+    if (called := re.match(r"\(([A-Z])\) ", label)) and re.match(r"\W*(?:correct|right|best)\b", sentence, re.I):
+        return f"({called[1]})"
     complete = followed or re.search(r"[.!*)\]`$]$", tail) is not None
     settled_on = _REJECTED_AFTER.sub("", last)
     claim, concluded = claim_of(re.sub(r"\$\(?([A-H])\)?\$", r"(\1)", settled_on).rstrip(".*_! "))

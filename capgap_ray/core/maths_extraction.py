@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from capgap_ray.core.extraction import (
+    AFTERTHOUGHT,
     AIM,
     CONCLUSION,
     CONDITIONAL,
@@ -51,7 +52,7 @@ _RELATIVE = re.compile(
 _NAMED = re.compile(
     r"\b(?:is|are|was|faces?|points?)(?: [a-z-]+){0,4} \*\*([A-Za-z]+)(?:\*\*|$)"
     r"|\b(?:is|are|was|faces?|points?|be|falls on)(?: (?:facing|pointing|due|to|an?|the)){0,2} ([A-Za-z][a-z]+)$"
-    r"|\bfacing (?:due )?(north|south|east|west)$"
+    r"|\bfacing (?:due )?\*{0,2}(north|south|east|west)$"
     r"|^(?:\*\*)?((?!It|This|That|He|She|They|One|Which|There|Here)[A-Z][a-z]+)(?:\*\*)?"
     r" (?:has|had|is|was) the (?:\w+est|most|least)\b"
 )
@@ -70,7 +71,7 @@ _FIGURE = re.compile(
 """What is given by a whole equation."""
 _COUNTED = re.compile(
     rf"(?:there (?:are|is) |it is )?(?:exactly |only |a total of )?(-?[0-9][0-9,.]*|{'|'.join(NUMBER_WORDS)}) "
-    r"(?!divides\b|is\b)[a-z -]+",
+    r"(?!divides\b|is\b)[a-z -]+(?:\$[a-zA-Z]\$)?",
     re.IGNORECASE,
 )
 REASON = re.compile(
@@ -78,6 +79,8 @@ REASON = re.compile(
     r"|in total)\b",
     re.IGNORECASE,
 )
+_SATISFY = re.compile(r"\bsatisf(?:y|ies) (?:the|both|all|these) (?:\w+ )?(?:equations?|conditions?)$")
+_WHERE_FROM = re.compile(r"(-?[0-9][0-9.,]*) [a-z]+ (?:from|above|below|north|south|east|west) [A-Za-z ]+")
 _TO_DO = re.compile(
     r"^(?:we|i) (?:need|have|want) to\b|\b(?:reduces?|comes? down|boils down) to (?:solv|find|comput|count)",
     re.IGNORECASE,
@@ -120,6 +123,7 @@ def _maths_statement(after: str) -> str | None:
     line = _OTHER_FORM.sub("", _SPELT_OUT.sub(r"\1", line))
     sentence, sign = first_sentence(line)
     sentence = re.sub(r"^(?:option|choice) (?=\(?[A-Z]\b)", "", NOT_THAT.sub("", _REASON_ASIDE.sub("", sentence)))
+    sentence = AFTERTHOUGHT.sub("", sentence)
     if sign == "?" or len(sentence) > LONGEST_MATHS or CONDITIONAL.search(sentence):
         return None
     if twice := _said_twice(sentence):
@@ -213,7 +217,7 @@ def _maths_conclusion(text: str) -> str | None:
     )
     if name := _named(claim, finished and (concluded or last_line)):
         return name
-    aim = AIM.search(claim)
+    aim = AIM.search(_SATISFY.sub("", claim))
     if not (concluded or aim) and finished and (computed := _said_again(tail, claim)):
         return computed
     marked = re.findall(r"\*\*([^*]+)\*\*", sentence)
@@ -221,7 +225,8 @@ def _maths_conclusion(text: str) -> str | None:
     if not concluded and (not finished or doubtful):
         return None
     if finished and not aim and len(marked) == 1:
-        bold = _right_side(unwrapped(marked[0].rstrip(".")))
+        place = _WHERE_FROM.fullmatch(marked[0])
+        bold = place[1] if place else _right_side(unwrapped(marked[0].rstrip(".")))
         if re.search(r"[0-9]|\\[a-z]|√|π", bold) and reads_as_maths(bold):
             return bold
     if concluded and not aim and (counted := _COUNTED.fullmatch(claim)):

@@ -62,6 +62,13 @@ _RESTATED = re.compile(
 _TO_DO = re.compile(
     r"\b(?:we|i) (?:need|have|want) to (?:find|calculate|compute|determine|know|figure)\b", re.IGNORECASE
 )
+_ROUNDED = re.compile(
+    r"\bround(?:s|ed|ing)? (?:it )?(?:up|down)(?: to|:) (\$?[0-9][0-9,]*)(?: [a-z]+)?\.?$", re.IGNORECASE
+)
+_AFTER_ARROW = re.compile(
+    r"(?:⇒|⟹|=>) [a-z] = (-?[0-9][0-9.,]*)(?: \(check[^()]*\))?\.?$"
+    r"|^[^=→]*[0-9][^=→]* (?:/|÷|\*|×|\+|-) [^=→]*→ (\$?[0-9][0-9.,]*)(?: [a-z]+)?$"
+)
 _DOING = r"^(?:multiplying|adding|summing|subtracting|dividing|taking|counting)\b"
 _BY_DOING = re.compile(rf"{_DOING}[^,.=]{{1,80}}, (?!we (?:need|can)\b)", re.IGNORECASE)
 _ENDS_UP = re.compile(
@@ -257,8 +264,12 @@ def _last_number(tail: str, thought: bool) -> str | None:
     listed = len(items) > 1 and all(_ITEM.match(item) for item in items)
     if listed and not (followed or SUMS_UP.search(sentence) or CONCLUSION.match(sentence)):
         return None  # one of what is given
+    if rounded := _ROUNDED.search(sentence):
+        return _number_in(rounded[1])
     if INEXACT.search(claim_of(sentence.strip(" .!*_"))[0]) or still_open(tail, sentence):
         return None
+    if (arrow := _AFTER_ARROW.search(sentence)) and tail.endswith(sentence):
+        return _number_in(arrow[1] or arrow[2])
     if chained := re.fullmatch(
         r".*= ?\$?([0-9][0-9.,]*) ?(?:→|->|=>|⇒) ?\$?([0-9][0-9.,]*)(?: [a-z]+){0,3}\.?", sentence
     ):
@@ -284,7 +295,7 @@ def _last_number(tail: str, thought: bool) -> str | None:
         or re.search(r"[.!*$\])]$|=[\s$*]*-?[0-9.,]+%?\*{0,2}(?:\s?[a-z]+){0,6}$", tail)
         or (concluded and re.search(r"[0-9]%?$", tail))
         or (concluded and re.search(rf"(?:[0-9]|\b(?:{'|'.join(NUMBER_WORDS)})\b)[^0-9]* [a-z]{{3,}}$", claim))
-        or (computed and IS.search(claim))
+        or (computed and (IS.search(claim) or re.search(r"\b(?:weighs?|has|have|costs?|needs?)\b", claim)))
     )
     arithmetic = re.search(r"[0-9]\s*[-+*/×÷]\s*[0-9]", claim) and "=" not in claim
     if not finished or (arithmetic and not re.search(r"[.!]$", tail)):
