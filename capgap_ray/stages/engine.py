@@ -166,7 +166,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Canary:
-    """What a checkpoint's trainer computed with the weights it wrote."""
+    """What a checkpoint's trainer computed with the weights that it had written."""
 
     logprobs: tuple[float, ...]
     """Mean log-probability per token of each text of `sft_export.CANARY`, in nats."""

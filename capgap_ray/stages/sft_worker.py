@@ -80,7 +80,7 @@ class Trained:
     checkpoints: dict[str, str]
     """Update -> folder in the store of an export on the way."""
     canary: tuple[float, ...]
-    """Mean log-probability per token of each `sft_export.CANARY` at the end of training."""
+    """Mean log-probability per token of each `sft_export.CANARY`, as the export, or its adapter, computes it."""
     resumed_from: int
     """Updates that an earlier, interrupted run had done."""
     state_bytes: dict[str, int]
@@ -257,7 +257,8 @@ def together(work: Callable[[], None]) -> None:
 def _export(
     trainer: Trainer, source: str, tokenizer: Any, store: Store, folder: str, canary_ids: Sequence[Sequence[int]]
 ) -> tuple[float, ...]:
-    """Gather the weights on rank 0, write them, load them again and compare. Returns the canary. Collective.
+    """Gather the weights on rank 0, write them, load them again and compare. Returns the canary: on rank 0 that of the
+    export or its adapter, elsewhere training's. Collective.
 
     For LoRA the weights are merged, and the adapter lies beside them.
     """
@@ -267,6 +268,7 @@ def _export(
     state = trainer.weights()
 
     def write_and_check() -> None:
+        nonlocal canary
         with tempfile.TemporaryDirectory() as scratch:
             write = export_lora if trainer.sft.method == "lora" else export_full
             try:
@@ -276,7 +278,7 @@ def _export(
                     f"the export into {folder} could not be written to {scratch} ({error}); the newest training state "
                     "and earlier checkpoints stay valid: make room and run the same command to go on"
                 ) from error
-            check_canary(canary, canary_ids, scratch, source, trainer.sft)
+            canary = check_canary(canary, canary_ids, scratch, source, trainer.sft)
             for file in sorted(Path(scratch).rglob("*")):
                 if file.is_file():
                     store.write_bytes(f"{folder}/{os.path.relpath(file, scratch)}", file.read_bytes())

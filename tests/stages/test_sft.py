@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -274,7 +275,7 @@ def test_exports_are_loaded_by_transformers_and_say_what_training_said(two: dict
     for name in ("full", "lora"):
         store, result = two[name]
         folder = store / "train/cell/attempts/one"
-        models = [AutoModelForCausalLM.from_pretrained(folder, dtype="float32")]
+        models = {folder: AutoModelForCausalLM.from_pretrained(folder, dtype="float32")}
         if name == "lora":
             from peft import PeftModel
 
@@ -286,12 +287,32 @@ def test_exports_are_loaded_by_transformers_and_say_what_training_said(two: dict
             }
             assert not list(folder.rglob("*.bin"))
             fresh = AutoModelForCausalLM.from_pretrained(STUDENT, dtype="float32")
-            models.append(PeftModel.from_pretrained(fresh, str(folder / "adapter")))
-        for model in models:
+            models[folder / "adapter"] = PeftModel.from_pretrained(fresh, str(folder / "adapter"))
+        for place, model in models.items():
             after = log_probabilities(model, ids)
-            assert after == pytest.approx(result["canary"], abs=TOLERANCE["float32"])
+            stored = json.loads((place / "canary.json").read_text())["canary"]
+            assert after == pytest.approx(stored, abs=1e-4), "of the same rounded weights"
             assert max(abs(a - b) for a, b in zip(after, before, strict=True)) > 2 * TOLERANCE["float32"]
-        assert json.loads((folder / "canary.json").read_text()) == {"canary": result["canary"]}
+        assert result["canary"] == stored, "of what is served"
+
+
+def test_an_export_may_be_rounded_and_no_more(tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from capgap_ray.stages.sft_export import CANARY, check_canary, log_probabilities
+
+    folder = tmp_path / "export"
+    shutil.copytree(STUDENT, folder)
+    tokenizer = AutoTokenizer.from_pretrained(STUDENT)
+    ids = [tokenizer.encode(text, add_special_tokens=False) for text in CANARY]
+    own = log_probabilities(AutoModelForCausalLM.from_pretrained(STUDENT, dtype="float32"), ids)
+    assert min(own) < -5, "so that 0.09 is less than rounding may do"
+    sft = Sft(precision="float32")
+    trained = [each + (0.09 if each < -5 else 0.0) for each in own]
+    assert check_canary(trained, ids, str(folder), STUDENT, sft) == own
+    for wrong in (0.3, math.nan):
+        with pytest.raises(ValueError, match="export is not the model that was trained"):
+            check_canary([*own[:-1], own[-1] + wrong], ids, str(folder), STUDENT, sft)
 
 
 def test_packing_and_validation_are_counted(two: dict[str, Any]) -> None:
