@@ -128,8 +128,7 @@ class Trainer:
         import torch
 
         spans = [length for slot in chosen for length in slot.spans]
-        fill = torch.zeros(-sum(spans) % self.rows_of, dtype=torch.long)
-        spans[-1] += len(fill)  # after its last token: nothing in the loss sees them
+        fill = torch.zeros(-sum(spans) % self.rows_of, dtype=torch.long)  # of no example
         ids = torch.cat([*(slot.ids for slot in chosen), fill]).to(self.device)
         at, offset = [], 0
         for slot in chosen:
@@ -450,6 +449,7 @@ def _attend_within_examples(
 
     Shapes: query [1, heads, tokens, dim], key and value [1, kv heads, tokens, dim]; returns [1, tokens, heads, dim].
     No mask and no padding: FlashAttention 2 over ragged lengths where it is installed, else one exact call per example.
+    Tokens after the last example are seen by none and get zeros.
     """
     import torch
 
@@ -460,15 +460,15 @@ def _attend_within_examples(
         longest = max(example_lengths)
         out = flash(q, k, v, bounds, bounds, longest, longest, softmax_scale=options["scaling"], causal=True)
         return out[None], None
+    lengths = [*example_lengths, query.shape[2] - sum(example_lengths)]
+    *examples, fill = zip(query.split(lengths, 2), key.split(lengths, 2), value.split(lengths, 2), strict=True)
     parts = [
         torch.nn.functional.scaled_dot_product_attention(
             *triple, is_causal=True, scale=options["scaling"], enable_gqa=query.shape[1] != key.shape[1]
         )
-        for triple in zip(
-            query.split(example_lengths, 2), key.split(example_lengths, 2), value.split(example_lengths, 2), strict=True
-        )
+        for triple in examples
     ]
-    return torch.cat(parts, 2).transpose(1, 2), None
+    return torch.cat([*parts, torch.zeros_like(fill[0])], 2).transpose(1, 2), None
 
 
 def _flash_attention() -> Callable[..., Any] | None:
