@@ -61,7 +61,8 @@ _SECTION = re.compile(
     r"\n[#*_ \t]*(?:verification|verify|check(?:ing)?|sanity check|remarks?|notes?|try it yourself|extension|"
     r"explanation|(?:here(?:['’]s| is) )?(?:why|how|(?:the|my) (?:working|calculations?|explanation))|"
     r"reason(?:ing)?|justification|key takeaway|confidence|breakdown|"
-    r"bonus|follow-up|alternative(?:ly| (?:method|solution|approach)))\b[^\n]{0,40}(?:[:\n]|\*\*)",
+    r"bonus|follow-up|alternative(?:ly| (?:method|solution|approach)))\b[^\n]{0,40}(?:[:\n]|\*\*)"
+    r"|\nhere(?:['’]s| is) why\. ",
     re.IGNORECASE,
 )
 """The heading of what comes after the answer."""
@@ -130,8 +131,8 @@ _UNSURE_BEFORE = re.compile(
 HEDGED = re.compile(
     r"\b(?:maybe|perhaps|might"
     r"|could(?! (?:only )?(?:have|buy|make|cover|fit|fill|get|earn|save|read|sell|afford|carry)\b)|probably|possibly"
-    r"|unsure|not(?! ambiguous)|cannot|\w+n['’]t(?! ambiguous)|unable|unknown|unclear|either|neither|guess|impossible"
-    r"|undetermined|insufficient|depends)\b",
+    r"|unsure|not(?! ambiguous)|cannot|\w+n['’]t(?! ambiguous)|unable|unknown|unclear|either|neither|(?<!average )guess"
+    r"|impossible|undetermined|insufficient|depends)\b",
     re.IGNORECASE,
 )
 INEXACT = re.compile(
@@ -143,6 +144,7 @@ _TAKEN_BACK = re.compile(
     r"\b(?:let me|let's|i(?:'ll| will| need to| have to| should)) "
     r"(?:redo|recompute|recalculate|reconsider|rethink|start over|start again|try again|correct)\b"
     r"|\b(?:wait|hold on)\b[^.\n]{0,10}\bi (?:dropped|forgot|missed|miscounted|misread)\b"
+    r"|\b(?:disregard|ignore) (?:that|this|the above|my (?:answer|previous))\b|\bi misread\b"
     r"|\bi (?:made|have made|see) (?:a|an|my) (?:\w+ )?(?:mistake|error)"
     r"|\b(?:no|wait|hmm|oops|actually|hold on)\b[^.\n]{0,20}\b(?:that|this|it)(?:'s| is| was|'s| can't be| isn't)"
     r"(?: not)? (?:right|correct|wrong|incorrect)\b"
@@ -187,6 +189,7 @@ _TO_THE_READER = re.compile(r"\b(?:you|your|make sense|anything else|right|okay|
 _BESIDE = re.compile(
     r"^(?:the|this|that|it)\b(?![^.]*=)[^.]*\bwould (?:only |otherwise )?(?:be|have)\b"
     r"|^if\b(?!.*, but )(?!we\b.*, so ).*(?:\bwould\b|['’]d\b)"
+    r"|.*\b(?:question|problem) (?:does not|doesn['’]t) ask\b"
     r"|.*(?:\bnot|n['’]t) (?:be )?(?:counted|included|relevant)\W*$"
     r"|^(?:for|since|when|at|if|this|indeed)\b.*,? as (?:we )?(?:expect(?:ed)?|needed|required|wanted|desired)\W*$",
     re.IGNORECASE,
@@ -262,7 +265,8 @@ _OPERATOR = re.compile(r"\\(?:int|sum|prod|lim)(?![a-z])")
 CONDITIONAL = re.compile(r"\bif\b[^.]*,? or\b[^.]*\bif\b")
 """One value in one case, another in another."""
 _IS_THE_ANSWER = re.compile(
-    r"(?:[^$]*?(?:,|\bgives|\bget|\bobtain) )?(\$[^$]+\$|(?=\S*[0-9\\])[^\s,]+) (?:is|are|as) (?:the|our|my) "
+    r"(?:[^$]*?(?:,|\bgives|\bget|\bobtain) )?"
+    r"(\$[^$]+\$|[a-z] = -?[0-9][0-9./]*|(?=\S*[0-9\\])[^\s,]+) (?:is|are|as) (?:the|our|my) "
     r"(?:(?:(?:final|only|correct|desired|required|right) )*(?:answer|solution|result|value)s?"
     r"(?: (?:that )?(?:we|you|they)(?: were|'re| are) (?:looking|asked) for)?"
     r"|(?:final|only|correct|desired|required|right) \w+|number of [^$0-9]+)",
@@ -288,7 +292,7 @@ IS = re.compile(
     r"evaluates|simplifies|reduces|sums|totals) to|est|sont|vaut|ist|sind|beträgt|es|son|mide|vale|è|sono|"
     r"a total of|lies? in|factors? (?:as|into)|(?:passes through|ends?(?: up)? at|meet at|intersect at)(?: the point)?|"
     r"(?:has|have|leaves?|gives?|makes?|yields?)"
-    r"(?=\s+(?:exactly |only |a total of )?\\?[$€£]?[0-9](?![0-9.,]*[a-z^])))\b"
+    r"(?=\s+(?:exactly |only |a total of )?\\?[$€£]?(?:[0-9](?![0-9.,]*[a-z^])|√)))\b"
     r"(?: (?:equal to|given by|written(?: as)?|at(?=[\s$\\]*\()|(?:at )?the (?:point|number|value|interval|set|pair)"
     r"|exactly|just|simply|only|actually|indeed)\b)?"
     r"(?=[\s$:\\])"
@@ -473,7 +477,7 @@ def _complete_boxes(text: str) -> list[tuple[int, int, str]]:
             ),
         ):
             continue
-        if _placeholder(box[2]):
+        if placeholder(box[2]):
             continue
         if found and box[1] >= found[-1][1]:
             found.pop()
@@ -481,7 +485,8 @@ def _complete_boxes(text: str) -> list[tuple[int, int, str]]:
     return found[::-1]
 
 
-def _placeholder(content: str) -> bool:
+def placeholder(content: str) -> bool:
+    """Return whether an answer is a form that was shown and not filled in."""
     bare = re.sub(r"\\text[a-z]*|[{}<>\[\]()\\_\s.]+", " ", content).strip().lower()
     return _PLACEHOLDER.fullmatch(bare) is not None
 
@@ -711,8 +716,9 @@ def claim_of(sentence: str) -> tuple[str, bool]:
         claim = claim[: because.start()]
     clauses = re.split(
         r"(?:,| [—–])\$?\s*(?:and (?=so|thus|hence|then \$?[a-zA-Z] =))?"
-        r"(?:which (?:leaves|makes|gives|means)(?: that)?|that(?: is|'s)(?:,|(?= \$?[0-9]))|i\.e\.,?|"
-        r"so|therefore|thus|hence|then|which (?:is|are|equals)(?=\s[\\$]*[0-9])|"
+        r"(?:which (?:leaves|makes|gives|means|(?:simplifies|reduces|evaluates) to)(?: that)?|"
+        r"that(?: is|'s)(?:,|(?= \$?[0-9]))|i\.e\.,?|so|"
+        r"therefore|thus|hence|then|which (?:is|are|equals)(?=\s[\\$]*[0-9])|"
         r"for an? (?:total|profit|loss|cost|price) of|giving(?: us)?|making|"
         r"(?:we|I) (?:get|have|find|obtain|conclude)(?: that)?)\s",
         claim,

@@ -23,6 +23,7 @@ from capgap_ray.core.extraction import (
     last_sentence,
     last_statement,
     own_text,
+    placeholder,
     settled,
     stated_line,
 )
@@ -107,7 +108,7 @@ _SETTLED = re.compile(
 _ASIDE = re.compile(r"(?:,? (?:while|whereas|because|since)|, as|;|[,.] not)\b.*|;.*", re.IGNORECASE)
 _ENDS_WITH = re.compile(
     r"(?:^|[,—–-]\s*(?:(?:so|thus|hence|therefore|i\.e\.)[,:]?)?|→|=>?|:|\bso:?"
-    r"|\bcorresponds? to)\s*"
+    r"|\b(?:corresponds? to|go with))\s*"
     r"(?:(?:option|statement|sentence|choice|answer) )?\(?[A-Z]\)?$",
     re.IGNORECASE,
 )
@@ -121,7 +122,9 @@ _CHOSEN = re.compile(
     r"(?<!whether )(?<!if )(?:\b[Tt]he (?:correct|right|best|sarcastic|humorous|funny) "
     r"(?:sentence|statement|edit|option|one|recommendation|choice|match) is"
     r"(?: the (?:first|second|third|last)(?: one)?,)?"
-    r"|\bI(?:'d| would| will|'ll)? (?:pick|choose|select|go with)) \(([A-Z])\)"
+    r"|\bI(?:'d| would| will|'ll)? (?:pick|choose|select|go with))[:\s>*]{1,8}\(([A-Z])\)"
+    r"|\b[Tt]he (?:match|best fit) is \(([A-Z])\)"
+    r"|\bonly (?:option )?\(([A-Z])\)[^.;]{0,120} (?:respects|follows|satisfies|fits|works|matches|obeys)\b"
     r"|^(?:The )?[Aa]nswer \(([A-Z])\)[:.]|\AIt(?:['’]s| is) \(([A-Z])\)\. ",
     re.MULTILINE,
 )
@@ -145,9 +148,14 @@ _LETTER_LINE = re.compile(r"(?:\*\*)?([A-Z])(?:[.)](?:\*\*)?|\*\*[.)]) \w[^.?!:]
 _OPTION_LINE = re.compile(r"\W*[A-Z][).:]\s")
 _HEADED = re.compile(
     r"(?:\()?([A-HJ-Z])\)?\n\s*\n(?=[A-Z])"
+    r"|(\([A-Z]\)) [^\n()]{1,80}\n[ \t]*\n(?=[A-Z])|Option ([A-Z])\. (?=[\"“A-Z])"
     r"|\*\*(?:Option )?(?:(\([A-Z]\))[^*\n]{0,80}|([A-Z])[.):]?)\*\*\.?\n|(\([A-Z]\))\n"
 )
 """A text that starts with the option and explains it then."""
+_GOES_ON = re.compile(
+    r"\b(?:so|therefore|thus|hence|answer|actually|wait|but|however|option|or|either)\b", re.IGNORECASE
+)
+"""What may settle on another option than a text starts with."""
 _TICKED = re.compile(
     r"^[\s>*-]*(?:(?P<box>\[[ xX✓✔]\]|[☑☐✅❌✓✔✗✘])\s*)?(?P<what>\(?[A-Z]\)[^\n]{0,200}?|[A-Za-z]{2,7})"
     r"(?:[:\s–—-]+(?P<mark>[✅❌✓✔✗✘]|yes|no|true|false|correct|incorrect|wrong|right))?[\s*.]*$",
@@ -261,7 +269,9 @@ def _marked(text: str, kind: AnswerKind, conclude: Callable[[str], str | None] =
 
 
 def _checked(answer: str | None, kind: AnswerKind) -> str | None:
-    return answer if answer and len(answer) <= LONGEST_ANSWER and _certain(answer, kind) else None
+    if not answer or len(answer) > LONGEST_ANSWER or (kind in ("option", "text") and placeholder(answer)):
+        return None
+    return answer if _certain(answer, kind) else None
 
 
 def _statement(after: str, kind: AnswerKind) -> str | None:
@@ -410,6 +420,8 @@ def _option(tail: str, lines: Sequence[str], sentence: str, followed: bool) -> s
     if alone and not any(_OPTION_LINE.match(line) for line in lines[:-1]):
         return f"({alone[1]})"
     head = _HEADED.match(tail)
+    if head and head[0].startswith("**") and not _GOES_ON.search(tail, head.end()):
+        return str(next(filter(None, head.groups())))
     if head and (len(re.findall(r"\([A-Z]\)", tail)) <= 1 or _OTHERS.match(tail[head.end() :].lstrip())):
         return str(next(filter(None, head.groups())))
     if re.fullmatch(r"\(?[A-Z]\)?\.?", last) and (
@@ -435,7 +447,11 @@ def _option(tail: str, lines: Sequence[str], sentence: str, followed: bool) -> s
     letters = {"".join(found) for found in _NAMED_OPTION.findall(claim)}
     if not letters:
         return _complement(tail, sentence, followed)
-    listed = len(lines) > 1 and _OPTION_LINE.match(lines[-2]) and _OPTION_LINE.match(lines[-1])
+    listed = (
+        len(lines) > 1
+        and (_OPTION_LINE.match(lines[-2]) or re.match(r"\W*(?:options|choices)\b.*:$", lines[-2], re.IGNORECASE))
+        and _OPTION_LINE.match(lines[-1])
+    )
     clause = claim.rpartition(", which ")[2]
     if len(letters) > 1 or listed or _TAKEN_BACK.search(claim) or SEVERAL.search(_TITLES.sub("", clause)):
         return None
@@ -469,6 +485,10 @@ def _complement(tail: str, sentence: str, followed: bool) -> str | None:
     claim, concluded = claim_of(sentence.strip(" .!"))
     if concluded and (answered := re.match(r"(yes|no),", claim, re.IGNORECASE)):
         return answered[1]
+    if picked := re.fullmatch(
+        r"(?:so )?(.{1,60}?) is (?:my|our) (?:final )?(?:pick|choice|answer)", claim, re.IGNORECASE
+    ):
+        return picked[1].strip(_MARKUP)
     label = labelled_value(tail, sentence)
     named = label is not None and re.match(r"[A-Z0-9]", label)
     if not (followed or named or re.search(r"[.!*`'\")]$", tail)) or HEDGED.search(sentence):

@@ -35,6 +35,7 @@ from capgap_ray.core.extraction import (
     last_statement,
     own_part,
     own_text,
+    placeholder,
     reads_as_maths,
     settled,
     stated_line,
@@ -80,6 +81,7 @@ REASON = re.compile(
     re.IGNORECASE,
 )
 _SATISFY = re.compile(r"\bsatisf(?:y|ies) (?:the|both|all|these) (?:\w+ )?(?:equations?|conditions?)$")
+_WHICH = re.compile(r" (?:on|for|in|at|of) which\b.*$| such that\b.*$")
 _WHERE_FROM = re.compile(r"(-?[0-9][0-9.,]*) [a-z]+ (?:from|above|below|north|south|east|west) [A-Za-z ]+")
 _TO_DO = re.compile(
     r"^(?:we|i) (?:need|have|want) to\b|\b(?:reduces?|comes? down|boils down) to (?:solv|find|comput|count)",
@@ -104,7 +106,8 @@ _SPELT_OUT = re.compile(r"^(-?[$\\]{0,2}[0-9][0-9.,/]*\$?) \([a-z][a-z -]{2,40}\
 def maths_answer(text: str) -> str | None:
     """Return the answer of a maths solution, without delimiters, or None."""
     rest = after_thinking(text)
-    return None if rest is None else own_part(rest, _maths_in)
+    answer = None if rest is None else own_part(rest, _maths_in)
+    return None if answer is None or placeholder(answer) else answer
 
 
 def _maths_in(rest: str) -> str | None:
@@ -221,7 +224,9 @@ def _maths_conclusion(text: str) -> str | None:
     if not (concluded or aim) and finished and (computed := _said_again(tail, claim)):
         return computed
     marked = re.findall(r"\*\*([^*]+)\*\*", sentence)
-    doubtful = (ON_THE_WAY if len(marked) == 1 else PREMISE).search(claim) or GIVEN.search(claim)
+    doubtful = (ON_THE_WAY if len(marked) == 1 else PREMISE).search(claim) or GIVEN.search(
+        re.sub(r"^(?:originally|initially),? ", "", claim, flags=re.IGNORECASE) if marked else claim
+    )
     if not concluded and (not finished or doubtful):
         return None
     if finished and not aim and len(marked) == 1:
@@ -229,7 +234,7 @@ def _maths_conclusion(text: str) -> str | None:
         bold = place[1] if place else _right_side(unwrapped(marked[0].rstrip(".")))
         if re.search(r"[0-9]|\\[a-z]|√|π", bold) and reads_as_maths(bold):
             return bold
-    if concluded and not aim and (counted := _COUNTED.fullmatch(claim)):
+    if concluded and not aim and (counted := _COUNTED.fullmatch(_WHICH.sub("", claim))):
         return counted[1]
     if finished and (counted := _COUNTED_MATHS.fullmatch(claim)) and reads_as_maths(_right_side(unwrapped(counted[1]))):
         return _right_side(unwrapped(counted[1]))
@@ -310,8 +315,10 @@ def _claimed(claim: str, concluded: bool) -> str | None:
         return None
     if namely := re.search(r"\b(?:namely|i\.e\.,?) (\$[^$]+\$)$", claim):
         claim = namely[1]
-    said = IS.split(claim)
-    piece = re.sub(r" as (?:the|our|my) (?:final )?answer$", "", said[-1] if len(said) > 1 else claim)
+    said = IS.split(
+        re.sub(r"^(?:adding|multiplying|subtracting|summing) [^,=$]{1,40}, ", "", claim, flags=re.IGNORECASE)
+    )
+    piece = re.sub(r" as (?:the|our|my) (?:final )?answer$", "", said[-1])
     piece = unwrapped(re.sub(r"\\\[|\\\]", " ", piece).strip(MARKUP + ",:"))
     if twice := _said_twice(piece):
         return unwrapped(twice)
@@ -322,6 +329,7 @@ def _claimed(claim: str, concluded: bool) -> str | None:
         left, _, right = piece.replace("$", "").partition("=")
         chain = not re.search(r"[a-zA-Z]", bare_of_commands(left))
         named = NAME.fullmatch(left.strip()) or re.fullmatch(r"[A-Z][a-z]+(?: [a-z]+)+ ?", left)
+        chain = chain or (piece.count("=") > 1 and all(map(is_value, piece.replace("$", "").split("=")[1:])))
         if not concluded and not named and not chain:
             return None
         if _listed_values(piece):

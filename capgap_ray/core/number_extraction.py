@@ -42,7 +42,7 @@ _STATES = re.compile(
     r"\b(?:total|altogether|left|remain\w*|in all|has|have|had|is|are|was|were|will|needs?|owes?|makes?|made|earns?|"
     r"earned|ends? up|comes? to|costs?|paid|"
     r"pays?|answered|spends?|spent|saves?|saved|takes?|took|gets?|got|sold|bought|ate|eats?|travel\w*|collected|can|must|"
-    r"be|leaves?|leaving|receiv\w+|gives?|gave|uses?|used|lasts?|covers?|"
+    r"be|keeps?|kept|leaves?|leaving|receiv\w+|gives?|gave|uses?|used|lasts?|covers?|"
     r"orders?|drives?|drove|raised|served|reads?|runs?|ran|walk\w*|works?|worked|won|scored)\b",
     re.IGNORECASE,
 )
@@ -89,6 +89,8 @@ _SPELT_NUMBER = re.compile(
     r"(?<=\bonly )one|(?<=\bthere is )one)\b",
     re.IGNORECASE,
 )
+_ITEMISED = re.compile(rf"[^:]*\b(?:[0-9]+|{'|'.join(NUMBER_WORDS)}) [a-z]+: [^:]*, [^:]*\band\b", re.IGNORECASE)
+"""You have eight pens: two red ones, five blue ones and a green one."""
 _IN_BOTH = re.compile(
     rf"\b(?:{'|'.join(NUMBER_WORDS)})(?:-(?:{'|'.join(NUMBER_WORDS)}))? \(([0-9]{{1,3}})\)", re.IGNORECASE
 )
@@ -99,7 +101,7 @@ _CALCULATION = re.compile(r"<<[^<>\n]{0,200}>>")
 _RESULT = re.compile(r"(?:=|\bis)[\s$*\\]*(-?[0-9][0-9,]*(?:\.[0-9]+)?)")
 _ARITHMETIC = re.compile(r"[0-9)]\s*[-+*/×÷=]\s*[$(]?[0-9]")
 _EXPLAINED = re.compile(
-    r",?\s+(?:because|since|which|where|while|whereas|after|compared|leaving|including)\b"
+    r",?\s+(?:because|(?<!and )since|which|where|while|whereas|after|compared|leaving|including)\b"
     r"|,\s+(?:assuming|using|counting|considering|excluding|based on|with)\b"
     r"|:\s+(?=[^:]*(?:,| and )[^:]*$)|,\s+(?=[0-9.,]+ (?:more|less|fewer)\b)",
     re.IGNORECASE,
@@ -226,7 +228,9 @@ def _number_conclusion(text: str, thought: bool) -> str | None:
         return None
     if len(tail) < 60 and "\n" not in tail and rational(tail.strip(MARKUP + "$. ")) is not None:
         return _number_in(tail.strip(MARKUP + "$. "))
-    headed = re.match(r"\**(-?\$?[0-9][0-9.,]*)\**[ \t]*\n\s*\n", tail)  # the answer first, then why
+    headed = re.match(
+        r"\**(-?\$?[0-9][0-9.,]*)(?:\**[ \t]*\n\s*\n| [a-z]+\. (?=[A-Z]))", tail
+    )  # the answer first, then why
     return _last_number(tail, thought) or _only_bold(tail) or (_number_in(headed[1]) if headed else None)
 
 
@@ -279,12 +283,15 @@ def _last_number(tail: str, thought: bool) -> str | None:
     ):
         return clock[1]
     alone = sentence.strip(MARKUP + "()$.")
-    labelled = "" if re.search(r"[0-9].*in total:", sentence) else labelled_value(tail, sentence) or ""
+    counted = _ITEMISED.match(sentence) or re.search(r"[0-9].*in total:", sentence)
+    labelled = "" if counted else labelled_value(tail, sentence) or ""
     if not re.search(r"=|[0-9]\s*[-+*/×÷]\s*[$0-9]", labelled) and (number := _number_in(labelled)):
         return number
     if rational(alone) is not None and (followed or re.search(r"[0-9]\W*$", tail)):
         return _number_in(alone)
-    claim, concluded = claim_of(re.sub(r" \([0-9 $+*/×÷=.,-]+\)(?=\.?$)", "", _STEP.sub("", sentence)).strip(" .!*_"))
+    claim, concluded = claim_of(
+        re.sub(r" \((?:[0-9 $+*/×÷.,-]+|(?=[^()]*=)[^()]*)\)(?=\.?$)", "", _STEP.sub("", sentence)).strip(" .!*_")
+    )
     before = tail[: tail.rfind(sentence)] if sentence in tail else ""
     results = _RESULT.findall(before[-400:])
     computed = bool(results) and (number := _number_in(claim)) is not None and rational(number) == rational(results[-1])
