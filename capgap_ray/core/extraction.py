@@ -101,7 +101,7 @@ _PLACEHOLDER = re.compile(
 """What a box holds whose form is shown and not filled in."""
 _BRACES = re.compile(r"\\.|[{}]", re.DOTALL)
 _STATEMENT = re.compile(
-    r"####"
+    r"####|\bTL;?DR:"
     r"|\b(?P<noun>ans(?:wers?)?(?: \((?:final|[a-e])\))?|results?|solutions?|option|choice|pick)[ *_]{0,3}"
     r"(?:(?:that )?(?:we|you)(?:'re| are) looking for"
     r"|(?:to|of) (?:the|this|our) (?:\w+ )?(?:problem|question|equation|puzzle|system)(?: [\"“][^\"”\n]{1,120}[\"”])?"
@@ -178,7 +178,7 @@ _CHECK = re.compile(
     r"|numerically\b|i(?:['’]m| am) (?:\w+ )?(?:confident|sure|certain)\b"
     r"|(?:that|this|which|it) (?:makes sense|(?:should be|looks|seems) (?:right|correct|good|reasonable|fine))\b"
     r"|(?:all|both|the)(?: of them| \w+)?(?: \w+)? "
-    r"(?:are (?:nonzero|positive|valid|admissible)|agree|satisfy|match(?! is)|works?)\b"
+    r"(?:are (?:nonzero|positive|valid|admissible)|agree|satisfy|match(?! is)|works?)\b(?!, so the\b)"
     r"|(?:which|where)\b[^0-9]*$|not (?:too |so )?bad\b"
     r"|\$?\\(?:blacksquare|square|qed)|q\.?e\.?d)",
     re.IGNORECASE,
@@ -324,6 +324,7 @@ REFUSED = re.compile(
     r"|\bnot (?:given|known|specified|stated|provided)\b"
     r"|\b(?:cannot|can['’]?t|unable to|impossible to)(?: be)? "
     r"(?:determin\w+|answer\w*|solv\w+|say|tell|know\w*|find|found)\b"
+    r"|\b(?:remains?|needs?|has) to be (?:done|found|computed|checked)\b|\brun out of (?:space|time|tokens)\b"
     r"|\bdo(?:es)?n['’]t (?:say|tell|give|specify|state|let)\b|\bdepends on\b|\bplease (?:provide|share|clarify|run)\b",
     re.IGNORECASE,
 )

@@ -200,8 +200,8 @@ _LIST_MARKS = re.compile(
 _BRACKET_RUN = re.compile(r"[\[\](){}<>\s,\\*_`$\"']*")
 _CLOSERS = r"([\])}>](?:[\s,]*[\])}>])*)"
 _CLOSING = re.compile(
-    r"\b(?:clos\w+|remaining (?:brackets|parentheses|symbols|part)|missing|complet\w+|needed|rest of the \w+)"
-    r"\b[^\n]{0,60}?(?:\b(?:is|are|be|with|by|:)):?"
+    r"\b(?:clos\w+|remaining (?:brackets|parentheses|symbols|part)|missing|complet\w+|needed|left to add"
+    r"|rest of the \w+)\b[^\n]{0,60}?(?:\b(?:is|are|be|with|by|:)):?"
     rf"[*_`$\"'\s]+{_CLOSERS}[*_`$\"'.\s]*$",
     re.IGNORECASE,
 )

@@ -82,7 +82,10 @@ REASON = re.compile(
 )
 _SATISFY = re.compile(r"\bsatisf(?:y|ies) (?:the|both|all|these) (?:\w+ )?(?:equations?|conditions?)$")
 _WHICH = re.compile(r" (?:on|for|in|at|of) which\b.*$| such that\b.*$")
-_WHERE_FROM = re.compile(r"(-?[0-9][0-9.,]*) [a-z]+ (?:from|above|below|north|south|east|west) [A-Za-z ]+")
+_WHERE_FROM = re.compile(
+    r"\\?\$?(-?[0-9][0-9.,]*)(?: [a-z]+ (?:from|above|below|north|south|east|west) [A-Za-z ]+| (?:more|less|fewer))"
+)
+_TIME = re.compile(r"[0-9]{1,2}(?::[0-9]{2})? ?[ap]\.?m\.?", re.IGNORECASE)
 _TO_DO = re.compile(
     r"^(?:we|i) (?:need|have|want) to\b|\b(?:reduces?|comes? down|boils down) to (?:solv|find|comput|count)",
     re.IGNORECASE,
@@ -232,6 +235,8 @@ def _maths_conclusion(text: str) -> str | None:
     if finished and not aim and len(marked) == 1:
         place = _WHERE_FROM.fullmatch(marked[0])
         bold = place[1] if place else _right_side(unwrapped(marked[0].rstrip(".")))
+        if _TIME.fullmatch(marked[0]):
+            return str(marked[0])
         if re.search(r"[0-9]|\\[a-z]|√|π", bold) and reads_as_maths(bold):
             return bold
     if concluded and not aim and (counted := _COUNTED.fullmatch(_WHICH.sub("", claim))):

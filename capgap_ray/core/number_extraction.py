@@ -42,10 +42,17 @@ _STATES = re.compile(
     r"\b(?:total|altogether|left|remain\w*|in all|has|have|had|is|are|was|were|will|needs?|owes?|makes?|made|earns?|"
     r"earned|ends? up|comes? to|costs?|paid|"
     r"pays?|answered|spends?|spent|saves?|saved|takes?|took|gets?|got|sold|bought|ate|eats?|travel\w*|collected|can|must|"
-    r"be|keeps?|kept|leaves?|leaving|receiv\w+|gives?|gave|uses?|used|lasts?|covers?|"
+    r"be|keeps?|kept|holds?|picked|planted|baked|leaves?|leaving|receiv\w+|gives?|gave|uses?|used|lasts?|covers?|"
     r"orders?|drives?|drove|raised|served|reads?|runs?|ran|walk\w*|works?|worked|won|scored)\b",
     re.IGNORECASE,
 )
+_VERBS_AND_NUMBERS = re.compile(
+    r"\b(?:covers?|holds?|takes?|travels?|earns?|makes?|needs?|pays?) ([$€£]?[0-9][0-9,.]*)"
+    r"(?: [a-z]+){0,2}(?P<last>$)?",
+    re.IGNORECASE,
+)
+"""A number right after its verb: "at 75 km an hour for three hours it covers 225 km"."""
+_COMES_TO = re.compile(r"\b(?:c[ao]mes? to|adds? up to|amounts? to) (\$?[0-9][0-9.,]*)(?: [a-z]+){0,3}$", re.IGNORECASE)
 _GIVEN_NUMBER = re.compile(
     r"\b(?:the|these|those|his|(?<!takes )(?<!costs )(?<!gives )(?<!leaves )(?<!saves )her|their|my|our)"
     r"\s+[0-9][0-9,.]*\s+(?=[a-z])"
@@ -72,7 +79,8 @@ _AFTER_ARROW = re.compile(
 _DOING = r"^(?:multiplying|adding|summing|subtracting|dividing|taking|counting)\b"
 _BY_DOING = re.compile(rf"{_DOING}[^,.=]{{1,80}}, (?!we (?:need|can)\b)", re.IGNORECASE)
 _ENDS_UP = re.compile(
-    rf"(?:{_DOING}[^,.=]{{1,80}} (?:leaves|gives|yields|makes)|\b(?:we|you|she|he|they) (?:ends?|ended) up with)"
+    rf"(?:(?:{_DOING}|, and multiplying\b)[^,.=]{{1,80}} (?:leaves|gives|yields|makes)"
+    r"|\b(?:we|you|she|he|they) (?:ends?|ended) up with)"
     r" (-?[$€£]?[0-9][0-9.,]*)(?: [a-z]+){0,2}$",
     re.IGNORECASE,
 )
@@ -200,6 +208,9 @@ def _number_in(claim: str) -> str | None:
     ):
         claim = _ADJUNCT.sub("", said[-1])  # the total for the 16 glasses is $64, at 4 a day
         numbers = [match[0] for match in NUMBER.finditer(claim)]
+    said_of = list(_VERBS_AND_NUMBERS.finditer(claim))
+    if len(numbers) > 1 and len(said_of) == 1 and said_of[0]["last"] is not None:
+        return str(said_of[0][1]).lstrip("$€£")
     if not numbers or re.search(r"[0-9]\s*(?:or|to|and|-|–)\s*\$?[0-9]", claim):
         return None
     if len(numbers) > 1 and not re.match(
@@ -265,6 +276,8 @@ def _last_number(tail: str, thought: bool) -> str | None:
         return None
     sentence, followed = found
     items = [line for line in tail.splitlines() if line.strip()][-2:]
+    if items[-1].lstrip().startswith("|"):
+        return None  # a row of a table
     listed = len(items) > 1 and all(_ITEM.match(item) for item in items)
     if listed and not (followed or SUMS_UP.search(sentence) or CONCLUSION.match(sentence)):
         return None  # one of what is given
@@ -311,6 +324,7 @@ def _last_number(tail: str, thought: bool) -> str | None:
         return _number_in(ended[1])
     if calculated := _BY_DOING.match(claim):
         claim, concluded = claim[calculated.end() :], True
+    claim = re.sub(r" (?:in|over|for|during) the first [a-z0-9 ]+$", "", claim)
     planned = PLAN.search(claim) and (not concluded or ("=" not in claim and sentence.startswith("Finally")))
     if planned or (not concluded and ON_THE_WAY.search(claim)) or ("=" not in claim and _TO_DO.search(claim)):
         return None
@@ -320,6 +334,8 @@ def _last_number(tail: str, thought: bool) -> str | None:
         return None  # what is given
     if re.fullmatch(r"[$€£]?-?[0-9][0-9.,]*%?(?: [a-z]+){1,3}", claim) and re.search(r"[.!*]$", tail):
         return _number_in(claim)
+    if final := _COMES_TO.search(claim):
+        return _number_in(final[1])
     unexplained = _EXPLAINED.split(claim, maxsplit=1)[0]
     if re.search(r"[0-9]", unexplained):
         claim = unexplained
