@@ -72,10 +72,7 @@ _TO_DO = re.compile(
 _ROUNDED = re.compile(
     r"\bround(?:s|ed|ing)? (?:it )?(?:up|down)(?: to|:) (\$?[0-9][0-9,]*)(?: [a-z]+)?\.?$", re.IGNORECASE
 )
-_AFTER_ARROW = re.compile(
-    r"(?:⇒|⟹|=>) [a-z] = (-?[0-9][0-9.,]*)(?: \(check[^()]*\))?\.?$"
-    r"|^[^=→]*[0-9][^=→]* (?:/|÷|\*|×|\+|-) [^=→]*→ (\$?[0-9][0-9.,]*)(?: [a-z]+)?$"
-)
+_SOLVED = re.compile(r"(?:⇒|⟹|=>) [a-z] = (-?[0-9][0-9.,]*)(?: \(check[^()]*\))?\.?$")
 _DOING = r"^(?:multiplying|adding|summing|subtracting|dividing|taking|counting)\b"
 _BY_DOING = re.compile(rf"{_DOING}[^,.=]{{1,80}}, (?!we (?:need|can)\b)", re.IGNORECASE)
 _ENDS_UP = re.compile(
@@ -108,6 +105,7 @@ _CALCULATION = re.compile(r"<<[^<>\n]{0,200}>>")
 """GSM8K's calculator marks."""
 _RESULT = re.compile(r"(?:=|\bis)[\s$*\\]*(-?[0-9][0-9,]*(?:\.[0-9]+)?)")
 _ARITHMETIC = re.compile(r"[0-9)]\s*[-+*/×÷=]\s*[$(]?[0-9]")
+_ARITHMETIC_IN_WORDS = re.compile(r"[0-9][^=→]{0,60} [-/÷*×+] ")
 _EXPLAINED = re.compile(
     r",?\s+(?:because|(?<!and )since|which|where|while|whereas|after|compared|leaving|including)\b"
     r"|,\s+(?:assuming|using|counting|considering|excluding|based on|with)\b"
@@ -285,8 +283,11 @@ def _last_number(tail: str, thought: bool) -> str | None:
         return _number_in(rounded[1])
     if INEXACT.search(claim_of(sentence.strip(" .!*_"))[0]) or still_open(tail, sentence):
         return None
-    if (arrow := _AFTER_ARROW.search(sentence)) and tail.endswith(sentence):
-        return _number_in(arrow[1] or arrow[2])
+    if (solved := _SOLVED.search(sentence)) and tail.endswith(sentence):
+        return _number_in(solved[1])
+    sum_, arrow, value = sentence.rpartition("→")
+    if arrow and "=" not in sum_ and _ARITHMETIC_IN_WORDS.search(sum_) and tail.endswith(sentence):
+        return _number_in(value) if re.fullmatch(r" \$?[0-9][0-9.,]*(?: [a-z]+)?", value) else None
     if chained := re.fullmatch(
         r".*= ?\$?([0-9][0-9.,]*) ?(?:→|->|=>|⇒) ?\$?([0-9][0-9.,]*)(?: [a-z]+){0,3}\.?", sentence
     ):
