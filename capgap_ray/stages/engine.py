@@ -12,7 +12,6 @@ counts). The log-probabilities of every adapter are compared with those that tra
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import hashlib
 import json
@@ -30,6 +29,7 @@ from capgap_ray.core.masking import Rendering, TokenizedExample, apply_overlengt
 from capgap_ray.core.surprisal import trace_reading
 from capgap_ray.records import Message, QuarantineReason, TraceReading, TrainingExample
 from capgap_ray.settings import LARGEST_SERVED_RANK
+from capgap_ray.stages.heap import give_back_freed_memory, keep_freed_memory
 from capgap_ray.stages.sft_data import load_tokenizer
 from capgap_ray.stages.sft_export import CANARY, CANARY_FILE
 from capgap_ray.stages.turns import end_of_turn
@@ -581,15 +581,15 @@ class Engine:
         gc.collect()  # what it held is held by cycles
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-        if trim is not None:  # glibc keeps a hundred megabytes of what was freed
-            trim(0)
+        give_back_freed_memory()
 
     def _start(self, folder: str, source: str, rank: int) -> Any:
         import torch
         from vllm import LLM
 
         gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if not gpus:
+            keep_freed_memory()
         arguments = engine_arguments(self._dtype, self._max_model_len, gpus, self._layout)
         if rank:
             slots = min(_SLOTS_GPU if gpus else _SLOTS_CPU, max(1, _SLOT_RANKS // rank))

@@ -8,7 +8,6 @@ batch x accumulation x workers can be traded freely, and rows go where they bala
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import gc
 import logging
@@ -21,6 +20,7 @@ from typing import Any
 from capgap_ray.core.budget import balance_update, split_update
 from capgap_ray.core.masking import TokenizedExample
 from capgap_ray.settings import Sft
+from capgap_ray.stages.heap import keep_freed_memory
 from capgap_ray.stages.sft_data import Slot, slot_of
 from capgap_ray.stages.sft_state import Fragments
 
@@ -261,7 +261,7 @@ def _engine(source: str, sft: Sft, world: int) -> tuple[Any, int]:
     logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
     on_gpu = torch.cuda.is_available()
     if not on_gpu:
-        _keep_freed_memory()
+        keep_freed_memory()
         # The shared-memory collective is compiled on first use (46 s) and has no fallback of its own.
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
         os.environ["LOCAL_SIZE"] = "1"  # or DeepSpeed starts `numactl` in every update to count devices
@@ -396,18 +396,6 @@ def _settings(sft: Sft, world: int, on_gpu: bool) -> dict[str, Any]:
 def _freeze_modules() -> None:
     """Once: DeepSpeed collects garbage at its start, and a crew between jobs, half a second each with all modules."""
     gc.freeze()
-
-
-def _keep_freed_memory() -> None:
-    """Where the C library is glibc: let `malloc` keep what is freed.
-
-    By default it gives larger blocks back to the system, and every tensor of the next update is then paid for again
-    with the faults of its pages: 5 to 9 % of the time of a tiny model.
-    """
-    trim_threshold, mmap_threshold = -1, -3  # numbers of malloc.h
-    if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
-        mallopt(trim_threshold, 1 << 30)  # bytes at the heap's end
-        mallopt(mmap_threshold, 32 << 20)  # bytes of a block; the most that glibc takes
 
 
 def _with_adapters(model: Any, sft: Sft) -> Any:
