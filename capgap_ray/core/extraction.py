@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from capgap_ray.core.maths import compare, readings, unwrapped
 from capgap_ray.core.notation import LONGEST_MATHS
+from capgap_ray.core.number_words import in_figures
 
 T = TypeVar("T")
 
@@ -62,7 +63,7 @@ _SECTION = re.compile(
     r"explanation|(?:here(?:['’]s| is) )?(?:why|how|(?:the|my) (?:working|calculations?|explanation))|"
     r"reason(?:ing)?|justification|key takeaway|confidence|breakdown|"
     r"bonus|follow-up|alternative(?:ly| (?:method|solution|approach)))\b[^\n]{0,40}(?:[:\n]|\*\*)"
-    r"|\nhere(?:['’]s| is) why\. ",
+    r"|\n(?:here(?:['’]s| is) why\. |to see (?:why|this)\b)",
     re.IGNORECASE,
 )
 """The heading of what comes after the answer."""
@@ -76,7 +77,9 @@ _JSON_ANSWER = re.compile(
 _ANSWER_TAG = re.compile(r"<(/?)(?:final_?answer|final|result|solution|option|choice|ans)>", re.IGNORECASE)
 _BOLD_TAG = re.compile(r"</?(?:b|strong)>", re.IGNORECASE)
 _OPEN = re.compile(
-    r"\b(?:still|yet|remains?|left) (?:need |have |has )?to (?:be )?"
+    r"\b(?:first(?:ly)?|to start|to begin(?: with)?),? (?:we|i|you|let|find|calculate|compute|determine)\b[^.\n]*\.\s+$"
+    r"|\b(?:we|i)(?:['’]ll| will| can)? (?:start|begin) (?:with|by)\b[^.\n]*\.\s+$"
+    r"|\b(?:still|yet|remains?|left) (?:need |have |has )?to (?:be )?"
     r"(?:find|found|determined?|computed?|calculated?|solved?)\b[^.\n]*\.\s+$",
     re.IGNORECASE,
 )
@@ -88,11 +91,13 @@ _CORRECTED = re.compile(
 )
 """What a correction rejects: "not 5 but", "isn't (A); it's"."""
 _SURE = re.compile(
-    r"\b(the|my|our)?[ *_]{0,4}(final|correct|right|best|matching)?[ *_]{0,4}(?:exact|numerical|overall)?[ *_]{1,4}$",
+    r"\b(the|my|our)?[ *_]{0,4}(final|correct|right|best|matching|corresponding)?[ *_]{0,4}"
+    r"(?:exact|numerical|overall)?[ *_]{1,4}$",
     re.IGNORECASE,
 )
 SEVERAL = re.compile(
-    r"\b(?:or|not|nor|either|neither|maybe|perhaps|possibly|both)\b|\b(?:and|but) (?:option )?\(?[A-Z]\b", re.IGNORECASE
+    r"\b(?:or|not|nor|either|neither|maybe|perhaps|possibly|both)\b|\b(?:and|but) (?:option )?\(?(?-i:[A-Z])\b",
+    re.IGNORECASE,
 )
 _PLACEHOLDER = re.compile(
     r"(?:(?:insert|put|enter|write|type|fill in|x) )?(?:(?:the|your|my|final|correct|numerical) )*"
@@ -131,7 +136,9 @@ _UNSURE_BEFORE = re.compile(
 HEDGED = re.compile(
     r"\b(?:maybe|perhaps|might"
     r"|could(?! (?:only )?(?:have|buy|make|cover|fit|fill|get|earn|save|read|sell|afford|carry)\b)|probably|possibly"
-    r"|unsure|not(?! ambiguous)|cannot|\w+n['’]t(?! ambiguous)|unable|unknown|unclear|either|neither|(?<!average )guess"
+    r"|unsure|not(?! ambiguous| in the | divisible\b| a multiple\b| contain| includ| equal to\b)|cannot"
+    r"|\w+n['’]t(?! ambiguous)|unable|unknown|unclear|either|(?<![a-z] )neither"
+    r"|(?<=\b(?:is|be) )neither|(?<=\b(?:are|was) )neither|(?<!average )guess"
     r"|impossible|undetermined|insufficient|depends)\b",
     re.IGNORECASE,
 )
@@ -176,7 +183,8 @@ _CHECK = re.compile(
     r"|another way\b|i got (?:this|that|it) (?:by|from)\b|i(?:['’]ve| have)? counted\b"
     r"|yes(?:, (?:this|that|it)\b[^0-9]*)?[.!]|as a (?:check|test)\b|for (?:example|instance|comparison)\b"
     r"|numerically\b|i(?:['’]m| am) (?:\w+ )?(?:confident|sure|certain)\b"
-    r"|(?:that|this|which|it) (?:makes sense|(?:should be|looks|seems) (?:right|correct|good|reasonable|fine))\b"
+    r"|(?:that|this|which|it) (?:makes sense(?! to\b)"
+    r"|(?:should be|looks|seems) (?:right|correct|good|reasonable|fine))\b"
     r"|(?:all|both|the)(?: of them| \w+)?(?: \w+)? "
     r"(?:are (?:nonzero|positive|valid|admissible)|agree|satisfy|match(?! is)|works?)\b(?!, so the\b)"
     r"|(?:which|where)\b[^0-9]*$|not (?:too |so )?bad\b"
@@ -203,15 +211,22 @@ _NEXT_ITEM = re.compile(
     r"|<\|(?:im_end|endoftext|eot_id|end_of_text|user|end)\|>|</s>|<end_of_turn>|<eos>|<｜end▁of▁sentence｜>|\[/?INST\]"
 )
 NUMBER = re.compile(
-    r"(?<![\w.\u202d\u202e])[-−+]?\s?(?:\\?[$€£])?\s?-?(?:[0-9]{1,3}(?:(?:,|\{,\})[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?(?:\s?/\s?[0-9]+)?(?!-?\w)(?:\s?\\?%)?"
+    r"(?<![\w.\u202d\u202e])[-−+]?\s?(?:\\?[$€£])?\s?-?(?:[0-9]{1,3}(?:(?:,|\{,\})[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?(?:\s?/\s?[0-9]+)?"
+    r"(?!-?\w|\.[0-9]|,[0-9]{3}(?![0-9]))(?:\s?\\?%)?"
 )
 _CUT = re.compile(
-    r"(?:\s[-+*/×÷=<>·]|[0-9a-z)] ?[+×÷=]|[(,\\])\s*$|[^*]\s\*$"
-    r"|(?<=[\w%)$] )(?:a|an|the|of|at|in|to|on|by|for|from|with|per|and|or|but|if|than|that|which|so|because|since|"
+    r"(?:\s[-+*/×÷=<>·]|[0-9a-z)] ?[+×÷=]|[(,\\–—])\s*$|[^*]\s\*$|(?:[-+*/×÷=]|\bx) \\?\$$"
+    r"|(?<=[\w%)$,:;] )(?:a|an|the|of|at|in|to|on|by|for|from|with|per|and|or|but|if|than|that|which|so|because|since|"
     r"is|are|was|were|has|have|had|will|he|she|they|we|his|her|their|its)\s*$"
 )
 """The end of a text that breaks off within a formula, an enumeration or a clause."""
-_NEXT_STEP = re.compile(r"(?:#{1,6} |\*\*)(?:step|case|part) [^=]*?\**:?", re.IGNORECASE)
+_OPEN_DISPLAY = re.compile(r"\n[ \t]*\$\$[ \t]*[^$\s][^$]*$")
+FIRST = re.compile(r"\W*(?:first(?:ly)?|next|to (?:start|begin)(?: with)?)\b", re.IGNORECASE)
+"""How a sentence begins that is a step and not the last."""
+_NEXT_STEP = re.compile(
+    r"(?:#{1,6} |\*\*)(?:step|case|part|endpoint|claim|lemma|stage|phase|scenario|method|approach) [^=]*?\**:?",
+    re.IGNORECASE,
+)
 """The heading of a step that does not come."""
 _SENTENCES = re.compile(
     r"(?<=[.!?])(?<!\bMr\.)(?<!\bMs\.)(?<!\bDr\.)(?<!\bSt\.)(?<!\bMrs\.)(?<!\bvs\.)(?<!\bi\.e\.)(?<!\be\.g\.)(?![\"')\]]+\s[a-z])[*_`\"')\]$]*\s+(?![-+/=]|\\(?:cdot|times))|\n+"
@@ -241,7 +256,7 @@ AFTERTHOUGHT = re.compile(
     r"|(?<=[0-9]),? which (?:is|represents) an? (?!total\b)[a-z][^=]*$"
     r"|(?<=[a-z]) at [$€£]?[0-9][0-9.,]* each$"
     r"|,? or [$€£]?[0-9][0-9.,]* [a-z]+ (?:for each|per)\b.*$"
-    r"|,? which is [0-9]+ hours? and [0-9]+ minutes?$"
+    r"|,? (?:or|which is) [0-9]+ hours? and [0-9]+ minutes?$"
     r"|,? instead of [$€£]?[0-9][0-9.,]*$"
     r"|,? i\.e\.,? (?:[0-9.]+\s?\\?% of|(?:he|she|it|they) [a-z]+ (?:on|in|at|by))\b.*$"
     r"|,? or \$?[0-9.]+(?:\s?\\?%\$?|\$? as an? \w+)$"
@@ -294,7 +309,7 @@ IS = re.compile(
     r"(?:has|have|leaves?|gives?|makes?|yields?)"
     r"(?=\s+(?:exactly |only |a total of )?\\?[$€£]?(?:[0-9](?![0-9.,]*[a-z^])|√)))\b"
     r"(?: (?:equal to|given by|written(?: as)?|at(?=[\s$\\]*\()|(?:at )?the (?:point|number|value|interval|set|pair)"
-    r"|exactly|just|simply|only|actually|indeed)\b)?"
+    r"|exactly|just|simply|only|actually|indeed|currently|now|also)\b)?"
     r"(?=[\s$:\\])"
 )
 NAME = re.compile(
@@ -318,6 +333,27 @@ PLAN = re.compile(
     r"|\blet \w+ be\b|(?<!are )\b[0-9]+ of (?:them|these|those)\b|\b[a-z] [-+] [0-9]",
     re.IGNORECASE,
 )
+_CLAUSES = re.compile(
+    r", (?:(?:and|so|which|but) )?|; |: | [–—] "
+    r"| and (?=(?:the|his|her|their|she|he|it|they|in|at|[0-9]+ [a-z]+ (?:is|are)) )"
+)
+_CALCULATES = re.compile(
+    r"=\s?[-$(\\]*(?:[0-9]|[dt]?frac|sqrt)|[0-9)$}°]\s?(?:[-+*/×÷·−]|\\times|\\cdot)\s?[-$(\\]*[0-9]"
+    r"|\b(?:plus|minus|divid\w+|multipl\w+|adding|subtracting|counting)\b",
+    re.IGNORECASE,
+)
+_ASKS_ON = re.compile(
+    r"(?:\A|\n)\W*(?:question|problem|q)\b[^\n]*:|\b(?:try|tell me|your turn|give it)\b", re.IGNORECASE
+)
+"""A text that ends in a question or a task of its own."""
+_WHEN = re.compile(r",? (?:when|while|after|before|once|by the time|if)\b[^0-9,]*$")
+_GOES_ON = re.compile(
+    r"^(?:each|factor|write|express|expand)\b"
+    r"|\b(?:given|then|if|none|now|to be|(?:we|i)(?:['’]ll| will)|going to|let['’]?s|until|still|yet|so far|in turn"
+    r"|continu\w+|remain(?:s|ing) to|try\w*|again|before|except)\b",
+    re.IGNORECASE,
+)
+"""Words of a sentence after which a text would go on."""
 _FENCE_LINE = re.compile(r"^[ \t]*```\w*[ \t]*$", re.MULTILINE)
 REFUSED = re.compile(
     r"(?:\bnot enough|n['’]t enough|\bno|\binsufficient|\bmore|\bmissing|\bincomplete) information\b"
@@ -516,10 +552,20 @@ def last_statement(text: str, read: Callable[[str], str | None]) -> tuple[int, s
             continue  # a result on the way
         after = tail[match.end() : match.end() + 2 * LONGEST_MATHS].lstrip(" *_:")
         if (answer := read(after)) is not None:
-            return start + match.start(), answer
+            return None if _solution_cut(tail, match) else (start + match.start(), answer)
         if INEXACT.match(after.lstrip(MARKUP)[:60]):
             return None
     return None
+
+
+def _solution_cut(tail: str, match: re.Match[str]) -> bool:
+    """Return whether a text is a whole solution after "Answer:", cut off."""
+    more = tail[match.end() :]
+    return (
+        not re.search(r"\w", tail[: match.start()])
+        and re.match(r"[^.\n]{30,}\. [A-Z]", more.lstrip(MARKUP)) is not None
+        and re.search(r"[\w,]$", more) is not None
+    )
 
 
 def _cut_repetition(text: str, line: int) -> bool:
@@ -640,6 +686,22 @@ def still_open(tail: str, sentence: str) -> bool:
     return _OPEN.search(before[-200:]) is not None
 
 
+def value_of_end(tail: str, read: Callable[[str], str | None]) -> str | None:
+    """Return the value of the last clause of a finished calculation that is no step, nothing given and no plan."""
+    found = last_sentence(tail)
+    if found is None or not re.search(r"[.!*)]$", tail) or _ASKS_ON.search(tail[-NEAR_END:]) or FIRST.match(found[0]):
+        return None
+    sentence = re.sub(r"\s\([^()]*\)$", "", found[0].strip(" .!*_"))
+    claim, _ = claim_of(_WHEN.sub("", sentence))
+    on_the_way = (INEXACT, ON_THE_WAY, GIVEN, PLAN, AIM, _GOES_ON)
+    if any(pattern.search(claim) for pattern in on_the_way) or still_open(tail, found[0]):
+        return None
+    if not _CALCULATES.search(tail):
+        return None
+    clauses = [clause for clause in _CLAUSES.split(claim) if NUMBER.search(in_figures(clause))]
+    return read(clauses[-1]) if clauses else None
+
+
 def labelled_value(tail: str, sentence: str) -> str | None:
     """Return the value of a closing line "label: value", unless it is one of several such lines or a step."""
     lines = [line for line in tail[-NEAR_END:].splitlines() if line.strip()]
@@ -648,8 +710,11 @@ def labelled_value(tail: str, sentence: str) -> str | None:
         return None
     if AIM.search(match[1]) or PREMISE.search(match[1]) or GIVEN.search(match[1]) or NO_RESULT.search(match[1]):
         return None
-    several = found and (other := _LABELLED.match(lines[found - 1].strip(MARKUP + "-•"))) and len(other[2]) <= 30
-    return None if several and not SUMS_UP.search(match[1]) else match[2].strip(MARKUP)
+    other = _LABELLED.match(lines[found - 1].strip(MARKUP + "-•")) if found else None
+    several = other is not None and len(other[2]) <= 30
+    unequalled = other is not None and "=" in other[2] and "=" not in match[2]
+    cut = unequalled and not re.search(r"\*\*:|:\*\*|[.!*]$", sentence)
+    return None if (several or cut) and not SUMS_UP.search(match[1]) else match[2].strip(MARKUP)
 
 
 def bare_of_commands(piece: str) -> str:
@@ -662,7 +727,7 @@ def last_sentence(tail: str) -> tuple[str, bool] | None:
     None where the text ends in an open question. A sentence that starts again what stands just before, cut off,
     is left out.
     """
-    if _CUT.search(tail[-20:]):
+    if _CUT.search(tail[-20:]) or (_OPEN_DISPLAY.search(tail[-NEAR_END:]) and tail.count("$$") % 2):
         return None
     tail = re.sub(r"\s*(?:\\\[|\\\]|\$\$)\s*", " ", _DISPLAY_END.sub("\n", tail[-4_000:])).strip()
     lines = [line for line in tail.splitlines() if re.search(r"\w", line)][-_AFTERWORD_LINES:]

@@ -105,7 +105,9 @@ _SETTLED = re.compile(
     r"(?:\s*:| [-–—]) .*"
 )
 """A settled option with a reason after it: "the sarcastic one is (B): nobody likes rain"."""
-_ASIDE = re.compile(r"(?:,? (?:while|whereas|because|since)|, as|;|[,.] not)\b.*|;.*", re.IGNORECASE)
+_ASIDE = re.compile(
+    r"(?:,? (?:while|whereas|because|since)|, as|[,.] not)\b(?!.*\([A-Z]\)\W*$).*|;(?!.*\([A-Z]\)\W*$).*", re.IGNORECASE
+)
 _ENDS_WITH = re.compile(
     r"(?:^|[,—–-]\s*(?:(?:so|thus|hence|therefore|i\.e\.)[,:]?)?|→|=>?|:|\bso:?"
     r"|\b(?:corresponds? to|go with))\s*"
@@ -114,7 +116,8 @@ _ENDS_WITH = re.compile(
 )
 _RIGHT = re.compile(
     r"(?<!whether )(?<!if )\(([A-Z])\) (?:states|says) (?:exactly|precisely) (?:that|this)(?=\.|$)"
-    r"|(?<!whether )(?<!if )\(([A-Z])\) is (?:correct|(?:the )?(?:correct|right) (?:answer|option|choice))(?=[.,;]|$)",
+    r"|(?<!whether )(?<!if )\(([A-Z])\)(?:,? [\"“][^\"”\n]{1,80}[\"”],?)? "
+    r"is (?:correct|(?:the )?(?:correct|right) (?:answer|option|choice))(?=[.,;]|$)",
     re.M,
 )
 """An option called the right one, whatever is said of the others after it."""
@@ -122,7 +125,7 @@ _CHOSEN = re.compile(
     r"(?<!whether )(?<!if )(?:\b[Tt]he (?:correct|right|best|sarcastic|humorous|funny) "
     r"(?:sentence|statement|edit|option|one|recommendation|choice|match) is"
     r"(?: the (?:first|second|third|last)(?: one)?,)?"
-    r"|\bI(?:'d| would| will|'ll)? (?:pick|choose|select|go with))[:\s>*]{1,8}\(([A-Z])\)"
+    r"|\bI(?:'d| would| will|'ll)? (?:pick|choose|select|go with))[:\s>*]{1,8}\(?([A-Z])\)"
     r"|\b[Tt]he (?:match|best fit) is \(([A-Z])\)"
     r"|\bonly (?:option )?\(([A-Z])\)[^.;]{0,120} (?:respects|follows|satisfies|fits|works|matches|obeys)\b"
     r"|^(?:The )?[Aa]nswer \(([A-Z])\)[:.]|\AIt(?:['’]s| is) \(([A-Z])\)\. ",
@@ -145,9 +148,10 @@ _OTHERS = re.compile(
 _REJECTED_AFTER = re.compile(r",? so (?:option )?\(?[A-Z]\)? is (?:incorrect|wrong|not (?:correct|right))\b.*$")
 _LETTER_LINE = re.compile(r"(?:\*\*)?([A-Z])(?:[.)](?:\*\*)?|\*\*[.)]) \w[^.?!:]{0,80}\.?")
 """A line that is an option and no more: `B. a red ball`, `**A)** six pistols`."""
+_LISTED_OPTION = re.compile(r"^[ \t]*(?:[-*•] )?\(?([A-Z])[).] (\S[^\n]{0,200}?)[ \t]*$", re.MULTILINE)
 _OPTION_LINE = re.compile(r"\W*[A-Z][).:]\s")
 _HEADED = re.compile(
-    r"(?:\()?([A-HJ-Z])\)?\n\s*\n(?=[A-Z])"
+    r"(?:\()?([A-HJ-Z])\)?\n\s*\n(?=[A-Z(])"
     r"|(\([A-Z]\)) [^\n()]{1,80}\n[ \t]*\n(?=[A-Z])|Option ([A-Z])\. (?=[\"“A-Z])"
     r"|\*\*(?:Option )?(?:(\([A-Z]\))[^*\n]{0,80}|([A-Z])[.):]?)\*\*\.?\n|(\([A-Z]\))\n"
 )
@@ -202,7 +206,8 @@ _CLOSERS = r"([\])}>](?:[\s,]*[\])}>])*)"
 _CLOSING = re.compile(
     r"\b(?:clos\w+|remaining (?:brackets|parentheses|symbols|part)|missing|complet\w+|needed|left to add"
     r"|rest of the \w+)\b[^\n]{0,60}?(?:\b(?:is|are|be|with|by|:)):?"
-    rf"[*_`$\"'\s]+{_CLOSERS}[*_`$\"'.\s]*$",
+    rf"[*_`$\"'\s]+{_CLOSERS}[*_`$\"'.\s]*$"
+    rf"|\b(?:need|add|append|write|single|just|only) {_CLOSERS} (?:to )?(?:complet|clos|finish|end)\w*",
     re.IGNORECASE,
 )
 _QUOTED_RUN = re.compile(rf"(?:`|\"|\*\*){_CLOSERS}(?:`|\"|\*\*)")
@@ -241,8 +246,17 @@ _LETTER_LAST = re.compile(r"([^()\n]{1,200}?)\s*\(([A-Z])\)")
 
 
 def find(text: str, kind: AnswerKind) -> str | None:
-    """Return the last answer that a text without thinking states, else what its end concludes, or None."""
-    return _checked(_marked(text, kind, lambda end: _concluded(end, kind)), kind)
+    """Return the last answer that a text without thinking states, else what its end concludes, or None.
+
+    An option's text becomes its letter where the text lists the options itself.
+    """
+    answer = _checked(_marked(text, kind, lambda end: _concluded(end, kind)), kind)
+    if kind == "option" and answer and _option_letter(_plain(answer, kind), ()) is None:
+        listed = dict(_LISTED_OPTION.findall(text))
+        if [*listed] == [chr(ord("A") + place) for place in range(len(listed))]:
+            letter = _option_letter(_plain(answer, kind), [*listed.values()])
+            return f"({letter})" if letter else answer
+    return answer
 
 
 def guess(text: str) -> tuple[str, AnswerKind] | None:
@@ -336,7 +350,7 @@ def _concluded(text: str, kind: AnswerKind) -> str | None:
             return _concluded(before, kind)
         return _option(tail, lines, sentence, followed)
     named = _complement(tail, sentence, followed)
-    if named and not re.search(r"[0-9]", named):
+    if named and not re.search(r"[0-9]|, .* and ", named):
         return named
     if re.search(rf"[0-9]|\b(?:{'|'.join(NUMBER_WORDS)})\b", sentence, re.IGNORECASE):
         return number_answer(tail)
@@ -367,7 +381,8 @@ def _ticked(lines: Sequence[str]) -> str | None:
 
 def _verdict(tail: str, lines: Sequence[str]) -> str | None:
     """Return the boolean that a line of its own, a short text's first word or the last sentence gives."""
-    if (word := re.split(r"[.!] ", lines[-1].strip(_MARKUP + ".!="))[-1].strip(_MARKUP)).casefold() in BOOLEANS:
+    last = lines[-1].lstrip("> ").replace("**- ", "**").strip(_MARKUP + ".!=")
+    if (word := re.split(r"[.!] ", last)[-1].strip(_MARKUP)).casefold() in BOOLEANS:
         return word
     if asked := {word.casefold() for word in _ASKED.findall(tail)}:
         return asked.pop() if len(asked) == 1 else None
@@ -452,7 +467,7 @@ def _option(tail: str, lines: Sequence[str], sentence: str, followed: bool) -> s
         and (_OPTION_LINE.match(lines[-2]) or re.match(r"\W*(?:options|choices)\b.*:$", lines[-2], re.IGNORECASE))
         and _OPTION_LINE.match(lines[-1])
     )
-    clause = claim.rpartition(", which ")[2]
+    clause = re.split(", which | → ", claim)[-1]
     if len(letters) > 1 or listed or _TAKEN_BACK.search(claim) or SEVERAL.search(_TITLES.sub("", clause)):
         return None
     own_line = lines[-1].strip(_MARKUP + ">") == last and _OPTION_LINE.match(f"{claim} ")
@@ -475,7 +490,7 @@ def _called_right(tail: str, lines: Sequence[str]) -> set[str]:
     found = set()
     for pattern, text in ((_RIGHT, "\n".join(lines[-2:])), (_CHOSEN, tail), (_SUITS, tail)):
         for match in pattern.finditer(text):
-            if not HEDGED.search(re.split(r"[.!?]\s|\n", text[: match.start()])[-1]):
+            if not HEDGED.search(re.split(r"[.!?]\s|\n|, so ", text[: match.start()])[-1]):
                 found.add(next(filter(None, match.groups())))
     return found
 
@@ -571,7 +586,7 @@ def _closers(lines: Sequence[str]) -> str | None:
         if before.endswith(":") and _BRACKET_RUN.fullmatch(line):
             line = f"{before} {line}"
         if closing := _CLOSING.search(line):
-            return closing[1]
+            return closing[1] or closing[2]
         if index < len(lines) - 1:
             continue
         runs, said = _QUOTED_RUN.findall(line), re.split(r"\. ", line)[-1]

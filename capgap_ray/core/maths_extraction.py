@@ -40,9 +40,11 @@ from capgap_ray.core.extraction import (
     settled,
     stated_line,
     still_open,
+    value_of_end,
 )
 from capgap_ray.core.maths import rational, readings, unwrapped
 from capgap_ray.core.notation import LONGEST_MATHS
+from capgap_ray.core.number_extraction import number_in
 from capgap_ray.core.number_words import NUMBER_WORDS
 
 _RELATIVE = re.compile(
@@ -118,8 +120,17 @@ def _maths_in(rest: str) -> str | None:
         rest,
         last_statement(rest, _maths_statement),
         boxed_answer(rest),
-        lambda end: _maths_conclusion(end) or _headed(end),
+        lambda end: _maths_conclusion(end) or _headed(end) or value_of_end(own_text(end), _value_in),
     )
+
+
+def _value_in(clause: str) -> str | None:
+    """Return the value that a clause without a verb of its own speaks of: its last maths, else its one number."""
+    spans = re.findall(r"\$([^$]+)\$|\\\((.+?)\\\)", clause)
+    if spans and clause.count("$") % 2 == 0:
+        value = _right_side(unwrapped("".join(spans[-1])))
+        return value if is_value(value) else None
+    return number_in(clause)
 
 
 def _maths_statement(after: str) -> str | None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from decimal import Decimal
+from fractions import Fraction
 
 from capgap_ray.core.extraction import (
     CONCLUSION,
     CONDITIONAL,
+    FIRST,
     GIVEN,
     INEXACT,
     IS,
@@ -34,6 +37,7 @@ from capgap_ray.core.extraction import (
     settled,
     stated_line,
     still_open,
+    value_of_end,
 )
 from capgap_ray.core.maths import rational, unwrapped
 from capgap_ray.core.number_words import NUMBER_WORDS, SCALES, in_figures
@@ -89,6 +93,11 @@ _PART = re.compile(r"[ \t]*(?:[-•*] |\||[0-9]{1,2}[.)] )")
 """A line of the list or table of what a total is made of."""
 _ITEM = re.compile(r"\s*(?:[-•*] |[A-Za-z][\w' ]{0,40}: [$€£]?[0-9][0-9.,]*\.?$)")
 """A line of a list of what is given."""
+_HEADED = re.compile(
+    r"\**(-?\$?[0-9](?:[0-9.,]*[0-9])?)"
+    r"(?:\.?\**[ \t]*\n\s*\n|\.\**\s+(?=To see (?:why|this)\b|Here|Explanation|Reason)| [a-z]+\.\s+(?=[A-Z]))"
+)
+"""The answer first, then why."""
 _SPELT_NUMBER = re.compile(
     rf"(?<!\bthe )(?<!\bthese )(?<!\bthose )\b(?:{'|'.join(NUMBER_WORDS.keys() - {'zero', 'one'})}|"
     r"(?<=\bonly )one|(?<=\bthere is )one)\b",
@@ -103,6 +112,11 @@ _IN_BOTH = re.compile(
 _SCALED = re.compile(rf"\b([0-9]{{1,9}}(?:\.[0-9]{{1,9}})?) ({'|'.join(SCALES)})\b", re.IGNORECASE)
 _CALCULATION = re.compile(r"<<[^<>\n]{0,200}>>")
 """GSM8K's calculator marks."""
+_UNIT = re.compile(
+    r"(?<=[0-9])(?=(?:[kcm]?m|[mk]?g|kgs|lbs?|oz|m?[lL]|hrs?|h|mins?|secs?|s|ft|in|mph|km/h|USD|EUR|GBP|cents|dollars|[ap]m)"
+    r"(?![\w^]))"
+)
+"""Between a number and a unit written to it: `5,600kg`."""
 _RESULT = re.compile(r"(?:=|\bis)[\s$*\\]*(-?[0-9][0-9,]*(?:\.[0-9]+)?)")
 _ARITHMETIC = re.compile(r"[0-9)]\s*[-+*/×÷=]\s*[$(]?[0-9]")
 _ARITHMETIC_IN_WORDS = re.compile(r"[0-9][^=→]{0,60} [-/÷*×+] ")
@@ -128,6 +142,7 @@ def number_answer(text: str) -> str | None:
     if rest is None:
         return None
     plain = re.sub(r"__([^_\n]{1,80})__", r"\1", _CALCULATION.sub("", _first_solution(rest)))
+    plain = _UNIT.sub(" ", plain)
     return own_part(plain, lambda part: _number_of(part, thought))
 
 
@@ -141,7 +156,7 @@ def _first_solution(text: str) -> str:
 def _number_of(rest: str, thought: bool) -> str | None:
     boxed = boxed_answer(rest)
     if boxed:
-        boxed = boxed[0], _number_in(boxed[1]) or boxed[1]
+        boxed = boxed[0], number_in(boxed[1]) or boxed[1]
     unfilled = rest.rstrip().endswith("####")  # of GSM8K's form the answer is missing
     return settled(
         rest,
@@ -156,10 +171,10 @@ def _number_statement(after: str) -> str | None:
     sentence, sign = first_sentence(re.sub(r"(?<=[0-9]) \[[^\[\]]*\]$", "", line))
     if sign == "?" or INEXACT.search(sentence) or CONDITIONAL.search(sentence):
         return None
-    return _number_in(sentence)
+    return number_in(sentence)
 
 
-def _number_in(claim: str) -> str | None:
+def number_in(claim: str) -> str | None:
     """Return the one number that a claim is about: after its last `=`, the only one, or the first with its unit."""
     claim = unwrapped(claim.strip(MARKUP))
     if "=" in claim:
@@ -236,11 +251,20 @@ def _number_conclusion(text: str, thought: bool) -> str | None:
     if not tail or REFUSED.search(tail[-NEAR_END:]):
         return None
     if len(tail) < 60 and "\n" not in tail and rational(tail.strip(MARKUP + "$. ")) is not None:
-        return _number_in(tail.strip(MARKUP + "$. "))
-    headed = re.match(
-        r"\**(-?\$?[0-9][0-9.,]*)(?:\**[ \t]*\n\s*\n| [a-z]+\. (?=[A-Z]))", tail
-    )  # the answer first, then why
-    return _last_number(tail, thought) or _only_bold(tail) or (_number_in(headed[1]) if headed else None)
+        return number_in(tail.strip(MARKUP + "$. "))
+    headed = _HEADED.match(tail)
+    return (
+        _last_number(tail, thought)
+        or _only_bold(tail)
+        or (number_in(headed[1]) if headed else None)
+        or value_of_end(tail, _number_of_end)
+    )
+
+
+def _number_of_end(clause: str) -> str | None:
+    """Return the only number in figures, be others spelt ("Fourteen cans last 28 days"), else what the clause says."""
+    figures = NUMBER.findall(clause)
+    return number_in(figures[0] if len(figures) == 1 and _SPELT_NUMBER.search(clause) else clause)
 
 
 def without_breakdown(tail: str) -> str:
@@ -251,10 +275,22 @@ def without_breakdown(tail: str) -> str:
     total = before.rpartition("\n")[2]
     numbers = NUMBER.findall(total)
     table = parts > 2 and lines[-1].startswith("|")
-    summed = _TOTAL.search(total) or table or [each.strip() for each in numbers] == [str(parts)]
+    summed = (
+        _TOTAL.search(total)
+        or table
+        or [each.strip() for each in numbers] == [str(parts)]
+        or (len(numbers) == 1 and _sum_of_ends(lines[len(lines) - parts :]) == rational(numbers[0]))
+    )
     if 2 <= parts <= 40 and summed and numbers and re.search(r"[\w*:.]$", total):
         return re.sub(r"[:.]$", "", before) + "."
     return tail
+
+
+def _sum_of_ends(lines: Sequence[str]) -> Fraction | None:
+    """Return the sum of the numbers at the lines' ends, or None where a line has none."""
+    ends = [NUMBER.findall(line)[-1:] for line in lines]
+    values = [rational(end[0]) if end else None for end in ends]
+    return None if None in values else sum(filter(None, values), Fraction(0))
 
 
 def _only_bold(tail: str) -> str | None:
@@ -265,7 +301,7 @@ def _only_bold(tail: str) -> str | None:
     number = rf"(?:[-\\$€£]*[0-9][0-9.,]*%?|{'|'.join(NUMBER_WORDS)})(?: [a-z]+){{0,3}}\.?"
     if not re.fullmatch(number, marked[0], re.IGNORECASE) or PREMISE.search(marked[0]):
         return None
-    return _number_in(marked[0])
+    return number_in(marked[0])
 
 
 def _last_number(tail: str, thought: bool) -> str | None:
@@ -279,19 +315,21 @@ def _last_number(tail: str, thought: bool) -> str | None:
     listed = len(items) > 1 and all(_ITEM.match(item) for item in items)
     if listed and not (followed or SUMS_UP.search(sentence) or CONCLUSION.match(sentence)):
         return None  # one of what is given
+    if FIRST.match(sentence):
+        return None
     if rounded := _ROUNDED.search(sentence):
-        return _number_in(rounded[1])
+        return number_in(rounded[1])
     if INEXACT.search(claim_of(sentence.strip(" .!*_"))[0]) or still_open(tail, sentence):
         return None
     if (solved := _SOLVED.search(sentence)) and tail.endswith(sentence):
-        return _number_in(solved[1])
+        return number_in(solved[1])
     sum_, arrow, value = sentence.rpartition("→")
     if arrow and "=" not in sum_ and _ARITHMETIC_IN_WORDS.search(sum_) and tail.endswith(sentence):
-        return _number_in(value) if re.fullmatch(r" \$?[0-9][0-9.,]*(?: [a-z]+)?", value) else None
+        return number_in(value) if re.fullmatch(r" \$?[0-9][0-9.,]*(?: [a-z]+)?", value) else None
     if chained := re.fullmatch(
         r".*= ?\$?([0-9][0-9.,]*) ?(?:→|->|=>|⇒) ?\$?([0-9][0-9.,]*)(?: [a-z]+){0,3}\.?", sentence
     ):
-        return _number_in(chained[2]) if rational(chained[1]) == rational(chained[2]) else None
+        return number_in(chained[2]) if rational(chained[1]) == rational(chained[2]) else None
     if clock := re.fullmatch(
         rf"(?:{CONCLUSION.pattern})[^0-9]*\b([0-9]{{1,2}}:[0-9]{{2}}(?: ?(?:[ap]m|[ap]\.m\.))?)\W*", sentence, re.I
     ):
@@ -299,16 +337,16 @@ def _last_number(tail: str, thought: bool) -> str | None:
     alone = sentence.strip(MARKUP + "()$.")
     counted = _ITEMISED.match(sentence) or re.search(r"[0-9].*in total:", sentence)
     labelled = "" if counted else labelled_value(tail, sentence) or ""
-    if not re.search(r"=|[0-9]\s*[-+*/×÷]\s*[$0-9]", labelled) and (number := _number_in(labelled)):
+    if not re.search(r"=|[0-9]\s*[-+*/×÷]\s*[$0-9]", labelled) and (number := number_in(labelled)):
         return number
     if rational(alone) is not None and (followed or re.search(r"[0-9]\W*$", tail)):
-        return _number_in(alone)
+        return number_in(alone)
     claim, concluded = claim_of(
         re.sub(r" \((?:[0-9 $+*/×÷.,-]+|(?=[^()]*=)[^()]*)\)(?=\.?$)", "", _STEP.sub("", sentence)).strip(" .!*_")
     )
     before = tail[: tail.rfind(sentence)] if sentence in tail else ""
     results = _RESULT.findall(before[-400:])
-    computed = bool(results) and (number := _number_in(claim)) is not None and rational(number) == rational(results[-1])
+    computed = bool(results) and (number := number_in(claim)) is not None and rational(number) == rational(results[-1])
     if not followed and (displayed := displayed_value(tail, sentence)) and rational(displayed) is not None:
         return displayed
     finished = (
@@ -322,7 +360,7 @@ def _last_number(tail: str, thought: bool) -> str | None:
     if not finished or (arithmetic and not re.search(r"[.!]$", tail)):
         return None
     if ended := _ENDS_UP.search(claim):
-        return _number_in(ended[1])
+        return number_in(ended[1])
     if calculated := _BY_DOING.match(claim):
         claim, concluded = claim[calculated.end() :], True
     claim = re.sub(r" (?:in|over|for|during) the first [a-z0-9 ]+$", "", claim)
@@ -334,9 +372,9 @@ def _last_number(tail: str, thought: bool) -> str | None:
     if not concluded and re.search(r"[0-9]\b[^.=]*\band (?:\w+ ){0,2}[0-9]", claim) and not SUMS_UP.search(claim):
         return None  # what is given
     if re.fullmatch(r"[$€£]?-?[0-9][0-9.,]*%?(?: [a-z]+){1,3}", claim) and re.search(r"[.!*]$", tail):
-        return _number_in(claim)
+        return number_in(claim)
     if final := _COMES_TO.search(claim):
-        return _number_in(final[1])
+        return number_in(final[1])
     unexplained = _EXPLAINED.split(claim, maxsplit=1)[0]
     if re.search(r"[0-9]", unexplained):
         claim = unexplained
@@ -344,13 +382,13 @@ def _last_number(tail: str, thought: bool) -> str | None:
         return number  # it says what was computed just before
     alone_said = not before.strip() and sentence.endswith(".")
     if alone_said and (thought or re.match(r"each\b", claim, re.IGNORECASE)):
-        return _number_in(claim)
+        return number_in(claim)
     if not concluded and PREMISE.search(claim) and not ("=" in claim and _ARITHMETIC.search(claim)):
         return None
     marked = re.findall(r"\*\*([^*]+)\*\*", sentence)
-    if len(marked) == 1 and (bold := _number_in(marked[0].rstrip("."))) is not None:
+    if len(marked) == 1 and (bold := number_in(marked[0].rstrip("."))) is not None:
         return bold
     if re.search(r"(?<![\w$])[0-9]*[a-z]\b\s*[-+*/][^=]*=", claim):
         return None  # an equation to be solved
     states = concluded or _STATES.search(claim) or IS.search(claim) or "=" in claim
-    return _number_in(claim) if states or (_ARITHMETIC.search(before) and not GIVEN.search(claim)) else None
+    return number_in(claim) if states or (_ARITHMETIC.search(before) and not GIVEN.search(claim)) else None
