@@ -36,7 +36,7 @@ _LABEL = re.compile(
     r"(?: (?:also|donc|por tanto|quindi)\b)?\s*"
     r"|∴\s*|(?:\A|(?<=\n))(?:=>|⇒|⟹|→)\s+|\$\s?\\therefore(?:\\quad|\\ |\s)*"
     r"|(?<=\n)[ \t$]*(?:⇒|\\(?:Longr|R)ightarrow|\\implies)\s+"
-    r"|(?:\$\$|\$|\\\[)?\s?\\text(?:bf|rm)?\s?\{\s?(?:the )?(?:final )?answer(?: is)?:?\s?\}\s?[:=]?\s*"
+    r"|(?<!boxed\{)(?:\$\$|\$|\\\[)?\s?\\text(?:bf|rm)?\s?\{\s?(?:the )?(?:final )?answer(?: is)?:?\s?\}\s?[:=]?\s*"
     r"|\[(?:final )?answer\]:?\s+",
     re.IGNORECASE,
 )
@@ -77,7 +77,8 @@ _JSON_ANSWER = re.compile(
 _ANSWER_TAG = re.compile(r"<(/?)(?:final_?answer|final|result|solution|option|choice|ans)>", re.IGNORECASE)
 _BOLD_TAG = re.compile(r"</?(?:b|strong)>", re.IGNORECASE)
 _OPEN = re.compile(
-    r"\b(?:first(?:ly)?|to start|to begin(?: with)?),? (?:we|i|you|let|find|calculate|compute|determine)\b[^.\n]*\.\s+$"
+    r"\b(?:first(?:ly)?|to start|to begin(?: with)?),? "
+    r"(?:we|i|you|let|find|calculate|compute|determine|note|notice|observe|recall)\b[^.]*\.\s+$"
     r"|\b(?:we|i)(?:['’]ll| will| can)? (?:start|begin) (?:with|by)\b[^.\n]*\.\s+$"
     r"|\b(?:still|yet|remains?|left) (?:need |have |has )?to (?:be )?"
     r"(?:find|found|determined?|computed?|calculated?|solved?)\b[^.\n]*\.\s+$",
@@ -215,13 +216,18 @@ NUMBER = re.compile(
     r"(?!-?\w|\.[0-9]|,[0-9]{3}(?![0-9]))(?:\s?\\?%)?"
 )
 _CUT = re.compile(
-    r"(?:\s[-+*/×÷=<>·]|[0-9a-z)] ?[+×÷=]|[(,\\–—])\s*$|[^*]\s\*$|(?:[-+*/×÷=]|\bx) \\?\$$"
+    r"(?:\s[-+*/×÷=<>·]|[0-9a-z)] ?[+×÷=]|[(,\\–—])\s*$|[^*]\s\*$"
+    r"|(?:[-+*/×÷=]|\b(?:x|of|is|was|be|pays?|costs?|to|for|earns?)) \\?\$$"
+    r"|\\(?:times|cdot|div)\s*$"
     r"|(?<=[\w%)$,:;] )(?:a|an|the|of|at|in|to|on|by|for|from|with|per|and|or|but|if|than|that|which|so|because|since|"
     r"is|are|was|were|has|have|had|will|he|she|they|we|his|her|their|its)\s*$"
 )
 """The end of a text that breaks off within a formula, an enumeration or a clause."""
 _OPEN_DISPLAY = re.compile(r"\n[ \t]*\$\$[ \t]*[^$\s][^$]*$")
-FIRST = re.compile(r"\W*(?:first(?:ly)?|next|to (?:start|begin)(?: with)?)\b", re.IGNORECASE)
+FIRST = re.compile(
+    r"\W*(?:first(?:ly)?\b|next\b|to (?:start|begin)\b|what [^.?\n]{1,40} (?:has|have|costs?|knows?|gets?|needs?):)",
+    re.IGNORECASE,
+)
 """How a sentence begins that is a step and not the last."""
 _NEXT_STEP = re.compile(
     r"(?:#{1,6} |\*\*)(?:step|case|part|endpoint|claim|lemma|stage|phase|scenario|method|approach) [^=]*?\**:?",
@@ -319,6 +325,11 @@ NAME = re.compile(
 )
 _OF_FUNCTION = re.compile(r"[A-Za-z]\([^()]*\)|\\(?:log|ln|sin|cos|tan|angle)(?![a-zA-Z])[^=<>]*")
 """What a box may name before its value: `P(\\text{even})`, `\\log_2 \\sqrt{x}`."""
+EQUATION = re.compile(
+    r"(?<![\w.$\\^{])-?[0-9.]*[0-9]\s?(?:[a-cefijn-rt-zA-KM-Z]|[a-z](?=\^))(?![a-zA-Z])(?:\^\{?[0-9]\}?)?\s*"
+    r"(?:[-+][^=<>]*)?=[^=]*$"
+)
+"""One that is still to be solved: `4a = 80`, `5n + 10d = 75`; the other letters may be units (`2h = 120 min`)."""
 INEQUALITY = re.compile(r"[<>≤≥]|\\[lg]e(?:q|qslant)?(?![a-z])")
 NOT_THAT = re.compile(r",? (?:and )?not\s(?:\S+|\$[^$]*\$)(?: (?:as|like|which|that) [^.]*)?$")
 _LABELLED = re.compile(r"[*_#\s>=-]*([A-Za-z][\w' ,()-]{0,60}?)[*_]*:[*_]*\s+(\S.*)", re.DOTALL)
@@ -448,7 +459,8 @@ def settled(
     after = max(0, found[0] - 60)
     if re.match("result|solution", text[found[0] :], re.IGNORECASE):
         _, *later = _SENTENCES.split(text[found[0] :], maxsplit=1)
-        if later and (end := conclude(later[0])) is not None:
+        headed = re.match(r"solutions?[*_ ]*:[*_ ]*\n[^=]*=[^=]*\n", text[found[0] :], re.IGNORECASE)
+        if later and ((end := conclude(later[0])) is not None or headed):
             return end  # a result on the way
     taken_back = list(deque(_TAKEN_BACK.finditer(text, after), maxlen=1))
     return conclude(text[taken_back[0].end() :]) if taken_back else found[1]
@@ -636,6 +648,8 @@ def displayed_value(tail: str, sentence: str) -> str | None:
         return maths if re.search(r":\s*$", before) and re.search("[0-9]", maths) and reads_as_maths(maths) else None
     sides = [unwrapped(side) for side in re.split(r"(?<![<>!])=", maths)]
     led = re.search(r"\b(?:is|are|equals)[\s:]*$", before) is not None and is_value(sides[-1])
+    if led and EQUATION.search(maths) and "equation" not in before[-150:]:
+        return None
     if (
         len(sides) < 2
         or (re.match(r"[a-zA-Z]\^", sides[0]) and not led)
@@ -696,7 +710,7 @@ def value_of_end(tail: str, read: Callable[[str], str | None]) -> str | None:
     on_the_way = (INEXACT, ON_THE_WAY, GIVEN, PLAN, AIM, _GOES_ON)
     if any(pattern.search(claim) for pattern in on_the_way) or still_open(tail, found[0]):
         return None
-    if not _CALCULATES.search(tail):
+    if EQUATION.search(claim) or not _CALCULATES.search(tail):
         return None
     clauses = [clause for clause in _CLAUSES.split(claim) if NUMBER.search(in_figures(clause))]
     return read(clauses[-1]) if clauses else None

@@ -91,7 +91,7 @@ _EXAMINED = re.compile(
     r"|is (?!the\b|correct|right|true|best|sarcastic|consistent)|has(?! the (?:correct|right)\b)"
     r"|was|would|goes|starts|follows)\b"
     r"|^(?i:option|sentence|statement) \(?[A-Z]\)?: |^\([A-Z]\)[:.]? [\"“A-Z0-9]"
-    r"|\b(?i:consider\w*|look\w*|examin\w+|check\w*|analy[sz]\w+|start\w*|evaluat\w+|is true, but)\b"
+    r"|\b(?i:turn\w* to|consider\w*|look\w*|examin\w+|check\w*|analy[sz]\w+|start\w*|evaluat\w+|is true, but)\b"
 )
 """A sentence that examines an option, or says something of it on the way."""
 _DISMISSED = re.compile(

@@ -9,6 +9,7 @@ from capgap_ray.core.extraction import (
     AIM,
     CONCLUSION,
     CONDITIONAL,
+    EQUATION,
     GIVEN,
     INEQUALITY,
     INEXACT,
@@ -360,6 +361,8 @@ def _claimed(claim: str, concluded: bool) -> str | None:
         if not concluded and not (known and not re.search(r"\\(?:cdot|times)(?!\s*10)|[*×]", right)):
             return None
         if len(said) == 1:
+            if EQUATION.search(piece):
+                return None
             piece = right if known or "$" in right else unwrapped(_right_side(last.replace("$", "")).strip())
         elif piece.count("=") > 1 or (known and not _FIGURE.search(claim)):
             piece = right

@@ -10,6 +10,7 @@ from fractions import Fraction
 from capgap_ray.core.extraction import (
     CONCLUSION,
     CONDITIONAL,
+    EQUATION,
     FIRST,
     GIVEN,
     INEXACT,
@@ -71,7 +72,9 @@ _RESTATED = re.compile(
     r"(?:remember|recall|the (?:problem|question) (?:says|states|tells)|we are (?:given|told))\b", re.IGNORECASE
 )
 _TO_DO = re.compile(
-    r"\b(?:we|i) (?:need|have|want) to (?:find|calculate|compute|determine|know|figure)\b", re.IGNORECASE
+    r"\b(?:we|i) (?:need|have|want) to (?:find|calculate|compute|determine|know|figure)\b"
+    r"|^(?:now )?(?:we|i|you|he|she|they) (?:multiply|add|subtract|divide|sum|take)\b(?!.*\b(?:get|giv))",
+    re.IGNORECASE,
 )
 _ROUNDED = re.compile(
     r"\bround(?:s|ed|ing)? (?:it )?(?:up|down)(?: to|:) (\$?[0-9][0-9,]*)(?: [a-z]+)?\.?$", re.IGNORECASE
@@ -91,7 +94,7 @@ _STEP = re.compile(r"^\W*step [0-9]+[:.]\s*", re.IGNORECASE)
 _RECAP = re.compile(r"\n+[*_# ]*(?:recap|(?:here is )?(?:the |a )?breakdown|details)[*_]*:[*_]*\Z", re.IGNORECASE)
 _PART = re.compile(r"[ \t]*(?:[-•*] |\||[0-9]{1,2}[.)] )")
 """A line of the list or table of what a total is made of."""
-_ITEM = re.compile(r"\s*(?:[-•*] |[A-Za-z][\w' ]{0,40}: [$€£]?[0-9][0-9.,]*\.?$)")
+_ITEM = re.compile(r"\s*(?:[-•*] |(?:[0-9]{1,2}[.)] )?[A-Za-z][\w' ]{0,40}: [$€£]?[0-9][0-9.,]*\.?$)")
 """A line of a list of what is given."""
 _HEADED = re.compile(
     r"\**(-?\$?[0-9](?:[0-9.,]*[0-9])?)"
@@ -155,8 +158,10 @@ def _first_solution(text: str) -> str:
 
 def _number_of(rest: str, thought: bool) -> str | None:
     boxed = boxed_answer(rest)
-    if boxed:
-        boxed = boxed[0], number_in(boxed[1]) or boxed[1]
+    if boxed and (number := number_in(boxed[1]) or (boxed[1] if re.search(r"[0-9]", boxed[1]) else None)):
+        boxed = boxed[0], number
+    else:
+        boxed = None
     unfilled = rest.rstrip().endswith("####")  # of GSM8K's form the answer is missing
     return settled(
         rest,
@@ -315,7 +320,7 @@ def _last_number(tail: str, thought: bool) -> str | None:
     listed = len(items) > 1 and all(_ITEM.match(item) for item in items)
     if listed and not (followed or SUMS_UP.search(sentence) or CONCLUSION.match(sentence)):
         return None  # one of what is given
-    if FIRST.match(sentence):
+    if FIRST.match(sentence) or EQUATION.search(sentence.rstrip(".")):
         return None
     if rounded := _ROUNDED.search(sentence):
         return number_in(rounded[1])
