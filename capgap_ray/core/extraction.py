@@ -84,6 +84,7 @@ _OPEN = re.compile(
     r"(?:find|found|determined?|computed?|calculated?|solved?)\b[^.\n]*\.\s+$",
     re.IGNORECASE,
 )
+_STRUCK = re.compile(r"(?:^[ \t]*[-•*] )?~~[^~\n]{1,200}~~", re.MULTILINE)
 _END_OF_PROOF = re.compile(r"\.?\s?[∎■□]")
 _CORRECTED = re.compile(
     r"\b(?:(?:is|are|was) not|isn't|not) (?!only\b)(?:option )?(?:\$[^$\n]{1,80}\$|[^\s,;]{1,40})"
@@ -199,6 +200,7 @@ _BESIDE = re.compile(
     r"^(?:the|this|that|it)\b(?![^.]*=)[^.]*\bwould (?:only |otherwise )?(?:be|have)\b"
     r"|^if\b(?!.*, but )(?!we\b.*, so ).*(?:\bwould\b|['’]d\b)"
     r"|.*\b(?:question|problem) (?:does not|doesn['’]t) ask\b"
+    r"|.*,? as the (?:problem|question) (?:says|states|said|stated|requires)\W*$"
     r"|.*(?:\bnot|n['’]t) (?:be )?(?:counted|included|relevant)\W*$"
     r"|^(?:for|since|when|at|if|this|indeed)\b.*,? as (?:we )?(?:expect(?:ed)?|needed|required|wanted|desired)\W*$",
     re.IGNORECASE,
@@ -294,8 +296,8 @@ _IS_THE_ANSWER = re.compile(
     re.IGNORECASE,
 )
 _OUR_ANSWER = re.compile(
-    r",? (?:which|(?:and )?(?:that|this)) is (?:our|the) "
-    r"(?:final |desired |required |requested )?(?:answer|result|value)$",
+    r",? (?:which|(?:(?:and|so) )?(?:that|this|it)) is (?:our|the|my) "
+    r"(?:final |desired |required |requested )?(?:answer|result|value|choice|pick)$",
     re.IGNORECASE,
 )
 _BECAUSE_AFTER = re.compile(r",? because\b.*$", re.IGNORECASE)
@@ -311,7 +313,8 @@ AIM = re.compile(
 IS = re.compile(
     r"\b(?:is|are|was|were|equal to|equals?|be|measures|becomes|(?:c[ao]mes?(?: out)?|works out|amounts?|adds? up|"
     r"evaluates|simplifies|reduces|sums|totals) to|est|sont|vaut|ist|sind|beträgt|es|son|mide|vale|è|sono|"
-    r"a total of|lies? in|factors? (?:as|into)|(?:passes through|ends?(?: up)? at|meet at|intersect at)(?: the point)?|"
+    r"a total of|(?:has|have) (?:an? )?(?:length|area|perimeter|volume|measure|value|radius)(?: of)?|"
+    r"lies? in|factors? (?:as|into)|(?:passes through|ends?(?: up)? at|meet at|intersect at)(?: the point)?|"
     r"(?:has|have|leaves?|gives?|makes?|yields?)"
     r"(?=\s+(?:exactly |only |a total of )?\\?[$€£]?(?:[0-9](?![0-9.,]*[a-z^])|√)))\b"
     r"(?: (?:equal to|given by|written(?: as)?|at(?=[\s$\\]*\()|(?:at )?the (?:point|number|value|interval|set|pair)"
@@ -361,7 +364,7 @@ _WHEN = re.compile(r",? (?:when|while|after|before|once|by the time|if)\b[^0-9,]
 _GOES_ON = re.compile(
     r"^(?:each|factor|write|express|expand)\b"
     r"|\b(?:given|then|if|none|now|to be|(?:we|i)(?:['’]ll| will)|going to|let['’]?s|until|still|yet|so far|in turn"
-    r"|continu\w+|remain(?:s|ing) to|try\w*|again|before|except)\b",
+    r"|continu\w+|remain(?:s|ing) to|try\w*|again|before|except|should)\b",
     re.IGNORECASE,
 )
 """Words of a sentence after which a text would go on."""
@@ -399,7 +402,7 @@ def after_thinking(text: str) -> str | None:
     if tagged:
         before, opened, inside = inside.rpartition("<answer>")
         text = f"{before}\nAnswer: {inside.strip()}\n{after}" if opened else f"{before}{inside}\n{after}"
-    text = _CORRECTED.sub(_kept, _END_OF_PROOF.sub(".", text))
+    text = _CORRECTED.sub(_kept, _END_OF_PROOF.sub(".", _STRUCK.sub("", text)))
     text = _UNDERLINE.sub("", text)
     if "```" in text:
         text = _FENCE_LINE.sub("", _PROGRAM.sub(_printed, text))
@@ -549,6 +552,7 @@ def last_statement(text: str, read: Callable[[str], str | None]) -> tuple[int, s
     start = max(0, len(text) - _TAIL)
     tail = text[start:]
     found = list(deque(_STATEMENT.finditer(tail), maxlen=20))
+    on_the_way: tuple[int, str] | None = None
     if len(found) > 1:
         last = found[-1].start()
         if _cut_repetition(tail, 1 + max(tail.rfind("\n", 0, last), 1 + tail.rfind(". ", 0, last))):
@@ -564,10 +568,14 @@ def last_statement(text: str, read: Callable[[str], str | None]) -> tuple[int, s
             continue  # a result on the way
         after = tail[match.end() : match.end() + 2 * LONGEST_MATHS].lstrip(" *_:")
         if (answer := read(after)) is not None:
-            return None if _solution_cut(tail, match) else (start + match.start(), answer)
-        if INEXACT.match(after.lstrip(MARKUP)[:60]):
+            if _solution_cut(tail, match):
+                return None
+            if noun.startswith("ans") or match[0][0] == "#":
+                return start + match.start(), answer
+            on_the_way = on_the_way or (start + match.start(), answer)
+        elif INEXACT.match(after.lstrip(MARKUP)[:60]):
             return None
-    return None
+    return on_the_way
 
 
 def _solution_cut(tail: str, match: re.Match[str]) -> bool:
@@ -645,7 +653,8 @@ def displayed_value(tail: str, sentence: str) -> str | None:
     if not (solved or bold) and any(pattern.search(lead) for pattern in (AIM, GIVEN, PREMISE)):
         return None
     if "=" not in maths:
-        return maths if re.search(r":\s*$", before) and re.search("[0-9]", maths) and reads_as_maths(maths) else None
+        ready = re.search(r":\s*$|\b(?:left with|we (?:get|obtain)|gives|simplifies to|becomes)\s*$", before)
+        return maths if ready and re.search("[0-9]", maths) and reads_as_maths(maths) else None
     sides = [unwrapped(side) for side in re.split(r"(?<![<>!])=", maths)]
     led = re.search(r"\b(?:is|are|equals)[\s:]*$", before) is not None and is_value(sides[-1])
     if led and EQUATION.search(maths) and "equation" not in before[-150:]:

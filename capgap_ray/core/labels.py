@@ -13,6 +13,7 @@ from typing import Literal
 from capgap_ray.core import maths
 from capgap_ray.core.extraction import (
     HEDGED,
+    NEAR_END,
     ON_THE_WAY,
     PREMISE,
     SEVERAL,
@@ -126,6 +127,8 @@ _CHOSEN = re.compile(
     r"(?:sentence|statement|edit|option|one|recommendation|choice|match) is"
     r"(?: the (?:first|second|third|last)(?: one)?,)?"
     r"|\bI(?:'d| would| will|'ll)? (?:pick|choose|select|go with))[:\s>*]{1,8}\(?([A-Z])\)"
+    r"|\bi (?:pick|choose|select|go with) \(([a-z])\)"
+    r"|\b(?:falls (?:under|into)|belongs to) (?:the )?(?:category |option |type )?\(([A-Z])\)"
     r"|\b[Tt]he (?:match|best fit) is \(([A-Z])\)"
     r"|\bonly (?:option )?\(([A-Z])\)[^.;]{0,120} (?:respects|follows|satisfies|fits|works|matches|obeys)\b"
     r"|^(?:The )?[Aa]nswer \(([A-Z])\)[:.]|\AIt(?:['’]s| is) \(([A-Z])\)\. ",
@@ -140,7 +143,8 @@ _SUITS = re.compile(
 _OTHERS = re.compile(
     r"(?:everything else|(?:all )?(?:the )?(?:others|(?:other|remaining) (?:options|choices|ones|edits)))\b"
     r"|none of \([A-Z]\)"
-    r"|(?:i also considered|it(?:'s| is) not|(?:option |statement |sentence )?\([A-Z]\) (?:isn['’]t|is not)) ?"
+    r"|(?:i also considered|it(?:['’]s| is) not|it isn['’]t"
+    r"|(?:option |statement |sentence )?\([A-Z]\) (?:isn['’]t|is not)) ?"
     r"(?:\([A-Z]\)|[.,])",
     re.IGNORECASE,
 )
@@ -149,6 +153,7 @@ _REJECTED_AFTER = re.compile(r",? so (?:option )?\(?[A-Z]\)? is (?:incorrect|wro
 _LETTER_LINE = re.compile(r"(?:\*\*)?([A-Z])(?:[.)](?:\*\*)?|\*\*[.)]) \w[^.?!:]{0,80}\.?")
 """A line that is an option and no more: `B. a red ball`, `**A)** six pistols`."""
 _LISTED_OPTION = re.compile(r"^[ \t]*(?:[-*•] )?\(?([A-Z])[).] (\S[^\n]{0,200}?)[ \t]*$", re.MULTILINE)
+_INLINE_OPTION = re.compile(r"\(([A-Z])\) ([^()\n,;.?]{1,80}?)(?=,? (?:and |or )?\([A-Z]\)|[,;.?])")
 _OPTION_LINE = re.compile(r"\W*[A-Z][).:]\s")
 _HEADED = re.compile(
     r"(?:\()?([A-HJ-Z])\)?\n\s*\n(?=[A-Z(])"
@@ -166,6 +171,7 @@ _TICKED = re.compile(
     re.IGNORECASE,
 )
 """A line of a list of options that are ticked or crossed out."""
+_POINTED = re.compile(r"^\W*\(?([A-Z])[).][^\n]*(?:←|<-+) *(?:correct|answer|this|right)\b")
 _TICKS = frozenset(("[x]", "[✓]", "[✔]", "☑", "✅", "✓", "✔", "yes", "true", "correct", "right"))
 _MARKED = re.compile(r"\*\*([^*\n]{1,80})\*\*|(?<![\w])['\"“‘]([^'\"“”’\n]{1,80})['\"”’](?![\w])")
 _BOLD = re.compile(r"\*\*([^*\n]{1,80})\*\*")
@@ -173,6 +179,8 @@ _COMPLEMENT = re.compile(
     r"^[^\n]*\b(?:(?:is|are) (?!(?:that|because|to)\b)(?:(?:dancing|playing|partnered|left) with )?|from |between )"
     r"(?:the )?(.{1,60})$"
 )
+_PAIRS = re.compile(r"\w[–-][A-Z]\w*, [A-Z]\w*[–-]")
+"""Who has what after a step: "Fred–Lola, Eve–Ophelia"."""
 _SUPERLATIVE = re.compile(
     r"(?:we can conclude that )?(.*\b(?:is|are|was|were|finish\w*|c[ao]mes?|ranks?|placed?|ends? up) (?:in )?"
     r"(?:the )?(?:\w+est|first|second|third|last|\w+most|most \w+|least \w+)"
@@ -251,12 +259,37 @@ def find(text: str, kind: AnswerKind) -> str | None:
     An option's text becomes its letter where the text lists the options itself.
     """
     answer = _checked(_marked(text, kind, lambda end: _concluded(end, kind)), kind)
-    if kind == "option" and answer and _option_letter(_plain(answer, kind), ()) is None:
-        listed = dict(_LISTED_OPTION.findall(text))
-        if [*listed] == [chr(ord("A") + place) for place in range(len(listed))]:
-            letter = _option_letter(_plain(answer, kind), [*listed.values()])
-            return f"({letter})" if letter else answer
-    return answer
+    if kind != "option" or (answer and _option_letter(_plain(answer, kind), ())):
+        return answer
+    listed = _listed_options(text)
+    letter = _last_named(text, listed) if answer is None else _option_letter(_plain(answer, kind), listed)
+    return f"({letter})" if letter else answer
+
+
+def _listed_options(text: str) -> list[str]:
+    """Return the texts of the options that a text lists: in lines, or "(A) Karl, (B) Lola and (C) Jamie"."""
+    for pattern in (_LISTED_OPTION, _INLINE_OPTION):
+        listed = dict(pattern.findall(text))
+        if len(listed) > 1 and [*listed] == [chr(ord("A") + place) for place in range(len(listed))]:
+            return [*listed.values()]
+    return []
+
+
+def _last_named(text: str, options: Sequence[str]) -> str | None:
+    """Return the letter of the one option whose text a finished last sentence names, and does not deny or doubt."""
+    tail = own_text(text)
+    found = last_sentence(tail) if options else None
+    if found is None or not re.search(r"[.!*)]$", tail):
+        return None
+    sentence = _INLINE_OPTION.sub("", found[0])
+    if any(pattern.search(sentence) for pattern in (SEVERAL, HEDGED, PREMISE, _EXAMINED, _DISMISSED)):
+        return None
+    named = [
+        place
+        for place, option in enumerate(options)
+        if re.search(rf"(?<!\w){re.escape(option.strip())}(?!\w)", sentence, re.IGNORECASE)
+    ]
+    return chr(ord("A") + named[0]) if len(named) == 1 else None
 
 
 def guess(text: str) -> tuple[str, AnswerKind] | None:
@@ -374,7 +407,8 @@ def _ticked(lines: Sequence[str]) -> str | None:
         else:
             crossed += 1
     if len(ticked) != 1 or not crossed:
-        return None
+        pointed = {letter for line in lines[-20:] for letter in _POINTED.findall(line)}
+        return f"({pointed.pop()})" if len(pointed) == 1 else None
     letter = re.match(r"\(?([A-Z])\)", ticked[0])
     return f"({letter[1]})" if letter else ticked[0]
 
@@ -388,6 +422,8 @@ def _verdict(tail: str, lines: Sequence[str]) -> str | None:
         return asked.pop() if len(asked) == 1 else None
     if len(lines) > 1 and all(re.match(r"\s*[-•*] ", line) for line in lines[-2:]):
         return None  # options
+    if bold := re.fullmatch(rf"[>\s]*[-•*] \*\*({_BOOLEAN})\*\*\W*", lines[-1], re.IGNORECASE):
+        return bold[1]
     first = _VERDICT_LABEL.sub("", re.sub(r"[*_`]", "", tail).strip(" -\n"), count=1)
     if (found := last_sentence(tail)) is None:
         plain = ""
@@ -397,7 +433,12 @@ def _verdict(tail: str, lines: Sequence[str]) -> str | None:
         plain = re.sub(r"[*_`]|(?<=\w),? (?:because|since)\b[^,]*$", "", found[0]).strip(_MARKUP + ".!")
     claim, concluded = claim_of(re.sub(r" (?:to the question (?:of )?|when asked )(?:whether|if)\b.*", "", plain))
     claim = re.sub(r"^either way, ", "", claim, flags=re.IGNORECASE)
-    concluded = concluded or tail.rstrip(" .*").endswith(f"\n\n{plain}")
+    concluded = (
+        concluded
+        or tail.rstrip(" .*").endswith(f"\n\n{plain}")
+        or (tail.endswith(".") and re.match(r"(?:you|we|i) do(?:es)? not return\b", claim, re.IGNORECASE) is not None)
+        or re.search(r"\bquestion asks\b", tail[-NEAR_END:]) is not None
+    )
     for said, verdicts in ((claim, _VERDICTS), (plain, _VERDICTS), (first, _VERDICTS[:1])):
         if _TAKEN_BACK.search(said) or (len(verdicts) > 1 and _DOUBT.search(said)):
             continue
@@ -426,7 +467,9 @@ _DOUBT = re.compile(
 def _option(tail: str, lines: Sequence[str], sentence: str, followed: bool) -> str | None:
     """Return the option that the last sentence settles on, by its letter or else by its text."""
     last = sentence.strip(_MARKUP)
-    if re.search(r"\b(?:wonder|whether)\b", last):
+    head = _HEADED.match(tail)
+    explained = head and (len(re.findall(r"\([A-Z]\)", tail)) <= 1 or _OTHERS.match(tail[head.end() :].lstrip()))
+    if re.search(r"\b(?:wonder|whether)\b", last) and not explained:
         return None
     right = _called_right(tail, lines)
     if len(right) == 1:
@@ -434,10 +477,9 @@ def _option(tail: str, lines: Sequence[str], sentence: str, followed: bool) -> s
     alone = _LETTER_LINE.fullmatch(lines[-1])
     if alone and not any(_OPTION_LINE.match(line) for line in lines[:-1]):
         return f"({alone[1]})"
-    head = _HEADED.match(tail)
     if head and head[0].startswith("**") and not _GOES_ON.search(tail, head.end()):
         return str(next(filter(None, head.groups())))
-    if head and (len(re.findall(r"\([A-Z]\)", tail)) <= 1 or _OTHERS.match(tail[head.end() :].lstrip())):
+    if head and explained:
         return str(next(filter(None, head.groups())))
     if re.fullmatch(r"\(?[A-Z]\)?\.?", last) and (
         len(last) > 2 or lines[-1].startswith("**") or len(tail) < 8 or re.search(r"\n\s*\n[B-HJ-Z]$", tail)
@@ -488,10 +530,10 @@ def _option(tail: str, lines: Sequence[str], sentence: str, followed: bool) -> s
 def _called_right(tail: str, lines: Sequence[str]) -> set[str]:
     """Return the letters that a text calls right, chooses or finds fitting, in sentences that do not hedge."""
     found = set()
-    for pattern, text in ((_RIGHT, "\n".join(lines[-2:])), (_CHOSEN, tail), (_SUITS, tail)):
+    for pattern, text in ((_RIGHT, "\n".join(lines[-2:]).replace("**", "")), (_CHOSEN, tail), (_SUITS, tail)):
         for match in pattern.finditer(text):
             if not HEDGED.search(re.split(r"[.!?]\s|\n|, so ", text[: match.start()])[-1]):
-                found.add(next(filter(None, match.groups())))
+                found.add(next(filter(None, match.groups())).upper())
     return found
 
 
@@ -518,6 +560,8 @@ def _complement(tail: str, sentence: str, followed: bool) -> str | None:
     if len(marked) != 1:
         marked = _BOLD.findall(tail)
     if len(marked) != 1 or marked[0].rstrip().endswith((":", "?")) or SEVERAL.search(marked[0]):
+        return None
+    if _PAIRS.search(marked[0]):
         return None
     return str(marked[0]).strip(_MARKUP + ".")
 
@@ -551,6 +595,9 @@ def _sorted(tail: str) -> str | None:
         words = [word.strip(_MARKUP) for word in words]
     if len(words) < 2 and (words := lines[-1].strip(_MARKUP).split()) != sorted(words):
         return None  # a line of words that are not sorted is a sentence
+    if not all(re.fullmatch(r"[a-z][a-z'-]*", word, re.IGNORECASE) for word in words):
+        words = re.findall(r"[a-z'-]+", lines[-1].strip(_MARKUP + "."))
+        words = words if len(words) > 2 and words == sorted(words) == lines[-1].strip(_MARKUP + ".").split() else []
     plain = len(words) > 1 and all(re.fullmatch(r"[a-z][a-z'-]*", word, re.IGNORECASE) for word in words)
     return " ".join(words) if plain else None
 

@@ -11,6 +11,18 @@ from capgap_ray.core.maths_extraction import maths_answer
 from capgap_ray.core.number_extraction import number_answer
 
 MATHS = [
+    ("We have $n + d = 11$.\nTheir value in cents is\n$$5n + 10d = 75.$$", None),
+    ("Subtracting them, we have\n\\[\n9999x = 1331.\n\\]", None),
+    ("So $s = \\sin 18^\\circ$ satisfies the equation\n\\[4s^2 + 2s - 1 = 0.\\]", None),
+    ("We need the ceiling. First, note that $16 < 20 < 25$. Taking roots, we get $4 < \\sqrt{20} < 5$.", None),
+    ("The final answer is: $\\boxed{\\text{answer}}$", None),
+    (
+        "**Answer:** $\\dfrac{1}{16}$\n\nUse it four times; the result is $\\frac{1}{16}\\sin\\frac{32\\pi}{15}$.",
+        "\\dfrac{1}{16}",
+    ),
+    ("The distance is √(192 + 576) = 16√3. So each side of the triangle has length 16√3.", "16√3"),
+    ("Then subtract it. We are left with\n\n$$x^3 + 3x - 6.$$", "x^3 + 3x - 6"),
+    ("It is 1/(2/3). Bob should multiply 10 by 3/2.", None),
     ("Ann walks √(90 + 54) = 12 ft, Ben 15 + 5 = 20 ft.\n\n**Ann walks 20 - 12 = 8 feet less than Ben.**", "8"),
     ("The common root is $x = -4$. Therefore the only real number not in the domain is $x = -4$.", "-4"),
     ("After two miles $\\frac{8}{9}$ is left.\n\nThere will be $\\frac{16}{27}$ gallons when Sam gets home.", None),
@@ -492,6 +504,19 @@ MATHS = [
     ("Hence the problem reduces to solving $x^2 - 5x + 6 = 0$.", None),
 ]
 NUMBERS = [
+    ("S + 5 = 22, so S = 17. Sarah is 17 years old. In five years she will be 22, as the problem says.", "17"),
+    ("There are 52 weeks in a year, so the number of pages he writes in a year is $12 \\times", None),
+    ("That is 52 × 40 = 2,080 hours. Multiplying it by the new rate gives a yearly salary of $", None),
+    ("Let's break it down:\n\n1. Eggs per day: 16.\n2. Eggs eaten: 3.\n3. Eggs baked: 4.", None),
+    ("Subtract 8 from both sides:\n\n4a = 80", None),
+    ("Therefore T + 4C = 340. Substituting the first equation, we get 2C + 40 + 4C = 340.", None),
+    ("**What she has:** $45 + $54, in total $99.\n\n**What the bicycle costs:** $180.", None),
+    ("Solution:\n\nSugar in the jar = 250 g\n\nCakes = Total sugar ÷ sugar needed for one cake", None),
+    (
+        "The car needs 7 * 8 = 56 liters. So now we multiply the liters by the price and divide it by the 4 friends.",
+        None,
+    ),
+    ("The final answer is $\\boxed{\\text{total number of cookies}}$.", None),
     ("It carries 7 crates of 800 kg: 7*800=5600 kg. So the answer is 5,600kg.", "5,600"),
     ("The page was opened 366 times over the three months:\n\n1. First: 60\n2. Second: 180\n3. Third: 126", "366"),
     ("15 bananas.\n\nHere is how it works: there are 10 + 5 in the two bowls; 3 others are apples.", "15"),
@@ -860,6 +885,41 @@ def test_numbers(text: str, answer: str | None) -> None:
 
 
 BBH = [
+    ("causal_judgement", "Most people would name Bill as the cause.\n\n- ~~Yes~~\n- **No** ✅", "No"),
+    ("date_understanding", "today is 11/25/1933. one week from today is 12/02/1933. i pick (f)", "(F)"),
+    (
+        "disambiguation_qa",
+        "(B) The clerk could help.\n\nIt would be strange if he asked whether he himself could.",
+        "(B)",
+    ),
+    ("penguins_in_a_table", "Sum: 55\n\nA) 26\nB) 29\nC) 41\nD) 55 ← correct\nE) 67", "(D)"),
+    (
+        "reasoning_about_colored_objects",
+        "It is silver. Of the options, (A) yes and (B) no, the right one is no.",
+        "(B)",
+    ),
+    (
+        "temporal_sequences",
+        "The options were (A) 7am to 9am, (B) 9am to 6pm. So he could only have gone from 9am to 6pm.",
+        "(B)",
+    ),
+    (
+        "penguins_in_a_table",
+        "The candidates are (A) James, (B) Louis and (C) Gwen. The tallest penguin is James.",
+        "(A)",
+    ),
+    (
+        "salient_translation",
+        "This falls under category (C), Negation or Antonyms. It isn't (D), because it is kept.",
+        "(C)",
+    ),
+    ("tracking_shuffled_objects", "Eve has the orange ball. The orange ball is (B), so that is my answer.", "(B)"),
+    ("tracking_shuffled_objects", "Thus Bob holds the pink ball, and **option (A) is correct**.", "(A)"),
+    ("web_of_lies", "Now, the question asks: Does Helene tell the truth? Helene does not tell the truth.", "No"),
+    ("word_sorting", "Comparing the initial letters, we obtain\n\nbanana cherry fig", "banana cherry fig"),
+    ("navigate", "You end up 3 steps north of it. You do not return to the starting point.", "No"),
+    ("tracking_shuffled_objects", "**3. Fred and Eve switch:** Fred–Lola, Eve–Ophelia", None),
+    ("hyperbaton", "(A) has the order [7. material] [1. opinion]. We now turn to option (B).", None),
     ("disambiguation_qa", 'It can only be Alex. Option (A), "Alex could not meet", is correct.', "(A)"),
     ("hyperbaton", "A\n\n(massive = size, brand-new = age, in the proper sequence; B starts with shape.)", "(A)"),
     ("object_counting", "Adding one drum and six flutes, you've got seven (7) musical instruments.", "7"),
