@@ -456,6 +456,7 @@ def analyse(run: Run, built: Built) -> Results:
     made = pooled.view
     scores = pooled.rows(reader(run.store))
     rows = pooled.rows(run.store.rows)
+    items = {task: [from_row(Example, row) for row in rows(step)] for task, step in made.examples.items()}
     answer = results(
         made,
         scores,
@@ -466,9 +467,8 @@ def analyse(run: Run, built: Built) -> Results:
         command=run.command,
         made_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         experiment_yaml=run.yaml,
-        chance={
-            task: chance_level([from_row(Example, row) for row in rows(made.examples[task])]) for task in made.examples
-        },
+        chance={task: chance_level(of_task) for task, of_task in items.items()},
+        choices={each.id: each.choices for of_task in items.values() for each in of_task if each.choices},
         judge_audit=judge_audit(made, scores, rows(made.audit)) if made.audit else None,
     )
     each_split = reader(run.store)

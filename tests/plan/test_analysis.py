@@ -130,7 +130,10 @@ def planned(make: Make) -> Plan:
 
 
 def answered(
-    made: Plan, read: Callable[[Step], list[Score]], chance: Mapping[str, float | None] | None = None
+    made: Plan,
+    read: Callable[[Step], list[Score]],
+    chance: Mapping[str, float | None] | None = None,
+    choices: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Results:
     """The results of a plan whose scores `read` tells."""
     return results(
@@ -139,6 +142,7 @@ def answered(
         summary,
         chosen=selection(made, read),
         chance=chance or {},
+        choices=choices or {},
         judge_audit=None,
         seconds={},
         versions={},
@@ -249,6 +253,42 @@ def test_several_samples_per_item(planned: Plan) -> None:
         assert double.at_k.passes["2"].value == pytest.approx(score, abs=0.02)
         assert double.at_k.avg.value == pytest.approx(double.at_k.passes["1"].value, abs=0.02)
         assert double.standard_error == pytest.approx((single.standard_error or 0) / 2, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("task", "target", "choices", "answers", "right"),
+    [
+        ("math500", "\\frac{1}{2}", (), ["0.5", "\\frac{1}{2}", "1/2", "7", "7"], 1.0),
+        ("math500", "3", (), ["3", "3", "\\frac{1}{2}", "0.5", "1/2"], 0.0),
+        ("tiny/dyck_languages", "(A)", ("red", "blue"), ["A", "(A)", "(B)", "B", "blue"], 0.0),
+        # No rule reads the first as the gold answer; a proof or the judge did.
+        ("math500", "\\frac{1}{2}", (), ["\\sin 30^\\circ", "0.5", "7", "8", "7"], 1 / 2),
+    ],
+)
+def test_votes_are_counted_by_the_tasks_own_equality(
+    make: Make, task: str, target: str, choices: tuple[str, ...], answers: list[str], right: float
+) -> None:
+    """Answers that mean the same are counted together, in whatever form they are written."""
+    experiment = make()
+    planned = plan(experiment, resolve_models(experiment))
+    wrong = {"7", "8", "(B)", "B", "blue"} | ({"\\frac{1}{2}", "0.5", "1/2"} if target == "3" else set())
+
+    def several(step: Step) -> list[Score]:
+        return [
+            dataclasses.replace(
+                each, task=task, target=target, answer=answer, sample=sample, flexible=value, judged=value
+            )
+            for each in scores(step)
+            for sample, answer in enumerate(answers)
+            for value in [float(answer not in wrong)]
+        ]
+
+    measured = [step for step in planned.steps() if step.stage == "score"]
+    own = {each.example_id: choices for step in measured for each in scores(step)}
+    found = answered(planned, several, choices=own)
+    for row in found.accuracies:
+        assert row.at_k is not None and row.at_k.maj is not None
+        assert row.at_k.maj.value == right
 
 
 def test_quarantined_rows_are_unscored(planned: Plan) -> None:
