@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from capgap_ray.artifacts.step import Step, canonical_json
 from capgap_ray.catalog.models import MOVING
-from capgap_ray.catalog.tasks import find_task
+from capgap_ray.catalog.tasks import find_task, read_yaml
 from capgap_ray.core.answers import compare, kind_of
 from capgap_ray.core.budget import lr_integral
 from capgap_ray.core.findings import ALL
@@ -21,6 +21,7 @@ from capgap_ray.core.judge_audit import audit
 from capgap_ray.core.judging import parse_verdict
 from capgap_ray.core.passk import Sample, avg_at_k, k_samples
 from capgap_ray.core.recommendation import verdicts
+from capgap_ray.core.splitting import bare
 from capgap_ray.core.statistics import binomial_standard_error
 from capgap_ray.experiment import Experiment
 from capgap_ray.plan import Cell, Plan
@@ -28,6 +29,7 @@ from capgap_ray.records import (
     Accuracy,
     Checkpoint,
     Comparison,
+    Example,
     FilterReport,
     Findings,
     JudgeAudit,
@@ -39,6 +41,7 @@ from capgap_ray.records import (
     Score,
     Selection,
     TaskProtocol,
+    TrainingExample,
     content_id,
     from_row,
 )
@@ -51,6 +54,35 @@ ReadSummary = Callable[[Step], Mapping[str, Any]]
 def selection(plan: Plan, scores: ReadScores) -> tuple[Selection, ...]:
     """Which tasks go on: the gap rule on the measured training items (never on test items)."""
     return selected(plan, scores)
+
+
+def left_out(plan: Plan, rows: Callable[[Step], Iterable[Mapping[str, Any]]]) -> dict[str, tuple[str, ...]]:
+    """Task, or `published/<set>` -> ids of those training items whose problem is a test item of any task.
+
+    Tasks can share problems (MATH and MATH-500) and ask for them in other words. `rows` of what is not built: none.
+    """
+    items = [
+        (each, bare(each.question, template))
+        for task, step in plan.examples.items()
+        for template in [_template(task)]
+        for each in (from_row(Example, row) for row in rows(step))
+    ]
+    tests = {problem for each, problem in items if each.split == "test"}
+    found: dict[str, list[str]] = {}
+    for each, problem in items:
+        if each.split == "train" and problem in tests:
+            found.setdefault(each.task, []).append(each.id)
+    for role, step in plan.published.items():
+        for row in (from_row(TrainingExample, row) for row in rows(step)):
+            if bare(row.messages[-1].content, "") in tests:
+                found.setdefault(f"published/{plan.experiment.published[role]}", []).append(row.example_id)
+    return {source: tuple(ids) for source, ids in found.items()}
+
+
+def _template(task: str) -> str:
+    """The Jinja text that makes the task's questions; empty where a function or a field's name does."""
+    declared = read_yaml(find_task(task).yaml)[0].get("doc_to_text")
+    return declared if isinstance(declared, str) else ""
 
 
 def results(
