@@ -285,7 +285,7 @@ def resolve_models(experiment: Experiment) -> dict[str, Model]:
             raise ExperimentError(f"chat_templates.{name}: {error}") from None
     judge = found[experiment.judge.model]
     for name in (*experiment.students, *experiment.teachers.values()):
-        if found[name].identity == judge.identity:
+        if found[name].weights == judge.weights:
             raise ExperimentError(
                 f"judge.model: {judge.name!r} has the weights of {name!r}, which is under test; choose another judge"
             )
