@@ -13,13 +13,15 @@ from typing import Any, Literal
 
 from capgap_ray.artifacts.step import Step, canonical_json
 from capgap_ray.catalog.models import MOVING
-from capgap_ray.core.answers import equal, kind_of
+from capgap_ray.catalog.tasks import find_task, read_yaml
+from capgap_ray.core.answers import compare, kind_of
 from capgap_ray.core.budget import lr_integral
 from capgap_ray.core.findings import ALL
 from capgap_ray.core.judge_audit import audit
 from capgap_ray.core.judging import parse_verdict
 from capgap_ray.core.passk import Sample, avg_at_k, k_samples
 from capgap_ray.core.recommendation import verdicts
+from capgap_ray.core.splitting import bare
 from capgap_ray.core.statistics import binomial_standard_error
 from capgap_ray.experiment import Experiment
 from capgap_ray.plan import Cell, Plan
@@ -27,6 +29,7 @@ from capgap_ray.records import (
     Accuracy,
     Checkpoint,
     Comparison,
+    Example,
     FilterReport,
     Findings,
     JudgeAudit,
@@ -38,6 +41,7 @@ from capgap_ray.records import (
     Score,
     Selection,
     TaskProtocol,
+    TrainingExample,
     content_id,
     from_row,
 )
@@ -52,6 +56,35 @@ def selection(plan: Plan, scores: ReadScores) -> tuple[Selection, ...]:
     return selected(plan, scores)
 
 
+def left_out(plan: Plan, rows: Callable[[Step], Iterable[Mapping[str, Any]]]) -> dict[str, tuple[str, ...]]:
+    """Task, or `published/<set>` -> ids of those training items whose problem is a test item of any task.
+
+    Tasks can share problems (MATH and MATH-500) and ask for them in other words. `rows` of what is not built: none.
+    """
+    items = [
+        (each, bare(each.question, template))
+        for task, step in plan.examples.items()
+        for template in [_template(task)]
+        for each in (from_row(Example, row) for row in rows(step))
+    ]
+    tests = {problem for each, problem in items if each.split == "test"}
+    found: dict[str, list[str]] = {}
+    for each, problem in items:
+        if each.split == "train" and problem in tests:
+            found.setdefault(each.task, []).append(each.id)
+    for role, step in plan.published.items():
+        for row in (from_row(TrainingExample, row) for row in rows(step)):
+            if bare(row.messages[-1].content, "") in tests:
+                found.setdefault(f"published/{plan.experiment.published[role]}", []).append(row.example_id)
+    return {source: tuple(ids) for source, ids in found.items()}
+
+
+def _template(task: str) -> str:
+    """The Jinja text that makes the task's questions; empty where a function or a field's name does."""
+    declared = read_yaml(find_task(task).yaml)[0].get("doc_to_text")
+    return declared if isinstance(declared, str) else ""
+
+
 def results(
     plan: Plan,
     scores: ReadScores,
@@ -64,11 +97,13 @@ def results(
     made_at: str,
     experiment_yaml: str,
     chance: Mapping[str, float | None] = MappingProxyType({}),
+    choices: Mapping[str, Sequence[str]] = MappingProxyType({}),
     judge_audit: JudgeAudit | None = None,
 ) -> Results:
     """Everything the report shows, from a plan whose steps are all built.
 
     `chance` is the chance level of tasks (`core.chance.chance_level` of their items); None or absent: not known.
+    `choices` are the option texts of items by id; absent: the item has none.
     """
     cards = {cell.train.key: recipe_card(plan.experiment, cell, summary(cell.train)) for cell in plan.cells}
     mixed = {name: summary(step) for name, step in plan.mixtures.items()}
@@ -83,7 +118,7 @@ def results(
         versions=dict(versions),
         experiment_yaml=experiment_yaml,
         selection=chosen,
-        accuracies=tuple(_accuracies(plan, scores, chance)),
+        accuracies=tuple(_accuracies(plan, scores, chance, choices)),
         filters=tuple(filters.values()),
         mixtures=tuple(from_row(MixtureReport, each["mixture"]) for each in mixed.values()),
         checkpoints=tuple(_checkpoint(cell, cards[cell.train.key], summary(cell.train)) for cell in plan.cells),
@@ -249,20 +284,22 @@ def _by_size(plan: Plan) -> tuple[str, str] | None:
 # --- accuracies ------------------------------------------------------------------------------------
 
 
-def _accuracies(plan: Plan, scores: ReadScores, chance: Mapping[str, float | None]) -> list[Accuracy]:
+def _accuracies(
+    plan: Plan, scores: ReadScores, chance: Mapping[str, float | None], choices: Mapping[str, Sequence[str]]
+) -> list[Accuracy]:
     made = []
-    students = {model.name for model in plan.students()}
     for (name, task), scored in plan.measured.items():
-        role: Literal["teacher", "baseline"] = "baseline" if name in students else "teacher"
-        made.append(_untouched(plan, name, role, task, "train", scores(scored.score), chance.get(task)))
+        who = _untouched(plan, name, task, "train")
+        made.append(_accuracy(scores(scored.score), choices, chance=chance.get(task), **who))
     for (name, task), scored in plan.baselines.items():
-        role = "baseline" if name in students else "teacher"
-        made.append(_untouched(plan, name, role, task, "test", scores(scored.last), chance.get(task)))
+        who = _untouched(plan, name, task, "test")
+        made.append(_accuracy(scores(scored.last), choices, chance=chance.get(task), **who))
     for cell in plan.cells:
         for task in plan.tasks:
             made.append(
                 _accuracy(
                     scores(plan.predictions[cell.train.key, task].last),
+                    choices,
                     task=task,
                     part="test",
                     role="distilled",
@@ -277,30 +314,21 @@ def _accuracies(plan: Plan, scores: ReadScores, chance: Mapping[str, float | Non
     return made
 
 
-def _untouched(
-    plan: Plan,
-    name: str,
-    role: Literal["teacher", "baseline"],
-    task: str,
-    part: Literal["train", "test"],
-    scores: Sequence[Score],
-    chance: float | None,
-) -> Accuracy:
-    return _accuracy(
-        scores,
-        task=task,
-        part=part,
-        role=role,
-        arm=name,
-        student=name if role == "baseline" else None,
-        mixture=None,
-        batch=None,
-        parameters=plan.models[name].parameters,
-        chance=chance,
-    )
+def _untouched(plan: Plan, name: str, task: str, part: Literal["train", "test"]) -> dict[str, Any]:
+    student = name in plan.experiment.students
+    return {
+        "task": task,
+        "part": part,
+        "role": "baseline" if student else "teacher",
+        "arm": name,
+        "student": name if student else None,
+        "mixture": None,
+        "batch": None,
+        "parameters": plan.models[name].parameters,
+    }
 
 
-def _accuracy(scores: Sequence[Score], **who: Any) -> Accuracy:
+def _accuracy(scores: Sequence[Score], choices: Mapping[str, Sequence[str]], **who: Any) -> Accuracy:
     n = len(scores)
     counts: dict[str, Any] = {
         outcome: sum(score.outcome == outcome for score in scores)
@@ -324,7 +352,7 @@ def _accuracy(scores: Sequence[Score], **who: Any) -> Accuracy:
         standard_error=_clustered(by_item) if several else binomial_standard_error(counts["right"], n),
         mean_tokens=sum(score.completion_tokens for score in scores) / n,
         stop_hits=dict(sorted(hits.items())),
-        at_k=_at_k(by_item, judged=who["part"] == "test") if several and not repeated else None,
+        at_k=_at_k(by_item, choices, judged=who["part"] == "test") if several and not repeated else None,
     )
 
 
@@ -333,11 +361,12 @@ def _clustered(by_item: Mapping[str, Sequence[Score]]) -> float | None:
     return avg_at_k(flexible).standard_error
 
 
-def _at_k(by_item: Mapping[str, Sequence[Score]], *, judged: bool) -> KSamples:
+def _at_k(by_item: Mapping[str, Sequence[Score]], choices: Mapping[str, Sequence[str]], *, judged: bool) -> KSamples:
     """Training items are never judged: their metrics rest on the flexible score."""
 
     def same(item: str, left: str, right: str) -> bool:
-        return equal(right, left, kind_of(by_item[item][0].target, ()), ())
+        score, own = by_item[item][0], choices.get(item, ())
+        return compare(right, left, kind_of(score.target, own, find_task(score.task).family), own).equal is True
 
     k = max(map(len, by_item.values()))
     samples = {

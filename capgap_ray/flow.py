@@ -9,7 +9,7 @@ import gc
 import json
 import shlex
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from capgap_ray import accounts, forecast
-from capgap_ray.analysis import engine_notes, form_notes, judge_audit, results, revision_notes, selection
+from capgap_ray.analysis import engine_notes, form_notes, judge_audit, left_out, results, revision_notes, selection
 from capgap_ray.artifacts.step import Step, unique
 from capgap_ray.artifacts.store import Record, Store, StoreError
 from capgap_ray.cards import check_upload, publish, write_recipe
@@ -212,6 +212,7 @@ def _build(run: Run, session: Session, until: Until) -> Built:
     models = run.models
     plans = [plan(single, models) for single in run.experiment.over_splits()]
     session.examples(step for made in plans for step in made.examples.values())
+    session.published(step for made in plans for step in made.published.values())
     session.predict([pair for made in plans for pair in _by_model(made.measured, models)], "measure")
     built = _selected(run, plans)
     _generate(run, session, built, test=until == "evaluate")
@@ -263,7 +264,6 @@ def _generate(run: Run, session: Session, built: Built, test: bool) -> None:
     waiting = {student.source for step, student in readers if not run.store.built(step)}
     at_once = [pair for pair in untouched if pair[1] not in waiting]
     session.predict(sorted(teaching + at_once, key=lambda pair: pair[1]), "generate")
-    session.published(step for made in built.plans for step in made.published.values())
     session.predict([pair for pair in untouched if pair[1] in waiting], "untouched", readers)
 
 
@@ -419,11 +419,24 @@ def _selected(run: Run, plans: Sequence[Plan]) -> Built:
         say("no task passes the gap rule: nothing to distil. Lower selection.gap_points or choose other tasks.")
         raise SystemExit(1)
     tasks = [[each.task for each in split if each.selected] for split in chosen]
-    kept = [(made, names, split) for made, names, split in zip(plans, tasks, chosen, strict=True) if names]
-    return Built(
-        plans=tuple(plan(made.experiment, run.models, names) for made, names, _ in kept),
-        chosen=tuple(split for _, _, split in kept),
-    )
+    kept = [
+        (with_selected(run, made, names), split)
+        for made, names, split in zip(plans, tasks, chosen, strict=True)
+        if names
+    ]
+    left = Counter(source for made, _ in kept for source, ids in made.left_out.items() for _ in ids)
+    for source, count in left.items():
+        say(f"  left out  {source}: {count} training items are test items of another task; they train nothing")
+    return Built(plans=tuple(made for made, _ in kept), chosen=tuple(split for _, split in kept))
+
+
+def with_selected(run: Run, made: Plan, tasks: Sequence[str]) -> Plan:
+    """The plan after selection, without the training items that the store's items show to be test items."""
+
+    def rows(step: Step) -> Iterable[Mapping[str, Any]]:
+        return run.store.rows(step) if run.store.built(step) else ()
+
+    return plan(made.experiment, run.models, tasks, left_out(made, rows))
 
 
 def reader(store: Store) -> Callable[[Step], list[Score]]:
@@ -456,6 +469,7 @@ def analyse(run: Run, built: Built) -> Results:
     made = pooled.view
     scores = pooled.rows(reader(run.store))
     rows = pooled.rows(run.store.rows)
+    items = {task: [from_row(Example, row) for row in rows(step)] for task, step in made.examples.items()}
     answer = results(
         made,
         scores,
@@ -466,9 +480,8 @@ def analyse(run: Run, built: Built) -> Results:
         command=run.command,
         made_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         experiment_yaml=run.yaml,
-        chance={
-            task: chance_level([from_row(Example, row) for row in rows(made.examples[task])]) for task in made.examples
-        },
+        chance={task: chance_level(of_task) for task, of_task in items.items()},
+        choices={each.id: each.choices for of_task in items.values() for each in of_task if each.choices},
         judge_audit=judge_audit(made, scores, rows(made.audit)) if made.audit else None,
     )
     each_split = reader(run.store)

@@ -13,7 +13,7 @@ rationale, baseline and mixture, and whatever a store already holds is never bui
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -109,6 +109,8 @@ class Plan:
     """Name -> model, of students, teachers and judge."""
     tasks: tuple[str, ...]
     """Tasks that go on after selection, and those that only test."""
+    left_out: Mapping[str, Sequence[str]]
+    """As `analysis.left_out` tells it: what never trains. Empty before the items are read."""
     examples: dict[str, Step] = field(default_factory=dict)
     measured: dict[tuple[str, str], Scored] = field(default_factory=dict)
     """(model, task) -> few-shot on the first training items: what selection rests on."""
@@ -283,7 +285,7 @@ def resolve_models(experiment: Experiment) -> dict[str, Model]:
             raise ExperimentError(f"chat_templates.{name}: {error}") from None
     judge = found[experiment.judge.model]
     for name in (*experiment.students, *experiment.teachers.values()):
-        if found[name].identity == judge.identity:
+        if found[name].weights == judge.weights:
             raise ExperimentError(
                 f"judge.model: {judge.name!r} has the weights of {name!r}, which is under test; choose another judge"
             )
@@ -317,9 +319,15 @@ def _source(entry: ModelEntry) -> str | Endpoint:
     )
 
 
-def plan(experiment: Experiment, models: Mapping[str, Model], selected: Iterable[str] | None = None) -> Plan:
+def plan(
+    experiment: Experiment,
+    models: Mapping[str, Model],
+    selected: Iterable[str] | None = None,
+    left_out: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> Plan:
     """Expand the experiment; `selected` are the tasks that passed selection, None before it is known.
 
+    `left_out` are the training items that must not train, as in `Plan`.
     Raises ExperimentError on an unknown task or judge prompt.
     """
     if experiment.judge.prompt not in JUDGE_PROMPTS:
@@ -328,7 +336,7 @@ def plan(experiment: Experiment, models: Mapping[str, Model], selected: Iterable
     trained = set(experiment.trained_names() if selected is None else selected)
     only_tested = set(experiment.task_names()) - set(experiment.trained_names())
     tasks = tuple(task for task in experiment.task_names() if task in trained | only_tested)
-    made = Plan(experiment=experiment, models=models, tasks=tasks)
+    made = Plan(experiment=experiment, models=models, tasks=tasks, left_out=left_out)
 
     # 1. Items and prompts of every task: both parts, few-shot for evaluation and bare for training.
     for task in experiment.task_names():
@@ -443,10 +451,13 @@ def _pools(
     """Params and inputs from which `curate.pools` makes the kept rationales of the roles in `shares`."""
     ready = sorted(set(shares) & set(made.published))
     roles = list(made.experiment.teachers) if rules.all_teachers else sorted(set(shares) - set(ready))
+    sources = [*(tasks if roles else ()), *(f"published/{made.experiment.published[role]}" for role in ready)]
+    left_out = sorted({item for source in sources for item in made.left_out.get(source, ())})
     params = {
         "slices": [[role, task, len(made.rationales[role, task])] for role in roles for task in tasks],
         "filter": rules.model_dump(mode="json"),
         **({"published": ready} if ready else {}),
+        **({"left_out": left_out} if left_out else {}),
         **({"tests": len(made.examples)} if rules.decontaminate else {}),
         **({"development": made.experiment.development.items} if made.experiment.development else {}),
     }

@@ -52,7 +52,7 @@ def pool(experiment: Experiment, plans: Sequence[Plan]) -> Pool:
     first = plans[0]
     if first.tasks != tasks:
         kept, trained = {(cell.student.name, cell.arm) for cell in first.cells}, bool(first.baselines)
-        first = plan(first.experiment, first.models, tasks)
+        first = plan(first.experiment, first.models, tasks, first.left_out)
         first = first.without({(cell.student.name, cell.arm) for cell in first.cells} - kept)
         first = first if trained else first.before_training()
     view = dataclasses.replace(first, experiment=experiment)

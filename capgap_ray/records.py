@@ -133,7 +133,8 @@ class FilterReport:
     kept: int
     dropped: dict[str, int]
     """Reason -> rationales; only reasons that occur. `wrong`, `unparsable` and `truncated` by the rules' outcome,
-    `other teacher` where only another teacher's failure drops it, the others by the experiment's filter."""
+    `other teacher` where only another teacher's failure drops it, `test item` where another task tests the same
+    problem, the others by the experiment's filter."""
     borrowed: int = 0
     """Of seen: other teachers' rationales, which the cross-teacher union takes in."""
 

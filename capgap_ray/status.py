@@ -11,8 +11,8 @@ from capgap_ray.analysis import selection
 from capgap_ray.artifacts.step import Step, unique
 from capgap_ray.artifacts.store import FAILURE, State, Store
 from capgap_ray.choice import expected
-from capgap_ray.flow import Run, reader
-from capgap_ray.plan import Plan, plan
+from capgap_ray.flow import Run, reader, with_selected
+from capgap_ray.plan import Plan
 
 _PROGRESS = "progress.json"
 """What a training tells on its way, beside its record."""
@@ -52,7 +52,7 @@ class Status:
 
 
 def status(run: Run) -> Status:
-    """Of the experiment as it would go on from the store. Opens the records of selection only."""
+    """Of the experiment as it would go on from the store. Opens the items and the records of selection only."""
     there = run.store.listing()
     measured = all(there.get(step.address) == "built" for made in run.plans for step in made.measuring())
     plans = [_with_selected(made, run) for made in run.plans] if measured else run.plans
@@ -71,7 +71,7 @@ def status(run: Run) -> Status:
 
 def _with_selected(made: Plan, run: Run) -> Plan:
     tasks = [each.task for each in selection(made, reader(run.store)) if each.selected]
-    return plan(made.experiment, run.models, tasks) if tasks else made
+    return with_selected(run, made, tasks) if tasks else made
 
 
 def count(steps: Iterable[Step], there: Mapping[str, State]) -> list[StageStatus]:

@@ -7,6 +7,7 @@ MODEL is a name of the catalogue or a folder. Use it to reproduce published numb
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from capgap_ray.artifacts.store import Store, StoreError
@@ -22,7 +23,7 @@ VERDICT_TOKENS = 20  # the ancestor's
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Score sample logs as the ancestor repository does.")
-    parser.add_argument("--samples", type=Path, required=True, help="folder of samples_*.jsonl and results_*.json")
+    parser.add_argument("--samples", type=Path, required=True, help="folder of samples_*.jsonl, results_*.json if any")
     parser.add_argument("--tasks", required=True, help="prefixes of sample files, comma-separated; gsm8k has no judge")
     parser.add_argument("--judge", required=True, help="model of the catalogue, or a folder")
     parser.add_argument("--out", type=Path, help="where the files go (default: beside the samples)")
@@ -32,13 +33,17 @@ def main() -> None:
     arguments = parser.parse_args()
     out = arguments.out or arguments.samples
 
-    def asked(prompts: list[str]) -> list[str]:
+    def asked(prompts: Sequence[str]) -> Sequence[str | None]:
         from capgap_ray.stages.ask import ask
 
         say(f"judge       {len(prompts)} rejected answers")
         engine = Engine(dtype="float16" if arguments.gpus else "float32", max_model_len=arguments.max_model_len)
         where = Resources(engine_gpus=arguments.gpus)
-        return ask(store, judge.source, judge.identity, prompts, VERDICT_TOKENS, engine, where)
+        replies = ask(store, judge.source, judge.identity, prompts, VERDICT_TOKENS, engine, where)
+        if lost := replies.count(None):
+            limit = f"--max-model-len {arguments.max_model_len}"
+            say(f"judge       {lost} of them got no reply and no verdict; raise {limit} if they are too long for it")
+        return replies
 
     try:
         if not arguments.samples.is_dir():

@@ -11,6 +11,8 @@ from capgap_ray.core.ancestor import AncestorAborts
 from capgap_ray.core.task_spec import TaskError
 from capgap_ray.parity import ancestor_files, read_rows
 
+GSM8K_FILTERS = ("flexible-extract", "strict-match")
+
 
 def logged(folder: Path, name: str, docs: Sequence[tuple[dict[str, Any], str]]) -> None:
     rows = [{"doc_id": i, "doc": doc, "resps": [[text]]} for i, (doc, text) in enumerate(docs)]
@@ -69,6 +71,38 @@ def test_gsm8k_takes_the_harness_value(tmp_path: Path) -> None:
     files = ancestor_files(tmp_path, ["gsm8k"], nobody)
     expected = {"results": {"results_2026.json": {"gsm8k_cot_zeroshot": 0.5}}}
     assert json.loads(files["summary_results_gsm8k.json"]) == expected
+
+
+def test_gsm8k_is_the_mean_of_our_own_log_where_there_is_no_results_file(tmp_path: Path) -> None:
+    """`jobs/evaluate.py --log-samples` writes one row per item and filter, and no results file."""
+    rows = [{"filter": name, "exact_match": right} for right in (1.0, 0.0, 0.0, 1.0) for name in GSM8K_FILTERS]
+    rows[1]["exact_match"] = 0.0  # by the strict filter, which does not count
+    name = "samples_gsm8k_2026.jsonl"
+    (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    files = ancestor_files(tmp_path, ["gsm8k"], nobody)
+    assert json.loads(files["summary_results_gsm8k.json"]) == {"results": {name: {"gsm8k_cot_zeroshot": 0.5}}}
+    (tmp_path / name).write_text(json.dumps({"filter": "none", "exact_match": 1.0}) + "\n")
+    with pytest.raises(TaskError, match=r"samples_gsm8k_2026\.jsonl: has no rows of the filter flexible-extract"):
+        ancestor_files(tmp_path, ["gsm8k"], nobody)
+    (tmp_path / name).unlink()
+    with pytest.raises(TaskError, match=r"no file results_\*\.json and none samples_gsm8k\*"):
+        ancestor_files(tmp_path, ["gsm8k"], nobody)
+
+
+@pytest.mark.parametrize("end", ["\u2028", "\u2029", "\x85", "\x0b", "\x1c"])
+def test_a_log_is_cut_at_line_feeds_only(tmp_path: Path, end: str) -> None:
+    rows = [{"doc": {"problem": f"p{end}", "answer": "1"}, "resps": [[f"a{end}b \\boxed{{1}} {end}"]]}] * 2
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    (tmp_path / "samples_AMC_1.jsonl").write_text(text, encoding="utf-8")
+    assert [row["exact_match"] for row in read_rows(tmp_path, "AMC")] == [1, 1]
+
+
+def test_an_answer_that_the_judge_cannot_be_asked_about_has_no_verdict(tmp_path: Path) -> None:
+    logged(tmp_path, "samples_AMC_1.jsonl", [({"problem": "p", "answer": "1"}, "\\boxed{2}")])
+    files = ancestor_files(tmp_path, ["AMC"], lambda prompts: [None])
+    assert json.loads(files["summary_results_AMC.json"])["none_llm_check_result_count"] == 1
+    (row,) = json.loads(files["problematic_instances_AMC.json"])
+    assert (row["llm_check_result"], row["llm_check_result_reason"]) == (None, "the judge gave no reply")
 
 
 @pytest.mark.parametrize(

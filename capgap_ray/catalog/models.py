@@ -102,6 +102,9 @@ class Model:
     identity: str
     """What enters the key of every step that runs it: content hash, or Hub id and revision; of an endpoint its name
     here, its model's name there and its revision, so that the same model elsewhere is the same."""
+    weights: str
+    """Equal for two models of the same weights, whatever they are called here and whatever revision is declared: a
+    folder's content, Hub id and revision, or an endpoint's address and its model's name there."""
     parameters: int
     chat_template: str | None = None
     """Jinja text in place of the tokenizer's own."""
@@ -118,7 +121,13 @@ def resolve(name: str, spec: ModelSpec) -> Model:
         if spec.parameters is None:
             raise ValueError(f"model {name!r}: give `parameters`; an endpoint does not tell it (a guess will do)")
         identity = f"endpoint/{name}/{spec.source.model}@{spec.revision or 'undeclared'}"
-        return Model(name=name, source=spec.source.source, identity=identity, parameters=spec.parameters)
+        return Model(
+            name=name,
+            source=spec.source.source,
+            identity=identity,
+            weights=f"{Endpoint.PREFIX}{spec.source.url.rstrip('/')}/{spec.source.model}",
+            parameters=spec.parameters,
+        )
     folder = Path(spec.source)
     if not folder.is_dir():
         if spec.source.startswith((".", "/")) or spec.source.count("/") != 1:
@@ -126,18 +135,19 @@ def resolve(name: str, spec: ModelSpec) -> Model:
         if spec.parameters is None:
             raise ValueError(f"model {name!r}: give `parameters` (number of weights) for a Hub model")
         pinned = f"{spec.source}@{spec.revision}" if spec.revision else f"{spec.source}{MOVING}"
-        return Model(name=name, source=pinned, identity=pinned, parameters=spec.parameters)
-    weights = sorted(folder.glob("*.safetensors"))
-    if not weights or not (folder / "config.json").is_file():
+        return Model(name=name, source=pinned, identity=pinned, weights=pinned, parameters=spec.parameters)
+    files = sorted(folder.glob("*.safetensors"))
+    if not files or not (folder / "config.json").is_file():
         raise ValueError(f"model {name!r}: {folder} needs config.json and *.safetensors (pickles are never read)")
-    parameters = sum(_count(file, name) for file in weights)
+    parameters = sum(_count(file, name) for file in files)
+    sampled = _sampled_hash(folder)
     if spec.revision is not None:
-        identity = f"{spec.revision}+{_sampled_hash(folder)}"  # two folders may have been given one name
-    elif sum(file.stat().st_size for file in weights) > _HASH_LIMIT:
+        identity = f"{spec.revision}+{sampled}"  # two folders may have been given one name
+    elif sum(file.stat().st_size for file in files) > _HASH_LIMIT:
         raise ValueError(f"model {name!r}: give `revision` (any name for its content): it is too large to hash")
     else:
         identity = content_hash(folder)
-    return Model(name=name, source=str(folder), identity=identity, parameters=parameters)
+    return Model(name=name, source=str(folder), identity=identity, weights=sampled, parameters=parameters)
 
 
 def _count(file: Path, name: str) -> int:

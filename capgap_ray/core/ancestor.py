@@ -18,6 +18,7 @@ Row = dict[str, Any]
 
 NOT_JUDGED = "No need to check"
 JUDGED = "LLM check result: "
+NO_REPLY = "the judge gave no reply"
 
 
 class AncestorAborts(ValueError):
@@ -182,10 +183,11 @@ def matching(task: str, file_names: Sequence[str]) -> list[str]:
 def problem_and_gold(file_name: str, doc: Mapping[str, Any]) -> tuple[Any, Any]:
     """Return (problem, gold) of a sample as the script takes them, unconverted: AMC's gold stays a float.
 
+    A log of `jobs/evaluate.py` bears this project's name of the task, `olympiadbench`; the script's is `Olympiad`.
     Raises AncestorAborts for a document without these fields (those of GSM8K).
     """
     try:
-        if "Olympiad" in file_name:
+        if "Olympiad" in file_name or "olympiadbench" in file_name:
             return doc["question"], doc["final_answer"][0]
         if "Numina" in file_name:
             return doc["problem"], answer_of(doc["solution"])
@@ -236,15 +238,22 @@ def verdict(reply: str) -> int | None:
     return 1 if "True" in reply else 0 if "False" in reply else None
 
 
-def with_replies(rows: Sequence[Row], replies: Mapping[int, str]) -> list[Row]:
-    """Join the judge's replies by index. Raises ValueError, naming the row, if one to be judged has none."""
+def with_replies(rows: Sequence[Row], replies: Mapping[int, str | None]) -> list[Row]:
+    """Join the judge's replies by index; None, of a row that it could not be asked about, is no verdict.
+
+    Raises ValueError, naming the row, if one to be judged has no entry.
+    """
     made = []
     for row in rows:
         if is_problematic(row):
             if row["index"] not in replies:
                 raise ValueError(f"row {row['index']}: the judge has not been asked about it")
-            reply = replies[row["index"]].strip()
-            row = row | {"llm_check_result": verdict(reply), "llm_check_result_reason": JUDGED + reply}
+            reply = replies[row["index"]]
+            if reply is None:
+                row = row | {"llm_check_result": None, "llm_check_result_reason": NO_REPLY}
+            else:
+                found = {"llm_check_result": verdict(reply), "llm_check_result_reason": JUDGED + reply.strip()}
+                row = row | found
         made.append(row)
     return made
 

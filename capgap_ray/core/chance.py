@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from capgap_ray.records import Accuracy, Example
@@ -13,8 +14,9 @@ SIGNIFICANT = 0.05
 def chance_level(examples: Sequence[Example]) -> float | None:
     """Return the expected accuracy of a uniform guess, in shares; None for free text.
 
-    An item with choices gives 1 / number of choices, one whose gold is a boolean word 1/2. Items of one task
-    may have different numbers of choices, so it is their mean; one free-text item makes the task free text.
+    An item with choices, or whose question lists lettered options as BIG-Bench Hard does, gives 1 / their number, one
+    whose gold is a boolean word 1/2. Items of one task may have different numbers of choices, so it is their mean; one
+    free-text item makes the task free text.
     Raises ValueError without examples.
     """
     if not examples:
@@ -25,9 +27,16 @@ def chance_level(examples: Sequence[Example]) -> float | None:
 
 
 def _guess(example: Example) -> float | None:
-    if example.choices:
-        return 1 / len(example.choices)
+    # Three golds of BBH are an option's words and no letter; who guesses picks from the list all the same.
+    if options := len(example.choices) or _listed(example.question):
+        return 1 / options
     return 0.5 if example.target.strip().casefold() in _BOOLEANS else None
+
+
+def _listed(question: str) -> int:
+    """How many options the question lists: lines that begin with (A), (B), ... after its last "Options:"."""
+    _, found, rest = question.rpartition("Options:\n")
+    return len(re.findall(r"^\([A-Z]\)", rest, re.MULTILINE)) if found else 0
 
 
 def below_chance(accuracy: Accuracy) -> bool:

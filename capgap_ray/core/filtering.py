@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -57,16 +57,19 @@ def filter_rationales(
     questions: Mapping[str, str],
     same: Same = lambda _item, one, other: one == other,
     tests: ContaminationIndex | None = None,
+    left_out: Collection[str] = (),
 ) -> Filtered:
     """Apply the rules to every teacher's rationales of every task.
 
     `questions` maps example ids to the text of the item; `tests` holds the test items that training text must not
-    hold. Kept rows stay in input order. Raises ValueError for tasks whose teachers differ, for a rationale under
-    another task's or teacher's name, and for an (example_id, sample) that occurs twice for one teacher.
+    hold; `left_out` are ids of items that are test items themselves. Kept rows stay in input order. Raises ValueError
+    for tasks whose teachers differ, for a rationale under another task's or teacher's name, and for an
+    (example_id, sample) that occurs twice for one teacher.
     """
     teachers = _checked(traces)
     pools = {(task, teacher): _Pool(traces[task], teacher, rules.keep, same) for task in traces for teacher in teachers}
     for (task, _), pool in pools.items():
+        pool.drop(lambda row: "test item" if row.example_id in left_out else None)
         _by_length(pool, rules)
         _by_difficulty(pool, rules, traces[task])
         _by_samples(pool, rules)

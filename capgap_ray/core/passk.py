@@ -98,12 +98,15 @@ def _scores(samples: Sequence[Sample]) -> list[float]:
 def _majority(item: str, samples: Sequence[Sample], same: Same) -> float | None:
     """Return the score of the majority answer; None where a winner is unscored."""
     groups: list[tuple[str, list[Sample]]] = []
+    # What scored right means the gold answer, also where a proof or a judge said so and `same` could not.
+    right = {sample.answer for sample in samples if sample.score == 1}
     for sample in samples:
         if sample.answer is None:
             continue
         # Equivalence need not be transitive; an answer joins the first group whose first answer it equals.
         for first, members in groups:
-            if first == sample.answer or same(item, first, sample.answer):
+            both_right = first in right and sample.answer in right
+            if both_right or first == sample.answer or same(item, first, sample.answer):
                 members.append(sample)
                 break
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from random import Random
 
@@ -26,11 +27,22 @@ def fold_sizes(items: int, folds: int) -> list[int]:
     return [items // folds + (fold < items % folds) for fold in range(folds)]
 
 
+def bare(question: str, template: str) -> str:
+    """The item's own text in a question that the Jinja template made: without the template's head and tail, and with
+    single spaces. Two tasks can ask for the same problem in other words."""
+    head, tail = [*re.split(r"\{[{%].*[}%]\}", template, maxsplit=1, flags=re.DOTALL), ""][:2]
+    return _spaced(question).removeprefix(_spaced(head)).removesuffix(_spaced(tail)).strip()
+
+
+def _spaced(text: str) -> str:
+    return " ".join(text.split())
+
+
 def _groups(questions: Sequence[str]) -> list[list[int]]:
     """Positions of equal texts (white space aside) together, in order of first occurrence."""
     groups: dict[str, list[int]] = {}
     for index, question in enumerate(questions):
-        groups.setdefault(" ".join(question.split()), []).append(index)
+        groups.setdefault(_spaced(question), []).append(index)
     return list(groups.values())
 
 

@@ -17,8 +17,10 @@ from capgap_ray.stages.known_rows import made_by
 
 def ask(
     store: Store, source: str, identity: str, prompts: Sequence[str], max_tokens: int, engine: Engine, where: Resources
-) -> list[str]:
+) -> list[str | None]:
     """One greedy reply per prompt, which is sent as it is. Equal prompts are asked once, and never again in the store.
+
+    None stands for what the model cannot be asked: a prompt longer than `engine` allows.
 
     `source` and `identity` are a model's, as in `catalog.models.Model`.
     """
@@ -60,4 +62,4 @@ def ask(
         row.example_id: row.text
         for row in (from_row(Completion, each) for each in store.read_rows(f"{step.address}/{shard}"))
     }
-    return [replies[ids[prompt]] for prompt in prompts]
+    return [replies.get(ids[prompt]) for prompt in prompts]

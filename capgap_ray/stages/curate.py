@@ -61,6 +61,7 @@ def kept_pools(store: Store, step: Step, roles: Collection[str]) -> tuple[Pools,
         scores = [from_row(Score, row) for _ in range(slices) for row in store.rows(next(inputs))]
         traces.setdefault(task, {})[role] = [_rationale(score, role) for score in scores]
     ready = {role: [from_row(TrainingExample, row) for row in store.rows(next(inputs))] for role in _published(step)}
+    left_out = frozenset(step.params.get("left_out", ()))
     held_out = _development_questions(examples.values(), int(step.params.get("development", 0)))
     for of_role in traces.values():
         for role, rationales in of_role.items():
@@ -79,9 +80,10 @@ def kept_pools(store: Store, step: Step, roles: Collection[str]) -> tuple[Pools,
         questions={each.id: each.question for each in examples.values()},
         same=lambda item, one, other: _same(examples[item], one, other),
         tests=tests,
+        left_out=left_out,
     )
     rows = {
-        role: [dataclasses.replace(row, teacher=role) for row in ready[role]]
+        role: [dataclasses.replace(row, teacher=role) for row in ready[role] if row.example_id not in left_out]
         if role in ready
         else [_training_example(row, role, examples) for row in filtered.kept[role]]
         for role in roles

@@ -7,6 +7,7 @@ requests per minute and in flight, and what each kind of failure means: one row'
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -183,14 +184,19 @@ def _read(answer: Any, decoding: Decoding) -> Output | Refusal:
         return Refusal(reason="empty", detail=f"{counts[1]} tokens, no text")
     stop = getattr(choice, "stop_reason", None)  # vLLM's server tells it; the protocol does not
     return Output(
-        text=text,
+        text=_characters(text),
         finish_reason=finish,
-        stop_reason=stop if isinstance(stop, str) else None,
+        stop_reason=_characters(stop) if isinstance(stop, str) else None,
         prompt_tokens=counts[0],
         completion_tokens=counts[1],
     )
 
 
+def _characters(text: str) -> str:
+    """JSON may escape half of a surrogate pair, which is no character and in no file: the replacement character."""
+    return re.sub(r"[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text)
+
+
 def _short(text: str) -> str:
-    line = " ".join(text.split())
+    line = " ".join(_characters(text).split())
     return line if len(line) <= 200 else f"{line[:200]}…"

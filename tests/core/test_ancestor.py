@@ -266,6 +266,8 @@ def test_rows_are_judged_and_summed_as_the_script_does() -> None:
         "llm_check_result_accuracy": 0.4,
         "none_llm_check_result_count": 1,
     }
+    (unasked,) = ancestor.with_replies(rows[1:2], {1: None})
+    assert (unasked["llm_check_result"], unasked["llm_check_result_reason"]) == (None, "the judge gave no reply")
     with pytest.raises(ValueError, match="row 4"):
         ancestor.with_replies(rows, {1: "True", 2: "False"})
 
@@ -273,6 +275,7 @@ def test_rows_are_judged_and_summed_as_the_script_does() -> None:
 def test_where_the_script_finds_problem_and_gold() -> None:
     found = ancestor.problem_and_gold
     assert found("samples_Olympiad_x.jsonl", {"question": "q", "final_answer": ["$1$", "$2$"]}) == ("q", "$1$")
+    assert found("samples_olympiadbench_x.jsonl", {"question": "q", "final_answer": ["$1$"]}) == ("q", "$1$")
     assert found("samples_AMC_x.jsonl", {"problem": "p", "answer": 27.0}) == ("p", 27.0)
     assert found("samples_Numina_x.jsonl", {"problem": "p", "solution": "\\boxed{3}"}) == ("p", "3")
 

@@ -57,6 +57,15 @@ def test_own_correct_is_the_default_rule() -> None:
     assert report(done, "small").dropped == {"truncated": 1, "wrong": 1}
 
 
+def test_items_that_another_task_tests_never_train() -> None:
+    done = filter_rationales({"dyck": BOTH}, Rules(keep="union"), questions=QUESTIONS, left_out={"b", "c"})
+    assert (items(done, "small"), items(done, "large")) == ("a", "a")
+    assert report(done, "large").dropped == {"test item": 1, "unparsable": 1}
+    for teacher in BOTH:
+        made = report(done, teacher)
+        assert made.seen == made.kept + sum(made.dropped.values())
+
+
 def test_the_intersection_takes_the_stronger_teachers_extra_item() -> None:
     done = run(BOTH, keep="intersection")
     assert (items(done, "small"), items(done, "large")) == ("a", "a")

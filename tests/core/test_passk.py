@@ -99,6 +99,8 @@ def test_unscored_samples_are_never_wrong_ones() -> None:
         ([UNSCORED, RIGHT, RIGHT], 1.0),
         ([Sample("x", None), Sample("x", 1.0)], 1.0),
         ([Sample("5", 1.0), Sample("5.0", 1.0), WRONG], 1.0),
+        ([Sample("1/2", 1.0), Sample("x/2x", 1.0), Sample("half", 1.0), WRONG, WRONG], 1.0),
+        ([Sample("1/2", 1.0), Sample("half", 1.0), Sample("half", None), WRONG, WRONG], 1.0),
     ],
 )
 def test_majority(samples: list[Sample], value: float | None) -> None:

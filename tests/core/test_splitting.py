@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capgap_ray.core.splitting import crossfit, fold_sizes, part_sizes, split
+from capgap_ray.core.splitting import bare, crossfit, fold_sizes, part_sizes, split
 
 QUESTIONS = [f"q{index}" for index in range(50)]
 
@@ -23,6 +23,25 @@ QUESTIONS = [f"q{index}" for index in range(50)]
 )
 def test_part_sizes(items: int, train: int | None, test: int | None, expected: tuple[int, int]) -> None:
     assert part_sizes(items, train, test) == expected
+
+
+@pytest.mark.parametrize(
+    ("question", "template", "own"),
+    [
+        ("Solve it.\nProblem: What is  $1+1$?\nAnswer:", "Solve it.\nProblem: {{problem}}\nAnswer:", "What is $1+1$?"),
+        ("Put it in \\boxed{n}: 1+1", "Put it in \\boxed{n}: {{question}}", "1+1"),
+        (
+            "1+1\n(A) 2\n(B) 3\n\nThink.",
+            "{{q}}{% for c in choices %}\n({{c}}){% endfor %}\n\nThink.",
+            "1+1 (A) 2 (B) 3",
+        ),
+        ("Q: 1+1\nA:", "", "Q: 1+1 A:"),
+        ("Q: 1+1\nA:", "question", "Q: 1+1 A:"),
+        ("other words: 1+1", "Q: {{question}}\nA:", "other words: 1+1"),
+    ],
+)
+def test_an_items_own_text_is_what_the_template_did_not_add(question: str, template: str, own: str) -> None:
+    assert bare(question, template) == own
 
 
 @pytest.mark.parametrize(("items", "train", "test"), [(10, 8, 3), (1, None, None), (10, None, 10)])

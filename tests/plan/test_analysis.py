@@ -1,18 +1,31 @@
 """From scores to verdicts, on made-up scores with a known truth."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
-from capgap_ray.analysis import engine_notes, results, selection
+from capgap_ray.analysis import engine_notes, left_out, results, selection
 from capgap_ray.artifacts.step import Step
 from capgap_ray.core.proxies import PREFERENCE
 from capgap_ray.experiment import Experiment
 from capgap_ray.plan import Plan, plan, resolve_models
-from capgap_ray.records import Estimated, FilterReport, MixtureReport, Results, Score, TraceSummary, to_row
+from capgap_ray.records import (
+    Estimated,
+    Example,
+    FilterReport,
+    Message,
+    MixtureReport,
+    Results,
+    Score,
+    TraceSummary,
+    TrainingExample,
+    to_row,
+)
 
 Make = Callable[..., Experiment]
 DECLARED = {
@@ -130,7 +143,10 @@ def planned(make: Make) -> Plan:
 
 
 def answered(
-    made: Plan, read: Callable[[Step], list[Score]], chance: Mapping[str, float | None] | None = None
+    made: Plan,
+    read: Callable[[Step], list[Score]],
+    chance: Mapping[str, float | None] | None = None,
+    choices: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Results:
     """The results of a plan whose scores `read` tells."""
     return results(
@@ -139,6 +155,7 @@ def answered(
         summary,
         chosen=selection(made, read),
         chance=chance or {},
+        choices=choices or {},
         judge_audit=None,
         seconds={},
         versions={},
@@ -249,6 +266,86 @@ def test_several_samples_per_item(planned: Plan) -> None:
         assert double.at_k.passes["2"].value == pytest.approx(score, abs=0.02)
         assert double.at_k.avg.value == pytest.approx(double.at_k.passes["1"].value, abs=0.02)
         assert double.standard_error == pytest.approx((single.standard_error or 0) / 2, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("task", "target", "choices", "answers", "right"),
+    [
+        ("math500", "\\frac{1}{2}", (), ["0.5", "\\frac{1}{2}", "1/2", "7", "7"], 1.0),
+        ("math500", "3", (), ["3", "3", "\\frac{1}{2}", "0.5", "1/2"], 0.0),
+        ("tiny/dyck_languages", "(A)", ("red", "blue"), ["A", "(A)", "(B)", "B", "blue"], 0.0),
+        # No rule reads the first as the gold answer; a proof or the judge did.
+        ("math500", "\\frac{1}{2}", (), ["\\sin 30^\\circ", "0.5", "7", "8", "7"], 1 / 2),
+    ],
+)
+def test_votes_are_counted_by_the_tasks_own_equality(
+    make: Make, task: str, target: str, choices: tuple[str, ...], answers: list[str], right: float
+) -> None:
+    """Answers that mean the same are counted together, in whatever form they are written."""
+    experiment = make()
+    planned = plan(experiment, resolve_models(experiment))
+    wrong = {"7", "8", "(B)", "B", "blue"} | ({"\\frac{1}{2}", "0.5", "1/2"} if target == "3" else set())
+
+    def several(step: Step) -> list[Score]:
+        return [
+            dataclasses.replace(
+                each, task=task, target=target, answer=answer, sample=sample, flexible=value, judged=value
+            )
+            for each in scores(step)
+            for sample, answer in enumerate(answers)
+            for value in [float(answer not in wrong)]
+        ]
+
+    measured = [step for step in planned.steps() if step.stage == "score"]
+    own = {each.example_id: choices for step in measured for each in scores(step)}
+    found = answered(planned, several, choices=own)
+    for row in found.accuracies:
+        assert row.at_k is not None and row.at_k.maj is not None
+        assert row.at_k.maj.value == right
+
+
+def test_training_items_that_another_task_tests_are_found_in_whatever_words(make: Make, tmp_path: Path) -> None:
+    problems = tmp_path / "short.jsonl"
+    problems.write_text(json.dumps({"problem": "seen", "solution": "\\boxed{1}"}) + "\n")
+    experiment = make(
+        tasks=["math/algebra", "gsm8k"],
+        test_only=["gsm8k"],
+        published={"small": "short"},
+        data={"published/short": str(problems)},
+        prompt={"shots": 0},
+    )
+    planned = plan(experiment, resolve_models(experiment))
+    asked = "Problem: {}\nAnswer:"
+    head = "Solve the following math problem and present the final answer in the format: Final Answer: "
+    head += "\\boxed{your_answer}.\n"
+
+    def item(number: int, task: str, split: Literal["train", "test"], question: str) -> Example:
+        return Example(id=str(number), task=task, split=split, question=question, target="1")
+
+    algebra = [
+        item(1, "math/algebra", "train", head + asked.format("of  gsm8k")),
+        item(2, "math/algebra", "train", head + asked.format("of algebra alone")),
+        item(3, "math/algebra", "train", head + asked.format("seen here")),
+        item(4, "math/algebra", "test", head + asked.format("seen")),
+    ]
+    ready = [
+        TrainingExample(
+            example_id=problem,
+            task="math-train",
+            teacher="t",
+            messages=(Message(role="user", content=problem),),
+            completion="c",
+        )
+        for problem in ("seen", "unseen")
+    ]
+    tables: dict[str, Sequence[Example | TrainingExample]] = {
+        planned.examples["math/algebra"].key: algebra,
+        planned.examples["gsm8k"].key: [item(5, "gsm8k", "test", "of gsm8k")],
+        planned.published["small"].key: ready,
+    }
+    found = left_out(planned, lambda step: [to_row(row) for row in tables[step.key]])
+    assert found == {"math/algebra": ("1",), "published/short": ("seen",)}
+    assert left_out(planned, lambda step: []) == {}, "nothing is known before the items are read"
 
 
 def test_quarantined_rows_are_unscored(planned: Plan) -> None:

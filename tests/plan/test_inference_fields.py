@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from capgap_ray.catalog.models import Endpoint
+from capgap_ray.catalog.models import EMBEDDED, Endpoint
 from capgap_ray.experiment import Experiment
 from capgap_ray.flow import open_run
 from capgap_ray.mistakes import ExperimentError
@@ -130,6 +131,40 @@ def test_decontamination_reads_every_tasks_items(make: Make) -> None:
 def test_mistakes_are_named(make: Make, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ExperimentError, match=message):
         make(**changes)
+
+
+@pytest.mark.parametrize(
+    ("teacher", "judge"),
+    [
+        (API, API),
+        (API, {**API, "revision": "2026-02"}),
+        (API, {**API, "revision": None, "endpoint": API["endpoint"] + "/", "key_env": None}),
+        ({"source": str(EMBEDDED / "tiny-judge")}, {"source": str(EMBEDDED / "tiny-judge"), "revision": "mine"}),
+        ({"source": str(EMBEDDED / "tiny-judge"), "revision": "a"}, {"source": "COPY", "revision": "b"}),
+    ],
+)
+def test_a_judge_that_is_a_teacher_by_another_name_is_refused(
+    make: Make, tmp_path: Path, teacher: dict[str, Any], judge: dict[str, Any]
+) -> None:
+    shutil.copytree(EMBEDDED / "tiny-judge", tmp_path / "copy")
+    judge = {name: str(tmp_path / "copy") if value == "COPY" else value for name, value in judge.items()}
+    experiment = make(
+        models={"one": teacher, "other": judge},
+        teachers={"small": "tiny-teacher-small", "large": "one"},
+        judge={"model": "other", "prompt": "tiny"},
+    )
+    with pytest.raises(ExperimentError, match=r"judge\.model: 'other' has the weights of 'one', which is under test"):
+        resolve_models(experiment)
+
+
+@pytest.mark.parametrize("change", [{"endpoint": "https://other.example/v1"}, {"model": "bigger"}])
+def test_another_model_behind_an_endpoint_may_judge(make: Make, change: dict[str, Any]) -> None:
+    experiment = make(
+        models={"one": API, "other": {**API, **change}},
+        teachers={"small": "tiny-teacher-small", "large": "one"},
+        judge={"model": "other", "prompt": "tiny"},
+    )
+    assert resolve_models(experiment)["other"].name == "other"
 
 
 def test_a_student_behind_an_endpoint_cannot_be_trained(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

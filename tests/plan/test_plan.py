@@ -239,6 +239,26 @@ def test_a_published_set_stands_for_a_teachers_rationales(make: Make, tmp_path: 
     )
 
 
+def test_items_left_out_change_the_mixtures_that_would_have_held_them_and_nothing_else(
+    make: Make, tmp_path: Path
+) -> None:
+    experiment = make(published={"small": "short"}, data={"published/short": published_file(tmp_path)})
+    models = resolve_models(experiment)
+    whole, task = plan(experiment, models), experiment.tasks[0]
+    assert keys(plan(experiment, models, left_out={}), "mix") == keys(whole, "mix")
+    less = plan(experiment, models, left_out={task: ["b", "a"], "published/short": ["c"]})
+    assert {name: step.params["left_out"] for name, step in less.mixtures.items()} == {
+        "small": ["c"],
+        "large": ["a", "b"],
+        "mix": ["a", "b", "c"],
+    }
+    assert not keys(less, "mix") & keys(whole, "mix")
+    assert keys(less, "complete") >= {scored.complete.key for scored in whole.measured.values()}
+    others = [step for (*_, role, of), step in less.surprisals.items() if (role, of) == ("large", experiment.tasks[1])]
+    assert others
+    assert not any("left_out" in step.params for step in others)
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [

@@ -7,8 +7,8 @@ import pytest
 
 from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store
-from capgap_ray.records import Message, TrainingExample, from_row, to_row
-from capgap_ray.stages.curate import MixtureError, build_mixture
+from capgap_ray.records import Example, Message, Score, TrainingExample, from_row, to_row
+from capgap_ray.stages.curate import MixtureError, build_mixture, kept_pools
 
 
 def published_mixture(store: Store, rows: Sequence[TrainingExample]) -> Step:
@@ -54,3 +54,62 @@ def test_a_mixture_of_a_published_set(tmp_path: Path) -> None:
     record = store.record(step)
     assert record is not None
     assert record.summary["mixture"]["kept_by_teacher"] == {"short": 5}
+
+
+def test_an_item_left_out_does_not_train(tmp_path: Path) -> None:
+    """Neither a teacher's rationale of it nor a ready-made one; the filter's report counts the former."""
+    store = Store(str(tmp_path))
+    items = [
+        Example(id=f"i{i}", task="tiny/dyck_languages", split="train", question=f"q{i}", target="x") for i in range(3)
+    ]
+    examples = Step(stage="examples", version=1, params={}, label="e")
+    store.build_rows(examples, lambda: ([to_row(item) for item in items], {}))
+    scored = Step(stage="score", version=1, params={}, inputs=(examples,), label="s")
+    store.build_rows(scored, lambda: ([to_row(right(item)) for item in items], {}))
+    published = Step(stage="published", version=1, params={"set": "short"}, label="short")
+    message = (Message(role="user", content="p"),)
+    ready = [
+        TrainingExample(example_id=name, task="math-train", teacher="t", messages=message, completion=name)
+        for name in ("a", "b")
+    ]
+    store.build_rows(published, lambda: ([to_row(row) for row in ready], {}))
+    step = Step(
+        stage="mix",
+        version=1,
+        params={
+            "mixture": {"large": 0.6, "short": 0.4},
+            "slices": [["large", "tiny/dyck_languages", 1]],
+            "published": ["short"],
+            "left_out": ["b", "i1"],
+            "filter": {"decontaminate": None},
+            "mixing": {"by": "rows", "total": None},
+            "seed": 0,
+        },
+        inputs=(examples, scored, published),
+        label="both",
+    )
+    pools, _ = kept_pools(store, step, ["large", "short"])
+    assert {role: [row.example_id for row in rows] for role, rows in pools.rows.items()} == {
+        "large": ["i0", "i2"],
+        "short": ["a"],
+    }
+    (report,) = pools.filtered.reports
+    assert (report.seen, report.kept, report.dropped) == (3, 2, {"test item": 1})
+
+
+def right(item: Example) -> Score:
+    return Score(
+        example_id=item.id,
+        task=item.task,
+        model="m",
+        target=item.target,
+        text="so x",
+        answer="x",
+        finish_reason="stop",
+        completion_tokens=2,
+        outcome="right",
+        strict=1.0,
+        flexible=1.0,
+        judged=None,
+        judge_verdict=None,
+    )

@@ -8,12 +8,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from capgap_ray.artifacts.store import Store
 from capgap_ray.catalog.models import Endpoint
-from capgap_ray.records import Message
+from capgap_ray.records import Message, to_row
 from capgap_ray.stages.endpoint import EndpointClient, EndpointError
 from capgap_ray.stages.engine import Ask, Decoding, Output, Refusal
 
@@ -138,6 +140,22 @@ def test_a_base_model_is_sent_the_bare_text(serve: Serve) -> None:
     assert isinstance(made, Output)
     assert made.text == "one!"
     assert (server.bodies[0]["path"], "stop" in server.bodies[0]) == ("/v1/completions", False)
+
+
+def test_half_a_surrogate_pair_becomes_a_character_that_the_store_can_hold(serve: Serve, tmp_path: Path) -> None:
+    replies = [
+        completion("Let me see \ud800. So \ude00 is \U0001f600.", stop_reason="\udfff"),
+        completion("no", "content_filter", message={"role": "assistant", "content": None, "refusal": "\ud800"}),
+        (400, {"error": {"message": "no \ud800"}}),
+    ]
+    server = serve(lambda _, number: replies[number - 1])
+    made = ask(server, "one", "two", "three", concurrency=1)
+    assert isinstance(made[0], Output)
+    assert (made[0].text, made[0].stop_reason) == ("Let me see \ufffd. So \ufffd is \U0001f600.", "\ufffd")
+    store = Store(str(tmp_path))
+    store.write_rows("completions.parquet", [to_row(made[0])])
+    store.write_rows("quarantine.parquet", [to_row(each) for each in made[1:]])
+    assert [row["reason"] for row in store.read_rows("quarantine.parquet")] == ["refused", "refused"]
 
 
 def test_what_was_cut_off_is_repeated_once_with_the_larger_budget(serve: Serve) -> None:
