@@ -80,6 +80,7 @@ _OPEN = re.compile(
     r"\b(?:first(?:ly)?|to start|to begin(?: with)?),? "
     r"(?:we|i|you|let|find|calculate|compute|determine|note|notice|observe|recall)\b[^.]*\.\s+$"
     r"|\b(?:we|i)(?:['’]ll| will| can)? (?:start|begin) (?:with|by)\b[^.\n]*\.\s+$"
+    r"|\b(?:we|i)(?:['’]ll| will) then\b[^.]*\.\s+$"
     r"|\b(?:still|yet|remains?|left) (?:need |have |has )?to (?:be )?"
     r"(?:find|found|determined?|computed?|calculated?|solved?)\b[^.\n]*\.\s+$",
     re.IGNORECASE,
@@ -120,6 +121,7 @@ _STATEMENT = re.compile(
     re.IGNORECASE,
 )
 """What an answer is stated after, in one grammar for all kinds."""
+_ADVERB = re.compile(r"(?:therefore|thus|hence|then|indeed|clearly|simply)\b[ ,:]*", re.IGNORECASE)
 _JOINED = re.compile(
     r"(?:[\s$.]|\\\)|[a-z]{3,12} (?=and\b))*"
     r"(?:(?:,|;|\band\b|\bor\b|\\text\{\s?(?:and|or)\s?\}|\\quad|\\qquad)(?:[\s$]|\\\()*){1,4}"
@@ -163,8 +165,8 @@ _TAKEN_BACK = re.compile(
 )
 """The text takes back what it said before."""
 CONCLUSION = re.compile(
-    r"(?:therefore|thus|hence|so(?! far\b)|consequently|finally|in conclusion|in total|altogether|as a result|"
-    r"accordingly|together(?=,? (?:they|the|we|this|it|[A-Z]))|"
+    r"(?:therefore|thus|hence|so(?! far\b)|consequently|then,? (?=the final\b)|finally|in conclusion|in total|"
+    r"altogether|as a result|accordingly|together(?=,? (?:they|the|we|this|it|[A-Z]))|"
     r"(?:(?:out )?of|among(?:st)?|from) the (?:given |available )?(?:options|choices)|this means|that's|"
     r"(?:putting|combining|taking) (?:the two|both|all(?: of)? (?:this|these)|these|this|everything|it all|them) "
     r"together|"
@@ -188,7 +190,7 @@ _CHECK = re.compile(
     r"|(?:that|this|which|it) (?:makes sense(?! to\b)"
     r"|(?:should be|looks|seems) (?:right|correct|good|reasonable|fine))\b"
     r"|(?:all|both|the)(?: of them| \w+)?(?: \w+)? "
-    r"(?:are (?:nonzero|positive|valid|admissible)|agree|satisfy|match(?! is)|works?)\b(?!, so the\b)"
+    r"(?:are (?:nonzero|positive|valid|admissible)|agree|satisfy|match(?! is)|works?)\b(?![^.]*, so the )"
     r"|(?:which|where)\b[^0-9]*$|not (?:too |so )?bad\b"
     r"|\$?\\(?:blacksquare|square|qed)|q\.?e\.?d)",
     re.IGNORECASE,
@@ -272,7 +274,7 @@ AFTERTHOUGHT = re.compile(
     re.IGNORECASE,
 )
 _WHERE_REACHED = re.compile(
-    r"(\b(?:is|are|be|equals?|of) (?!\$?0\b)(?:\$[^$]+\$|-?[0-9][0-9.,/]*?)),? "
+    r"(\b(?:is|are|be|equals?|of|through) (?!\$?0\b)(?:\$[^$]+\$|\([^()]*\)|-?[0-9][0-9.,/]*?)),? "
     r"(?:at|when|for|where|if) \$?[a-z] ?= ?[^,;=]*$"
 )
 """A value, as of an extremum, and the point at which it is taken."""
@@ -312,7 +314,8 @@ AIM = re.compile(
 """Words of a sentence that says what to do next."""
 IS = re.compile(
     r"\b(?:is|are|was|were|equal to|equals?|be|measures|becomes|(?:c[ao]mes?(?: out)?|works out|amounts?|adds? up|"
-    r"evaluates|simplifies|reduces|sums|totals) to|est|sont|vaut|ist|sind|beträgt|es|son|mide|vale|è|sono|"
+    r"evaluates|simplifies|reduces|collapses|boils down|sums|totals) to|"
+    r"est|sont|vaut|ist|sind|beträgt|es|son|mide|vale|è|sono|"
     r"a total of|(?:has|have) (?:an? )?(?:length|area|perimeter|volume|measure|value|radius)(?: of)?|"
     r"lies? in|factors? (?:as|into)|(?:passes through|ends?(?: up)? at|meet at|intersect at)(?: the point)?|"
     r"(?:has|have|leaves?|gives?|makes?|yields?)"
@@ -566,7 +569,7 @@ def last_statement(text: str, read: Callable[[str], str | None]) -> tuple[int, s
             continue
         if len(tail) - match.end() > NEAR_END and not noun.startswith("ans") and not (qualified and qualified[2]):
             continue  # a result on the way
-        after = tail[match.end() : match.end() + 2 * LONGEST_MATHS].lstrip(" *_:")
+        after = _ADVERB.sub("", tail[match.end() : match.end() + 2 * LONGEST_MATHS].lstrip(" *_:"))
         if (answer := read(after)) is not None:
             if _solution_cut(tail, match):
                 return None
@@ -718,6 +721,8 @@ def value_of_end(tail: str, read: Callable[[str], str | None]) -> str | None:
     claim, _ = claim_of(_WHEN.sub("", sentence))
     on_the_way = (INEXACT, ON_THE_WAY, GIVEN, PLAN, AIM, _GOES_ON)
     if any(pattern.search(claim) for pattern in on_the_way) or still_open(tail, found[0]):
+        return None
+    if re.search(r"\b(?:we|i)(?:['’]ll| will)\b", tail[: tail.rfind(found[0])][-NEAR_END:], re.IGNORECASE):
         return None
     if EQUATION.search(claim) or not _CALCULATES.search(tail):
         return None

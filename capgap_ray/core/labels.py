@@ -64,6 +64,8 @@ _VERDICTS = tuple(
         ),
         (rf"\bi(?:['’]d| would|['’]ll) (?:go with|pick|choose)[ :\"'“]+(?P<word>{_BOOLEAN})\b", False),
         (rf"{_JUDGED} (?P<word>valid|invalid)$", False),
+        (rf"\bmakes? (?:the )?(?:whole |entire )?{_JUDGED} (?P<word>true|false)$", False),
+        (rf"\banswer (?:this|the) question with [\"'“]?(?P<word>{_BOOLEAN})$", False),
         (rf"\byou end up with (?P<word>{_BOOLEAN})$", False),
         (
             r"\b(?:you|we|i)(?:'re| are| do| did| will|'ll)?(?P<no> not|n['’]t)?(?: (?:would|end up|be|indeed|also))*"
@@ -118,7 +120,8 @@ _ENDS_WITH = re.compile(
 _RIGHT = re.compile(
     r"(?<!whether )(?<!if )\(([A-Z])\) (?:states|says) (?:exactly|precisely) (?:that|this)(?=\.|$)"
     r"|(?<!whether )(?<!if )\(([A-Z])\)(?:,? [\"“][^\"”\n]{1,80}[\"”],?)? "
-    r"is (?:correct|(?:the )?(?:correct|right) (?:answer|option|choice))(?=[.,;]|$)",
+    r"(?:is (?:correct|(?:the )?(?:correct|right) (?:answer|option|choice))|(?:has to|must) be (?:right|correct))"
+    r"(?=[.,;]|$)",
     re.M,
 )
 """An option called the right one, whatever is said of the others after it."""
@@ -130,7 +133,8 @@ _CHOSEN = re.compile(
     r"|\bi (?:pick|choose|select|go with) \(([a-z])\)"
     r"|\b(?:falls (?:under|into)|belongs to) (?:the )?(?:category |option |type )?\(([A-Z])\)"
     r"|\b[Tt]he (?:match|best fit) is \(([A-Z])\)"
-    r"|\bonly (?:option )?\(([A-Z])\)[^.;]{0,120} (?:respects|follows|satisfies|fits|works|matches|obeys)\b"
+    r"|\b[Oo]nly (?:option |sentence |statement |choice )?\(?([A-Z])\b\)?[^.;]{0,120} "
+    r"(?:respects|follows|satisfies|fits|works|matches|obeys)\b"
     r"|^(?:The )?[Aa]nswer \(([A-Z])\)[:.]|\AIt(?:['’]s| is) \(([A-Z])\)\. ",
     re.MULTILINE,
 )
@@ -262,7 +266,7 @@ def find(text: str, kind: AnswerKind) -> str | None:
     if kind != "option" or (answer and _option_letter(_plain(answer, kind), ())):
         return answer
     listed = _listed_options(text)
-    letter = _last_named(text, listed) if answer is None else _option_letter(_plain(answer, kind), listed)
+    letter = (_option_letter(_plain(answer, kind), listed) if answer else None) or _last_named(text, listed)
     return f"({letter})" if letter else answer
 
 
@@ -271,7 +275,7 @@ def _listed_options(text: str) -> list[str]:
     for pattern in (_LISTED_OPTION, _INLINE_OPTION):
         listed = dict(pattern.findall(text))
         if len(listed) > 1 and [*listed] == [chr(ord("A") + place) for place in range(len(listed))]:
-            return [*listed.values()]
+            return [re.split(r": | [–—-] ", each)[0] for each in listed.values()]
     return []
 
 
@@ -282,14 +286,17 @@ def _last_named(text: str, options: Sequence[str]) -> str | None:
     if found is None or not re.search(r"[.!*)]$", tail):
         return None
     sentence = _INLINE_OPTION.sub("", found[0])
-    if any(pattern.search(sentence) for pattern in (SEVERAL, HEDGED, PREMISE, _EXAMINED, _DISMISSED)):
-        return None
     named = [
-        place
+        (place, match)
         for place, option in enumerate(options)
-        if re.search(rf"(?<!\w){re.escape(option.strip())}(?!\w)", sentence, re.IGNORECASE)
+        if (match := re.search(rf"(?<!\w){re.escape(option.strip())}(?!\w)", sentence, re.IGNORECASE))
     ]
-    return chr(ord("A") + named[0]) if len(named) == 1 else None
+    if len(named) != 1:
+        return None
+    (place, match), *_ = named
+    rest = f"{sentence[: match.start()]} {sentence[match.end() :]}"
+    doubtful = any(pattern.search(rest) for pattern in (SEVERAL, HEDGED, PREMISE, _EXAMINED, _DISMISSED))
+    return None if doubtful else chr(ord("A") + place)
 
 
 def guess(text: str) -> tuple[str, AnswerKind] | None:
@@ -332,7 +339,9 @@ def _statement(after: str, kind: AnswerKind) -> str | None:
     if kind == "boolean":
         sentence = re.sub(r" \([^()]*\)$", "", sentence)
     if kind == "option" and (
-        reply := re.fullmatch(r"\**(?:yes|no)\**(?: ?(?:→|->|=>)|,|:) ?(\([A-Z]\))\**", sentence, re.I)
+        reply := re.fullmatch(
+            r"\**(?:yes|no)\**(?: ?(?:→|->|=>)|,|:) ?\**(\([A-Z]\))(?: (?:yes|no))?\**", sentence, re.I
+        )
     ):
         return reply[1]
     answer = _bare(sentence, kind)
@@ -582,8 +591,8 @@ def _sorted(tail: str) -> str | None:
         words = re.findall(r"[\w'-]+(?=[\"”])", quoted[1])
         return _in_order(words)
     lines = tail.splitlines()
-    if bold := re.fullmatch(r"\*\*([a-z][a-z'-]*(?: [a-z][a-z'-]*)+)\*\*\.?", lines[-1].strip(), re.IGNORECASE):
-        return _in_order(bold[1].split())
+    if bold := re.search(r"\*\*([a-z][a-z'-]*(?:,? [a-z][a-z'-]*)+)\*\*\.?$", lines[-1].strip(), re.IGNORECASE):
+        return _in_order(re.findall(r"[a-z'-]+", bold[1], re.IGNORECASE))
     words = []
     for line in reversed(lines):
         entry = re.fullmatch(r"\s*(?:[0-9]{1,3}[.)]|[-*•])\s+[*`]*([\w'-]{1,60})[*`]*\s*", line)

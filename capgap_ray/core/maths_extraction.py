@@ -103,7 +103,12 @@ _ANSWER_WORDS = frozenset(
     )
 )
 """Lower-case words that are whole answers to maths problems."""
-_NEW_FORM = re.compile(r"(?:simplified|expanded|factored|reduced|final|resulting)\b[^:]*:", re.IGNORECASE)
+_NEW_FORM = re.compile(
+    r"(?:simplified|expanded|factored|reduced|final|resulting)\b[^:]*:"
+    r"|(?:the )?(?:remainder|quotient|polynomial|factori[sz]ation|expression|expansion|inverse|vector|interval|domain"
+    r"|range)[*_]*:",
+    re.IGNORECASE,
+)
 """The label of an expression that was asked for."""
 _SPELT_OUT = re.compile(r"^(-?[$\\]{0,2}[0-9][0-9.,/]*\$?) \([a-z][a-z -]{2,40}\)(?=\W*$)", re.IGNORECASE)
 """`10 (ten)`."""
@@ -233,6 +238,8 @@ def _maths_conclusion(text: str) -> str | None:
         or bool(own_line)
         or re.search(r"[.!*$`\])}°%]$|: -?[0-9.,]+$", tail) is not None
     )
+    if curve := re.fullmatch(r"[^*$]*\bequation\b[^*$]* is \*\*([^*]+=[^*]+)\*\*", sentence.rstrip(".")):
+        return curve[1] if finished and reads_as_maths(curve[1]) else None
     if name := _named(claim, finished and (concluded or last_line)):
         return name
     aim = AIM.search(_SATISFY.sub("", claim))
@@ -389,7 +396,7 @@ def _last_span(claim: str, before: str) -> str | None:
     """Return the maths at a claim's end, with at most a few words after it ("measures $5$ units")."""
     span = re.search(
         r"(?:\$([^$]+)\$|\\\((.+?)\\\)|(?<=[a-z] )([0-9][0-9,.]*(?:/[0-9]+)?)(?= [a-z]|$))"
-        r"(?: of [0-9]+ [a-z]+| [a-z-]+){0,3}(?: [A-Z][a-z]*){0,2}"
+        r"(?: of [0-9]+ [a-z]+| of an? [a-z]+(?: of [a-z]+)?| [a-z-]+){0,3}(?: [A-Z][a-z]*){0,2}"
         r"(?: (?:for|to|in|per|until|before|after) [a-z' -]+)?$",
         claim,
     )

@@ -11,6 +11,14 @@ from capgap_ray.core.maths_extraction import maths_answer
 from capgap_ray.core.number_extraction import number_answer
 
 MATHS = [
+    ("The $x^2$ terms cancel and the whole expression collapses to $x^3+3x-6$.", "x^3+3x-6"),
+    ("* $x = 8+7 = 15$\n\n**The curve passes through (15, −29) at t = 2.**", "(15, −29)"),
+    ("There are $2\\cdot 8=16$ gallons.\n\nSo when Sam gets home the bucket holds $16$ of a gallon of milk.", "16"),
+    ("So $a=-13$, giving $b=3$.\n\n**Remainder:** $-13x+3$", "-13x+3"),
+    ("The smallest base is the second one. The answer is therefore option B.", "B"),
+    ("Both squared terms are positive and have different coefficients, so the graph is an ellipse.", "ellipse"),
+    ("The line has slope 2.\n\nThe equation of the image is **y = 2x + 3**.", "y = 2x + 3"),
+    ("We will then drop the height and find its foot from $a = 3$. The slope of it is $-\\frac{8}{15}$.", None),
     ("We have $n + d = 11$.\nTheir value in cents is\n$$5n + 10d = 75.$$", None),
     ("Subtracting them, we have\n\\[\n9999x = 1331.\n\\]", None),
     ("So $s = \\sin 18^\\circ$ satisfies the equation\n\\[4s^2 + 2s - 1 = 0.\\]", None),
@@ -885,6 +893,24 @@ def test_numbers(text: str, answer: str | None) -> None:
 
 
 BBH = [
+    ("boolean_expressions", "False or True is True, which makes the entire expression True.", "True"),
+    ("causal_judgement", "Most people would not say that, so I would answer this question with no.", "no"),
+    ("hyperbaton", "Opinion goes before size and age. Only sentence B follows this order.", "(B)"),
+    ("logical_deduction", "It says so outright, so there is little to deduce here and (D) has to be right.", "(D)"),
+    ("multistep_arithmetic_two", "Let's calculate A = 18.\nThen, the final equation is A + B = 18 + -23 = -5.", "-5"),
+    ("reasoning_about_colored_objects", 'The answer to "Is it magenta?" is yes → **(A) yes**', "(A)"),
+    (
+        "salient_translation",
+        "The choices are (A) Modifiers or Adjectives and (B) Facts. It is one of Modifiers or Adjectives.",
+        "(A)",
+    ),
+    ("temporal_sequences", "(A) 11am to 3pm: waiting\n(B) 3pm to 5pm: free\n\nSo it was from 3pm to 5pm.", "(B)"),
+    (
+        "tracking_shuffled_objects",
+        "Options: (A) striker, (B) goalkeeper. At the end Claire is playing goalkeeper.",
+        "(B)",
+    ),
+    ("word_sorting", '"c" comes before "w", so the sorted order is **chrysalis, wallaby**.', "chrysalis wallaby"),
     ("causal_judgement", "Most people would name Bill as the cause.\n\n- ~~Yes~~\n- **No** ✅", "No"),
     ("date_understanding", "today is 11/25/1933. one week from today is 12/02/1933. i pick (f)", "(F)"),
     (
