@@ -16,7 +16,17 @@ import os
 import sys
 from typing import Any
 
-from capgap_ray.core.answers import AnswerKind, Prover, canonical, compare, extract, extract_any, kind_of, kind_of_task
+from capgap_ray.core.answers import (
+    AnswerKind,
+    Prover,
+    canonical,
+    compare,
+    extract,
+    extract_any,
+    kind_of,
+    kind_of_task,
+    read,
+)
 from capgap_ray.core.verdict import Verdict
 
 LONGEST_LINE = 32 * 2**20
@@ -29,8 +39,8 @@ def score(row: Any, kind: str, prove: Prover) -> dict[str, Any]:
         raise ValueError("a line must be a JSON object")
     gold, task = row.get("gold"), row.get("task") or ""
     choices = row.get("choices") or []
-    if not isinstance(choices, list) or not all(isinstance(choice, str) for choice in choices):
-        raise ValueError("'choices' must be a list of texts")
+    if not isinstance(choices, list) or not all(isinstance(choice, str) for choice in choices) or len(choices) > 26:
+        raise ValueError("'choices' must be a list of at most 26 texts")
     if not isinstance(task, str):
         raise ValueError("'task' must be a text")
     target = None if gold is None else _text(gold, "gold")
@@ -49,7 +59,7 @@ def score(row: Any, kind: str, prove: Prover) -> dict[str, Any]:
     if answer_kind is None:
         answer, answer_kind = extract_any(text) or (None, "text")
     else:
-        answer = extract(text, answer_kind)
+        answer = extract(text, answer_kind) if target is None else read(text, target, answer_kind)
     if answer is not None:
         answer = canonical(answer, answer_kind, choices)
     if target is None:

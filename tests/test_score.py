@@ -112,6 +112,9 @@ def test_bbh_and_gsm8k() -> None:
     bbh, gsm8k = Command("bbh"), Command("gsm8k")
     assert bbh.ask({"gold": "(B)", "text": "So the answer is **(B)**."})["answer"] == "(B)"
     assert bbh.ask({"gold": "(B)", "answer": "red", "choices": ["blue", "red"]})["equal"] is True
+    assert bbh.ask({"gold": "A", "answer": "(A)", "task": "bbh/snarks"})["equal"] is True
+    assert bbh.ask({"gold": "red", "text": "The answer is (B).", "choices": ["blue", "red"]})["equal"] is True
+    assert "at most 26" in bbh.ask({"gold": "a", "answer": "a", "choices": ["a"] * 27})["how"]
     assert bbh.ask({"text": "So the answer is ] ).", "task": "dyck_languages"})["answer"] == "] )"
     assert bbh.ask({"gold": "beth kenya", "answer": "kenya beth", "task": "word_sorting"})["equal"] is False
     assert gsm8k.ask({"gold": "18", "text": "#### $18.00"})["equal"] is True

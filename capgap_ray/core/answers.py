@@ -22,7 +22,7 @@ from capgap_ray.records import FinishReason, Outcome
 
 __all__ = [
     "LONGEST_ANSWER", "AnswerKind", "canonical", "compare", "equal", "extract", "kind_of", "kind_of_task",
-    "outcome",
+    "outcome", "read",
 ]  # fmt: skip
 
 Prover = Callable[[str, str], Verdict]
@@ -58,9 +58,9 @@ def kind_of(target: str, choices: Sequence[str], family: Family = "other") -> An
         return "maths"
     if family == "gsm8k":
         return "number"
-    target = target.strip()
-    if re.fullmatch(r"\([A-Z]\)", target) or (choices and re.fullmatch(r"[A-Z]", target)):
+    if labels.option_of(target, choices):
         return "option"
+    target = target.strip()
     if target.casefold() in labels.BOOLEANS:
         return "boolean"
     if re.fullmatch(r"[\[\](){}<>\s]+", target):
@@ -84,6 +84,18 @@ def extract(text: str, kind: AnswerKind) -> str | None:
         return number_answer(text)
     rest = after_thinking(text)
     return None if rest is None else own_part(rest, lambda part: labels.find(part, kind))
+
+
+def read(text: str, target: str, kind: AnswerKind) -> str | None:
+    """Return the answer to an item that the text states, or None.
+
+    Where the gold answer is an option's text ("Yes"), a text that names no option is read for such an answer.
+    """
+    answer = extract(text, kind)
+    if answer is None and kind == "option":
+        own = kind_of(target, ())
+        return None if own == kind else extract(text, own)
+    return answer
 
 
 def extract_any(text: str) -> tuple[str, AnswerKind] | None:
@@ -121,7 +133,7 @@ def outcome(
     if finish_reason == "length":
         return None, "truncated"
     kind = kind_of(target, choices, family)
-    answer = extract(text, kind)
+    answer = read(text, target, kind)
     if answer is None:
         return None, "unparsable"
     verdict = compare(answer, target, kind, choices, prove)

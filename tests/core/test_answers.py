@@ -20,7 +20,12 @@ KINDS: tuple[AnswerKind, ...] = ("option", "boolean", "brackets", "words", "text
         ("(B)", DAYS, "option"),
         ("(R)", (), "option"),
         ("B", DAYS, "option"),
-        ("B", (), "text"),
+        ("B", (), "option"),
+        ("b", (), "text"),
+        ("Tuesday", DAYS, "option"),
+        ("Friday", DAYS, "text"),
+        ("Yes", ("Yes", "No"), "option"),
+        ("B", ("B", "A"), "text"),
         ("True", (), "boolean"),
         ("False", (), "boolean"),
         ("yes", (), "boolean"),
@@ -213,6 +218,35 @@ def test_equal(answer: str, target: str, choices: tuple[str, ...], same: bool) -
 )
 def test_outcome_tells_four_things_apart(text: str, finish: str, expected: tuple[str | None, str]) -> None:
     assert outcome(text, finish, "(B)", DAYS) == expected  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "target", "choices", "expected"),
+    [
+        ("The answer is (B).", "B", (), "right"),
+        ("The answer is B.", "B", (), "right"),
+        ("The answer is (A).", "B", (), "wrong"),
+        ("The answer is (B).", "Tuesday", DAYS, "right"),
+        ("The answer is Tuesday.", "Tuesday", DAYS, "right"),
+        ("The answer is (B) Tuesday.", "Tuesday", DAYS, "right"),
+        ("The answer is (A) Tuesday.", "Tuesday", DAYS, "wrong"),
+        ("The answer is (A).", "Tuesday", DAYS, "wrong"),
+        ("The answer is Monday or Tuesday.", "Tuesday", DAYS, "wrong"),
+        ("The answer is (A) or (B).", "Tuesday", DAYS, "unparsable"),
+        ("The answer is (A).", "Yes", ("Yes", "No"), "right"),
+        ("So, in the end, the statement is false.", "False", ("True", "False"), "right"),
+        ("The answer is (B).", "4", ("3", "4"), "right"),
+        ("The answer is (A) 4.", "4", ("3", "4"), "wrong"),
+        ("The answer is B.", "Statement B", ("Statement B", "Statement A"), "wrong"),
+        ("The answer is Statement B.", "(B)", ("Statement B", "Statement A"), "wrong"),
+        ("The answer is (A).", "B", ("B", "A"), "unparsable"),
+        ('The answer is "Hi".', "(B)", ('"Ho"', '"Hi"'), "right"),
+    ],
+)
+def test_a_gold_option_is_met_by_its_letter_and_by_its_text(
+    text: str, target: str, choices: tuple[str, ...], expected: str
+) -> None:
+    assert outcome(text, "stop", target, choices)[1] == expected
 
 
 def test_a_run_on_line_is_no_answer() -> None:
