@@ -11,10 +11,12 @@ cannot be used gives equal null and says why.
 from __future__ import annotations
 
 import argparse
+import codecs
 import json
 import os
 import sys
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, BinaryIO
 
 from capgap_ray.core.answers import (
     AnswerKind,
@@ -26,11 +28,12 @@ from capgap_ray.core.answers import (
     kind_of,
     kind_of_task,
     read,
+    stated_gold,
 )
 from capgap_ray.core.verdict import Verdict
 
-LONGEST_LINE = 32 * 2**20
-"""Bytes of one input line."""
+LONGEST_LINE = 2 * 2**20
+"""Bytes of one input line: twice what a model writes at most, and any text of it is read in half of 4 seconds."""
 
 
 def score(row: Any, kind: str, prove: Prover) -> dict[str, Any]:
@@ -49,6 +52,8 @@ def score(row: Any, kind: str, prove: Prover) -> dict[str, Any]:
     if "answer" in row and target is None:
         raise ValueError("'answer' without 'gold'")
     answer_kind = _kind(kind, target, choices, task)
+    if target is not None and answer_kind in ("maths", "number"):
+        target = stated_gold(target)
     if "answer" in row:
         answer = None if row["answer"] is None else _text(row["answer"], "answer")
         if answer is None:
@@ -98,11 +103,25 @@ def _line(verdict: Verdict, answer: str | None) -> dict[str, Any]:
 def _scored(line: bytes, kind: str, prove: Prover) -> dict[str, Any]:
     try:
         if len(line) > LONGEST_LINE:
-            raise ValueError(f"a line over {LONGEST_LINE} bytes")
+            raise ValueError(f"the line is over {LONGEST_LINE:,} bytes; send only the end of its text")
         row = json.loads(line.decode("utf-8", "surrogatepass"))
         return score(row, kind, prove)
     except (ValueError, RecursionError) as error:
         return {"equal": None, "answer": None, "how": f"bad input: {error}"}
+
+
+def _lines(stream: BinaryIO) -> Iterator[bytes]:
+    """Yield the lines that are not blank, without a mark of UTF-8 before the first.
+
+    Of a line over the limit only the start is kept, and it is answered before the rest is read.
+    """
+    mark = codecs.BOM_UTF8
+    while line := stream.readline(LONGEST_LINE + 1):
+        if line.strip() or len(line) > LONGEST_LINE:
+            yield line.removeprefix(mark)
+        mark = b""
+        while len(line) > LONGEST_LINE and not line.endswith(b"\n"):
+            line = stream.readline(LONGEST_LINE + 1)
 
 
 def main() -> None:
@@ -114,9 +133,7 @@ def main() -> None:
 
     prove = MathVerify()
     try:
-        while line := sys.stdin.buffer.readline():
-            if not line.strip():
-                continue
+        for line in _lines(sys.stdin.buffer):
             sys.stdout.write(json.dumps(_scored(line, kind, prove)) + "\n")
             sys.stdout.flush()
     except BrokenPipeError:

@@ -12,9 +12,10 @@ import re
 from collections.abc import Callable, Sequence
 
 from capgap_ray.core import labels, maths
-from capgap_ray.core.extraction import after_thinking, own_part
+from capgap_ray.core.extraction import after_thinking, last_box, own_part
 from capgap_ray.core.labels import LONGEST_ANSWER, AnswerKind, canonical, equal
 from capgap_ray.core.maths_extraction import maths_answer
+from capgap_ray.core.notation import LONGEST_MATHS
 from capgap_ray.core.number_extraction import number_answer
 from capgap_ray.core.task_spec import Family
 from capgap_ray.core.verdict import Verdict
@@ -22,7 +23,7 @@ from capgap_ray.records import FinishReason, Outcome
 
 __all__ = [
     "LONGEST_ANSWER", "AnswerKind", "canonical", "compare", "equal", "extract", "kind_of", "kind_of_task",
-    "outcome", "read",
+    "outcome", "read", "stated_gold",
 ]  # fmt: skip
 
 Prover = Callable[[str, str], Verdict]
@@ -104,12 +105,27 @@ def extract_any(text: str) -> tuple[str, AnswerKind] | None:
     return None if rest is None else own_part(rest, labels.guess)
 
 
+def stated_gold(target: str) -> str:
+    """Return what a gold solution states after its last `####` or in its last box; an answer that parses stays."""
+    _, marked, stated = target.rpartition("####")
+    if not marked and "box" not in target:
+        return target
+    if len(target) <= LONGEST_MATHS and not isinstance(maths.readings(maths.unwrapped(target)), str):
+        return target
+    if stated.strip() and marked:
+        return stated.strip()
+    box = last_box(target)
+    return target if box is None else box[2]
+
+
 def compare(answer: str, target: str, kind: AnswerKind, choices: Sequence[str], prove: Prover | None = None) -> Verdict:
     """Return whether an extracted answer is the gold target, and which rule decided.
 
     `prove` is asked about maths that the rules cannot read; without it such pairs stay undecided (None).
     """
     if kind in ("maths", "number"):
+        if len(target) > LONGEST_MATHS:
+            return Verdict(None, f"unparsable: gold longer than {LONGEST_MATHS} characters")
         verdict = maths.compare(target, answer)
         if prove is not None and maths.left_to_prove(verdict, target, answer):
             return prove(maths.unwrapped(target), maths.unwrapped(answer))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capgap_ray.core.answers import LONGEST_ANSWER, AnswerKind, equal, extract, kind_of, outcome
+from capgap_ray.core.answers import LONGEST_ANSWER, AnswerKind, compare, equal, extract, kind_of, outcome, stated_gold
 
 DAYS = ("Monday", "Tuesday", "Wednesday")
 KINDS: tuple[AnswerKind, ...] = ("option", "boolean", "brackets", "words", "text")
@@ -254,6 +254,28 @@ def test_a_run_on_line_is_no_answer() -> None:
     assert extract("the answer is " + "x" * (LONGEST_ANSWER + 1), "text") is None
     assert extract("\\boxed{" + "x" * (LONGEST_ANSWER + 1) + "}", "text") is None
     assert not equal("x" * (LONGEST_ANSWER + 1), "x" * (LONGEST_ANSWER + 1), "text", ())
+
+
+@pytest.mark.parametrize(
+    ("target", "stated"),
+    [
+        ("#### 4", "4"),
+        ("48/2 = <<48/2=24>>24 clips in May.\n#### 1,234\n", "1,234"),
+        ("Long. " * 1_000 + "\n#### 4", "4"),
+        ("We have $2+3=\\boxed{5}$.", "5"),
+        ("So $\\boxed{4}$. No, $x = \\boxed{\\frac{1}{2}}$.", "\\frac{1}{2}"),
+        ("\\boxed{5}", "\\boxed{5}"),
+        ("5", "5"),
+        ("It ends here ####", "It ends here ####"),
+        ("\\boxed{", "\\boxed{"),
+    ],
+)
+def test_a_gold_solution_gives_its_answer(target: str, stated: str) -> None:
+    assert stated_gold(target) == stated
+
+
+def test_a_run_on_gold_is_never_equal() -> None:
+    assert compare("5", "5" + " " * 3_000, "maths", ()).equal is None
 
 
 MEGA = 1_000_000
