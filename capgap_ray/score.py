@@ -30,6 +30,7 @@ from capgap_ray.core.answers import (
     read,
     stated_gold,
 )
+from capgap_ray.core.maths import readings
 from capgap_ray.core.verdict import Verdict
 
 LONGEST_LINE = 2 * 2**20
@@ -124,6 +125,16 @@ def _lines(stream: BinaryIO) -> Iterator[bytes]:
             line = stream.readline(LONGEST_LINE + 1)
 
 
+def _replies(stream: BinaryIO, kind: str, prove: Prover) -> Iterator[dict[str, Any]]:
+    read_since = 0
+    for line in _lines(stream):
+        yield _scored(line, kind, prove)
+        read_since += len(line)
+        if read_since > LONGEST_LINE:  # what is remembered of long maths takes 80 times its room
+            readings.cache_clear()
+            read_since = 0
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kind", required=True, choices=("math", "gsm8k", "bbh"))
@@ -133,8 +144,8 @@ def main() -> None:
 
     prove = MathVerify()
     try:
-        for line in _lines(sys.stdin.buffer):
-            sys.stdout.write(json.dumps(_scored(line, kind, prove)) + "\n")
+        for reply in _replies(sys.stdin.buffer, kind, prove):
+            sys.stdout.write(json.dumps(reply) + "\n")
             sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the interpreter's last flush is quiet

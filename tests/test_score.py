@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -15,8 +16,9 @@ import psutil
 import pytest
 
 from capgap_ray.core.answers import extract
+from capgap_ray.core.maths import readings
 from capgap_ray.equivalence import WORKER_SECONDS, MathVerify, _decide
-from capgap_ray.score import LONGEST_LINE
+from capgap_ray.score import LONGEST_LINE, _replies
 
 
 class Command:
@@ -164,6 +166,14 @@ def test_the_longest_line_is_quick(unit: str) -> None:
     before = time.process_time()
     extract(text, "maths")
     assert time.process_time() - before < 2.5
+
+
+def test_little_is_remembered_of_long_inputs(prover: MathVerify) -> None:
+    row = {"gold": "1+1+1", "answer": "1+1+2", "note": "x" * 1_000_000}
+    list(_replies(io.BytesIO(json.dumps(row).encode() + b"\n"), "math", prover))
+    assert readings.cache_info().currsize > 0
+    list(_replies(io.BytesIO((json.dumps(row).encode() + b"\n") * 3), "math", prover))
+    assert readings.cache_info().currsize == 0
 
 
 def test_a_wrong_kind_is_one_line() -> None:
