@@ -11,16 +11,30 @@ cannot be used gives equal null and says why.
 from __future__ import annotations
 
 import argparse
+import codecs
 import json
 import os
 import sys
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, BinaryIO
 
-from capgap_ray.core.answers import AnswerKind, Prover, canonical, compare, extract, extract_any, kind_of, kind_of_task
+from capgap_ray.core.answers import (
+    AnswerKind,
+    Prover,
+    canonical,
+    compare,
+    extract,
+    extract_any,
+    kind_of,
+    kind_of_task,
+    read,
+    stated_gold,
+)
+from capgap_ray.core.maths import readings
 from capgap_ray.core.verdict import Verdict
 
-LONGEST_LINE = 32 * 2**20
-"""Bytes of one input line."""
+LONGEST_LINE = 2 * 2**20
+"""Bytes of one input line: twice what a model writes at most, and any text of it is read in half of 4 seconds."""
 
 
 def score(row: Any, kind: str, prove: Prover) -> dict[str, Any]:
@@ -29,8 +43,8 @@ def score(row: Any, kind: str, prove: Prover) -> dict[str, Any]:
         raise ValueError("a line must be a JSON object")
     gold, task = row.get("gold"), row.get("task") or ""
     choices = row.get("choices") or []
-    if not isinstance(choices, list) or not all(isinstance(choice, str) for choice in choices):
-        raise ValueError("'choices' must be a list of texts")
+    if not isinstance(choices, list) or not all(isinstance(choice, str) for choice in choices) or len(choices) > 26:
+        raise ValueError("'choices' must be a list of at most 26 texts")
     if not isinstance(task, str):
         raise ValueError("'task' must be a text")
     target = None if gold is None else _text(gold, "gold")
@@ -39,6 +53,8 @@ def score(row: Any, kind: str, prove: Prover) -> dict[str, Any]:
     if "answer" in row and target is None:
         raise ValueError("'answer' without 'gold'")
     answer_kind = _kind(kind, target, choices, task)
+    if target is not None and answer_kind in ("maths", "number"):
+        target = stated_gold(target)
     if "answer" in row:
         answer = None if row["answer"] is None else _text(row["answer"], "answer")
         if answer is None:
@@ -49,7 +65,7 @@ def score(row: Any, kind: str, prove: Prover) -> dict[str, Any]:
     if answer_kind is None:
         answer, answer_kind = extract_any(text) or (None, "text")
     else:
-        answer = extract(text, answer_kind)
+        answer = extract(text, answer_kind) if target is None else read(text, target, answer_kind)
     if answer is not None:
         answer = canonical(answer, answer_kind, choices)
     if target is None:
@@ -88,11 +104,35 @@ def _line(verdict: Verdict, answer: str | None) -> dict[str, Any]:
 def _scored(line: bytes, kind: str, prove: Prover) -> dict[str, Any]:
     try:
         if len(line) > LONGEST_LINE:
-            raise ValueError(f"a line over {LONGEST_LINE} bytes")
+            raise ValueError(f"the line is over {LONGEST_LINE:,} bytes; send only the end of its text")
         row = json.loads(line.decode("utf-8", "surrogatepass"))
         return score(row, kind, prove)
     except (ValueError, RecursionError) as error:
         return {"equal": None, "answer": None, "how": f"bad input: {error}"}
+
+
+def _lines(stream: BinaryIO) -> Iterator[bytes]:
+    """Yield the lines that are not blank, without a mark of UTF-8 before the first.
+
+    Of a line over the limit only the start is kept, and it is answered before the rest is read.
+    """
+    mark = codecs.BOM_UTF8
+    while line := stream.readline(LONGEST_LINE + 1):
+        if line.strip() or len(line) > LONGEST_LINE:
+            yield line.removeprefix(mark)
+        mark = b""
+        while len(line) > LONGEST_LINE and not line.endswith(b"\n"):
+            line = stream.readline(LONGEST_LINE + 1)
+
+
+def _replies(stream: BinaryIO, kind: str, prove: Prover) -> Iterator[dict[str, Any]]:
+    read_since = 0
+    for line in _lines(stream):
+        yield _scored(line, kind, prove)
+        read_since += len(line)
+        if read_since > LONGEST_LINE:  # what is remembered of long maths takes 80 times its room
+            readings.cache_clear()
+            read_since = 0
 
 
 def main() -> None:
@@ -104,10 +144,8 @@ def main() -> None:
 
     prove = MathVerify()
     try:
-        while line := sys.stdin.buffer.readline():
-            if not line.strip():
-                continue
-            sys.stdout.write(json.dumps(_scored(line, kind, prove)) + "\n")
+        for reply in _replies(sys.stdin.buffer, kind, prove):
+            sys.stdout.write(json.dumps(reply) + "\n")
             sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the interpreter's last flush is quiet

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -13,7 +15,10 @@ from typing import Any
 import psutil
 import pytest
 
+from capgap_ray.core.answers import extract
+from capgap_ray.core.maths import readings
 from capgap_ray.equivalence import WORKER_SECONDS, MathVerify, _decide
+from capgap_ray.score import LONGEST_LINE, _replies
 
 
 class Command:
@@ -112,11 +117,63 @@ def test_bbh_and_gsm8k() -> None:
     bbh, gsm8k = Command("bbh"), Command("gsm8k")
     assert bbh.ask({"gold": "(B)", "text": "So the answer is **(B)**."})["answer"] == "(B)"
     assert bbh.ask({"gold": "(B)", "answer": "red", "choices": ["blue", "red"]})["equal"] is True
+    assert bbh.ask({"gold": "A", "answer": "(A)", "task": "bbh/snarks"})["equal"] is True
+    assert bbh.ask({"gold": "red", "text": "The answer is (B).", "choices": ["blue", "red"]})["equal"] is True
+    assert "at most 26" in bbh.ask({"gold": "a", "answer": "a", "choices": ["a"] * 27})["how"]
     assert bbh.ask({"text": "So the answer is ] ).", "task": "dyck_languages"})["answer"] == "] )"
     assert bbh.ask({"gold": "beth kenya", "answer": "kenya beth", "task": "word_sorting"})["equal"] is False
     assert gsm8k.ask({"gold": "18", "text": "#### $18.00"})["equal"] is True
     assert gsm8k.ask({"text": "The answer is 15. Check: 15 + 5 = 20"})["answer"] == "15"
     assert (bbh.close(), gsm8k.close()) == (0, 0)
+
+
+def test_a_gold_in_the_form_of_its_data_set() -> None:
+    maths, gsm8k = Command("math"), Command("gsm8k")
+    solution = "She sold 48/2 = <<48/2=24>>24 clips.\n#### 24"
+    assert gsm8k.ask({"gold": solution, "text": "#### 24"}) == {"equal": True, "answer": "24", "how": "same text"}
+    assert gsm8k.ask({"gold": "#### 4", "answer": "5"})["equal"] is False
+    assert maths.ask({"gold": "Hence $x = \\boxed{\\frac12}$.", "answer": "0.5"})["equal"] is True
+    assert (maths.close(), gsm8k.close()) == (0, 0)
+
+
+def test_a_mark_of_utf_8_before_the_first_row() -> None:
+    command = Command("math")
+    assert command.ask_line(b'\xef\xbb\xbf{"gold": "5", "answer": "5"}')["equal"] is True
+    assert command.ask_line(b'\xef\xbb\xbf{"gold": "5", "answer": "5"}')["equal"] is None
+    assert command.close() == 0
+
+
+@pytest.mark.parametrize("start", [b'{"gold": "5", "text": "', b" "])
+def test_a_line_over_the_limit_is_answered_before_it_ends(maths: Command, start: bytes) -> None:
+    """At once, and with little memory: what follows is only skipped."""
+    assert maths.process.stdin is not None
+    assert maths.process.stdout is not None
+    before = maths.computed()
+    maths.process.stdin.write(start + b"\\\\boxed{ " * (LONGEST_LINE // 8))
+    maths.process.stdin.flush()
+    assert "send only the end" in json.loads(maths.process.stdout.readline())["how"]
+    for _ in range(50):
+        maths.process.stdin.write(b"x" * LONGEST_LINE)
+    assert maths.ask_line(b'"}\n{"gold": "5", "answer": "5"}')["equal"] is True
+    assert maths.computed() - before < 4
+    assert psutil.Process(maths.process.pid).memory_info().rss < 250e6
+
+
+@pytest.mark.parametrize("unit", ["The cat sat on the mat. ", "\\boxed{", "The answer is 5 or 6. ", "\n", "0.", "{"])
+def test_the_longest_line_is_quick(unit: str) -> None:
+    """Well within the 4 seconds, which slower and busy machines need."""
+    text = unit * ((LONGEST_LINE - 8) // len(unit)) + "\U0001f600"
+    before = time.process_time()
+    extract(text, "maths")
+    assert time.process_time() - before < 2.5
+
+
+def test_little_is_remembered_of_long_inputs(prover: MathVerify) -> None:
+    row = {"gold": "1+1+1", "answer": "1+1+2", "note": "x" * 1_000_000}
+    list(_replies(io.BytesIO(json.dumps(row).encode() + b"\n"), "math", prover))
+    assert readings.cache_info().currsize > 0
+    list(_replies(io.BytesIO((json.dumps(row).encode() + b"\n") * 3), "math", prover))
+    assert readings.cache_info().currsize == 0
 
 
 def test_a_wrong_kind_is_one_line() -> None:

@@ -12,9 +12,10 @@ import re
 from collections.abc import Callable, Sequence
 
 from capgap_ray.core import labels, maths
-from capgap_ray.core.extraction import after_thinking, own_part
+from capgap_ray.core.extraction import after_thinking, last_box, own_part
 from capgap_ray.core.labels import LONGEST_ANSWER, AnswerKind, canonical, equal
 from capgap_ray.core.maths_extraction import maths_answer
+from capgap_ray.core.notation import LONGEST_MATHS
 from capgap_ray.core.number_extraction import number_answer
 from capgap_ray.core.task_spec import Family
 from capgap_ray.core.verdict import Verdict
@@ -22,7 +23,7 @@ from capgap_ray.records import FinishReason, Outcome
 
 __all__ = [
     "LONGEST_ANSWER", "AnswerKind", "canonical", "compare", "equal", "extract", "kind_of", "kind_of_task",
-    "outcome",
+    "outcome", "read", "stated_gold",
 ]  # fmt: skip
 
 Prover = Callable[[str, str], Verdict]
@@ -58,9 +59,9 @@ def kind_of(target: str, choices: Sequence[str], family: Family = "other") -> An
         return "maths"
     if family == "gsm8k":
         return "number"
-    target = target.strip()
-    if re.fullmatch(r"\([A-Z]\)", target) or (choices and re.fullmatch(r"[A-Z]", target)):
+    if labels.option_of(target, choices):
         return "option"
+    target = target.strip()
     if target.casefold() in labels.BOOLEANS:
         return "boolean"
     if re.fullmatch(r"[\[\](){}<>\s]+", target):
@@ -86,10 +87,35 @@ def extract(text: str, kind: AnswerKind) -> str | None:
     return None if rest is None else own_part(rest, lambda part: labels.find(part, kind))
 
 
+def read(text: str, target: str, kind: AnswerKind) -> str | None:
+    """Return the answer to an item that the text states, or None.
+
+    Where the gold answer is an option's text ("Yes"), a text that names no option is read for such an answer.
+    """
+    answer = extract(text, kind)
+    if answer is None and kind == "option":
+        own = kind_of(target, ())
+        return None if own == kind else extract(text, own)
+    return answer
+
+
 def extract_any(text: str) -> tuple[str, AnswerKind] | None:
     """Return the answer that a BBH output states and its kind, where neither task nor gold answer tells the kind."""
     rest = after_thinking(text)
     return None if rest is None else own_part(rest, labels.guess)
+
+
+def stated_gold(target: str) -> str:
+    """Return what a gold solution states after its last `####` or in its last box; an answer that parses stays."""
+    _, marked, stated = target.rpartition("####")
+    if not marked and "box" not in target:
+        return target
+    if len(target) <= LONGEST_MATHS and not isinstance(maths.readings(maths.unwrapped(target)), str):
+        return target
+    if stated.strip() and marked:
+        return stated.strip()
+    box = last_box(target)
+    return target if box is None else box[2]
 
 
 def compare(answer: str, target: str, kind: AnswerKind, choices: Sequence[str], prove: Prover | None = None) -> Verdict:
@@ -98,6 +124,8 @@ def compare(answer: str, target: str, kind: AnswerKind, choices: Sequence[str], 
     `prove` is asked about maths that the rules cannot read; without it such pairs stay undecided (None).
     """
     if kind in ("maths", "number"):
+        if len(target) > LONGEST_MATHS:
+            return Verdict(None, f"unparsable: gold longer than {LONGEST_MATHS} characters")
         verdict = maths.compare(target, answer)
         if prove is not None and maths.left_to_prove(verdict, target, answer):
             return prove(maths.unwrapped(target), maths.unwrapped(answer))
@@ -121,7 +149,7 @@ def outcome(
     if finish_reason == "length":
         return None, "truncated"
     kind = kind_of(target, choices, family)
-    answer = extract(text, kind)
+    answer = read(text, target, kind)
     if answer is None:
         return None, "unparsable"
     verdict = compare(answer, target, kind, choices, prove)

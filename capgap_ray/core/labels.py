@@ -253,6 +253,7 @@ _OWN_VERDICT = re.compile(
     r",| \([^()]*\)$|\s+is (?:the )?(?:most )?(?:correct|right|best|answer|option|choice|sarcastic)\b"
 )
 _WITH_NOUN = re.compile(r"^(?i:option|choice|answer|sentence|statement)\s+\(?([A-Za-z])\b\)?")
+_LETTER = re.compile(r"\(?([A-Z])\)?")
 _LETTER_LAST = re.compile(r"([^()\n]{1,200}?)\s*\(([A-Z])\)")
 """An option's text and then its letter: "Facts (F)"."""
 
@@ -657,17 +658,22 @@ def equal(answer: str, target: str, kind: AnswerKind, choices: Sequence[str]) ->
     """Return whether an extracted answer is the gold target.
 
     Options: the letter with or without parentheses, alone or followed by words that name no second
-    answer, or the text of that choice. Booleans: the same word; `yes` is not `True`. Brackets: equal
-    without spaces. Words: the same words in the same order. Text: equal without case, spaces and markup,
-    plain numbers by value. Hedges ("(A) or (B)") and empty answers are never equal.
+    answer, or the text of that choice; the gold target may be a letter or a choice's text, too. Booleans: the
+    same word; `yes` is not `True`. Brackets: equal without spaces. Words: the same words in the same order.
+    Text: equal without case, spaces and markup, plain numbers by value. Hedges ("(A) or (B)") and empty
+    answers are never equal.
     """
     if len(answer) > LONGEST_ANSWER:
         return False
+    gold = option_of(target, choices) if kind == "option" else None
     answer, target = _plain(answer, kind), _bare(target, kind)
     if not answer or not target:
         return False
     if kind == "option":
-        return _option_letter(answer, choices) == target.strip("()").upper()
+        letter = _option_letter(answer, choices)
+        if letter or _LETTER.fullmatch(target):
+            return letter is not None and letter == (gold or _option_letter(target, choices))
+        return _text_form(answer) == _text_form(target)  # no more: `(A) 4` is not the option `4`
     if kind == "boolean":
         return _boolean(answer) == target.casefold()
     if kind == "brackets":
@@ -762,17 +768,40 @@ def _folded(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
+def option_of(target: str, choices: Sequence[str]) -> str | None:
+    """Return the letter of the option that a gold answer is, by its letter or by its text among the choices.
+
+    None for another gold, and where the letter of one option is the text of another.
+    """
+    letter = _LETTER.fullmatch(target.strip())
+    by_text = _with_text(_plain(target, "option"), _texts(choices)) if choices else None
+    if letter and by_text not in (None, letter[1]):
+        return None
+    return letter[1] if letter else by_text
+
+
+def _texts(choices: Sequence[str]) -> list[str]:
+    return [_folded(_plain(choice, "option")) for choice in choices]
+
+
+def _with_text(text: str, texts: Sequence[str]) -> str | None:
+    """Return the letter of the one option with this text."""
+    text = _folded(text)
+    return chr(ord("A") + texts.index(text)) if texts.count(text) == 1 else None
+
+
 def _option_letter(answer: str, choices: Sequence[str]) -> str | None:
     """Return the one letter that the answer names; None where it names none, several or a wrong text."""
-    texts = [_folded(choice.strip().removesuffix(".")) for choice in choices]
+    texts = _texts(choices)
 
     def letter_of(text: str) -> str | None:
-        text = _folded(text)
-        return chr(ord("A") + texts.index(text)) if texts.count(text) == 1 else None
+        return _with_text(text, texts)
 
+    whole = letter_of(answer)
     answer = _WITH_NOUN.sub(r"(\1)", answer.replace("**", ""))
     if alone := re.fullmatch(r"[(\[{<]?\s?([A-Za-z])\s?[)\]}>]?,?", answer):
-        return alone[1].upper()
+        # "Statement B" may be an option's letter, or the text of another option.
+        return alone[1].upper() if whole in (None, alone[1].upper()) else None
     stated = re.match(
         r"(?:\(?([A-Za-z])\)|([A-Z])(?:[:.]|\s[-–—](?=\s))|([A-HJ-Z])(?=, | is\b| \())[\s:,.–—-]*", answer
     )

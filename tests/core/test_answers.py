@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capgap_ray.core.answers import LONGEST_ANSWER, AnswerKind, equal, extract, kind_of, outcome
+from capgap_ray.core.answers import LONGEST_ANSWER, AnswerKind, compare, equal, extract, kind_of, outcome, stated_gold
 
 DAYS = ("Monday", "Tuesday", "Wednesday")
 KINDS: tuple[AnswerKind, ...] = ("option", "boolean", "brackets", "words", "text")
@@ -20,7 +20,12 @@ KINDS: tuple[AnswerKind, ...] = ("option", "boolean", "brackets", "words", "text
         ("(B)", DAYS, "option"),
         ("(R)", (), "option"),
         ("B", DAYS, "option"),
-        ("B", (), "text"),
+        ("B", (), "option"),
+        ("b", (), "text"),
+        ("Tuesday", DAYS, "option"),
+        ("Friday", DAYS, "text"),
+        ("Yes", ("Yes", "No"), "option"),
+        ("B", ("B", "A"), "text"),
         ("True", (), "boolean"),
         ("False", (), "boolean"),
         ("yes", (), "boolean"),
@@ -215,11 +220,62 @@ def test_outcome_tells_four_things_apart(text: str, finish: str, expected: tuple
     assert outcome(text, finish, "(B)", DAYS) == expected  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("text", "target", "choices", "expected"),
+    [
+        ("The answer is (B).", "B", (), "right"),
+        ("The answer is B.", "B", (), "right"),
+        ("The answer is (A).", "B", (), "wrong"),
+        ("The answer is (B).", "Tuesday", DAYS, "right"),
+        ("The answer is Tuesday.", "Tuesday", DAYS, "right"),
+        ("The answer is (B) Tuesday.", "Tuesday", DAYS, "right"),
+        ("The answer is (A) Tuesday.", "Tuesday", DAYS, "wrong"),
+        ("The answer is (A).", "Tuesday", DAYS, "wrong"),
+        ("The answer is Monday or Tuesday.", "Tuesday", DAYS, "wrong"),
+        ("The answer is (A) or (B).", "Tuesday", DAYS, "unparsable"),
+        ("The answer is (A).", "Yes", ("Yes", "No"), "right"),
+        ("So, in the end, the statement is false.", "False", ("True", "False"), "right"),
+        ("The answer is (B).", "4", ("3", "4"), "right"),
+        ("The answer is (A) 4.", "4", ("3", "4"), "wrong"),
+        ("The answer is B.", "Statement B", ("Statement B", "Statement A"), "wrong"),
+        ("The answer is Statement B.", "(B)", ("Statement B", "Statement A"), "wrong"),
+        ("The answer is (A).", "B", ("B", "A"), "unparsable"),
+        ('The answer is "Hi".', "(B)", ('"Ho"', '"Hi"'), "right"),
+    ],
+)
+def test_a_gold_option_is_met_by_its_letter_and_by_its_text(
+    text: str, target: str, choices: tuple[str, ...], expected: str
+) -> None:
+    assert outcome(text, "stop", target, choices)[1] == expected
+
+
 def test_a_run_on_line_is_no_answer() -> None:
     assert extract("the answer is " + "x" * LONGEST_ANSWER, "text") == "x" * LONGEST_ANSWER
     assert extract("the answer is " + "x" * (LONGEST_ANSWER + 1), "text") is None
     assert extract("\\boxed{" + "x" * (LONGEST_ANSWER + 1) + "}", "text") is None
     assert not equal("x" * (LONGEST_ANSWER + 1), "x" * (LONGEST_ANSWER + 1), "text", ())
+
+
+@pytest.mark.parametrize(
+    ("target", "stated"),
+    [
+        ("#### 4", "4"),
+        ("48/2 = <<48/2=24>>24 clips in May.\n#### 1,234\n", "1,234"),
+        ("Long. " * 1_000 + "\n#### 4", "4"),
+        ("We have $2+3=\\boxed{5}$.", "5"),
+        ("So $\\boxed{4}$. No, $x = \\boxed{\\frac{1}{2}}$.", "\\frac{1}{2}"),
+        ("\\boxed{5}", "\\boxed{5}"),
+        ("5", "5"),
+        ("It ends here ####", "It ends here ####"),
+        ("\\boxed{", "\\boxed{"),
+    ],
+)
+def test_a_gold_solution_gives_its_answer(target: str, stated: str) -> None:
+    assert stated_gold(target) == stated
+
+
+def test_a_run_on_gold_is_never_equal() -> None:
+    assert compare("5", "5" + " " * 3_000, "maths", ()).equal is None
 
 
 MEGA = 1_000_000

@@ -252,6 +252,11 @@ UNEQUAL += [
     ("True", a, ())
     for a in ("False", "not True", "True or False", "yes", "", "None", "1", "untrue", "neither True nor False")
 ]
+EQUAL += [("B", a, ()) for a in ("B", "(B)", "**(B)**", "Option B", "B.")]
+EQUAL += [("green", a, CHOICES) for a in ("(B)", "B", "green", "(B) green", "Green.", "\\text{green}")]
+UNEQUAL += [("B", a, ()) for a in ("A", "(A)", "(A) or (B)", "not B", "Beta", "")]
+UNEQUAL += [("green", a, CHOICES) for a in ("(A)", "red", "(A) green", "(B) red", "green or red", "not green")]
+UNEQUAL += [("4", a, ("3", "4")) for a in ("(A)", "A) 4", "(A) 4", "3", "3 or 4")]
 UNEQUAL += [("No", a, ()) for a in ("Yes", "yes and no", "not sure", "No or Yes", "False", "")]
 UNEQUAL += [("invalid", a, ()) for a in ("valid", "not invalid", "", "the argument is valid", "valid or invalid")]
 UNEQUAL += [("valid", a, ()) for a in ("invalid", "not valid", "the argument is not valid", "the argument is invalid")]
