@@ -169,7 +169,7 @@ def _read(answer: Any, decoding: Decoding) -> Output | Refusal:
     """A completion as the protocol has it, or why it is none."""
     try:
         choice, usage = answer.choices[0], answer.usage
-        text = choice.text if decoding.plain else choice.message.content
+        text = choice.text if decoding.plain else _with_thinking(choice.message)
         finish, counts = choice.finish_reason, (usage.prompt_tokens, usage.completion_tokens)
         refused = None if decoding.plain else getattr(choice.message, "refusal", None)
     except (AttributeError, IndexError, TypeError):
@@ -189,6 +189,15 @@ def _read(answer: Any, decoding: Decoding) -> Output | Refusal:
         prompt_tokens=counts[0],
         completion_tokens=counts[1],
     )
+
+
+def _with_thinking(message: Any) -> Any:
+    """The content after the think block that the server has cut from it; without content, the thinking has no end."""
+    thought = getattr(message, "reasoning_content", None) or getattr(message, "reasoning", None)
+    if not isinstance(thought, str) or not thought.strip():
+        return message.content
+    begun = f"<think>\n{thought.strip()}"
+    return f"{begun}\n</think>\n\n{message.content.lstrip()}" if message.content else begun
 
 
 def _short(text: str) -> str:

@@ -218,6 +218,24 @@ def test_an_empty_text_is_an_answer_unless_text_is_needed(serve: Serve) -> None:
     assert made.reason == "empty"
 
 
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
+@pytest.mark.parametrize(
+    ("content", "thought", "text"),
+    [
+        ("It is 3.", "1 + 2\n", "<think>\n1 + 2\n</think>\n\nIt is 3."),
+        ("\n\nIt is 3.", "1 + 2", "<think>\n1 + 2\n</think>\n\nIt is 3."),
+        (None, "1 + 2", "<think>\n1 + 2"),  # cut off while it thinks
+        ("It is 3.", None, "It is 3."),
+        ("It is 3.", "", "It is 3."),
+    ],
+)
+def test_the_think_block_is_kept(serve: Serve, field: str, content: Any, thought: Any, text: str) -> None:
+    message = {"role": "assistant", "content": content, field: thought}
+    (made,) = ask(serve(lambda *_: completion(message=message)), "one")
+    assert isinstance(made, Output)
+    assert made.text == text
+
+
 def test_an_endpoint_that_is_gone_ends_it(serve: Serve) -> None:
     server = serve(lambda *_: completion())
     server.shutdown()
