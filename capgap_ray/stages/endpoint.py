@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from capgap_ray.catalog.models import Endpoint
@@ -24,6 +25,9 @@ _OTHER_BUDGET = "max_completion_tokens"
 
 class EndpointError(RuntimeError):
     """An endpoint that will not answer any row; the message is one line for people and holds no key."""
+
+    made: Mapping[int, Output | Refusal] = MappingProxyType({})
+    """What had come back before, by its ask's place in the call."""
 
 
 def is_endpoint(source: str) -> bool:
@@ -53,20 +57,31 @@ class EndpointClient:
     async def complete(self, asks: Sequence[Ask], decoding: Decoding) -> list[Output | Refusal]:
         """One completion per ask, in order; those cut off once more with the larger budget, if there is one.
 
-        Raises EndpointError where the endpoint refuses the key or the model, or is not there.
+        Raises EndpointError, with what had come back, where the endpoint refuses the key or the model, or is not there.
         """
-        outputs = await self._all(asks, decoding, decoding.max_tokens)
-        cut = [i for i, output in enumerate(outputs) if isinstance(output, Output) and output.finish_reason == "length"]
-        if decoding.retry_truncated and cut:
-            again = await self._all([asks[i] for i in cut], decoding, decoding.retry_truncated)
-            for index, output in zip(cut, again, strict=True):
-                outputs[index] = output
-        return outputs
-
-    async def _all(self, asks: Sequence[Ask], decoding: Decoding, max_tokens: int) -> list[Output | Refusal]:
-        tasks = [asyncio.create_task(self._one(ask, decoding, max_tokens)) for ask in asks]
+        budgets = [decoding.max_tokens, *([decoding.retry_truncated] if decoding.retry_truncated else [])]
+        made: dict[int, Output | Refusal] = {}
         try:
-            return list(await asyncio.gather(*tasks))
+            for budget in budgets:
+                await self._all(made, asks, decoding, budget, budget is budgets[-1])
+        except EndpointError as error:
+            error.made = made
+            raise
+        return [made[index] for index in range(len(asks))]
+
+    async def _all(
+        self, made: dict[int, Output | Refusal], asks: Sequence[Ask], decoding: Decoding, max_tokens: int, last: bool
+    ) -> None:
+        """Ask what is not made yet. What is cut off is made by the `last` try only."""
+
+        async def one(index: int) -> None:
+            output = await self._one(asks[index], decoding, max_tokens)
+            if last or isinstance(output, Refusal) or output.finish_reason != "length":
+                made[index] = output
+
+        tasks = [asyncio.create_task(one(index)) for index in range(len(asks)) if index not in made]
+        try:
+            await asyncio.gather(*tasks)
         finally:
             for task in tasks:
                 task.cancel()

@@ -244,6 +244,19 @@ def test_an_endpoint_that_is_gone_ends_it(serve: Serve) -> None:
         ask(server, *map(str, range(100)), retries=0)
 
 
+def test_what_had_come_back_comes_with_the_error(serve: Serve) -> None:
+    def script(body: dict[str, Any], number: int) -> Reply:
+        if number > 6:
+            return 401, {"error": {"message": "the key has been revoked"}}
+        cut = body["messages"][0]["content"] in ("b", "c") and body["max_tokens"] == 5
+        return completion("x", "length" if cut else "stop")
+
+    longer = Decoding(temperature=0.0, top_p=1.0, max_tokens=5, stop=(), seed=0, retry_truncated=50)
+    with pytest.raises(EndpointError, match="answers 401") as caught:
+        ask(serve(script), *"abcde", decoding=longer, concurrency=1)
+    assert sorted(caught.value.made) == [0, 1, 3, 4], "what was cut and not repeated is not made"
+
+
 def test_limits_hold(serve: Serve) -> None:
     def slow(*_: Any) -> Reply:
         time.sleep(0.05)
