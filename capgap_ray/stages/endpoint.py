@@ -38,10 +38,11 @@ def is_endpoint(source: str) -> bool:
 class EndpointClient:
     """Completions by one endpoint, shared by all who ask it, so that its limits hold for all together."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, key: str | None) -> None:
+        """`key`: from `endpoint_key`, which the driver calls; no other process need have it in its environment."""
         self._spec = Endpoint.from_source(source)
         self._client: AsyncOpenAI | None = None
-        self._key: str | None = None
+        self._key = key
         self._room = asyncio.Semaphore(self._spec.concurrency)
         self._next_start = 0.0
         self._failed = 0
@@ -117,7 +118,6 @@ class EndpointClient:
         if self._client is None:
             from openai import AsyncOpenAI
 
-            self._key = endpoint_key(self._spec)
             self._client = AsyncOpenAI(
                 base_url=self._spec.url,
                 api_key=self._key or "none",
@@ -170,8 +170,9 @@ class EndpointClient:
         return _read(answer, decoding)
 
 
-def endpoint_key(spec: Endpoint) -> str | None:
+def endpoint_key(source: str) -> str | None:
     """The key from the environment; None where the endpoint wants none. Raises EndpointError if it is not set."""
+    spec = Endpoint.from_source(source)
     if spec.key_env is None:
         return None
     key = spec.key()

@@ -54,7 +54,7 @@ from capgap_ray.settings import Engine as EngineSettings
 from capgap_ray.settings import Resources
 from capgap_ray.stages import metrics
 from capgap_ray.stages.desks import here
-from capgap_ray.stages.endpoint import EndpointClient, EndpointError, is_endpoint
+from capgap_ray.stages.endpoint import EndpointClient, EndpointError, endpoint_key, is_endpoint
 from capgap_ray.stages.engine import (
     ENVIRONMENT,
     ENVIRONMENT_CPU,
@@ -192,6 +192,16 @@ class EnginePool:
         self.at_once = 2 * resources.engines
         """Units: one at work and one at the desk for each engine."""
         self.callers = ThreadPoolExecutor(self.at_once)
+
+    def connect(self, endpoints: Iterable[str]) -> None:
+        """Give the desk, in memory, the keys that this process has in its environment; the desk's need not have them.
+
+        Raises InferenceError where one is not set.
+        """
+        try:
+            ray.get([self.desk.connect.remote(each, endpoint_key(each)) for each in endpoints])
+        except EndpointError as error:
+            raise InferenceError(str(error)) from error
 
     def layouts(self) -> list[Layout | None]:
         """Of the engines that hold their devices now."""
@@ -361,7 +371,7 @@ class _Desk:
         self._waiting: Counter[Layout | None] = Counter()
         """Calls without an engine, by what engine they want."""
         self._numbers = count()
-        self._endpoints: dict[str, Any] = {}
+        self._endpoints: dict[str, EndpointClient] = {}
         self._changed = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -371,6 +381,12 @@ class _Desk:
             self._seat(next(self._numbers), actor, None, None)
         self._opened.set()
         self._run(self._mind_replicas())
+
+    async def connect(self, source: str, key: str | None) -> None:
+        """Make the client of an endpoint, before it is asked. A call's arguments are in no log and no table of Ray's,
+        which an actor's own are."""
+        if source not in self._endpoints:
+            self._endpoints[source] = EndpointClient(source, key)
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -589,8 +605,6 @@ class _Desk:
         return f" Its last lines:\n{lines}" if lines else " It printed nothing."
 
     async def _ask_endpoint(self, source: str, asks: Sequence[Any], decoding: Decoding) -> _Answer:
-        if source not in self._endpoints:
-            self._endpoints[source] = EndpointClient(source)
         begun, wanted = time.monotonic(), await asks[0]
         try:
             outputs = await self._endpoints[source].complete(wanted, decoding)
@@ -661,6 +675,7 @@ def run_slices(store: Store, pool: EnginePool, slices: Sequence[Slice]) -> Itera
     units = pack(todo)
     if not units:
         return
+    pool.connect({each.base for each in todo if is_endpoint(each.base)})
     rows = [
         {"index": index, "unit": json.dumps([dataclasses.asdict(each) for each in unit])}
         for index, unit in enumerate(units)

@@ -14,7 +14,7 @@ import pytest
 
 from capgap_ray.catalog.models import Endpoint
 from capgap_ray.records import Message
-from capgap_ray.stages.endpoint import EndpointClient, EndpointError
+from capgap_ray.stages.endpoint import EndpointClient, EndpointError, endpoint_key
 from capgap_ray.stages.engine import Ask, Decoding, Output, Refusal
 
 DECODING = Decoding(temperature=0.7, top_p=0.9, max_tokens=5, stop=("\n\nQ:",), seed=0)
@@ -96,7 +96,7 @@ def ask(server: Server, *prompts: str, decoding: Decoding = DECODING, **settings
     settings = {"retries": 1, "timeout_s": 5, **settings}
     spec = Endpoint(url=f"http://127.0.0.1:{server.server_port}/v1", model="big", **settings)
     asks = [Ask(chat=(Message(role="user", content=prompt),), seed=number) for number, prompt in enumerate(prompts)]
-    return asyncio.run(EndpointClient(spec.source).complete(asks, decoding))
+    return asyncio.run(EndpointClient(spec.source, endpoint_key(spec.source)).complete(asks, decoding))
 
 
 def test_what_is_sent_and_what_comes_back(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
