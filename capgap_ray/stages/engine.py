@@ -25,6 +25,7 @@ from statistics import fmean
 from types import MappingProxyType
 from typing import Any, Literal
 
+from capgap_ray.artifacts.fetch import let_go
 from capgap_ray.core.extraction import opened_thinking
 from capgap_ray.core.masking import Rendering, TokenizedExample, apply_overlength, tokenize_example, with_system
 from capgap_ray.core.surprisal import trace_reading
@@ -480,6 +481,8 @@ class Engine:
     def _load(self, source: str, adapters: Sequence[str], canaries: Canaries) -> tuple[Any, dict[str, Any]]:
         """The engine of the model's architecture, holding the model's weights, and the request of each adapter."""
         self._beat("fetching")
+        # Of weights that were answered with before, only those that the next ones are compared with are read again.
+        let_go([each.probed[0] for each in self._engines.values() if each.probed])
         try:
             folder = local_folder(source, lambda: self._beat("fetching"))
         except (OSError, ValueError) as error:  # such as a gated or private repository
