@@ -264,7 +264,7 @@ def _run(arguments: Any, settings: EvaluationSettings, wanted: Sequence[_Wanted]
         with ThreadPoolExecutor(1) as beside:
             prepared = beside.submit(prepare)
             with (
-                cluster(settings.resources, 0),
+                cluster(settings.resources, 0, store),
                 closing(EnginePool(settings.engine, settings.resources)) as pool,
             ):
                 prepared.result()

@@ -130,12 +130,22 @@ class Store:
 
     def check_writable(self) -> None:
         """Write and remove a probe file. Raises StoreError that names the store."""
-        probe = self._path(f"probe-{secrets.token_hex(4)}")
         try:
-            self._put(probe, b"probe")
-            self._fs.delete_file(probe)
+            with self.probe():
+                pass
         except OSError as error:
             raise StoreError(f"store {self.root!r} cannot be written ({error}); give another with --store") from error
+
+    @contextmanager
+    def probe(self) -> Iterator[str]:
+        """The name of a small file that lies in the store's root as long as the context lasts."""
+        name = f"probe-{secrets.token_hex(4)}"
+        path = self._path(name)
+        self._put(path, b"probe")
+        try:
+            yield name
+        finally:
+            self._fs.delete_file(path)
 
     # --- files -----------------------------------------------------------------------------------
 

@@ -386,6 +386,12 @@ _EMOJI = re.compile("[\U0001f300-\U0001faff\u2600-\u27bf\ufe0f\u200d]+")
 MARKUP = " \t\r\n*_`>:"
 
 
+def opened_thinking(prompt: str) -> str:
+    """Return the tag that opens thinking at the prompt's end, with the white space after it; empty if there is none."""
+    begins = deque(_THINKING_BEGINS.finditer(prompt), maxlen=1)
+    return prompt[begins[0].start() :] if begins and not prompt[begins[0].end() :].strip() else ""
+
+
 def after_thinking(text: str) -> str | None:
     """Return what follows the last finished thinking, or None while thinking is open.
 

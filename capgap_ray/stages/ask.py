@@ -55,7 +55,7 @@ def ask(
             decoding=decoding,
             maker=made_by(identity, engine.of_all(), "ask"),
         )
-        with cluster(where, workers=0), closing(EnginePool(engine, where)) as pool:
+        with cluster(where, 0, store), closing(EnginePool(engine, where)) as pool:
             for _ in run_slices(store, pool, [wanted]):
                 pass
     replies = {

@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import ray
 from ray.exceptions import ObjectLostError, RayActorError
 
+from capgap_ray.artifacts.store import Store
 from capgap_ray.settings import Resources
 from capgap_ray.stages import SETTINGS
+from capgap_ray.stages.joined import Watch, may_grow
 
 _LOCAL = {
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # nobody takes this machine back; saves a process per trial
@@ -37,13 +39,20 @@ def _joins() -> bool:
     return bool(os.environ.get("RAY_ADDRESS"))
 
 
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
 @contextmanager
-def cluster(resources: Resources, workers: int) -> Iterator[dict[str, float]]:
+def cluster(
+    resources: Resources, workers: int, store: Store | None = None, say: Callable[[str], None] = _say
+) -> Iterator[dict[str, float]]:
     """Join the cluster that RAY_ADDRESS names (as `ray job submit` sets it), or start one in this process. Yields the
     CPUs and GPUs that others hold, such as the submitted job itself.
 
-    Raises ResourcesError where no node of the cluster that is joined can ever hold an engine or a worker, and LostError
-    in place of Ray's errors of actors and objects that are lost.
+    Raises ResourcesError where no node of the cluster that is joined can ever hold an engine or a worker, StoreError
+    where one of its nodes does not see the store, and LostError in place of Ray's errors of actors and objects that are
+    lost. `say` is told, in lines for people, what is waited for there.
 
     A local one is given as many logical CPUs as engines and training ask for together: on two cores they take
     turns, and the waiting ones cost nothing.
@@ -67,7 +76,8 @@ def cluster(resources: Resources, workers: int) -> Iterator[dict[str, float]]:
     try:
         _refuse_unsatisfiable(resources)
         total, free = ray.cluster_resources(), ray.available_resources()
-        yield {name: total.get(name, 0.0) - free.get(name, 0.0) for name in ("CPU", "GPU")}
+        with Watch(store, say) if joins and store is not None else nullcontext():
+            yield {name: total.get(name, 0.0) - free.get(name, 0.0) for name in ("CPU", "GPU")}
     except (ObjectLostError, RayActorError) as error:
         lost = " ".join(str(error).split())[:300]
         raise LostError(
@@ -114,20 +124,18 @@ def _refuse_unsatisfiable(resources: Resources) -> None:
     its kinds of nodes, Ray alone knows what may come, and nothing is refused."""
     config = ray._private.state.state.get_cluster_config()
     kinds = [] if config is None else config.node_group_configs
-    if _joins() and not kinds:
-        return
     nodes: list[Mapping[str, float]] = [dict(kind.resources) for kind in kinds]
     nodes += [node["Resources"] for node in ray.nodes() if node["Alive"]]
     why = unsatisfiable(resources, nodes)
-    if why is not None:
+    if why is not None and (kinds or not _joins() or not may_grow()):
         raise ResourcesError(why)
 
 
 def refuse_training(resources: Resources, workers: int) -> None:
-    """Raise ResourcesError where this process' own cluster, to which no node comes, can never hold the workers of one
-    training: Ray Train would wait for an hour, and again."""
+    """Raise ResourcesError where a cluster to which no node comes can never hold the workers of one training: Ray Train
+    would wait for an hour, and again."""
     why = untrainable(resources, workers, [node["Resources"] for node in ray.nodes() if node["Alive"]])
-    if why is not None and not _joins():
+    if why is not None and not (_joins() and may_grow()):
         raise ResourcesError(why)
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from capgap_ray.catalog.models import Endpoint
@@ -26,6 +27,9 @@ _OTHER_BUDGET = "max_completion_tokens"
 class EndpointError(RuntimeError):
     """An endpoint that will not answer any row; the message is one line for people and holds no key."""
 
+    made: Mapping[int, Output | Refusal] = MappingProxyType({})
+    """What had come back before, by its ask's place in the call."""
+
 
 def is_endpoint(source: str) -> bool:
     """Whether a model's source is an API and not weights."""
@@ -35,10 +39,11 @@ def is_endpoint(source: str) -> bool:
 class EndpointClient:
     """Completions by one endpoint, shared by all who ask it, so that its limits hold for all together."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, key: str | None) -> None:
+        """`key`: from `endpoint_key`, which the driver calls; no other process need have it in its environment."""
         self._spec = Endpoint.from_source(source)
         self._client: AsyncOpenAI | None = None
-        self._key: str | None = None
+        self._key = key
         self._room = asyncio.Semaphore(self._spec.concurrency)
         self._next_start = 0.0
         self._failed = 0
@@ -54,20 +59,31 @@ class EndpointClient:
     async def complete(self, asks: Sequence[Ask], decoding: Decoding) -> list[Output | Refusal]:
         """One completion per ask, in order; those cut off once more with the larger budget, if there is one.
 
-        Raises EndpointError where the endpoint refuses the key or the model, or is not there.
+        Raises EndpointError, with what had come back, where the endpoint refuses the key or the model, or is not there.
         """
-        outputs = await self._all(asks, decoding, decoding.max_tokens)
-        cut = [i for i, output in enumerate(outputs) if isinstance(output, Output) and output.finish_reason == "length"]
-        if decoding.retry_truncated and cut:
-            again = await self._all([asks[i] for i in cut], decoding, decoding.retry_truncated)
-            for index, output in zip(cut, again, strict=True):
-                outputs[index] = output
-        return outputs
-
-    async def _all(self, asks: Sequence[Ask], decoding: Decoding, max_tokens: int) -> list[Output | Refusal]:
-        tasks = [asyncio.create_task(self._one(ask, decoding, max_tokens)) for ask in asks]
+        budgets = [decoding.max_tokens, *([decoding.retry_truncated] if decoding.retry_truncated else [])]
+        made: dict[int, Output | Refusal] = {}
         try:
-            return list(await asyncio.gather(*tasks))
+            for budget in budgets:
+                await self._all(made, asks, decoding, budget, budget is budgets[-1])
+        except EndpointError as error:
+            error.made = made
+            raise
+        return [made[index] for index in range(len(asks))]
+
+    async def _all(
+        self, made: dict[int, Output | Refusal], asks: Sequence[Ask], decoding: Decoding, max_tokens: int, last: bool
+    ) -> None:
+        """Ask what is not made yet. What is cut off is made by the `last` try only."""
+
+        async def one(index: int) -> None:
+            output = await self._one(asks[index], decoding, max_tokens)
+            if last or isinstance(output, Refusal) or output.finish_reason != "length":
+                made[index] = output
+
+        tasks = [asyncio.create_task(one(index)) for index in range(len(asks)) if index not in made]
+        try:
+            await asyncio.gather(*tasks)
         finally:
             for task in tasks:
                 task.cancel()
@@ -103,7 +119,6 @@ class EndpointClient:
         if self._client is None:
             from openai import AsyncOpenAI
 
-            self._key = endpoint_key(self._spec)
             self._client = AsyncOpenAI(
                 base_url=self._spec.url,
                 api_key=self._key or "none",
@@ -156,8 +171,9 @@ class EndpointClient:
         return _read(answer, decoding)
 
 
-def endpoint_key(spec: Endpoint) -> str | None:
+def endpoint_key(source: str) -> str | None:
     """The key from the environment; None where the endpoint wants none. Raises EndpointError if it is not set."""
+    spec = Endpoint.from_source(source)
     if spec.key_env is None:
         return None
     key = spec.key()
@@ -170,7 +186,7 @@ def _read(answer: Any, decoding: Decoding) -> Output | Refusal:
     """A completion as the protocol has it, or why it is none."""
     try:
         choice, usage = answer.choices[0], answer.usage
-        text = choice.text if decoding.plain else choice.message.content
+        text = choice.text if decoding.plain else _with_thinking(choice.message)
         finish, counts = choice.finish_reason, (usage.prompt_tokens, usage.completion_tokens)
         refused = None if decoding.plain else getattr(choice.message, "refusal", None)
     except (AttributeError, IndexError, TypeError):
@@ -195,6 +211,15 @@ def _read(answer: Any, decoding: Decoding) -> Output | Refusal:
 def _characters(text: str) -> str:
     """JSON may escape half of a surrogate pair, which is no character and in no file: the replacement character."""
     return re.sub(r"[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text)
+
+
+def _with_thinking(message: Any) -> Any:
+    """The content after the think block that the server has cut from it; without content, the thinking has no end."""
+    thought = getattr(message, "reasoning_content", None) or getattr(message, "reasoning", None)
+    if not isinstance(thought, str) or not thought.strip():
+        return message.content
+    begun = f"<think>\n{thought.strip()}"
+    return f"{begun}\n</think>\n\n{message.content.lstrip()}" if message.content else begun
 
 
 def _short(text: str) -> str:

@@ -25,6 +25,8 @@ from statistics import fmean
 from types import MappingProxyType
 from typing import Any, Literal
 
+from capgap_ray.artifacts.fetch import let_go
+from capgap_ray.core.extraction import opened_thinking
 from capgap_ray.core.masking import Rendering, TokenizedExample, apply_overlength, tokenize_example, with_system
 from capgap_ray.core.surprisal import trace_reading
 from capgap_ray.records import Message, QuarantineReason, TraceReading, TrainingExample
@@ -195,6 +197,15 @@ class WeightReloader:
             head.quant_method.process_weights_after_loading(head)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Prompt:
+    """What one row's text follows."""
+
+    ids: list[int]
+    opened: str = ""
+    """The tag with which the chat template opens the model's thinking: it belongs to the text."""
+
+
 Stage = Literal["fetching", "loading", "answering"]
 """What an engine is at in a call. Only one that answers has shown that it works."""
 
@@ -291,7 +302,7 @@ class Engine:
             )
         found = [] if decoding.plain else [end_of_turn(tokenizer, each) for each in {*templates.values()} if each]
         ends = [tokenizer.convert_tokens_to_ids(each) for each in found if each]
-        known: dict[tuple[str | None, tuple[Message, ...]], list[int] | Refusal] = {}
+        known: dict[tuple[str | None, tuple[Message, ...]], _Prompt | Refusal] = {}
         prompts = []
         for ask in asks:
             template = None if decoding.plain else templates[ask.adapter]
@@ -365,12 +376,13 @@ class Engine:
 
     def _tokenize(
         self, tokenizer: Any, template: str | None, chat: Sequence[Message], decoding: Decoding
-    ) -> list[int] | Refusal:
+    ) -> _Prompt | Refusal:
         from jinja2 import TemplateError
 
         if not any(turn.content for turn in chat):
             return Refusal(reason="no prompt", detail=f"{len(chat)} messages without text")
         try:
+            opened = ""
             if template is None:
                 ids: list[int] = tokenizer.encode("".join(turn.content for turn in chat))
             else:
@@ -379,6 +391,7 @@ class Engine:
                     turns, chat_template=template, tokenize=False, add_generation_prompt=True
                 )
                 ids = tokenizer.encode(text, add_special_tokens=False)
+                opened = opened_thinking(text)
         except (TemplateError, TypeError, ValueError, IndexError) as error:  # UnicodeEncodeError is a ValueError
             return Refusal(reason="template", detail=_line(error))
         if len(ids) + decoding.budget > self._max_model_len:
@@ -387,12 +400,12 @@ class Engine:
                 f"engine.max_model_len {self._max_model_len}"
             )
             return Refusal(reason="overlong", detail=detail)
-        return ids
+        return _Prompt(ids=ids, opened=opened)
 
     def _generate(
         self,
         engine: Any,
-        prompts: Sequence[list[int] | Refusal],
+        prompts: Sequence[_Prompt | Refusal],
         asks: Sequence[Ask],
         decoding: Decoding,
         max_tokens: int,
@@ -413,9 +426,10 @@ class Engine:
             for ask in asks
         ]
         own = [requests[ask.adapter] if ask.adapter is not None else None for ask in asks]
+        ids = [each if isinstance(each, Refusal) else each.ids for each in prompts]
         made: list[Output | Refusal] = []
-        for ids, result in zip(prompts, self._run(engine, prompts, params, own), strict=True):
-            if isinstance(ids, Refusal) or isinstance(result, Refusal):
+        for prompt, result in zip(prompts, self._run(engine, ids, params, own), strict=True):
+            if isinstance(prompt, Refusal) or isinstance(result, Refusal):
                 made.append(result)
                 continue
             first = result.outputs[0]
@@ -426,11 +440,11 @@ class Engine:
             else:
                 made.append(
                     Output(
-                        text=first.text,
+                        text=prompt.opened + first.text,
                         finish_reason=first.finish_reason,
                         # vLLM gives the number of a stop token here; those are ends of turn like any other.
                         stop_reason=first.stop_reason if isinstance(first.stop_reason, str) else None,
-                        prompt_tokens=len(ids),
+                        prompt_tokens=len(prompt.ids),
                         completion_tokens=len(first.token_ids),
                     )
                 )
@@ -467,6 +481,8 @@ class Engine:
     def _load(self, source: str, adapters: Sequence[str], canaries: Canaries) -> tuple[Any, dict[str, Any]]:
         """The engine of the model's architecture, holding the model's weights, and the request of each adapter."""
         self._beat("fetching")
+        # Of weights that were answered with before, only those that the next ones are compared with are read again.
+        let_go([each.probed[0] for each in self._engines.values() if each.probed])
         try:
             folder = local_folder(source, lambda: self._beat("fetching"))
         except (OSError, ValueError) as error:  # such as a gated or private repository

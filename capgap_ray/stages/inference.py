@@ -4,7 +4,8 @@ A unit is what one engine call generates: slices of one or several steps for one
 model. Ray Data runs one task per unit, or threads of the driver do where there are few. It reads its prompts from the
 store, and of its rows what other steps have; has the desk find an engine for the rest (one that holds the model
 already, if it can); and writes each slice's rows as a shard, those without a completion as a quarantine table, and last
-a receipt that counts both. A restart finds the receipts and does only the rest.
+a receipt that counts both. A restart finds the receipts and does only the rest; of a shard in which rows failed for a
+reason that may be gone, it asks these.
 
 What dies is done again: an engine process that is killed comes back, and its unit goes to whichever is free. A
 unit that kills its engine again and again is halved until the row that does it is alone, and quarantined.
@@ -53,7 +54,7 @@ from capgap_ray.settings import Engine as EngineSettings
 from capgap_ray.settings import Resources
 from capgap_ray.stages import metrics
 from capgap_ray.stages.desks import here
-from capgap_ray.stages.endpoint import EndpointClient, EndpointError, is_endpoint
+from capgap_ray.stages.endpoint import EndpointClient, EndpointError, endpoint_key, is_endpoint
 from capgap_ray.stages.engine import (
     ENVIRONMENT,
     ENVIRONMENT_CPU,
@@ -68,7 +69,7 @@ from capgap_ray.stages.engine import (
     Refusal,
     Stage,
 )
-from capgap_ray.stages.known_rows import find_rows, note_rows, row_id
+from capgap_ray.stages.known_rows import find_rows, note_rows, row_id, rows_of_shard
 from capgap_ray.stages.weights import AdapterError, split_source
 
 UNIT_ROWS = 512
@@ -92,6 +93,14 @@ _Run = Callable[[_Row], _Row]
 
 class InferenceError(RuntimeError):
     """Inference that cannot go on; the message is for people."""
+
+
+class _Interrupted(InferenceError):
+    """The same for a call of which something came back."""
+
+    def __init__(self, why: str, outputs: list[Any], engine: str) -> None:
+        super().__init__(why)
+        self.outputs, self.engine = outputs, engine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +162,7 @@ class Receipt:
     engines: tuple[str, ...]
     """Fingerprints of the engines that made the rows."""
     reused: int
-    """Rows that another step had."""
+    """Rows that another step had, or an earlier run of this one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +192,16 @@ class EnginePool:
         self.at_once = 2 * resources.engines
         """Units: one at work and one at the desk for each engine."""
         self.callers = ThreadPoolExecutor(self.at_once)
+
+    def connect(self, endpoints: Iterable[str]) -> None:
+        """Give the desk, in memory, the keys that this process has in its environment; the desk's need not have them.
+
+        Raises InferenceError where one is not set.
+        """
+        try:
+            ray.get([self.desk.connect.remote(each, endpoint_key(each)) for each in endpoints])
+        except EndpointError as error:
+            raise InferenceError(str(error)) from error
 
     def layouts(self) -> list[Layout | None]:
         """Of the engines that hold their devices now."""
@@ -300,7 +319,8 @@ class Pulse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Answer:
-    """What the desk says of a call: outputs, or an engine that died, or an end of the run."""
+    """What the desk says of a call: outputs, or an engine that died, or an end of the run, which may come with the
+    outputs that there are; the rest of these are refusals."""
 
     outputs: Sequence[Any] = ()
     """One reference to the list of outputs."""
@@ -351,7 +371,7 @@ class _Desk:
         self._waiting: Counter[Layout | None] = Counter()
         """Calls without an engine, by what engine they want."""
         self._numbers = count()
-        self._endpoints: dict[str, Any] = {}
+        self._endpoints: dict[str, EndpointClient] = {}
         self._changed = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -361,6 +381,12 @@ class _Desk:
             self._seat(next(self._numbers), actor, None, None)
         self._opened.set()
         self._run(self._mind_replicas())
+
+    async def connect(self, source: str, key: str | None) -> None:
+        """Make the client of an endpoint, before it is asked. A call's arguments are in no log and no table of Ray's,
+        which an actor's own are."""
+        if source not in self._endpoints:
+            self._endpoints[source] = EndpointClient(source, key)
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -579,15 +605,17 @@ class _Desk:
         return f" Its last lines:\n{lines}" if lines else " It printed nothing."
 
     async def _ask_endpoint(self, source: str, asks: Sequence[Any], decoding: Decoding) -> _Answer:
-        if source not in self._endpoints:
-            self._endpoints[source] = EndpointClient(source)
-        begun = time.monotonic()
+        begun, wanted = time.monotonic(), await asks[0]
         try:
-            outputs = await self._endpoints[source].complete(await asks[0], decoding)
+            outputs = await self._endpoints[source].complete(wanted, decoding)
+            failed = None
         except EndpointError as error:
-            return _Answer(failed=str(error))
+            failed = str(error)
+            lost = Refusal(reason="unavailable", detail=failed)
+            outputs = [error.made.get(index, lost) for index in range(len(wanted))]
         made = await asyncio.to_thread(ray.put, outputs)
-        return _Answer(outputs=[made], engine=self._endpoints[source].fingerprint, seconds=time.monotonic() - begun)
+        spent = time.monotonic() - begun
+        return _Answer(outputs=[made], engine=self._endpoints[source].fingerprint, seconds=spent, failed=failed)
 
 
 def _end_of(text: str, most: int = 300) -> str:
@@ -647,6 +675,7 @@ def run_slices(store: Store, pool: EnginePool, slices: Sequence[Slice]) -> Itera
     units = pack(todo)
     if not units:
         return
+    pool.connect({each.base for each in todo if is_endpoint(each.base)})
     rows = [
         {"index": index, "unit": json.dumps([dataclasses.asdict(each) for each in unit])}
         for index, unit in enumerate(units)
@@ -702,7 +731,7 @@ class _Wanted:
     id: str | None = None
     """As in `known_rows`; None where the slice shares no rows."""
     had: tuple[Output, str] | None = None
-    """What another step has, and the engine that made it."""
+    """What another step has, or an earlier run of this one, and the engine that made it."""
 
 
 def _run_unit(store: Store, desk: Any) -> _Run:
@@ -717,16 +746,21 @@ def _run_unit(store: Store, desk: Any) -> _Run:
             for one in rows
             if _is_asked(one)
         ]
+        failed = ""
         try:
             outputs, engine, seconds = _complete(_call(store, desk, unit), asks)
+        except _Interrupted as error:
+            outputs, engine, seconds, failed = error.outputs, error.engine, 0.0, str(error)
         except InferenceError as error:
             return _outcome(row["index"], failed=str(error))
         answered = iter(outputs)
+        ended = [(each, [(one, next(answered) if _is_asked(one) else None) for one in rows]) for each, rows in wanted]
         receipts = [
-            _write(store, each, [(one, next(answered) if _is_asked(one) else None) for one in rows], engine)
-            for each, rows in wanted
+            _write(store, each, rows, engine)
+            for each, rows in ended
+            if not failed or any(isinstance(output, Output) for _, output in rows)
         ]
-        return _outcome(row["index"], seconds, receipts)
+        return _outcome(row["index"], seconds, receipts, failed)
 
     return run
 
@@ -770,12 +804,13 @@ def _is_asked(one: _Wanted | Quarantined) -> TypeGuard[_Wanted]:
 
 
 def _wanted(store: Store, each: Slice) -> list[_Wanted | Quarantined]:
-    """The slice's rows, with what other steps have of them."""
+    """The slice's rows, with what other steps have of them, or the shard itself from an earlier run."""
     rows = list(_rows(store, each))
     if each.maker is None:
         return rows
     ids = [row.id for row in rows if isinstance(row, _Wanted) and row.id]
-    had = find_rows(store, each.maker, each.decoding, each.address, ids)
+    had = rows_of_shard(store, each.maker, each.decoding, f"{each.address}/{each.shard}", ids)
+    had |= find_rows(store, each.maker, each.decoding, each.address, [key for key in ids if key not in had])
     if each.decoding.text_needed:  # where it was made, an empty text was an answer
         had = {key: found for key, found in had.items() if found[0].text.strip()}
     return [
@@ -832,6 +867,8 @@ def _complete(call: _Call, asks: Sequence[Any]) -> tuple[list[Any], str, float]:
     made = call.desk.complete.remote(call.source, [ray.put(asks)], call.decoding, call.canaries, call.layout)
     answer: _Answer = ray.get(made)
     if answer.failed is not None:
+        if answer.outputs:
+            raise _Interrupted(answer.failed, list(ray.get(answer.outputs[0])), answer.engine)
         raise InferenceError(answer.failed)
     if answer.died is None:
         return list(ray.get(answer.outputs[0])), answer.engine, answer.seconds

@@ -42,13 +42,12 @@ def note_rows(
     store: Store, maker: str, decoding: Decoding, shard: str, rows: Sequence[tuple[str, str, int, str]]
 ) -> None:
     """Write down what lies in the shard (relative to the store): id, example id, sample and engine of each row."""
-    _, step, name = shard.split("/", 2)
     noted = [
         {"id": each, "shard": shard, "example_id": example_id, "sample": sample, "engine": engine}
         for each, example_id, sample, engine in rows
     ]
     if noted:
-        store.write_rows(f"{INDEX}/{_family(maker, decoding)}/{step}/{name.replace('/', '-')}", noted)
+        store.write_rows(_noted_at(maker, decoding, shard), noted)
 
 
 def find_rows(
@@ -73,11 +72,29 @@ def find_rows(
     return found
 
 
+def rows_of_shard(
+    store: Store, maker: str, decoding: Decoding, shard: str, ids: Sequence[str]
+) -> dict[str, tuple[Output, str]]:
+    """As `find_rows`, of those that an earlier run left in one shard (relative to the store)."""
+    noted = _notes(store, _noted_at(maker, decoding, shard))
+    hits = {each: noted[each] for each in ids if each in noted}
+    return _outputs(store, hits) if hits else {}
+
+
+def _noted_at(maker: str, decoding: Decoding, shard: str) -> str:
+    _, step, name = shard.split("/", 2)
+    return f"{INDEX}/{_family(maker, decoding)}/{step}/{name.replace('/', '-')}"
+
+
 @lru_cache(maxsize=256)
 def _noted(root: str, path: str) -> dict[str, dict[str, Any]]:
     """Kept by the worker process, which does unit after unit; a file that is written again holds the same and more."""
+    return _notes(Store(root), path)
+
+
+def _notes(store: Store, path: str) -> dict[str, dict[str, Any]]:
     try:
-        return {row["id"]: row for row in Store(root).read_rows(path)}
+        return {row["id"]: row for row in store.read_rows(path)}
     except StoreUnavailable:
         raise
     except StoreError:

@@ -75,7 +75,7 @@ class Session:
     def _ray(self) -> Mapping[str, float]:
         """Starts Ray or joins a cluster, once; CPUs and GPUs that others hold there."""
         begun = time.monotonic()
-        taken = self._stack.enter_context(cluster(self._experiment.resources, self._workers))
+        taken = self._stack.enter_context(cluster(self._experiment.resources, self._workers, self._store, self._say))
         self._say(f"ray         ready in {time.monotonic() - begun:.0f} s")
         return taken
 

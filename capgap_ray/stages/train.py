@@ -15,6 +15,7 @@ from typing import Any
 
 import ray.train
 
+from capgap_ray.artifacts.fetch import let_go
 from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store, StoreUnavailable
 from capgap_ray.records import TrainingExample, from_row, to_row
@@ -48,6 +49,7 @@ def build_checkpoint(store: Store, step: Step, source: str, resources: Resources
     begun = time.monotonic()
     sft = Sft.model_validate(step.params["sft"])
     template = step.params.get("chat_template")
+    let_go()
     check(local_folder(source), source, _examples(store, step), sft, _length(store, step), template)
     attempt = store.new_attempt(step)
     job = {
@@ -82,6 +84,7 @@ def _length(store: Store, step: Step) -> Length:
 
 def train_job(job: dict[str, Any]) -> dict[str, Any]:
     """Runs on every worker; returns rank 0's facts of the run."""
+    let_go()
     store, step = Store(job["root"]), job["step"]
     place = Place(store=store, address=step.address, attempt=job["attempt"], save_every=job["save_every"])
     sft = Sft.model_validate(step.params["sft"])

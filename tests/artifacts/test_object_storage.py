@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -11,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from capgap_ray.artifacts.fetch import fetch, is_remote
+from capgap_ray.artifacts import fetch as fetching
+from capgap_ray.artifacts.fetch import fetch, is_remote, let_go
 from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store, StoreError, StoreUnavailable
 from tests.artifacts.conftest import Storage
@@ -204,6 +206,46 @@ def test_a_fetch_that_breaks_leaves_nothing_to_mistake_for_a_model(storage: Stor
     assert [path.name for path in cache.rglob("*") if path.is_file()] == []
     storage.fail(lambda count, method: None)
     assert len(list(Path(fetch(place)).iterdir())) == 2
+
+
+def test_the_copy_that_was_used_longest_ago_makes_room(
+    store: Store, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def free(folder: Path) -> int:
+        return 3_500_000 - sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+    def got(name: str) -> Path:
+        return Path(fetch(store.local_path(name)))
+
+    monkeypatch.setattr(fetching, "_free", free)
+    monkeypatch.setattr(fetching, "_RESERVE_BYTES", 400_000)
+    for name in "abcdef":
+        store.write_bytes(f"{name}/model.safetensors", os.urandom(1_000_000))
+    store.write_bytes("large/model.safetensors", bytes(4_000_000))
+    a, b, c = map(got, "abc")
+    left_over = a.with_name(f"{a.name}.0.tmp")
+    left_over.mkdir()
+    with pytest.raises(StoreError, match=r"do not fit node .* set TMPDIR"):
+        got("large")
+    assert a.is_dir() and b.is_dir() and c.is_dir(), "this process uses them"
+    assert not left_over.exists(), "of a process that was killed"
+    let_go()
+    assert got("a") == a
+    let_go()
+    assert got("d").is_dir()
+    assert (a.is_dir(), b.is_dir(), c.is_dir()) == (True, False, True)
+
+    other = os.open(c, os.O_RDONLY)  # as another process holds it
+    fcntl.flock(other, fcntl.LOCK_SH)
+    got("a")
+    let_go([str(a)])
+    assert got("e").is_dir()
+    assert (a.is_dir(), c.is_dir()) == (True, True)
+    os.close(other)
+    let_go()
+    got("f")
+    assert not c.is_dir()
+    assert not list(cache.rglob("*.tmp"))
 
 
 def test_no_model_there(store: Store, cache: Path) -> None:

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from capgap_ray.core.answers import AnswerKind, canonical, compare, extract, extract_any, kind_of_task
+from capgap_ray.core.extraction import opened_thinking
 from capgap_ray.core.maths_extraction import maths_answer
 from capgap_ray.core.number_extraction import number_answer
 
@@ -1401,3 +1402,17 @@ def test_a_hostile_megabyte_takes_less_than_a_second(text: str) -> None:
 )
 def test_an_answer_of_no_known_task_tells_its_kind(text: str, found: tuple[str, AnswerKind] | None) -> None:
     assert extract_any(text) == found
+
+
+@pytest.mark.parametrize(
+    ("prompt", "tag"),
+    [
+        ("user: Q\nassistant: <think>\n", "<think>\n"),
+        ("assistant: [THINK]", "[THINK]"),
+        ("assistant: <think>\n\n</think>\n\n", ""),
+        ("What does <think> do?\nassistant: ", ""),
+        ("assistant: ", ""),
+    ],
+)
+def test_a_prompt_that_opens_thinking(prompt: str, tag: str) -> None:
+    assert opened_thinking(prompt) == tag

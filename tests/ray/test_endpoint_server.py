@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 
 from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store
 from capgap_ray.catalog.judges import JUDGE_PROMPTS
 from capgap_ray.catalog.models import Endpoint
 from capgap_ray.records import JudgeProbe
-from capgap_ray.settings import Resources
-from capgap_ray.stages.cluster import cluster
 from capgap_ray.stages.inference import EnginePool, InferenceError, Slice, run_slices
 from capgap_ray.stages.judge import audit_slice, commit_audit
 from tests.ray.conftest import DECODING, MakePool, request, slices
@@ -76,18 +75,10 @@ def _wait(server: subprocess.Popen[bytes], health: str) -> None:
     raise AssertionError("the server is not ready after 300 s")
 
 
-@pytest.fixture(scope="module")
-def local_ray() -> Iterator[None]:
-    """A Ray whose workers have the key in their environment, as they do under a driver that has it."""
-    os.environ["CAPGAP_TEST_KEY"] = KEY
-    try:
-        with cluster(Resources(engines=2, engine_cpus=1), 1):
-            yield
-    finally:
-        del os.environ["CAPGAP_TEST_KEY"]
-
-
-def test_it_answers_and_judges_as_the_engine_does(url: str, store: Store, make_pool: MakePool) -> None:
+def test_it_answers_and_judges_as_the_engine_does(
+    url: str, store: Store, make_pool: MakePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CAPGAP_TEST_KEY", KEY)  # Ray's processes, which run already, do not have it
     rows = [request(f"i{n}", f"Sort these words: w{n} v{n % 3} u") for n in range(20)]
     rows[7] = request("i7", "word " * 400)
     ours = slices(store, rows, str(MODEL), 10, dataclasses.replace(DECODING, max_tokens=40))
@@ -102,8 +93,9 @@ def test_it_answers_and_judges_as_the_engine_does(url: str, store: Store, make_p
         list(run_slices(store, pool, behind("CAPGAP_OTHER_KEY")))
     theirs = behind("CAPGAP_TEST_KEY")
     list(run_slices(store, pool, theirs))
-    root = Path(store.root)
-    assert not any(KEY.encode() in file.read_bytes() for file in root.rglob("*") if file.is_file())
+    logs = ray._private.worker._global_node.get_logs_dir_path()
+    for root in (store.root, logs):
+        assert not any(KEY.encode() in file.read_bytes() for file in Path(root).rglob("*") if file.is_file())
     made = [store.read_rows(f"{each.address}/{each.shard}") for each in (*ours, *theirs)]
     assert made[:2] == made[2:]
     lost = store.read_rows(theirs[0].beside(".quarantine.parquet"))

@@ -154,7 +154,8 @@ print("OUT", json.dumps(run([chats[0], chats[-1]])))
 student, bare = Path(sys.argv[1]), sys.argv[2]
 own = (student / "chat_template.jinja").read_text()
 first = "{%- for m in messages -%}{{ m['content'][0] + '<|im_start|>' }}{%- endfor -%}"  # each turn ends as it begins
-for template in (own, own.replace("assistant", "user"), first):
+thinking = own + "{{ '<think>\\n' }}"
+for template in (own, own.replace("assistant", "user"), first, thinking):
     given = dataclasses.replace(decoding, template=template)
     (made,) = engine.complete(bare, [Ask(chat=chats[0], seed=None)], given)
     print("OUT", json.dumps([made.text, made.prompt_tokens]))
@@ -189,7 +190,7 @@ def test_broken_prompts_and_models_are_named_and_leave_the_others_as_they_are(tm
     )
     assert done.returncode == 0, done.stderr[-2000:]
     lines = [line.removeprefix("OUT ") for line in done.stdout.splitlines() if line.startswith("OUT ")]
-    *lines, given, otherwise, short = lines
+    *lines, given, otherwise, short, thinking = lines
     (good, overlong, nothing, blank, surrogate, last), alone, no_template, *misfits, after = map(json.loads, lines)
     assert [good, last] == alone == after
     assert overlong[0] == "overlong"
@@ -198,6 +199,7 @@ def test_broken_prompts_and_models_are_named_and_leave_the_others_as_they_are(tm
     assert "has no chat template; name one for it in chat_templates" in no_template
     assert json.loads(given)[0] == good, "a model without a template, given that of another"
     assert json.loads(otherwise)[0] != good
+    assert json.loads(thinking)[0].startswith("<think>\n"), "the tag that ends the prompt begins the trace"
     assert json.loads(short)[1] == 2, "all of the prompt is the template's"
     assert len(misfits) == 2
     for line in misfits:

@@ -12,7 +12,8 @@ import sys
 import threading
 import time
 from collections import Counter
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import ray
 
 from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store
+from capgap_ray.catalog.models import Endpoint
 from capgap_ray.records import Message
 from capgap_ray.settings import Engine as EngineSettings
 from capgap_ray.settings import Resources
@@ -30,6 +32,7 @@ from capgap_ray.stages.inference import EnginePool, InferenceError, Landed, Slic
 from capgap_ray.stages.sft_export import CANARY, log_probabilities
 from tests.ray.conftest import DECODING, MakePool, request, slices
 from tests.ray.scripted import ScriptedEngine
+from tests.stages.test_endpoint import Reply, Server, completion
 
 MODELS = Path(__file__).parents[2] / "capgap_ray" / "tiny" / "models"
 KILLS = int(os.environ.get("CAPGAP_KILLS", "4"))
@@ -76,6 +79,61 @@ def test_what_an_engine_failed_on_is_tried_again_by_the_next_run(store: Store, m
     assert [row["text"] for row in table(store, wanted)] == ["A", "B"]
     assert sum(receipt.rows for _, receipt in again) == 2
     assert (Path(store.root) / "complete/step/rows/000000001.parquet").stat().st_mtime_ns == before
+
+
+def test_of_a_shard_only_what_failed_is_asked_again(store: Store, make_pool: MakePool) -> None:
+    asked: list[str] = []
+    busy = True
+
+    def script(body: dict[str, Any], _: int) -> Reply:
+        text = body["messages"][0]["content"]
+        asked.append(text)
+        return (503, {"error": "busy"}) if busy and text == "say i7" else completion(text)
+
+    rows = [request(f"i{n}", f"say i{n}") for n in range(40)]
+    with served(script, concurrency=1) as source:
+        wanted = [dataclasses.replace(each, maker="w") for each in slices(store, rows, source, 20, DECODING)]
+        pool = make_pool(actor=ScriptedEngine)
+        list(run_slices(store, pool, wanted))
+        assert (quarantined(store, wanted), len(asked)) == ({"i7": "unavailable"}, 40)
+        busy = False
+        again = landed(list(run_slices(store, pool, wanted)))
+    assert asked[40:] == ["say i7"]
+    assert [row["text"] for row in table(store, wanted)] == [f"say i{n}" for n in range(40)]
+    assert sum(receipt.reused for _, receipt in again) == 19
+
+
+def test_what_an_endpoint_answered_before_its_end_is_kept(store: Store, make_pool: MakePool) -> None:
+    asked: list[str] = []
+    gone = True
+
+    def script(body: dict[str, Any], number: int) -> Reply:
+        asked.append(body["messages"][0]["content"])
+        return (503, {"error": "down"}) if gone and number > 50 else completion(asked[-1])
+
+    rows = [request(f"i{n}", f"say i{n}") for n in range(120)]
+    with served(script, concurrency=1) as source:
+        wanted = [dataclasses.replace(each, maker="w") for each in slices(store, rows, source, 40, DECODING)]
+        pool = make_pool(actor=ScriptedEngine)
+        with pytest.raises(InferenceError, match="answers 503"):
+            list(run_slices(store, pool, wanted))
+        assert [store.exists(each.beside(".json")) for each in wanted] == [True, True, False]
+        gone, before = False, len(asked)
+        list(run_slices(store, pool, wanted))
+    assert asked[before:] == [f"say i{n}" for n in range(50, 120)]
+    assert [row["text"] for row in table(store, wanted)] == [f"say i{n}" for n in range(120)]
+
+
+@contextmanager
+def served(script: Callable[[dict[str, Any], int], Reply], **settings: Any) -> Iterator[str]:
+    """An endpoint's source."""
+    server = Server(script)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield Endpoint(url=f"http://127.0.0.1:{server.server_port}/v1", model="big", retries=0, **settings).source
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def test_another_step_finds_the_rows_that_are_there(store: Store, make_pool: MakePool) -> None:

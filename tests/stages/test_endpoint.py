@@ -16,7 +16,7 @@ import pytest
 from capgap_ray.artifacts.store import Store
 from capgap_ray.catalog.models import Endpoint
 from capgap_ray.records import Message, to_row
-from capgap_ray.stages.endpoint import EndpointClient, EndpointError
+from capgap_ray.stages.endpoint import EndpointClient, EndpointError, endpoint_key
 from capgap_ray.stages.engine import Ask, Decoding, Output, Refusal
 
 DECODING = Decoding(temperature=0.7, top_p=0.9, max_tokens=5, stop=("\n\nQ:",), seed=0)
@@ -98,7 +98,7 @@ def ask(server: Server, *prompts: str, decoding: Decoding = DECODING, **settings
     settings = {"retries": 1, "timeout_s": 5, **settings}
     spec = Endpoint(url=f"http://127.0.0.1:{server.server_port}/v1", model="big", **settings)
     asks = [Ask(chat=(Message(role="user", content=prompt),), seed=number) for number, prompt in enumerate(prompts)]
-    return asyncio.run(EndpointClient(spec.source).complete(asks, decoding))
+    return asyncio.run(EndpointClient(spec.source, endpoint_key(spec.source)).complete(asks, decoding))
 
 
 def test_what_is_sent_and_what_comes_back(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,12 +236,43 @@ def test_an_empty_text_is_an_answer_unless_text_is_needed(serve: Serve) -> None:
     assert made.reason == "empty"
 
 
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
+@pytest.mark.parametrize(
+    ("content", "thought", "text"),
+    [
+        ("It is 3.", "1 + 2\n", "<think>\n1 + 2\n</think>\n\nIt is 3."),
+        ("\n\nIt is 3.", "1 + 2", "<think>\n1 + 2\n</think>\n\nIt is 3."),
+        (None, "1 + 2", "<think>\n1 + 2"),  # cut off while it thinks
+        ("It is 3.", None, "It is 3."),
+        ("It is 3.", "", "It is 3."),
+    ],
+)
+def test_the_think_block_is_kept(serve: Serve, field: str, content: Any, thought: Any, text: str) -> None:
+    message = {"role": "assistant", "content": content, field: thought}
+    (made,) = ask(serve(lambda *_: completion(message=message)), "one")
+    assert isinstance(made, Output)
+    assert made.text == text
+
+
 def test_an_endpoint_that_is_gone_ends_it(serve: Serve) -> None:
     server = serve(lambda *_: completion())
     server.shutdown()
     server.server_close()
     with pytest.raises(EndpointError, match="no connection after 0 retries; 8 rows in a row"):
         ask(server, *map(str, range(100)), retries=0)
+
+
+def test_what_had_come_back_comes_with_the_error(serve: Serve) -> None:
+    def script(body: dict[str, Any], number: int) -> Reply:
+        if number > 6:
+            return 401, {"error": {"message": "the key has been revoked"}}
+        cut = body["messages"][0]["content"] in ("b", "c") and body["max_tokens"] == 5
+        return completion("x", "length" if cut else "stop")
+
+    longer = Decoding(temperature=0.0, top_p=1.0, max_tokens=5, stop=(), seed=0, retry_truncated=50)
+    with pytest.raises(EndpointError, match="answers 401") as caught:
+        ask(serve(script), *"abcde", decoding=longer, concurrency=1)
+    assert sorted(caught.value.made) == [0, 1, 3, 4], "what was cut and not repeated is not made"
 
 
 def test_limits_hold(serve: Serve) -> None:
