@@ -25,18 +25,18 @@ from pydantic import BaseModel, ConfigDict, Field
 from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store, StoreError
 from capgap_ray.catalog.models import MODELS, ModelSpec, content_hash, resolve
-from capgap_ray.catalog.tasks import data_of, expand, find_task, of_no_task, own_files, read_yaml
+from capgap_ray.catalog.tasks import data_of, expand, find_task, not_ours, of_no_task, own_files, read_yaml
 from capgap_ray.core.answers import equal, kind_of, outcome
 from capgap_ray.core.passk import Sample, k_samples
 from capgap_ray.core.task_spec import TaskError
 from capgap_ray.experiment import from_overrides
 from capgap_ray.mistakes import ExperimentError
-from capgap_ray.plan import VERSIONS
+from capgap_ray.plan import VERSIONS, examples_version
 from capgap_ray.records import Completion, Request, from_row, to_row
 from capgap_ray.settings import Engine, Prompt, Resources, Sampling
 from capgap_ray.stages.weights import ON, check_adapter, local_folder, split_source
-from capgap_ray.tasks import Task, digests, fingerprint, load, tables
-from capgap_ray.tasks.hub import HubError, check_models
+from capgap_ray.tasks import Task, fingerprint, load, source_of, tables
+from capgap_ray.tasks.hub import HubError, check_models, check_reachable
 
 if TYPE_CHECKING:
     from capgap_ray.stages.inference import EnginePool
@@ -95,6 +95,11 @@ def evaluate(argv: Sequence[str] | None = None) -> None:
         wanted = _wanted(asked, arguments.limit, settings, models)
         store = Store(arguments.store)
         store.check_writable()
+        specs = {each.name: find_task(each.name) for each in wanted}
+        check_reachable(spec for name, spec in specs.items() if data_of(settings.data, name) is None)
+        for name, spec in specs.items():
+            if not_ours(name):
+                load(spec, data_of(settings.data, name), settings.prompt.version)
         check_models({label: split_source(source)[0] for source, _, label in models})
     except (ExperimentError, HubError, TaskError, StoreError, ValueError) as error:
         _stop(f"error: {' '.join(str(error).split())}", 2)
@@ -220,11 +225,11 @@ def _steps(
     stop = spec.stop if settings.parity == "lm-eval" else settings.sampling.stop
     examples = Step(
         stage="examples",
-        version=VERSIONS["examples"],
+        version=examples_version(task),
         params={
             "task": task,
             "fingerprint": fingerprint(read_yaml(spec.yaml)[1]),
-            "source": digests(found) or [spec.hub, spec.revision],
+            "source": source_of(spec, found),
             "every": limit or True,
             "prompt": {**settings.prompt.model_dump(), "shots": shots},
         },
@@ -353,6 +358,13 @@ def _say_scores(store: Store, wanted: _Wanted, task: Task) -> None:
     completions = [from_row(Completion, row) for row in store.rows(wanted.complete)]
     label, family, prove = wanted.model, find_task(wanted.name).family, MathVerify()
     strict = task.strict([each.example_id for each in completions], [each.text for each in completions])
+    if task.unreadable is not None:
+        print(
+            f"strict      {label} on {wanted.name}: {100 * sum(strict) / len(strict):.1f} % of {len(strict)} "
+            f"(our own rules cannot read the gold answers: {task.unreadable})",
+            flush=True,
+        )
+        return
     counts: Counter[str] = Counter()
     samples: dict[str, list[Sample]] = {}
     for each in completions:

@@ -23,7 +23,7 @@ from capgap_ray.artifacts.step import Step, unique
 from capgap_ray.artifacts.store import Record, Store, StoreError
 from capgap_ray.cards import check_upload, publish, write_recipe
 from capgap_ray.catalog.models import Endpoint, Model
-from capgap_ray.catalog.tasks import data_of, find_task
+from capgap_ray.catalog.tasks import data_of, find_task, not_ours
 from capgap_ray.choice import chosen, expected, given_up, groups, searched
 from capgap_ray.core.chance import chance_level
 from capgap_ray.core.metering import BudgetError
@@ -34,7 +34,9 @@ from capgap_ray.plan import Cell, Plan, Scored, plan, resolve_models
 from capgap_ray.pooling import pool, pooled_selection
 from capgap_ray.records import Example, Results, Score, Selection, from_row, to_row
 from capgap_ray.stages.trackers import missing
+from capgap_ray.tasks import load as load_task
 from capgap_ray.tasks.hub import HubError, check_models, check_reachable
+from capgap_ray.tasks.published import published_spec
 
 if TYPE_CHECKING:
     from capgap_ray.report.items import TaskSource
@@ -110,11 +112,12 @@ def open_run(what: str, argv: Sequence[str] | None = None, *, builds: bool = Tru
         if builds and not arguments.dry_run:
             if (why := missing(experiment.resources.trackers)) is not None:
                 raise ExperimentError(why)
-            check_reachable(
-                spec
-                for spec, data in ((find_task(n), data_of(experiment.places(), n)) for n in experiment.task_names())
-                if data is None
-            )
+            ready = {step.params["set"] for made in plans for step in made.published.values() if not store.built(step)}
+            specs = (*map(find_task, experiment.task_names()), *map(published_spec, sorted(ready)))
+            check_reachable(spec for spec in specs if data_of(experiment.places(), spec.name) is None)
+            for name in filter(not_ours, experiment.task_names()):
+                data = data_of(experiment.places(), name)
+                load_task(find_task(name), data, experiment.prompt.version).check_readable()
             check_models({name: model.source for name, model in models.items() if model.has_weights})
     except (ExperimentError, HubError, StoreError, TaskError) as error:
         refuse(str(error))

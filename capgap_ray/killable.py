@@ -163,14 +163,20 @@ class _Worker:
             os.write(self._requests, line)
         except BrokenPipeError:
             return None
-        while not select.select([self._replies], [], [], _LOOK_SECONDS)[0]:
-            if spent >= seconds or looked - began >= _STARVED * seconds:
+        reply = b""
+        while not reply.endswith(b"\n"):
+            while not select.select([self._replies], [], [], _LOOK_SECONDS)[0]:
+                if spent >= seconds or looked - began >= _STARVED * seconds:
+                    return None
+                passed, before = time.monotonic() - looked, computed
+                looked += passed
+                asleep, computed = self._state()
+                spent += passed if asleep else min(computed - before, passed)
+            part = os.read(self._replies, 65_536)
+            if not part:
                 return None
-            passed, before = time.monotonic() - looked, computed
-            looked += passed
-            asleep, computed = self._state()
-            spent += passed if asleep else min(computed - before, passed)
-        return os.read(self._replies, 65_536) or None
+            reply += part
+        return reply
 
     def _state(self) -> tuple[bool, float]:
         """Whether the worker sleeps, rather than computes or waits to, and the seconds it has computed; elsewhere than

@@ -22,12 +22,12 @@ from capgap_ray.artifacts.step import Step, unique
 from capgap_ray.catalog.chat_templates import read_template
 from capgap_ray.catalog.judges import JUDGE_PROMPTS
 from capgap_ray.catalog.models import MODELS, Endpoint, Model, ModelSpec, resolve
-from capgap_ray.catalog.tasks import data_of, find_task, read_yaml
+from capgap_ray.catalog.tasks import data_of, find_task, not_ours, read_yaml
 from capgap_ray.core.task_spec import TaskError
 from capgap_ray.experiment import Experiment, Point
 from capgap_ray.mistakes import ExperimentError
 from capgap_ray.settings import LARGEST_SERVED_RANK, DeclaredComparison, Filter, Match, ModelEntry, Sft, Split
-from capgap_ray.tasks import Parts, digests, fingerprint, tables
+from capgap_ray.tasks import Parts, fingerprint, source_of, tables
 from capgap_ray.tasks.published import published_source
 
 VERSIONS = {
@@ -44,8 +44,14 @@ VERSIONS = {
     "audit": 1,
 }
 """Raised when a stage's code changes what it computes; old results then stay, unread."""
+
 RENDERING = ("cutoff_tokens", "overlength", "system", "loss_on_final_newline")
 """Fields of `sft` that say how an example becomes tokens."""
+
+
+def examples_version(task: str) -> int:
+    """3 where gold answers are no longer read as they were: tasks of lm-eval, and YAML files of a person."""
+    return 3 if not_ours(task) else VERSIONS["examples"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -587,6 +593,7 @@ def _examples(experiment: Experiment, task: str) -> Step:
     try:
         spec = find_task(task)
         found = tables(spec, data_of(experiment.places(), task), train=own)
+        source = source_of(spec, found)
         declared, files = read_yaml(spec.yaml)
         shown = [] if spec.file else (declared.get("fewshot_config") or {}).get("samples")
         if isinstance(shown, list) and experiment.shots(task) > len(shown):  # where they are items, lm-eval knows
@@ -614,11 +621,11 @@ def _examples(experiment: Experiment, task: str) -> Step:
     )
     return Step(
         stage="examples",
-        version=VERSIONS["examples"],
+        version=examples_version(task),
         params={
             "task": task,
             "fingerprint": fingerprint(files),
-            "source": digests(found) or [spec.hub, spec.revision],
+            "source": source,
             "split": asdict(parts),
             "prompt": {**experiment.prompt.model_dump(), "shots": experiment.shots(task)},
         },

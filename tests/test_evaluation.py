@@ -53,6 +53,33 @@ def test_mistakes_are_one_line(
     assert not (tmp_path / "store").exists()
 
 
+def test_a_hub_that_is_not_there_is_one_line_before_anything_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    arguments = ["--model", "tiny-judge", "--tasks", "math500", "--store", str(tmp_path / "store")]
+    with pytest.raises(SystemExit) as ended:
+        evaluate(arguments)
+    assert ended.value.code == 2
+    (said,) = capsys.readouterr().err.strip().splitlines()
+    assert said.endswith("give local files with data: {math500: PATH}")
+
+
+def test_a_yaml_that_will_not_do_is_one_line_before_anything_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"q": "1", "a": "2"}')
+    (tmp_path / "t.yaml").write_text("task: t\ntest_split: test\ndoc_to_text: q\ndoc_to_target: a\nfoo: 1\n")
+    data = f"data={{{tmp_path / 't.yaml'}: {tmp_path / 'rows.jsonl'}}}"
+    arguments = ["--model", "tiny-judge", "--tasks", str(tmp_path / "t.yaml"), "--store", str(tmp_path / "store")]
+    with pytest.raises(SystemExit) as ended:
+        evaluate([*arguments, "--set", data])
+    assert ended.value.code == 2
+    (said,) = capsys.readouterr().err.strip().splitlines()
+    assert "unexpected keyword argument 'foo'" in said
+
+
 def test_an_adapter_of_another_base_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import torch
     from safetensors.torch import save_file

@@ -28,8 +28,9 @@ from typing import Any
 
 import yaml
 from jinja2 import Environment, TemplateSyntaxError, meta
+from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
-from capgap_ray.core.task_spec import TaskError, TaskSpec
+from capgap_ray.core.task_spec import Family, GoldForm, TaskError, TaskSpec
 
 _PACKAGE = Path(__file__).parent.parent
 _TINY = _PACKAGE / "tiny" / "tasks"
@@ -101,6 +102,11 @@ def of_no_task(data: Iterable[str], tasks: Sequence[str]) -> list[str]:
     return [name for name in data if all(data_of({name: ""}, task) is None for task in tasks)]
 
 
+def not_ours(task: str) -> bool:
+    """Whether only lm-eval can say if the task's YAML will do: one of its own, or a person's."""
+    return task.startswith("lm-eval/") or task.endswith(_YAML_ENDINGS)
+
+
 @functools.lru_cache(maxsize=256)
 def find_task(name: str) -> TaskSpec:
     """Read the task's declaration.
@@ -114,7 +120,7 @@ def find_task(name: str) -> TaskSpec:
             raise TaskError(f"task file {name!r} does not exist")
         return _declared(name, Path(name), {})
     if name.startswith("lm-eval/"):
-        return _declared(name, _lm_eval_yaml(name.removeprefix("lm-eval/")), {})
+        return _declared(name, _lm_eval_yaml(name.removeprefix("lm-eval/")), _known_by_name(name))
     if name in known_tasks():
         group, _, part = name.partition("/")
         if group == "tiny":
@@ -132,6 +138,15 @@ def find_task(name: str) -> TaskSpec:
         f"task {name!r} is unknown ({nearest}); or give lm-eval/<name>, an lm-eval YAML file, or a JSONL file "
         "with question and answer"
     )
+
+
+def _known_by_name(name: str) -> dict[str, str]:
+    """How answers are read, of those tasks of lm-eval whose names say so; lm-eval itself does not declare it."""
+    if re.search(r"gsm_?8k|gsm_plus", name, re.IGNORECASE):
+        return {"family": "gsm8k", "gold_form": "gsm8k"}
+    if re.search(r"/(aime|agieval_math$)|(hendrycks|minerva|leaderboard|robustness|hrm8k)_(omni_)?math", name):
+        return {"family": "maths", "gold_form": "latex"}
+    return {}
 
 
 # --- reading a declaration -----------------------------------------------------------------------------
@@ -191,6 +206,47 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], list[Path]]:
     return {**merged, **tree}, files
 
 
+class _Part(BaseModel):
+    """What we read of a task's YAML; the rest is lm-eval's."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+
+
+class _Metadata(_Part):
+    """Ours, beside what others write there; absent is None here, defaults are those of `TaskSpec`."""
+
+    family: Family | None = None
+    gold: str | None = None
+    gold_form: GoldForm | None = None
+    rows: PositiveInt | None = None
+    train_rows: PositiveInt | None = None
+    fields: list[str] | None = None
+
+
+class _Generation(_Part):
+    until: str | list[str] | None = None
+
+
+class _Kwargs(_Part):
+    revision: str | None = None
+    data_dir: str | None = None
+    data_files: str | list[str] | dict[str, str | list[str]] | None = None
+
+
+class _Yaml(_Part):
+    dataset_path: str | None = None
+    dataset_name: str | None = None
+    dataset_kwargs: _Kwargs | None = None
+    training_split: str | None = None
+    validation_split: str | None = None
+    test_split: str | None = None
+    fewshot_split: str | None = None
+    num_fewshot: int | None = None
+    fewshot_delimiter: str | None = None
+    generation_kwargs: _Generation | None = None
+    metadata: _Metadata | None = None
+
+
 def _declared(name: str, path: Path, known: Mapping[str, Any]) -> TaskSpec:
     tree, _ = read_yaml(path)
     if "class" in tree:
@@ -199,30 +255,69 @@ def _declared(name: str, path: Path, known: Mapping[str, Any]) -> TaskSpec:
         raise TaskError(f"task {name!r}: output_type is {tree['output_type']!r}, not 'generate_until'")
     if tree.get("unsafe_code"):
         raise TaskError(f"task {name!r} runs code that a model wrote, which is not supported")
-    split = tree.get("test_split") or tree.get("validation_split")
-    if not isinstance(split, str):
+    declared = _validated(name, tree)
+    split = declared.test_split or declared.validation_split
+    if split is None:
         raise TaskError(f"task {name!r} ({path}): test_split is missing")
-    metadata = tree.get("metadata") or {}
-    ours = {key: metadata[key] for key in ("family", "gold", "gold_form", "rows", "train_rows") if key in metadata}
-    fields = tuple(metadata.get("fields", ())) or _template_fields(name, tree)
+    metadata = declared.metadata or _Metadata()
+    fields = tuple(metadata.fields or ()) or _template_fields(name, tree)
+    for key in ("doc_to_text", "doc_to_target"):
+        if tree.get(key) is None and tree.get("use_prompt") is None:
+            raise TaskError(f"task {name!r} ({path}): {key} is missing")
+    if metadata.gold is not None and fields and metadata.gold not in fields:
+        raise TaskError(f"task {name!r}: metadata.gold: {metadata.gold!r} is none of its fields: {', '.join(fields)}")
+    kwargs = declared.dataset_kwargs or _Kwargs()
     return TaskSpec(
         name=name,
         yaml=path,
-        hub=tree.get("dataset_path"),
-        revision=(tree.get("dataset_kwargs") or {}).get("revision"),
-        subset=tree.get("dataset_name"),
+        hub=declared.dataset_path,
+        revision=kwargs.revision,
+        subset=declared.dataset_name,
+        files=_files(name, declared, kwargs),
         split=split,
-        train_split=tree.get("training_split"),
+        train_split=declared.training_split,
         fields=fields,
-        shots=tree.get("num_fewshot") or 0,
-        stop=_stop(tree),
-        **{**ours, **known},
+        shots=declared.num_fewshot or 0,
+        stop=_stop(declared),
+        **{**metadata.model_dump(exclude_none=True, exclude={"fields"}), **known},
     )
 
 
-def _stop(tree: Mapping[str, Any]) -> tuple[str, ...]:
+def _validated(name: str, tree: Mapping[str, Any]) -> _Yaml:
+    try:
+        return _Yaml.model_validate(tree)
+    except ValidationError as error:
+        first = error.errors()[0]
+        # Where several types will do, pydantic names the one it tried after the field.
+        field = ".".join(str(part) for part in first["loc"] if not re.match(r"(str$|list\[|dict\[)", str(part)))
+        mend = "write a mapping of its fields" if first["type"] == "model_type" else first["msg"]
+        raise TaskError(f"task {name!r}: {field}: {mend} (got {first['input']!r})") from None
+
+
+def _files(name: str, declared: _Yaml, kwargs: _Kwargs) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Raises TaskError on a split that the files, named by split, do not give."""
+    folder = kwargs.data_dir or declared.dataset_path
+    if folder is not None and Path(folder).is_dir():
+        return (("all", (f"{folder}/**",)),)
+    given = kwargs.data_files
+    if given is None:
+        return ()
+    # Without splits, the `datasets` library calls all of it `train`.
+    by_split = given if isinstance(given, dict) else {"train": given}
+    used = (declared.test_split, declared.validation_split, declared.training_split, declared.fewshot_split)
+    for split in used:
+        if split is not None and split.partition("[")[0] not in by_split:
+            raise TaskError(f"task {name!r}: data_files has no split {split!r} (there: {', '.join(by_split)})")
+    if "/" in (declared.dataset_path or ""):
+        return ()  # they lie on the Hub
+    return tuple((split, (at,) if isinstance(at, str) else tuple(at)) for split, at in sorted(by_split.items()))
+
+
+def _stop(declared: _Yaml) -> tuple[str, ...]:
     """The stop strings as lm-eval reads them: without any, the text between two few-shot examples."""
-    until = (tree.get("generation_kwargs") or {}).get("until", tree.get("fewshot_delimiter", "\n\n"))
+    until = declared.generation_kwargs.until if declared.generation_kwargs else None
+    if until is None:
+        until = "\n\n" if declared.fewshot_delimiter is None else declared.fewshot_delimiter
     return (until,) if isinstance(until, str) else tuple(until)
 
 

@@ -32,6 +32,8 @@ class TaskSpec:
     revision: str | None = None
     """Commit of the Hub data set; None takes the newest, and the report can then not name what was measured."""
     subset: str | None = None
+    files: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Split and the files or patterns that the YAML itself names for it, where these are no data set of the Hub."""
     split: str = "test"
     """Split of the items that are measured."""
     train_split: str | None = None

@@ -49,6 +49,7 @@ class Scorer:
             return step.address
         begun = time.monotonic()
         task, prompt = self._task(step), step.params["prompt"]
+        task.check_readable()
         examples = task.examples(Parts(**step.params["split"]), prompt["shots"])
         attempt = self._store.new_attempt(step)
         for part in ("train", "test"):

@@ -10,16 +10,21 @@ import functools
 import hashlib
 import json
 import logging
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import jinja2
+import pyarrow as pa
+
+from capgap_ray.core.labels import LONGEST_ANSWER
 from capgap_ray.core.splitting import crossfit, split
 from capgap_ray.core.task_spec import TaskError, TaskSpec
 from capgap_ray.records import Example, Message, Request, content_id
-from capgap_ray.tasks.files import Table, digests, tables
-from capgap_ray.tasks.grader import graded
+from capgap_ray.tasks.files import Table, digests, source_of, tables
+from capgap_ray.tasks.grader import Graded, graded, grades
 from capgap_ray.tasks.hub import unreachable
 
 Chat = Literal["single_turn", "multi_turn", "plain"]
@@ -28,6 +33,14 @@ Version = Literal["v3", "v4"]
 _FEWSHOT_SEED = 1234
 """lm-eval's own default; it matters only to tasks that draw their few-shot examples at random."""
 _PHRASE = "Let's think step by step."
+_LONG = 20_000
+"""Characters of a text, above which a pattern that takes quadratic time would take seconds."""
+_BENCHMARKS = Path(__file__).parent / "benchmarks"
+_MISTAKES = (
+    *(ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, NameError, OSError, RuntimeError),
+    *(StopIteration, TypeError, ValueError, re.error, jinja2.TemplateError, pa.ArrowException),
+)
+"""What lm-eval, and a task's own code in it, raises on a YAML or items that will not do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +69,7 @@ class Task:
         """
         self.name = spec.name
         self._spec = spec
-        self._digests = digests(found or {})
+        self._source = source_of(spec, found or {})
         self._task = _build(spec, found or {}, version)
         self._docs: list[dict[str, Any]] = [dict(doc) for doc in self._task.eval_docs]
         self._measured = len(self._docs)
@@ -64,26 +77,46 @@ class Task:
         if train:
             if not self._task.has_training_docs():
                 raise TaskError(f"task {spec.name} has no training split; set split.train_from: test")
-            self._docs += [dict(doc) for doc in self._task.training_docs()]
-        try:
-            self._questions = [self._task.doc_to_text(doc) for doc in self._docs]
-            self._targets = [_target(self._task, spec, doc) for doc in self._docs]
-        except (TypeError, KeyError, ValueError) as error:
-            raise TaskError(f"task {spec.name}: an item does not fit {spec.yaml.name}: {error!r}") from None
-        self._has_own_metric = spec.family == "other" and callable(self._task.config.process_results)
+            try:
+                self._docs += [dict(doc) for doc in self._task.training_docs()]
+            except _MISTAKES as error:
+                raise TaskError(
+                    f"task {spec.name}: {spec.yaml.name} does not fit its training split: {_said(error)}"
+                ) from None
+        self._questions, golds = [], []
+        for number, doc in enumerate(self._docs, 1):
+            try:
+                self._questions.append(self._task.doc_to_text(doc))
+                golds.append(_golds(self._task, doc))
+            except _MISTAKES as error:
+                raise TaskError(
+                    f"task {spec.name}: item {number} does not fit {spec.yaml.name}: {_said(error)}"
+                ) from None
+        if not found and spec.rows is not None and spec.rows != self._measured:
+            raise TaskError(f"task {spec.name}: metadata.rows is {spec.rows}, and there are {self._measured} items")
+        self._targets = [_target(spec, each) for each in golds]
+        self.unreadable = _unreadable(self._task, spec, golds)
+        """Why our own rules cannot read the gold answers, which leaves lm-eval's metric alone; None where they can."""
+        self._has_own_metric = callable(self._task.config.process_results) and _BENCHMARKS not in spec.yaml.parents
         if self._has_own_metric:
             try:
                 json.dumps(self._docs)
             except TypeError as error:
                 raise TaskError(f"task {spec.name}: its items must be plain JSON to be scored: {error}") from None
+        self._check_metric()
         self._ids = _ids(self.name, self._questions, self._targets)
         self._by_id = {example_id: index for index, example_id in enumerate(self._ids)}
         self._prompts: dict[tuple[int, Chat], list[tuple[Message, ...]]] = {}
 
     def check_source(self, planned: Any) -> None:
-        """Raise TaskError if the items are not from the files the plan was made with (`digests`; else the Hub)."""
-        if self._digests != (planned if isinstance(planned, Mapping) else {}):
+        """Raise TaskError if the items are not those that the plan was made with (`source_of`)."""
+        if self._source != (dict(planned) if isinstance(planned, Mapping) else list(planned)):
             raise TaskError(f"task {self.name}: its data files are not those that the plan was made with; run again")
+
+    def check_readable(self) -> None:
+        """Raise TaskError if our own rules cannot read the gold answers; an experiment rests on them."""
+        if self.unreadable is not None:
+            raise TaskError(f"task {self.name}: our own rules cannot read its gold answers: {self.unreadable}")
 
     # --- prompts ---------------------------------------------------------------------------------
 
@@ -95,6 +128,8 @@ class Task:
                 self._prompts[shots, chat] = [self._messages(doc, shots, chat) for doc in self._docs]
             except AssertionError as error:  # lm-eval asserts that there are enough examples
                 raise TaskError(f"task {self.name}: prompt.shots {shots}: {error}") from None
+            except _MISTAKES as error:
+                raise TaskError(f"task {self.name}: prompt.shots {shots}: {_said(error)}") from None
         return self._prompts[shots, chat]
 
     def _messages(self, doc: dict[str, Any], shots: int, chat: Chat) -> tuple[Message, ...]:
@@ -188,50 +223,29 @@ class Task:
     # --- strict ----------------------------------------------------------------------------------
 
     def strict(self, example_ids: Sequence[str], texts: Sequence[str]) -> list[float]:
-        """lm-eval's own score of each text: its first filter, then its first metric.
-
-        A metric in Python code that is not ours runs in a process that can be killed, see `grader`.
-        """
-        from lm_eval.api.instance import Instance
-
+        """lm-eval's own score of each text: its first filter, then its first metric; 0 where that fails."""
         docs = [self._docs[self._by_id[example_id]] for example_id in example_ids]
-        instances = [
-            Instance("generate_until", doc, ("", {}), 0, metadata=(self.name, index, 1), resps=[text])
-            for index, (doc, text) in enumerate(zip(docs, texts, strict=True))
-        ]
-        if not instances:
-            return []
-        self._task._instances = instances
-        self._task.apply_filters()
-        answers = [next(iter(instance.filtered_resps.values())) for instance in instances]
-        if self._has_own_metric:
-            return graded(self._spec.yaml, docs, answers)
-        return [
-            float(next(iter(self._task.process_results(doc, [answer]).values())))
-            for doc, answer in zip(docs, answers, strict=True)
-        ]
+        found = self._graded(docs, [[text] for text in texts], every=False)
+        return [0.0 if isinstance(each, str) else _first(each) for each in found]
 
     def sample_log(
         self, requests: Sequence[Request], texts: Sequence[Sequence[str]], settings: Mapping[str, Any]
     ) -> list[dict[str, Any]]:
-        """Lines of lm-eval's `samples_<task>_<time>.jsonl`, one per item and filter; `settings` of generation."""
-        from lm_eval.api.instance import Instance
+        """Lines of lm-eval's `samples_<task>_<time>.jsonl`, one per item and filter; `settings` of generation.
+
+        An item on which the filters or metrics fail has one line, without metrics.
+        """
         from lm_eval.utils import handle_non_serializable, hash_string, sanitize_list
 
         docs = [self._docs[self._by_id[each.example_id]] for each in requests]
-        self._task._instances = instances = [
-            Instance("generate_until", doc, ("", {}), 0, metadata=(self.name, index, len(own)), resps=list(own))
-            for index, (doc, own) in enumerate(zip(docs, texts, strict=True))
-        ]
-        self._task.apply_filters()
         lines = []
-        for request, doc, instance, own in zip(requests, docs, instances, texts, strict=True):
+        for request, doc, own, found in zip(requests, docs, texts, self._graded(docs, texts, every=True), strict=True):
             # Messages as JSON, which is what lm-eval logs under --apply_chat_template with an API model.
             prompt = json.dumps([{"role": each.role, "content": each.content} for each in request.messages])
             target = str(self._task.doc_to_target(doc))
             shown = json.dumps(doc, indent=2, default=handle_non_serializable, ensure_ascii=False)
-            for name, answer in instance.filtered_resps.items():
-                metrics = self._task.process_results(doc, [answer])
+            graded = {self._task._filters[0].name: ("", {})} if isinstance(found, str) else found
+            for name, (answer, metrics) in graded.items():
                 lines.append(
                     {
                         "doc_id": self._by_id[request.example_id],
@@ -245,10 +259,79 @@ class Task:
                         "doc_hash": hash_string(shown),
                         "prompt_hash": hash_string(prompt),
                         "target_hash": hash_string(target),
-                        **{key: float(value) for key, value in metrics.items()},
+                        **json.loads(json.dumps(metrics, default=handle_non_serializable)),
                     }
                 )
         return lines
+
+    def _graded(
+        self, docs: Sequence[dict[str, Any]], texts: Sequence[Sequence[str]], *, every: bool
+    ) -> list[Graded | str]:
+        """What lm-eval's filters and metrics say of each item's texts, or why they fail, which is logged.
+
+        Metrics in Python code that is not ours, and all that are asked about long texts, run in a process that can be
+        killed. Raises TaskError if such code fails on every item of several, since then it is at fault.
+        """
+        found: list[Graded | str] = [""] * len(docs)
+        for apart in (False, True):
+            rows = [i for i, own in enumerate(texts) if (self._has_own_metric or sum(map(len, own)) > _LONG) is apart]
+            own_docs, own_texts = [docs[i] for i in rows], [texts[i] for i in rows]
+            done = (self._graded_apart if apart else self._graded_here)(own_docs, own_texts, every)
+            for row, each in zip(rows, done, strict=True):
+                found[row] = each
+        return found
+
+    def _graded_here(
+        self, docs: Sequence[dict[str, Any]], texts: Sequence[Sequence[str]], every: bool
+    ) -> Sequence[Graded | str]:
+        return grades(self._task, docs, texts, every=every)
+
+    def _graded_apart(
+        self, docs: Sequence[dict[str, Any]], texts: Sequence[Sequence[str]], every: bool
+    ) -> Sequence[Graded | str]:
+        found = graded(self._spec.yaml, self._task.multiple_target, docs, texts, every=every)
+        problems = [each for each in found if isinstance(each, str)]
+        if problems:
+            said = (
+                f"task {self.name}: its metric failed on {len(problems)} of {len(found)} answers, "
+                f"last with {problems[-1]}"
+            )
+            if self._has_own_metric and len(problems) == len(found) > 1:
+                raise TaskError(said)
+            logging.getLogger(__name__).warning("%s; they score 0", said)
+        return found
+
+    def _check_metric(self) -> None:
+        """Score the first gold answer, before any model is asked. Raises TaskError if that gives no number."""
+        doc, texts = self._docs[0], [self._targets[0]]
+        metric = next(iter(self._task._metric_fn_list), "process_results")
+        try:
+            if self._has_own_metric:
+                (found,) = graded(self._spec.yaml, self._task.multiple_target, [doc], [texts], every=False)
+            else:
+                (found,) = grades(self._task, [doc], [texts], every=False)
+            value = found if isinstance(found, str) else _first(found)
+            problem = value if isinstance(value, str) else f"a {type(value).__name__} is no number"
+        except _MISTAKES as error:
+            value, problem = None, _said(error)
+        if not isinstance(value, float):
+            raise TaskError(
+                f"task {self.name}: its filters and metric {metric!r} cannot score an answer ({problem}); mend them in "
+                f"{self._spec.yaml.name}, or put a metric such as exact_match first in its metric_list"
+            )
+
+
+def _first(found: Graded) -> Any:
+    """The first filter's first metric."""
+    _, metrics = next(iter(found.values()))
+    return next(iter(metrics.values()))
+
+
+def _said(error: BaseException) -> str:
+    """An exception in one line, of several the first cause."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
 def _plain(question: str) -> str:
@@ -265,47 +348,80 @@ def _ids(name: str, questions: Sequence[str], targets: Sequence[str]) -> list[st
     return ids
 
 
-def _target(task: Any, spec: TaskSpec, doc: dict[str, Any]) -> str:
-    """The gold answer as text: of several the first, of GSM8K's the number."""
+def _golds(task: Any, doc: dict[str, Any]) -> list[Any]:
+    """The gold answers of an item, any of which is right."""
     from lm_eval.utils import apply_template
 
     value, template = task.doc_to_target(doc), task.config.doc_to_target
-    if isinstance(value, list) and isinstance(template, str):
-        # lm-eval reads a rendered `[2, 5]` as a list; an interval is meant.
-        value = doc[template] if template in task.features else apply_template(template, doc)
-    if isinstance(value, list):
-        value = value[0] if value else ""
-    text = str(value)
+    if not isinstance(value, list):
+        return [value]
+    if not isinstance(template, str) or template in task.features:
+        return value
+    # lm-eval reads a rendered `[2, 5]` as a list; an interval is meant. Texts in quotes are several golds.
+    return value if value and all(isinstance(each, str) for each in value) else [apply_template(template, doc)]
+
+
+def _target(spec: TaskSpec, golds: Sequence[Any]) -> str:
+    """The gold answer as text: of several the first, of GSM8K's the number."""
+    text = str(golds[0]) if golds else ""
     return text.rpartition("####")[2].strip().replace(",", "") if spec.gold_form == "gsm8k" else text
+
+
+def _unreadable(task: Any, spec: TaskSpec, golds: Sequence[Sequence[Any]]) -> str | None:
+    template, texts = task.config.doc_to_target, [_target(spec, each) for each in golds]
+    if not isinstance(template, str) and not callable(template):
+        return f"doc_to_target is the same for every item ({template!r})"
+    if not any(text.strip() for text in texts):
+        return "they are all empty"
+    for each, text in zip(golds, texts, strict=True):
+        if len(set(map(str, each))) > 1:
+            return f"an item has several ({', '.join(map(repr, each[:3]))}, ...); let doc_to_target give one"
+        if isinstance(each[0] if each else "", dict):
+            return f"one is a dict ({text[:60]}...); let doc_to_target give a text"
+        if len(text) > LONGEST_ANSWER:
+            return f"one has {len(text)} characters, more than any answer that is read ({LONGEST_ANSWER})"
+    if spec.family == "other" and all(re.search(r"####\s*\S+\s*$", text) for text in texts):
+        return "they are solutions that end in '#### n'; set metadata: {family: gsm8k, gold_form: gsm8k} in its YAML"
+    if all(re.search(r"\\(boxed|fbox)\b", text) for text in texts):
+        return "they are solutions with the answer in a box; let doc_to_target give the answer alone"
+    return None
 
 
 # --- building through lm-eval ----------------------------------------------------------------------------
 
 
 def _build(spec: TaskSpec, found: Mapping[str, Table], version: Version) -> Any:
-    from jinja2 import UndefinedError
+    from datasets.exceptions import DatasetsError
     from lm_eval.tasks._yaml_loader import load_yaml
 
-    try:
-        config = load_yaml(str(spec.yaml), resolve_func=True)
-    except (ImportError, AssertionError) as error:  # lm-eval's Minerva tasks assert the release of antlr4
-        said = " ".join(str(error).split())
-        raise TaskError(f"task {spec.name}: the code of {spec.yaml.name} cannot be imported: {said}") from None
-    config["task"] = spec.name
-    if spec.family == "bbh" and version == "v3":
-        _as_v3(config, spec.name.rpartition("/")[2])
-    if found:
-        rows = {split: table.rows for split, table in found.items()}
-        config["custom_dataset"] = lambda **_: _dataset(rows)
-        for key in ("training_split", "validation_split", "fewshot_split"):
-            if config.get(key) not in rows:
-                config[key] = None
+    where = next(iter(found.values())).location if found else spec.files[0][1][0] if spec.files else spec.hub
     logging.getLogger("lm_eval").setLevel(logging.ERROR)  # it warns about every custom data set
     try:
+        config = load_yaml(str(spec.yaml), resolve_func=True)
+        if not found and config.get("custom_dataset") is None and spec.hub is None:
+            raise TaskError(
+                f"task {spec.name}: {spec.yaml.name} has no dataset_path; give local files with "
+                f"data: {{{spec.name}: PATH}}"
+            )
+        config["task"] = spec.name
+        if spec.family == "bbh" and version == "v3":
+            _as_v3(config, spec.name.rpartition("/")[2])
+        if found:
+            config["custom_dataset"] = lambda **_: _dataset(spec, found)
+            for key in ("training_split", "validation_split", "fewshot_split"):
+                if config.get(key) not in found:
+                    config[key] = None
         return _harness_task()(config=config, spec=spec)
-    except UndefinedError as error:
-        where = next(iter(found.values())).location if found else spec.hub
+    except TaskError:
+        raise
+    except (ImportError, AssertionError) as error:  # lm-eval's Minerva tasks assert the release of antlr4
+        raise TaskError(
+            f"task {spec.name}: the code of {spec.yaml.name} cannot be imported: {' '.join(str(error).split())}"
+        ) from None
+    except jinja2.UndefinedError as error:
         raise TaskError(f"task {spec.name}: {where} has no field that {spec.yaml.name} uses: {error}") from None
+    except (*_MISTAKES, DatasetsError) as error:
+        raise TaskError(f"task {spec.name}: {spec.yaml.name} does not fit {where}: {_said(error)}") from None
 
 
 @functools.cache
@@ -327,10 +443,8 @@ def _harness_task() -> Any:
             spec = self._spec
             try:
                 super().download(*args, **kwargs)
-            except TaskError:
-                raise
             except (OSError, ValueError) as error:
-                if self.config.custom_dataset is not None:
+                if self.config.custom_dataset is not None or spec.files:
                     raise
                 raise unreachable(spec, error) from None
             where, there = spec.hub or spec.yaml, ", ".join(self.dataset)
@@ -343,13 +457,23 @@ def _harness_task() -> Any:
     return HarnessTask
 
 
-def _dataset(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+def _dataset(spec: TaskSpec, found: Mapping[str, Table]) -> dict[str, Any]:
     from datasets import Dataset
+
+    def column(table: Table, name: str) -> list[Any]:
+        values = [row.get(name) for row in table.rows]
+        try:
+            Dataset.from_dict({name: values})
+        except pa.ArrowException as error:
+            if name not in spec.fields and spec.fields:  # the task does not read it: of unlike values, their text
+                return [json.dumps(value) for value in values]
+            raise TaskError(f"{table.location}: field {name!r} has values of unlike types: {_said(error)}") from None
+        return values
 
     # Every column a row has, not only the first row's, which is what `from_list` would take.
     return {
-        split: Dataset.from_dict({name: [row.get(name) for row in part] for name in _columns(part)})
-        for split, part in rows.items()
+        split: Dataset.from_dict({name: column(table, name) for name in _columns(table.rows)})
+        for split, table in found.items()
     }
 
 
@@ -389,4 +513,4 @@ def fingerprint(files: Sequence[Path]) -> str:
     return digest.hexdigest()[:16]
 
 
-__all__ = ["Parts", "Table", "Task", "TaskError", "digests", "fingerprint", "load", "tables"]
+__all__ = ["Parts", "Table", "Task", "TaskError", "digests", "fingerprint", "load", "source_of", "tables"]

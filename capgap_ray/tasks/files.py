@@ -6,6 +6,7 @@ Everything that can be wrong with a file is said here, with its row, before any 
 from __future__ import annotations
 
 import functools
+import glob
 import hashlib
 import json
 import os
@@ -276,6 +277,44 @@ def _closes(text: str) -> bool:
     return False
 
 
+def source_of(spec: TaskSpec, found: Mapping[str, Table]) -> object:
+    """What identifies the content of a task's items: digests of files, by split, or else the Hub's name and commit.
+
+    Raises TaskError on a file that the task's YAML names and that is not there, or is empty.
+    """
+    if found:
+        return digests(found)
+    return {split: _digest(spec, at) for split, at in spec.files} or [spec.hub, spec.revision]
+
+
 def digests(found: Mapping[str, Table]) -> dict[str, str]:
     """Split -> digest: what of the files enters the identity of what is made from them."""
     return {split: table.digest for split, table in sorted(found.items())}
+
+
+def _digest(spec: TaskSpec, patterns: Sequence[str]) -> str:
+    """Of all files that the patterns mean; what lies elsewhere stands for itself by its address."""
+    digest = hashlib.sha256()
+    for pattern in patterns:
+        if "://" in pattern:
+            digest.update(pattern.encode())
+            continue
+        files = sorted(file for file in glob.glob(pattern, recursive=True) if os.path.isfile(file))
+        if not files:
+            raise TaskError(f"task {spec.name}: data file {pattern!r} of {spec.yaml.name} does not exist")
+        if not any(os.path.getsize(file) for file in files):
+            raise TaskError(f"{files[0]}: has no rows")
+        for file in files:
+            # In a folder, a file's name says which split it is.
+            digest.update(file.removeprefix(pattern.rstrip("*")).encode() if pattern.endswith("**") else b"")
+            digest.update(_file_digest(file, os.stat(file).st_mtime_ns))
+    return digest.hexdigest()[:16]
+
+
+@functools.lru_cache(maxsize=256)
+def _file_digest(file: str, _changed: int) -> bytes:
+    try:
+        with open(file, "rb") as stream:
+            return hashlib.file_digest(stream, "sha256").digest()
+    except OSError as error:
+        raise TaskError(f"{file}: cannot be read ({error.strerror})") from None

@@ -21,10 +21,11 @@ class HubError(ValueError):
 def check_reachable(specs: Iterable[TaskSpec]) -> None:
     """See that there is a Hub at all, if a task needs a data set that is not in the local cache.
 
-    `specs`: the tasks without local files. Any answer will do; whether the data set exists and may be read is found
-    out when it is loaded. Raises TaskError, one line, that names the first data set in need.
+    `specs`: the tasks and published sets without local files. Any answer will do; whether the data set exists and may
+    be read is found out when it is loaded. Raises TaskError, one line, that names the first data set in need.
     """
-    needed = next((spec for spec in specs if spec.hub and "/" in spec.hub and not _cached(spec.hub)), None)
+    on_hub = (spec for spec in specs if spec.hub and "/" in spec.hub and not spec.files)
+    needed = next((spec for spec in on_hub if not _cached(str(spec.hub))), None)
     if needed is None:
         return
     from huggingface_hub import constants

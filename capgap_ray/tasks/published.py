@@ -12,6 +12,7 @@ from pathlib import Path
 from capgap_ray.core.task_spec import TaskError, TaskSpec
 from capgap_ray.records import Message, TrainingExample, content_id
 from capgap_ray.tasks.files import digests, tables
+from capgap_ray.tasks.hub import unreachable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +56,7 @@ def published_rationales(name: str, data: str | None = None) -> list[TrainingExa
     if name not in PUBLISHED:
         raise TaskError(f"published set {name!r} is unknown; known: {', '.join(PUBLISHED)}")
     published = PUBLISHED[name]
-    rows = _from_hub(name, published.hub) if data is None else _from_files(name, data)
+    rows = _from_hub(name) if data is None else _from_files(name, data)
     return [
         TrainingExample(
             example_id=content_id("math-train", problem),
@@ -73,25 +74,31 @@ def published_source(name: str, data: str | None) -> object:
 
     Raises TaskError on files that will not do.
     """
-    return [PUBLISHED[name].hub, None] if data is None else digests(tables(_spec(name), data))
+    return [PUBLISHED[name].hub, None] if data is None else digests(tables(published_spec(name), data))
 
 
-def _spec(name: str) -> TaskSpec:
-    fields = ("problem", "solution")
-    return TaskSpec(name=name, yaml=Path(), split="train", fields=fields, gold="solution", gold_form="text")
+def published_spec(name: str) -> TaskSpec:
+    """The set as if it were a task, under its name in an experiment's `data`."""
+    return TaskSpec(
+        name=f"published/{name}",
+        yaml=Path(),
+        hub=PUBLISHED[name].hub,
+        split="train",
+        fields=("problem", "solution"),
+        gold="solution",
+        gold_form="text",
+    )
 
 
 def _from_files(name: str, data: str) -> list[tuple[str, str]]:
-    return [(row["problem"], row["solution"]) for row in tables(_spec(name), data)["train"].rows]
+    return [(row["problem"], row["solution"]) for row in tables(published_spec(name), data)["train"].rows]
 
 
-def _from_hub(name: str, hub: str) -> list[tuple[str, str]]:
+def _from_hub(name: str) -> list[tuple[str, str]]:
     from datasets import load_dataset
 
     try:
-        rows = load_dataset(hub, split="train")
+        rows = load_dataset(PUBLISHED[name].hub, split="train")
     except (OSError, ValueError) as error:
-        raise TaskError(
-            f"published set {name}: data set {hub!r} could not be reached ({type(error).__name__}); give local files"
-        ) from None
+        raise unreachable(published_spec(name), error) from None
     return list(zip(rows["problem"], rows["solution"], strict=True))

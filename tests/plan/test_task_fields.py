@@ -149,6 +149,22 @@ def test_what_a_file_holds_is_identity_and_where_it_lies_is_not(make: Make, tmp_
     assert keys[0] == keys[1] != keys[2]
 
 
+def test_what_the_data_files_of_a_yaml_hold_is_identity(make: Make, tmp_path: Path) -> None:
+    path, rows = tmp_path / "t.yaml", tmp_path / "rows.jsonl"
+    path.write_text(
+        "task: t\ntest_split: test\ndataset_path: json\ndoc_to_text: q\ndoc_to_target: a\n"
+        f"dataset_kwargs: {{data_files: {{test: {tmp_path}/rows*.jsonl}}}}\n"
+    )
+    keys = []
+    for answer in ("1", "2", "1"):
+        rows.write_text(json.dumps({"q": "q", "a": answer}))
+        keys.append(examples_key(make(tasks=[str(path)], split={"train": 25, "test": 20}), str(path)))
+    assert keys[0] == keys[2] != keys[1]
+    rows.unlink()
+    with pytest.raises(ExperimentError, match=r"rows\*.jsonl' of t.yaml does not exist"):
+        examples_key(make(tasks=[str(path)], split={"train": 25, "test": 20}), str(path))
+
+
 def test_an_own_file_is_its_name_and_what_it_holds(make: Make, tmp_path: Path) -> None:
     def keys(folder: str, name: str, items: int) -> set[str]:
         (tmp_path / folder).mkdir(exist_ok=True)

@@ -11,9 +11,9 @@ import pytest
 
 from capgap_ray.catalog.tasks import find_task
 from capgap_ray.core.task_spec import TaskError
-from capgap_ray.tasks import digests, load, tables
+from capgap_ray.tasks import digests, load, source_of, tables
 from capgap_ray.tasks.hub import check_reachable
-from capgap_ray.tasks.published import PUBLISHED, published_rationales
+from capgap_ray.tasks.published import PUBLISHED, published_rationales, published_spec
 
 
 def line(**fields: object) -> str:
@@ -165,6 +165,21 @@ def test_a_field_that_only_lm_eval_can_miss_is_named(tmp_path: Path) -> None:
         ("task: t\ntest_split: test\ndoc_to_text: '{{'\n", "doc_to_text is not a Jinja template"),
         ("include: absent.yaml\n", "absent.yaml: cannot be read"),
         ("task: t\ntest_split: test\noutput_type: loglikelihood\n", "not 'generate_until'"),
+        ("test_split: test\ndoc_to_target: x\n", "doc_to_text is missing"),
+        ("test_split: test\ndoc_to_text: x\n", "doc_to_target is missing"),
+        ("test_split: 3\n", r"test_split: Input should be a valid string \(got 3\)"),
+        ("test_split: test\ngeneration_kwargs: {until: 5}\n", r"generation_kwargs.until: .*\(got 5\)"),
+        ("test_split: test\nmetadata: 3\n", r"metadata: write a mapping of its fields \(got 3\)"),
+        ("test_split: test\nmetadata: {family: math}\n", r"metadata.family: .*'maths'.*\(got 'math'\)"),
+        ("test_split: test\nmetadata: {rows: 0}\n", r"metadata.rows: .*\(got 0\)"),
+        (
+            "test_split: test\ndoc_to_text: '{{q}}'\ndoc_to_target: a\nmetadata: {gold: zzz}\n",
+            "metadata.gold: 'zzz' is none of its fields: a, q",
+        ),
+        (
+            "test_split: test\ndoc_to_text: q\ndoc_to_target: a\ndataset_kwargs: {data_files: {dev: x.json}}\n",
+            r"data_files has no split 'test' \(there: dev\)",
+        ),
     ],
 )
 def test_a_task_yaml_that_will_not_do(tmp_path: Path, text: str, message: str) -> None:
@@ -175,17 +190,88 @@ def test_a_task_yaml_that_will_not_do(tmp_path: Path, text: str, message: str) -
     assert "\n" not in str(error.value)
 
 
-def test_a_split_that_the_data_set_lacks_is_named(tmp_path: Path) -> None:
-    (tmp_path / "rows.json").write_text(line(q="1", a="2"))
-    task = tmp_path / "task.yaml"
-    task.write_text(
-        "task: t\ndataset_path: json\ndataset_kwargs: {data_files: {dev: rows.json}}\n".replace(
-            "rows.json", str(tmp_path / "rows.json")
-        )
-        + "test_split: test\noutput_type: generate_until\ndoc_to_text: '{{q}}'\ndoc_to_target: '{{a}}'\n"
-    )
-    with pytest.raises(TaskError, match=r"has no split 'test' \(there: dev\)"):
-        load(find_task(str(task)))
+OWN = """
+task: t
+dataset_path: json
+dataset_kwargs: {data_files: {test: ROWS}}
+test_split: test
+doc_to_text: "{{q}}"
+doc_to_target: "{{a}}"
+"""
+
+
+def own(folder: Path, more: str = "", drop: str = "", **rows: object) -> str:
+    """A person's YAML with a data file of one row beside it."""
+    (folder / "rows.jsonl").write_text(line(**(rows or {"q": "1", "a": "2"})))
+    (folder / "code.py").write_text("def docs(rows): return rows.map(lambda row: {'b': row['absent']})\n")
+    text = OWN.replace("ROWS", str(folder / "rows.jsonl"))
+    kept = [each for each in text.splitlines() if not drop or drop not in each]
+    (folder / "t.yaml").write_text("\n".join([*kept, more]))
+    return str(folder / "t.yaml")
+
+
+@pytest.mark.parametrize(
+    ("more", "drop", "message"),
+    [
+        ("process_docs: !function code.docs", "", r"t.yaml does not fit .*rows.jsonl: KeyError: 'absent'"),
+        ("process_docs: !function code.nope", "", r"t.yaml does not fit .*rows.jsonl: .*no attribute 'nope'"),
+        ("filter_list: [{name: x, filter: [{function: regexx}]}]", "", "t.yaml does not fit .*'regexx'"),
+        ("foo_bar: 1", "", "t.yaml does not fit .*unexpected keyword argument 'foo_bar'"),
+        ("", "dataset", "t.yaml has no dataset_path; give local files with data"),
+        ("metadata: {rows: 999}", "", "metadata.rows is 999, and there are 1 items"),
+    ],
+)
+def test_a_yaml_that_lm_eval_cannot_build(tmp_path: Path, more: str, drop: str, message: str) -> None:
+    with pytest.raises(TaskError, match=message) as error:
+        load(find_task(own(tmp_path, more, drop)))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (
+            "metric_list: [{metric: f1, aggregation: f1}]",
+            r"metric 'f1' cannot score an answer \(a (list|tuple) is no num",
+        ),
+        (
+            "metric_list: [{metric: exact_macth, aggregation: mean}]",
+            r"metric 'exact_macth' cannot score an answer \(TypeError",
+        ),
+        ("filter_list: [{name: x, filter: [{function: regex, regex_pattern: '('}]}]", r"\(.*unterminated subpattern"),
+        ("filter_list: [{name: x, filter: [{function: take_first_k, k: 2}]}]", "at least 2 responses"),
+        ("process_results: !function code.docs", r"metric .* cannot score an answer \(TypeError"),
+    ],
+)
+def test_a_metric_that_gives_no_number_is_named_before_any_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: str, message: str
+) -> None:
+    monkeypatch.setenv("HF_EVALUATE_OFFLINE", "1")  # where lm-eval looks for a metric that it does not know
+    with pytest.raises(TaskError, match=message) as error:
+        load(find_task(own(tmp_path, more)))
+    assert "task " in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("content", [None, ""])
+def test_a_data_file_of_a_yaml_that_is_absent_or_empty_is_named(tmp_path: Path, content: str | None) -> None:
+    spec, rows = find_task(own(tmp_path)), tmp_path / "rows.jsonl"
+    rows.unlink()
+    if content is not None:
+        rows.write_text(content)
+    with pytest.raises(TaskError, match=r"rows.jsonl' of t.yaml does not exist|rows.jsonl: has no rows"):
+        source_of(spec, {})
+
+
+def test_columns_of_unlike_values_that_no_template_reads_do_not_matter(tmp_path: Path) -> None:
+    for number, unread in enumerate((({"a": 1}, [1]), ("x", 1))):
+        rows = tmp_path / f"{number}.jsonl"
+        rows.write_text("\n".join(line(problem="p", answer="1", level=each) for each in unread))
+        assert len(load(find_task("math500"), str(rows)).every()) == 2
+    rows = tmp_path / "f.jsonl"
+    rows.write_text(line(problem=["p", 1], answer="1"))
+    with pytest.raises(TaskError, match=r"f.jsonl: field 'problem' has values of unlike types"):
+        load(find_task("math500"), str(rows))
 
 
 def test_an_unreachable_hub_says_how_to_give_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -197,6 +283,8 @@ def test_an_unreachable_hub_says_how_to_give_files(monkeypatch: pytest.MonkeyPat
     )
     with pytest.raises(TaskError, match=message):
         check_reachable([find_task("tiny/word_sorting"), find_task("bbh/snarks")])
+    with pytest.raises(TaskError, match=r"'UWNSL/.*long_cot' could .* with data: \{published/long: PATH\}"):
+        check_reachable([published_spec("long")])
     (tmp_path / "SaylorTwift___bbh").mkdir()
     check_reachable([find_task("bbh/snarks")])
 

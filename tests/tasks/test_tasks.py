@@ -1,9 +1,16 @@
 """Tasks through lm-eval: prompts are its own, splits are disjoint, the strict metric is its own."""
 
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from capgap_ray.catalog.tasks import embedded_tasks, find_task, read_yaml
 from capgap_ray.tasks import Parts, Task, TaskError, fingerprint, load
+from capgap_ray.tasks.grader import grades
 
 NAME = "tiny/dyck_languages"
 
@@ -116,3 +123,74 @@ def test_the_fingerprint_sees_an_included_file(tmp_path) -> None:  # type: ignor
     base.write_text("test_split: train\n")
     assert read_yaml(task)[0]["test_split"] == "train"
     assert fingerprint(read_yaml(task)[1]) != before
+
+
+# --- golds of tasks that are not ours ------------------------------------------------------------------------
+
+
+def own(folder: Path, golds: Sequence[Any], *more: str) -> Task:
+    (folder / "rows.jsonl").write_text("\n".join(json.dumps({"q": "q", "a": gold}) for gold in golds))
+    (folder / "t.yaml").write_text(
+        "task: t\ntest_split: test\ndoc_to_text: '{{q}}'\n" + "\n".join(more or ["doc_to_target: '{{a}}'"])
+    )
+    return load(find_task(str(folder / "t.yaml")), str(folder / "rows.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [
+        ("lm-eval/gsm8k", "gsm8k"),
+        ("lm-eval/gsm8k_cot_llama", "gsm8k"),
+        ("lm-eval/hendrycks_math_algebra", "maths"),
+        ("lm-eval/aime25", "maths"),
+        ("lm-eval/mmlu_pro_math", "other"),
+        ("lm-eval/triviaqa", "other"),
+    ],
+)
+def test_how_answers_are_read_is_known_from_lm_evals_names(name: str, family: str) -> None:
+    assert find_task(name).family == family
+
+
+def test_the_gold_of_lm_evals_gsm8k_is_the_number(tmp_path: Path) -> None:
+    (tmp_path / "test.jsonl").write_text(json.dumps({"question": "q", "answer": "1 + 1 = 2\n#### 1,002"}))
+    for name in ("lm-eval/gsm8k_cot_zeroshot", "lm-eval/gsm8k_cot"):
+        assert load(find_task(name), str(tmp_path)).every()[0].target == "1002"
+
+
+@pytest.mark.parametrize(
+    ("golds", "more", "reason"),
+    [
+        (["x", "long words"], [], None),
+        (["[2, 5]", "[ ]"], [], None),
+        ([["x"], ["y", "y"]], [], None),
+        ([["x"], ["y", "z"]], [], r"an item has several \('y', 'z', ...\)"),
+        ([{"value": "x"}], ["doc_to_target: a"], "one is a dict"),
+        (["x"], ["doc_to_target: 0"], "doc_to_target is the same for every item"),
+        (["", ""], [], "they are all empty"),
+        (["x" * 3000], [], "one has 3000 characters"),
+        (["so\n#### 2", "#### -1,000"], [], r"they .*; set metadata: \{family: gsm8k"),
+        (["so \\boxed{2}"], [], "they are solutions with the answer in a box"),
+    ],
+)
+def test_golds_that_our_rules_cannot_read_are_said(
+    tmp_path: Path, golds: list[Any], more: list[str], reason: str | None
+) -> None:
+    task = own(tmp_path, golds, *more)
+    if reason is None:
+        assert task.unreadable is None
+        task.check_readable()
+    else:
+        with pytest.raises(TaskError, match=rf"our own rules cannot read its gold answers: {reason}"):
+            task.check_readable()
+
+
+def test_the_pattern_for_own_items_is_linear(tmp_path: Path) -> None:
+    path = tmp_path / "own.jsonl"
+    path.write_text(json.dumps({"question": "q", "answer": "x y"}))
+    task = load(find_task(str(path)))
+    texts = ["The answer is: X y . ", "the answer is x  y.\n", "The answer is x y..", f"The answer is x{' ' * 60_000}y"]
+    begun = time.monotonic()
+    found = grades(task._task, task._docs * 4, [[each] for each in texts], every=False)
+    assert [each["get-answer"][1]["exact_match"] for each in found] == [1.0, 0.0, 0.0, 0.0]
+    assert [each["get-answer"][0] for each in found[:3]] == ["X y", "x  y", "x y."]
+    assert time.monotonic() - begun < 1
