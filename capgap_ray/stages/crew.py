@@ -184,7 +184,7 @@ def _loop(config: dict[str, Any]) -> None:
 
 
 def _free() -> None:
-    """The last job's engine, before the next one is made: it is held by cycles."""
+    """What is left of the last job, before the next one: it is held by cycles."""
     import torch
 
     gc.collect()

@@ -187,6 +187,8 @@ def run(
     ended = time.monotonic()
     canary = _export(trainer, source, tokenizer, place.store, place.attempt, canary_ids)
     used = [index for update in updates for index in update]
+    state_bytes = trainer.state_bytes()
+    trainer.release()  # where all went well, only: whatever is raised ends the process, and other ranks may wait for it
     return Trained(
         rows=sum(len(slot.rows) for slot in slots),
         rows_dropped=data.dropped,
@@ -203,7 +205,7 @@ def run(
         checkpoints=checkpoints,
         canary=canary,
         resumed_from=first,
-        state_bytes=trainer.state_bytes(),
+        state_bytes=state_bytes,
         seconds_to_first_update=ready - begun,
         seconds=ended - ready,
     )
