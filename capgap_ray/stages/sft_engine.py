@@ -30,6 +30,7 @@ ENVIRONMENT_CPU = {
     "TQDM_DISABLE": "1",
     "PYTHONWARNINGS": "ignore::FutureWarning",
     "TORCHDYNAMO_DISABLE": "1",  # nothing is compiled; otherwise importing DeepSpeed's Muon loads all of inductor
+    "CUDA_VISIBLE_DEVICES": "",  # Ray leaves those of a process without GPUs as they are: all of the node
 }
 """Must be set before torch and deepspeed are imported."""
 ENVIRONMENT_GPU = {

@@ -121,6 +121,7 @@ def test_a_worker_that_fails_alone_costs_a_start_and_one_that_hangs_is_ended(
     def work(job: dict[str, Any]) -> int:
         import torch.distributed as dist
 
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
         failed = Path(job["failed"])
         if dist.get_rank() == 1 and not failed.exists():
             failed.touch()
