@@ -3,12 +3,14 @@ ACCELERATOR ?= $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu)
 PYTHON ?= $(shell for p in python3 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$p && break; done)
 READY = .venv/ready-$(ACCELERATOR)
+# vLLM's GPU build serves nothing without a GPU. Training stays on CPUs: two workers of the demo want two GPUs.
+DEMO_gpu = --set resources.engines=1 --set resources.engine_gpus=1
 RUN = PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/python
 
 .PHONY: demo test check environment clean
 
 demo: environment
-	$(RUN) jobs/grid.py
+	$(RUN) jobs/grid.py $(DEMO_$(ACCELERATOR))
 
 test: environment
 	$(RUN) -m pytest

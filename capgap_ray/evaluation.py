@@ -34,6 +34,7 @@ from capgap_ray.mistakes import ExperimentError
 from capgap_ray.plan import VERSIONS, examples_version
 from capgap_ray.records import Completion, Request, from_row, to_row
 from capgap_ray.settings import Engine, Prompt, Resources, Sampling
+from capgap_ray.stages.engine import refusal
 from capgap_ray.stages.weights import ON, check_adapter, local_folder, split_source
 from capgap_ray.tasks import Task, fingerprint, load, source_of, tables
 from capgap_ray.tasks.hub import HubError, check_models, check_reachable
@@ -83,6 +84,8 @@ def evaluate(argv: Sequence[str] | None = None) -> None:
         for name in settings.resources.parallel:
             if name not in labels.values():
                 raise ValueError(f"resources.parallel: {name!r} is none of the models: {', '.join(labels.values())}")
+        if (why := refusal(settings.resources, labels.values())) is not None:
+            raise ValueError(why)
         models = [
             each
             for name, label in labels.items()

@@ -33,6 +33,7 @@ from capgap_ray.mistakes import ExperimentError
 from capgap_ray.plan import Cell, Plan, Scored, plan, resolve_models
 from capgap_ray.pooling import pool, pooled_selection
 from capgap_ray.records import Example, Results, Score, Selection, from_row, to_row
+from capgap_ray.stages.engine import refusal
 from capgap_ray.stages.trackers import missing
 from capgap_ray.tasks import load as load_task
 from capgap_ray.tasks.hub import HubError, check_models, check_reachable
@@ -111,6 +112,9 @@ def open_run(what: str, argv: Sequence[str] | None = None, *, builds: bool = Tru
             store.check_writable()
         if builds and not arguments.dry_run:
             if (why := missing(experiment.resources.trackers)) is not None:
+                raise ExperimentError(why)
+            served = [name for name, model in models.items() if model.has_weights]
+            if (why := refusal(experiment.resources, served)) is not None:
                 raise ExperimentError(why)
             ready = {step.params["set"] for made in plans for step in made.published.values() if not store.built(step)}
             specs = (*map(find_task, experiment.task_names()), *map(published_spec, sorted(ready)))

@@ -14,6 +14,8 @@ SETTINGS = {
     # A training that waits for its turn, or for a node to come up, has not failed (Ray's 60 s count as a failure).
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "3600",
     "RAY_AIR_NEW_OUTPUT": "0",  # Tune's newer output cannot be silenced
+    # A process without GPUs of its own sees all of its node, which drivers of `resources.parallel` need: their workers
+    # have them. Other engines and workers without GPUs are started with none visible.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
 }

@@ -36,6 +36,9 @@ _TIMEOUT_S = 2 * 3600
 """After which a collective has failed. While rank 0 writes, reads again and uploads the export of a large student, the
 others wait in one; a worker that died is noticed by Ray, and at once."""
 
+_GOING_S = 20.0
+"""In which workers without a job have gone."""
+
 
 class TrainingError(RuntimeError):
     """A job that cannot be trained; the message is the workers' own."""
@@ -71,9 +74,13 @@ class Crew:
         return found
 
     def close(self) -> None:
-        """Let the workers go; returns when they have."""
+        """Let the workers go; returns when they have. Those that are still at a job are ended."""
         ray.get(self._desk.close.remote())
-        self._thread.join(timeout=120)
+        self._thread.join(timeout=_GOING_S)
+        if self.stands:
+            for worker in ray.get(self._desk.workers.remote()):
+                ray.kill(worker)
+            self._thread.join(timeout=120)  # others are started in their place, and find the desk closed
         ray.kill(self._desk)
 
     def _run(self, workers: int) -> None:
@@ -161,30 +168,37 @@ _OUT_OF_MEMORY = (
 
 
 def _loop(config: dict[str, Any]) -> None:
-    """Runs on every worker: job after job. A job that is refused ends the crew, whose state may be spoilt."""
+    """Runs on every worker: job after job. A job that is refused ends the crew, whose state may be spoilt.
+
+    What is raised out of here has Ray Train start all workers again, which go on from the job's newest state.
+    """
     import torch
 
     desk, work = config["desk"], config["work"]
-    first = ray.train.get_context().get_world_rank() == 0
-    index = ray.get(desk.first_open.remote())
+    context = ray.train.get_context()
+    rank, ranks = context.get_world_rank(), context.get_world_size()
+    index = ray.get(desk.first_open.remote(ray.get_runtime_context().current_actor))
     while (job := ray.get(desk.job.remote(index))) is not None:
         try:
             found = work(job)
-        except (ValueError, ArithmeticError) as error:  # raised on every worker alike; anything else restarts them
-            if first:
-                ray.get(desk.finish.remote(index, None, str(error)))
-            return
+        except OSError:  # of this worker alone, and maybe not again: StoreUnavailable, which is a ValueError, too
+            raise
+        except (ValueError, ArithmeticError) as error:
+            # Of all workers alike it would come again. Where it is of one, the others wait for it in a collective.
+            if ray.get(desk.refuse.remote(index, rank, ranks, str(error))):
+                return
+            raise
         except torch.OutOfMemoryError as error:  # would come again; the other ranks may be waiting for this one
             ray.get(desk.finish.remote(index, None, f"{_OUT_OF_MEMORY} ({str(error).splitlines()[0]})"))
             raise
-        if first:
+        if rank == 0:
             ray.get(desk.finish.remote(index, found, None))
         index += 1
         _free()
 
 
 def _free() -> None:
-    """The last job's engine, before the next one is made: it is held by cycles."""
+    """What is left of the last job, before the next one: it is held by cycles."""
     import torch
 
     gc.collect()

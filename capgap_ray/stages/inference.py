@@ -58,6 +58,7 @@ from capgap_ray.stages.endpoint import EndpointClient, EndpointError, endpoint_k
 from capgap_ray.stages.engine import (
     ENVIRONMENT,
     ENVIRONMENT_CPU,
+    NEEDS_GPU,
     Ask,
     Canaries,
     Canary,
@@ -68,6 +69,7 @@ from capgap_ray.stages.engine import (
     Output,
     Refusal,
     Stage,
+    built_for_gpus,
 )
 from capgap_ray.stages.known_rows import find_rows, note_rows, row_id, rows_of_shard
 from capgap_ray.stages.weights import AdapterError, split_source
@@ -278,7 +280,9 @@ def _whereabouts() -> Whereabouts:
 class _EngineActor:
     def __init__(self, desk: str, index: int, dtype: str, max_model_len: int, layout: Layout | None) -> None:
         self._engine = Engine(dtype, max_model_len, Pulse(desk, index), layout)
-        self._broken = ""
+        self._broken = NEEDS_GPU if built_for_gpus() and not (layout or ray.get_gpu_ids()) else ""
+        if self._broken:
+            return
         gc.disable()  # or it looks through the 700,000 objects of vLLM's modules, again and again: 1.2 of 5 s
         try:
             from vllm import LLM  # noqa: F401  (its seconds of import pass while the driver prepares prompts)

@@ -14,6 +14,9 @@ from capgap_ray.settings import Sft
 from capgap_ray.stages.turns import end_of_turn
 from capgap_ray.stages.weights import check_shards
 
+_EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
+"""What configurations call the number of experts of a layer; none or 0 in a dense model."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Length:
@@ -175,6 +178,9 @@ def check(
             f"student {source}: its attention is not plain ({', '.join(sorted(kinds)) or 'soft-capped logits'}), and "
             "would be trained as if it were; choose a student with full attention in every layer"
         )
+    if any(getattr(config, name, None) for name in _EXPERTS):
+        # Loaded, their weights are fused and have other names than in files, and "all-linear" leaves them out of LoRA.
+        raise ValueError(f"student {source}: it is a mixture of experts, which is not trained here; choose a dense one")
     slots = slots_of(prepare(examples, tokenizer, rendering(sft)).rows, sft)
     training, _ = hold_out(len(slots), sft.validation.share if sft.validation else 0.0, sft.seed)
     updates_of([slots[index] for index in training], sft, length)

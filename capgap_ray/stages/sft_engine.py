@@ -30,6 +30,7 @@ ENVIRONMENT_CPU = {
     "TQDM_DISABLE": "1",
     "PYTHONWARNINGS": "ignore::FutureWarning",
     "TORCHDYNAMO_DISABLE": "1",  # nothing is compiled; otherwise importing DeepSpeed's Muon loads all of inductor
+    "CUDA_VISIBLE_DEVICES": "",  # Ray leaves those of a process without GPUs as they are: all of the node
 }
 """Must be set before torch and deepspeed are imported."""
 ENVIRONMENT_GPU = {
@@ -232,8 +233,12 @@ class Trainer:
 
     def weights(self) -> dict[str, Any]:
         """All weights, gathered on rank 0. Collective."""
-        state: dict[str, Any] = self.engine._zero3_consolidated_16bit_state_dict()
-        return state
+        state: dict[str, Any] = self.engine._zero3_consolidated_16bit_state_dict() or {}
+        # One rank on a CPU gathers views of a buffer that has all its weights, which safetensors does not write.
+        return {
+            name: each.clone() if each.untyped_storage().nbytes() > each.nbytes else each
+            for name, each in state.items()
+        }
 
     def state_bytes(self) -> dict[str, int]:
         """Bytes of this rank's partitions, as they lie in memory."""
@@ -245,6 +250,24 @@ class Trainer:
             "gradients": zero.grad_partitions_flat_buffer.nbytes,
             "optimizer": sum(flat.nbytes for flat in flats) + moments,
         }
+
+    def release(self) -> None:
+        """Give back the memory of weights, gradients and optimizer; the trainer is of no use then.
+
+        DeepSpeed keeps every engine of a process: in the stack of its hooks, in a method's cache and in patched methods
+        of modules. So what they hold is emptied.
+        """
+        from deepspeed.runtime.zero import parameter_offload
+
+        engine, zero = self.engine, self.engine.optimizer
+        engine.destroy()
+        zero.optimizer.state.clear()
+        weights = list(engine.module.parameters())
+        for each in (*weights, *(each.ds_tensor for each in weights), *zero.fp32_partitioned_groups_flat):
+            each.grad = None
+            each.data = each.new_empty(0)
+        vars(zero).clear()  # its buffers of weights and gradients
+        parameter_offload.FWD_MODULE_STACK.clear()
 
 
 def _engine(source: str, sft: Sft, world: int) -> tuple[Any, int]:

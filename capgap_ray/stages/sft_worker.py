@@ -187,6 +187,8 @@ def run(
     ended = time.monotonic()
     canary = _export(trainer, source, tokenizer, place.store, place.attempt, canary_ids)
     used = [index for update in updates for index in update]
+    state_bytes = trainer.state_bytes()
+    trainer.release()  # where all went well, only: whatever is raised ends the process, and other ranks may wait for it
     return Trained(
         rows=sum(len(slot.rows) for slot in slots),
         rows_dropped=data.dropped,
@@ -203,7 +205,7 @@ def run(
         checkpoints=checkpoints,
         canary=canary,
         resumed_from=first,
-        state_bytes=trainer.state_bytes(),
+        state_bytes=state_bytes,
         seconds_to_first_update=ready - begun,
         seconds=ended - ready,
     )
@@ -233,7 +235,7 @@ def _failed(place: Place, update: int, slots: Sequence[Slot], tokenizer: Any) ->
 
 
 def together(work: Callable[[], None]) -> None:
-    """Collective. What may fail on one rank: all ranks then raise its ValueError, and none waits for ever."""
+    """Collective. What may fail on one rank: all then raise a ValueError of its words, and none waits for ever."""
     import torch
     import torch.distributed as dist
 
@@ -247,11 +249,9 @@ def together(work: Callable[[], None]) -> None:
     mine[: len(message)] = torch.tensor(list(message), dtype=torch.uint8, device=device)
     everybodys = [torch.zeros_like(mine) for _ in range(dist.get_world_size())]
     dist.all_gather(everybodys, mine)
-    if failure is not None:
-        raise failure
     for each in everybodys:
         if each.any():
-            raise ValueError(bytes(each.tolist()).rstrip(b"\0").decode(errors="replace"))
+            raise ValueError(bytes(each.tolist()).rstrip(b"\0").decode(errors="replace")) from failure
 
 
 def _export(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from capgap_ray.flow import open_run
+from capgap_ray.stages import engine
 
 ROOT = Path(__file__).parents[2]
 
@@ -49,6 +50,19 @@ def test_refusals(tmp_path: Path, override: str, message: str) -> None:
     assert done.stderr.count("\n") == 1
     assert done.stdout == ""
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+def test_a_gpu_build_of_vllm_without_a_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(engine, "version", lambda name: "0.29.0")
+    with pytest.raises(SystemExit) as ended:
+        open_run("", [str(ROOT / "jobs/experiments/tiny.yaml"), "--store", str(tmp_path)])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: resources.engine_gpus: 0")
+    assert said.count("\n") == 1
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_store_that_cannot_be_written(tmp_path: Path) -> None:

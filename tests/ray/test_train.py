@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "stages"))
 from sft_ranks import STUDENT, examples
 
 from capgap_ray.artifacts.step import Step
-from capgap_ray.artifacts.store import Store
+from capgap_ray.artifacts.store import Store, StoreUnavailable
 from capgap_ray.records import to_row
 from capgap_ray.settings import Resources, Sft
 from capgap_ray.stages.cluster import cluster
@@ -25,6 +25,10 @@ from capgap_ray.stages.crew import Crew
 from capgap_ray.stages.train import PROGRESS, build_checkpoint, train_job
 
 RESOURCES = Resources(worker_cpus=0.9, save_every=3)
+
+drill = pytest.mark.skipif(
+    "CAPGAP_DRILLS" not in os.environ, reason="half a minute: CAPGAP_DRILLS=1 runs it; so do the fault drills"
+)
 
 
 def step(store: Store, sft: dict[str, Any], rows: int = 80) -> Step:
@@ -55,9 +59,7 @@ def worker_of(store: Path) -> int:
     raise AssertionError("no training worker runs")
 
 
-@pytest.mark.skipif(
-    "CAPGAP_DRILLS" not in os.environ, reason="half a minute: CAPGAP_DRILLS=1 runs it; so do the fault drills"
-)
+@drill
 def test_what_the_workers_of_a_dead_trial_held_is_free_again(crew: Any) -> None:
     class Trial:  # in here, so that Ray sends it by value
         """Drives a crew, as a trial's process does."""
@@ -110,6 +112,39 @@ def test_a_killed_worker_costs_nothing_but_time(crew: Any, tmp_path: Path) -> No
     assert not (tmp_path / "killed" / other.address / "state").exists(), "states go when the result is there"
     progress = json.loads((tmp_path / "killed" / other.address / PROGRESS).read_text())
     assert progress["update"] == progress["updates"] == found.summary["updates"]
+
+
+@drill
+def test_a_worker_that_fails_alone_costs_a_start_and_one_that_hangs_is_ended(
+    crew: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(job: dict[str, Any]) -> int:
+        import torch.distributed as dist
+
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
+        failed = Path(job["failed"])
+        if dist.get_rank() == 1 and not failed.exists():
+            failed.touch()
+            raise StoreUnavailable("rank-1.json cannot be read (SlowDown)")
+        Path(job["reached"]).touch()
+        if dist.get_rank() == 0 or not job.get("hangs"):
+            dist.barrier()  # in which the other one waits for who failed, or hangs
+        else:
+            time.sleep(3600)
+        return os.getpid()
+
+    made = Crew(2, RESOURCES.model_copy(update={"worker_cpus": 0.1}), work)
+    job = {"failed": str(tmp_path / "failed"), "reached": str(tmp_path / "reached")}
+    pid = made.train(job)
+    assert psutil.pid_exists(pid)
+    hanging = {**job, "reached": str(tmp_path / "hanging"), "hangs": True}
+    ray.get(made._desk.add.remote(hanging))  # for which nobody waits any more
+    while not Path(hanging["reached"]).exists():
+        time.sleep(0.05)
+    monkeypatch.setattr("capgap_ray.stages.crew._GOING_S", 1.0)
+    made.close()
+    assert not made.stands
+    assert not psutil.pid_exists(pid)
 
 
 def test_what_cannot_be_trained_is_named_before_a_worker_starts(crew: Any, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
 import os
 import random
@@ -58,8 +59,9 @@ def train(
     A job has `store`, `sft` (its fields) and optionally `source`, `template`, `rows`, `save_every`, `updates`, `die_at`
     (update at whose beginning the last rank kills itself, which ends everything), `room` (an update, and the bytes that
     a file may have from then on, as if the disk were full), `bucket` (elements; as if the model were large), `apart`
-    (as if every rank had a machine of its own; before jobs without it, whose memory stays shared) and `gpu` (DeepSpeed
-    is configured as on GPUs). A result is `Trained` as a dictionary, or {"error": text}.
+    (as if every rank had a machine of its own; before jobs without it, whose memory stays shared), `gpu` (DeepSpeed is
+    configured as on GPUs) and `weigh` (`live_bytes` of all tensors that are left after it are told, too). A result is
+    `Trained` as a dictionary, or {"error": text}.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -107,6 +109,8 @@ def main() -> None:
     for job in jobs:
         try:
             result = one(job, rank == world - 1)
+            if job.get("weigh"):
+                result["live_bytes"] = live_bytes()
         except (ValueError, ArithmeticError) as error:
             traceback.print_exc()
             result = {"error": f"{type(error).__name__}: {error}"}
@@ -160,6 +164,15 @@ def one(job: dict[str, Any], is_last: bool) -> dict[str, Any]:
         resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
     started = psutil.Process().create_time()
     return {**dataclasses.asdict(trained), "seconds_from_process_start": first[0] - started}
+
+
+def live_bytes() -> int:
+    """Of all tensors that something holds."""
+    import torch
+
+    gc.collect()
+    storages = [each.untyped_storage() for each in gc.get_objects() if isinstance(each, torch.Tensor)]
+    return sum({each.data_ptr(): each.nbytes() for each in storages}.values())
 
 
 if __name__ == "__main__":

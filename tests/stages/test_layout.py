@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from capgap_ray.settings import Resources
-from capgap_ray.stages.engine import Layout, engine_arguments
+import subprocess
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from capgap_ray.experiment import load
+from capgap_ray.settings import Engine, Resources
+from capgap_ray.stages import engine, inference
+from capgap_ray.stages.engine import EngineError, Layout, engine_arguments, refusal
 from capgap_ray.stages.inference import bundles
 
 
@@ -39,3 +49,66 @@ def test_what_only_a_cpu_needs_is_set_on_a_cpu_only() -> None:
 def test_gpus_of_a_models_engine() -> None:
     resources = Resources.model_validate({"engine_gpus": 1, "parallel": {"large": {"tensor": 4, "pipeline": 2}}})
     assert (resources.engine_gpus_of("large"), resources.engine_gpus_of("small")) == (8, 1)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "layout", "sees"),
+    [(0, None, "none"), (1, None, "its own"), (0, Layout(tensor=2, pipeline=1), "its node's")],
+)
+def test_only_an_engine_without_gpus_sees_none(
+    gpus: int, layout: Layout | None, sees: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {}
+    kind = SimpleNamespace(options=lambda **options: asked.update(options) or SimpleNamespace(remote=lambda *_: None))
+    monkeypatch.setattr(inference.ray.util, "placement_group", lambda *_, **__: None)
+    resources = Resources(engine_gpus=gpus)
+    inference._Start(kind=kind, desk="d", settings=Engine(dtype="float32"), resources=resources)(0, layout)
+    environment = asked["runtime_env"]["env_vars"]
+    assert environment.get("CUDA_VISIBLE_DEVICES") == ("" if sees == "none" else None)
+    assert asked["num_gpus"] == gpus
+
+
+def installed(monkeypatch: pytest.MonkeyPatch, vllm: str | None) -> None:
+    def version(name: str) -> str:
+        if vllm is None:
+            raise PackageNotFoundError(name)
+        return vllm
+
+    monkeypatch.setattr(engine, "version", version)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+
+
+def test_a_gpu_build_without_a_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    spread = {"parallel": {"large": {"tensor": 2}}}
+    installed(monkeypatch, "0.29.0")
+    why = refusal(Resources(), ["small"])
+    assert why
+    assert why.startswith("resources.engine_gpus: 0")
+    assert "ACCELERATOR=cpu" in why
+    assert "\n" not in why
+    assert refusal(Resources.model_validate(spread), ["small", "large"])
+    assert refusal(Resources.model_validate(spread), ["large"]) is None
+    assert refusal(Resources(engine_gpus=1), ["small"]) is None
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    assert refusal(Resources(), ["small"]) is None, "the driver's node may be another than the engines'"
+    for cpu in (None, "0.29.0+cpu"):
+        installed(monkeypatch, cpu)
+        assert refusal(Resources(), ["small"]) is None
+
+
+def test_an_engine_of_a_gpu_build_without_a_gpu_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    installed(monkeypatch, "0.29.0")
+    monkeypatch.setattr(inference, "Pulse", lambda *_: None)
+    monkeypatch.setattr(inference.ray, "get_gpu_ids", lambda: [])
+    actor = inference._EngineActor.__ray_metadata__.modified_class("desk", 0, "float32", 256, None)
+    with pytest.raises(EngineError, match=r"resources\.engine_gpus: 0"):
+        actor.complete("model", [], None, {})
+
+
+def test_the_demo_takes_a_gpu_where_the_environment_is_for_one() -> None:
+    root = Path(__file__).parents[2]
+    said = subprocess.run(
+        ["make", "-n", "demo", "ACCELERATOR=gpu"], cwd=root, capture_output=True, text=True, check=True
+    ).stdout.splitlines()[-1]
+    resources = load(str(root / "jobs/experiments/tiny.yaml"), said.split(" --set ")[1:])[0].resources
+    assert (resources.engines, resources.engine_gpus, resources.worker_gpus) == (1, 1, 0)

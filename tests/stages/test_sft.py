@@ -341,6 +341,27 @@ def test_state_falls_with_the_number_of_workers(two: dict[str, Any], tmp_path: P
     assert alone["updates"] == 2
 
 
+def test_a_job_leaves_no_memory_taken(tmp_path: Path) -> None:
+    """Three of each method, one after the other in one worker, as a grid's are."""
+    jobs: list[dict[str, Any]] = [
+        {
+            "store": str(tmp_path / f"{method}-{number}"),
+            "sft": {**BASE, "method": method, "workers": 1, "precision": "bfloat16"},
+            "updates": 2,
+            "bucket": 3000,
+            "gpu": True,
+            "weigh": True,
+        }
+        for method in ("full", "lora")
+        for number in range(3)
+    ]
+    results = train(1, jobs)
+    held = sum(results[0]["state_bytes"].values())
+    left = [each["live_bytes"] for each in results]
+    assert held > 2_000_000
+    assert max(left) - min(left) < held / 100, "what the first one leaves is the memory that is shared for collectives"
+
+
 def test_another_chat_template_is_trained_on_and_exported(tmp_path: Path) -> None:
     """One whose turns end with another token than the student's own."""
     from transformers import AutoTokenizer, GenerationConfig

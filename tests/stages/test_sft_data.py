@@ -61,11 +61,24 @@ def _sliding(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps({**config, "layer_types": ["full_attention", "sliding_attention"]}))
 
 
+def _of_experts(kind: str) -> Callable[[Path], None]:
+    def spoil(folder: Path) -> None:
+        config = json.loads((folder / "config.json").read_text())
+        names = ("layer_types", "use_sliding_window", "max_window_layers", "sliding_window")
+        plain = {name: value for name, value in config.items() if name not in names}
+        (folder / "config.json").write_text(json.dumps({**plain, "model_type": kind}))
+
+    return spoil
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
         (_sliding, r"student mine: its attention is not plain \(sliding_attention\)"),
         (_sliding_everywhere, r"student mine: its attention is not plain \(sliding_attention\)"),
+        (_of_experts("mixtral"), "student mine: it is a mixture of experts, which is not trained here"),
+        (_of_experts("qwen3_moe"), "student mine: it is a mixture of experts"),
+        (_of_experts("deepseek_v3"), "student mine: it is a mixture of experts"),
         (_cut_off, r"student mine: model\.safetensors has [\d,]+ bytes, its header says [\d,]+; fetch it again"),
         (_cut_in_the_header, r"student mine: model\.safetensors is no whole safetensors file; fetch it again"),
         (_no_weights, r"student mine: the folder has no \*\.safetensors"),
