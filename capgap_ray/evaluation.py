@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
@@ -34,7 +34,7 @@ from capgap_ray.mistakes import ExperimentError
 from capgap_ray.plan import VERSIONS
 from capgap_ray.records import Completion, Request, from_row, to_row
 from capgap_ray.settings import Engine, Prompt, Resources, Sampling
-from capgap_ray.stages.weights import ON, check_adapter, local_folder, split_source
+from capgap_ray.stages.weights import ON, check_adapter, is_hub_id, known_shapes, split_source
 from capgap_ray.tasks import Task, digests, fingerprint, load, tables
 from capgap_ray.tasks.hub import HubError, check_models
 
@@ -83,11 +83,9 @@ def evaluate(argv: Sequence[str] | None = None) -> None:
         for name in settings.resources.parallel:
             if name not in labels.values():
                 raise ValueError(f"resources.parallel: {name!r} is none of the models: {', '.join(labels.values())}")
-        models = [
-            each
-            for name, label in labels.items()
-            for each in _models(name, label, arguments.revision, arguments.adapter)
-        ]
+        bases = [_base(name, label, arguments.revision) for name, label in labels.items()]
+        check_models({label: source for source, _, label in bases})
+        models = [each for base in bases for each in _on_base(base, arguments.adapter)]
         for source, _, _ in models:
             settings = _fitted(settings, source)
         asked = _asked(arguments.tasks, settings)
@@ -95,7 +93,6 @@ def evaluate(argv: Sequence[str] | None = None) -> None:
         wanted = _wanted(asked, arguments.limit, settings, models)
         store = Store(arguments.store)
         store.check_writable()
-        check_models({label: split_source(source)[0] for source, _, label in models})
     except (ExperimentError, HubError, TaskError, StoreError, ValueError) as error:
         _stop(f"error: {' '.join(str(error).split())}", 2)
     from capgap_ray.stages.cluster import LostError, ResourcesError
@@ -141,24 +138,29 @@ def _labels(names: Sequence[str]) -> dict[str, str]:
     return {name: Path(name).name if ends[Path(name).name] == 1 else name for name in names}
 
 
-def _models(name: str, label: str, revision: str | None, adapters: Sequence[str]) -> list[tuple[str, str, str]]:
-    """(source, identity, label) of the model or, in its place, of each adapter on it. Raises ValueError that names the
-    model and the mend."""
+def _base(name: str, label: str, revision: str | None) -> tuple[str, str, str]:
+    """(source, identity, label) of the model. Raises ValueError that names the model and the mend."""
     if name in MODELS or Path(name).is_dir():
-        found = resolve(name, MODELS.get(name) or ModelSpec(source=name, revision=revision))
-        source, identity = found.source, found.identity
-    elif name.count("/") == 1 and not name.startswith((".", "/")):
-        source = identity = f"{name}@{revision or 'main'}"
-    else:
-        raise ValueError(f"--model: {name!r} is no known model, no folder and no Hub id; known: {', '.join(MODELS)}")
+        spec = MODELS.get(name) or ModelSpec(source=name)
+        found = resolve(name, spec if revision is None else replace(spec, revision=revision))
+        return found.source, found.identity, label
+    if is_hub_id(name):
+        return f"{name}@{revision or 'main'}", f"{name}@{revision or 'main'}", label
+    raise ValueError(f"--model: {name!r} is no known model, no folder and no Hub id; known: {', '.join(MODELS)}")
+
+
+def _on_base(base: tuple[str, str, str], adapters: Sequence[str]) -> list[tuple[str, str, str]]:
+    """The model or, in its place, each adapter on it. Raises AdapterError."""
     if not adapters:
-        return [(source, identity, label)]
+        return [base]
+    source, identity, label = base
+    shapes = known_shapes(source)
     places = list(dict.fromkeys(Path(adapter).resolve() for adapter in adapters))
     # Those of one store are all named `adapter`: what tells them apart lies above.
     above = places[0].parent if len(places) == 1 else Path(os.path.commonpath(places))
     made = []
     for place in places:
-        check_adapter(str(place), local_folder(source))
+        check_adapter(str(place), source, shapes)
         made.append(
             (f"{source}{ON}{place}", f"{identity}+{content_hash(place)}", f"{label}+{place.relative_to(above)}")
         )

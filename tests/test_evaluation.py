@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from capgap_ray.evaluation import _labels, _models, evaluate
+from capgap_ray.evaluation import _base, _labels, _on_base, evaluate
 from capgap_ray.stages.weights import split_source
+from capgap_ray.tasks.hub import HubError
 
 MODELS = Path(__file__).parents[1] / "capgap_ray" / "tiny" / "models"
 
@@ -68,6 +69,52 @@ def test_an_adapter_of_another_base_is_refused(tmp_path: Path, capsys: pytest.Ca
     assert "does not fit base" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["qwen2.5-0.5b", "Qwen/Qwen2.5-0.5B-Instruct"])
+def test_the_revision_that_was_asked_for_is_scored(name: str) -> None:
+    pinned, moving = ("Qwen/Qwen2.5-0.5B-Instruct@abc123", "Qwen/Qwen2.5-0.5B-Instruct@main")
+    assert _base(name, "q", "abc123") == (pinned, pinned, "q")
+    assert _base(name, "q", None) == (moving, moving, "q")
+
+
+def test_an_adapter_on_a_hub_model_is_checked_without_its_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import numpy as np
+    from huggingface_hub.errors import OfflineModeIsEnabled
+    from safetensors.numpy import save_file
+
+    name = "model.layers.0.self_attn.q_proj"
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 4}))
+    save_file({f"base_model.model.{name}.lora_A.weight": np.zeros((4, 8))}, tmp_path / "adapter_model.safetensors")
+
+    class Answer:
+        def __init__(self, width: int) -> None:
+            tensor = type("Tensor", (), {"shape": [8, width]})
+            self.files_metadata = {"model.safetensors": type("File", (), {"tensors": {f"{name}.weight": tensor}})}
+
+    def refused(*_: object, **__: object) -> None:
+        raise OfflineModeIsEnabled
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", refused)
+    monkeypatch.setattr("huggingface_hub.get_safetensors_metadata", lambda name, revision: Answer(8))
+    base = ("org/name@v1", "org/name@v1", "name")
+    assert [source for source, _, _ in _on_base(base, [str(tmp_path)])] == [f"org/name@v1::{tmp_path}"]
+    monkeypatch.setattr("huggingface_hub.get_safetensors_metadata", lambda name, revision: Answer(9))
+    with pytest.raises(ValueError, match=r"of shape \[4, 8\] does not fit base org/name@v1 \(\[8, 9\]\)"):
+        _on_base(base, [str(tmp_path)])
+    monkeypatch.setattr("huggingface_hub.get_safetensors_metadata", refused)
+    assert len(_on_base(base, [str(tmp_path)])) == 1, "left to the engine"
+
+    def gated(sources: dict[str, str]) -> None:
+        raise HubError(f"{sources} is gated")
+
+    monkeypatch.setattr("capgap_ray.evaluation.check_models", gated)
+    arguments = ["--model", "org/name", "--tasks", "tiny/dyck_languages", "--adapter", str(tmp_path)]
+    with pytest.raises(SystemExit):
+        evaluate(arguments)
+    assert capsys.readouterr().err == "error: {'name': 'org/name@main'} is gated\n"
+
+
 def test_adapters_of_one_store_are_told_apart(tmp_path: Path) -> None:
     from safetensors.numpy import save_file
 
@@ -77,12 +124,13 @@ def test_adapters_of_one_store_are_told_apart(tmp_path: Path) -> None:
         (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 4 + number}))
         save_file({}, folder / "adapter_model.safetensors")
     one, other = (str(tmp_path / name / "attempts" / "adapter") for name in ("small-1", "mix-2"))
-    sources, identities, labels = zip(*_models("tiny-judge", "tiny-judge", None, [one, other, one]), strict=True)
+    judge = _base("tiny-judge", "tiny-judge", None)
+    sources, identities, labels = zip(*_on_base(judge, [one, other, one]), strict=True)
     assert labels == ("tiny-judge+small-1/attempts/adapter", "tiny-judge+mix-2/attempts/adapter")
     assert [split_source(source) for source in sources] == [(str(MODELS / "tiny-judge"), each) for each in (one, other)]
     assert len(set(identities)) == 2
-    assert [label for _, _, label in _models("tiny-judge", "tiny-judge", None, [one])] == ["tiny-judge+adapter"]
-    assert [label for _, _, label in _models("tiny-judge", "tiny-judge", None, [])] == ["tiny-judge"]
+    assert [label for _, _, label in _on_base(judge, [one])] == ["tiny-judge+adapter"]
+    assert [label for _, _, label in _on_base(judge, [])] == ["tiny-judge"]
 
 
 def test_models_whose_names_end_alike_are_called_by_all_of_them() -> None:

@@ -473,8 +473,10 @@ class Engine:
             raise EngineError(f"{source}: its weights cannot be had: {_line(error)}") from error
         self._beat("loading")
         places = {adapter: adapter_folder(adapter) for adapter in adapters}
+        shapes = tensor_shapes(folder)
         ranks = [
-            _slot_rank(check_adapter(place, folder), f"{source}{ON}{adapter}") for adapter, place in places.items()
+            _slot_rank(check_adapter(place, source, shapes), f"{source}{ON}{adapter}")
+            for adapter, place in places.items()
         ]
         rank = max(ranks, default=0)
         architecture = _architecture(folder) + ("-lora" if adapters else "")
@@ -484,10 +486,10 @@ class Engine:
         swapped = standing is None or standing.holds != source
         if standing is None:
             self._make_room()
-            standing = _Standing(llm=self._start(folder, source, rank), rank=rank, shapes=tensor_shapes(folder))
+            standing = _Standing(llm=self._start(folder, source, rank), rank=rank, shapes=shapes)
             self._engines[architecture] = standing
         elif swapped:
-            self._swap(architecture, folder, source)
+            self._swap(architecture, folder, source, shapes)
         if swapped:
             self._compare_with_former(architecture, folder, source)
         for adapter, place in places.items():
@@ -512,10 +514,10 @@ class Engine:
             raise EngineError(f"{name}: vLLM cannot load it: {_line(error)}; {_MERGE}") from error
         return request
 
-    def _swap(self, architecture: str, folder: str, source: str) -> None:
+    def _swap(self, architecture: str, folder: str, source: str, shapes: Mapping[str, list[int]]) -> None:
         standing = self._engines[architecture]
         # vLLM's reload leaves what a file lacks as it was.
-        if difference := shape_difference(tensor_shapes(folder), standing.shapes):
+        if difference := shape_difference(shapes, standing.shapes):
             raise EngineError(f"{source}: its weights do not fit its config.json: {difference}")
         standing.holds = None  # until the new ones are known to be right, nobody knows what it holds
         standing.requests = {}  # vLLM's reload drops adapters; other numbers keep their cached prefixes apart

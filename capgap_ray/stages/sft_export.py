@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from capgap_ray.settings import Sft
+from capgap_ray.stages.weights import hub_id
 
 CANARY = (
     "Q: What is 7 times 8?\nA: Let's think step by step.\n7 times 8 is 56. So the answer is 56.",
@@ -47,7 +48,8 @@ def export_lora(model: Any, state: Mapping[str, Any], source: str, tokenizer: An
         raise ValueError(f"the adapter changes nothing of {source}: nothing was learnt or nothing was gathered")
     base = model.get_base_model()
     merged = _merged(state, model.peft_config["default"])
-    model.peft_config["default"].base_model_name_or_path = source
+    # A folder's path says nothing elsewhere; the engine and the Hub know the base by its id.
+    model.peft_config["default"].base_model_name_or_path = hub_id(source) or source
     model.save_pretrained(os.path.join(folder, ADAPTER), state_dict=dict(state), save_embedding_layers=False)
     if isinstance(tokenizer.chat_template, str):  # that it was trained with, which need not be the student's own
         Path(folder, ADAPTER, "chat_template.jinja").write_text(tokenizer.chat_template)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -133,7 +134,31 @@ def test_an_adapter_that_would_be_served_wrongly_is_refused(
     plain = {"peft_type": "LORA", "r": 4, "bias": "none", "rank_pattern": {}, "alpha_pattern": {}}
     save_file({}, tmp_path / "adapter_model.safetensors")
     (tmp_path / "adapter_config.json").write_text(json.dumps(plain))
-    assert check_adapter(str(tmp_path), str(tmp_path)) == 4
+    assert check_adapter(str(tmp_path), str(tmp_path), {}) == 4
     (tmp_path / "adapter_config.json").write_text(json.dumps(plain | more))
     with pytest.raises(AdapterError, match=named):
-        check_adapter(str(tmp_path), str(tmp_path))
+        check_adapter(str(tmp_path), str(tmp_path), {})
+
+
+@pytest.mark.parametrize(
+    ("made_for", "base", "fits"),
+    [
+        ("Qwen/Qwen2.5-7B", "Qwen/Qwen2.5-7B-Instruct@main", False),
+        ("/cache/models--Qwen--Qwen2.5-7B/snapshots/ab", "Qwen/Qwen2.5-7B-Instruct@main", False),
+        ("Qwen/Qwen2.5-7B", "/cache/models--Qwen--Qwen2.5-7B-Instruct/snapshots/ab/", False),
+        ("qwen/qwen2.5-7b", "Qwen/Qwen2.5-7B@main", True),
+        ("/somewhere/Qwen2.5-7B", "Qwen/Qwen2.5-7B-Instruct@main", True),
+        ("Qwen/Qwen2.5-7B", "/somewhere/else", True),
+        (None, "Qwen/Qwen2.5-7B", True),
+    ],
+)
+def test_an_adapter_says_for_which_base_it_was_made(
+    tmp_path: Path, made_for: str | None, base: str, fits: bool
+) -> None:
+    import json
+
+    save_file({}, tmp_path / "adapter_model.safetensors")
+    config = {"peft_type": "LORA", "r": 4, "base_model_name_or_path": made_for}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config))
+    with nullcontext() if fits else pytest.raises(AdapterError, match=r"for Qwen/Qwen2.5-7B and not for \S+Instruct;"):
+        check_adapter(str(tmp_path), base, None)
