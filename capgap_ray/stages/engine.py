@@ -228,15 +228,17 @@ class Engine:
         max_model_len: int,
         beat: Callable[[Stage], None] = lambda stage: None,
         layout: Layout | None = None,
+        memory_share: float | None = None,
     ) -> None:
         """`beat` is called whenever the engine has got on: bytes of a model fetched, a model loaded, a step done. With
         a `layout` the process is in a placement group of one-GPU bundles, as many as the layout has, and vLLM starts a
-        worker in each; without one it uses the GPUs that the process was given.
+        worker in each; without one it uses the GPUs that the process was given. `memory_share`: of each GPU.
         """
         self._dtype = dtype
         self._max_model_len = max_model_len
         self._beat = beat
         self._layout = layout
+        self._memory_share = memory_share
         self._engines: dict[str, _Standing] = {}
         """By architecture; those for adapters apart."""
         self._numbers = count(1)
@@ -592,7 +594,7 @@ class Engine:
         gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if not gpus:
             keep_freed_memory()
-        arguments = engine_arguments(self._dtype, self._max_model_len, gpus, self._layout)
+        arguments = engine_arguments(self._dtype, self._max_model_len, gpus, self._layout, self._memory_share)
         if rank:
             slots = min(_SLOTS_GPU if gpus else _SLOTS_CPU, max(1, _SLOT_RANKS // rank))
             arguments |= {"enable_lora": True, "max_loras": slots, "max_lora_rank": rank}
@@ -603,8 +605,10 @@ class Engine:
             raise EngineError(f"{source}: vLLM cannot load it: {_line(error)}{mend}") from error
 
 
-def engine_arguments(dtype: str, max_model_len: int, gpus: int, layout: Layout | None) -> dict[str, Any]:
-    """What vLLM is started with. `gpus`: that this process sees, 0 on a CPU; `layout` as `Engine` takes it."""
+def engine_arguments(
+    dtype: str, max_model_len: int, gpus: int, layout: Layout | None, memory_share: float | None = None
+) -> dict[str, Any]:
+    """What vLLM is started with. `gpus`: that this process sees, 0 on a CPU; the others as `Engine` takes them."""
     arguments: dict[str, Any] = {
         "dtype": dtype,
         "max_model_len": max_model_len,
@@ -612,6 +616,8 @@ def engine_arguments(dtype: str, max_model_len: int, gpus: int, layout: Layout |
         "enable_prefix_caching": True,
         "trust_remote_code": False,
         "load_format": "safetensors",
+        "config_format": "hf",  # of a folder that has Mistral's own files, too, those that training reads
+        "tokenizer_mode": "hf",
         "safetensors_load_strategy": "prefetch",  # the file is read while its first tensors are put in place
         "safetensors_prefetch_block_size": 1 << 20,  # of vLLM's 16 MB each piece would take new memory from the system
         "max_num_seqs": _MAX_SEQS,
@@ -619,6 +625,8 @@ def engine_arguments(dtype: str, max_model_len: int, gpus: int, layout: Layout |
     }
     if layout or gpus:
         arguments["long_prefill_token_threshold"] = min(_PREFILL_TOKENS_GPU, max_model_len)
+        if memory_share is not None:
+            arguments["gpu_memory_utilization"] = memory_share
     if layout:
         return arguments | {
             "tensor_parallel_size": layout.tensor,

@@ -223,7 +223,8 @@ class _Start:
             wanted = bundles(layout, self.resources.engine_cpus)
             group = ray.util.placement_group(wanted, strategy=placement(layout))
             options["scheduling_strategy"] = PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=0)
-        arguments = (self.desk, index, self.settings.dtype, self.settings.max_model_len, layout)
+        share = self.resources.engine_memory_share
+        arguments = (self.desk, index, self.settings.dtype, self.settings.max_model_len, layout, share)
         return self.kind.options(**options).remote(*arguments), group
 
 
@@ -257,8 +258,10 @@ def _whereabouts() -> Whereabouts:
 
 @ray.remote
 class _EngineActor:
-    def __init__(self, desk: str, index: int, dtype: str, max_model_len: int, layout: Layout | None) -> None:
-        self._engine = Engine(dtype, max_model_len, Pulse(desk, index), layout)
+    def __init__(
+        self, desk: str, index: int, dtype: str, max_model_len: int, layout: Layout | None, share: float | None
+    ) -> None:
+        self._engine = Engine(dtype, max_model_len, Pulse(desk, index), layout, share)
         self._broken = ""
         gc.disable()  # or it looks through the 700,000 objects of vLLM's modules, again and again: 1.2 of 5 s
         try:

@@ -244,6 +244,9 @@ def test_models_that_do_not_fit_are_named_with_the_mend() -> None:
     assert fits["training qwen2.5-3b"].mend == "needs sft.batch: 1x2"
     assert fits["training qwen2.5-7b"].mend == "needs sft.batch: 1x2, sft.workers: 8"
     assert fits["training qwen2.5-0.5b"].mend == ""
+    halved = load(str(FOLDER / "bbh_small_large.yaml"), ["resources.engine_memory_share=0.5"])[0]
+    available = {fit.what.split(" ")[0]: fit.available for fit in told(halved).fits}
+    assert available == {"engine": 40, "training": 72}, "the share is the engines' own"
 
 
 @pytest.mark.parametrize(

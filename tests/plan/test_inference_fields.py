@@ -60,7 +60,7 @@ def test_what_enters_no_identity(make: Make, monkeypatch: pytest.MonkeyPatch) ->
     before = keys({})
     assert before == keys({"endpoint": "http://127.0.0.1:8000/v1", "concurrency": 3, "key_env": None})
     spread = {"engine_timeout_s": 5, "min_engines": 1, "engines": 3, "parallel": {"tiny-judge": {"tensor": 2}}}
-    assert before == keys({}, max_error_share=0.5, resources=spread)
+    assert before == keys({}, max_error_share=0.5, resources={**spread, "engine_memory_share": 0.5})
     assert before != keys({"revision": "2026-02"})
     assert before != keys({"model": "bigger"})
 
