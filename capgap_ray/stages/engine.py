@@ -241,6 +241,8 @@ class Engine:
         self._memory_share = memory_share
         self._engines: dict[str, _Standing] = {}
         """By architecture; those for adapters apart."""
+        self._architectures: dict[str, str] = {}
+        """Source -> that of its model."""
         self._numbers = count(1)
         """Of requests and of adapters, for vLLM."""
 
@@ -481,7 +483,7 @@ class Engine:
             for adapter, place in places.items()
         ]
         rank = max(ranks, default=0)
-        architecture = _architecture(folder) + ("-lora" if adapters else "")
+        architecture = self._architecture_of(source, folder) + ("-lora" if adapters else "")
         if architecture in self._engines and self._engines[architecture].rank < rank:
             self._discard(architecture)
         standing = self._engines.get(architecture)
@@ -503,6 +505,14 @@ class Engine:
             self._compare_with_stored(standing, source, {each: found for each, found in stored.items() if found})
         standing.holds = source
         return standing.llm, standing.requests
+
+    def _architecture_of(self, source: str, folder: str) -> str:
+        if source not in self._architectures:
+            try:
+                self._architectures[source] = _architecture(folder)
+            except (KeyError, OSError, ValueError) as error:
+                raise EngineError(f"{source}: its tokenizer or config.json cannot be read: {_line(error)}") from error
+        return self._architectures[source]
 
     def _take(self, llm: Any, folder: str, name: str) -> Any:
         """Have the engine read an adapter. Returns what its rows are asked with."""
@@ -684,16 +694,36 @@ def chat_template(folder: str) -> str | None:
     return found or None
 
 
-_NOT_SHAPE = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
-"""The engine's own dtype is set for all models, so that of the file makes no difference."""
+_NOT_SHAPE = ("_name_or_path", "transformers_version", "dtype", "torch_dtype", "use_cache", "pad_token_id")
+"""What shapes neither weights nor answers. The engine's own dtype is set for all models, and nothing is padded."""
 
 
 def _architecture(folder: str) -> str:
-    """Equal for two models that one engine can serve: the configuration less what does not shape the weights."""
-    config = json.loads((Path(folder) / "config.json").read_text())
-    shape = {key: value for key, value in config.items() if key not in _NOT_SHAPE}
-    tokenizer = (Path(folder) / "tokenizer.json").read_bytes()
-    return hashlib.sha256(json.dumps(shape, sort_keys=True).encode() + tokenizer).hexdigest()
+    """Equal for two models that one engine can serve: configuration and tokenizer as transformers reads them, since its
+    versions write one and the same in different words (`rope_theta` and `rope_parameters`).
+    """
+    from transformers import AutoConfig, AutoTokenizer
+
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False).to_dict()
+    except (KeyError, ValueError):  # of a kind that vLLM knows and transformers does not
+        config = json.loads((Path(folder) / "config.json").read_text())
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    if backend := getattr(tokenizer, "backend_tokenizer", None):
+        backend.no_truncation()
+        backend.no_padding()
+        words = backend.to_str()
+    else:
+        words = json.dumps(tokenizer.get_vocab(), sort_keys=True)
+    shape = json.dumps(_shaping(config), sort_keys=True, default=str)
+    return hashlib.sha256(f"{shape}\0{words}".encode()).hexdigest()
+
+
+def _shaping(config: Any) -> Any:
+    """Less `_NOT_SHAPE`, in the parts of a configuration, too."""
+    if not isinstance(config, dict):
+        return config
+    return {str(key): _shaping(value) for key, value in config.items() if key not in _NOT_SHAPE}
 
 
 def _digest(folder: str) -> str:

@@ -106,6 +106,70 @@ def test_a_checkpoint_fits_the_engine_of_its_student(tmp_path: Path) -> None:
     assert _architecture(str(student)) != _architecture(str(EMBEDDED / "tiny-student-0.5m"))
 
 
+HUB_CONFIG = {  # as transformers 4 wrote it
+    "architectures": ["Qwen2ForCausalLM"],
+    "hidden_act": "silu",
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "max_position_embeddings": 512,
+    "max_window_layers": 2,
+    "model_type": "qwen2",
+    "num_attention_heads": 4,
+    "num_hidden_layers": 2,
+    "num_key_value_heads": 2,
+    "rms_norm_eps": 1e-06,
+    "rope_theta": 1000000.0,
+    "sliding_window": 512,
+    "tie_word_embeddings": True,
+    "torch_dtype": "bfloat16",
+    "transformers_version": "4.43.1",
+    "use_cache": True,
+    "use_sliding_window": False,
+    "vocab_size": 512,
+}
+
+
+def test_a_hub_model_and_its_export_share_an_engine_however_they_are_written(tmp_path: Path) -> None:
+    import json
+    import shutil
+
+    from transformers import AutoConfig, AutoTokenizer
+
+    from capgap_ray.catalog.models import EMBEDDED
+    from capgap_ray.stages.engine import _architecture
+
+    def hub(name: str, **changes: object) -> Path:
+        folder = tmp_path / name
+        shutil.copytree(EMBEDDED / "tiny-student-0.15m", folder)
+        (folder / "config.json").write_text(json.dumps(HUB_CONFIG | changes))
+        words = json.loads((folder / "tokenizer.json").read_text())
+        words["model"]["merges"] = [" ".join(pair) for pair in words["model"]["merges"]]
+        words["truncation"] = {"direction": "Right", "max_length": 9, "strategy": "LongestFirst", "stride": 0}
+        (folder / "tokenizer.json").write_text(json.dumps(words))
+        return folder
+
+    first, export = hub("hub"), tmp_path / "export"
+    AutoTokenizer.from_pretrained(first).save_pretrained(export)
+    AutoConfig.from_pretrained(first, pad_token_id=3, use_cache=False).save_pretrained(export)
+    written = json.loads((export / "config.json").read_text())
+    assert "rope_theta" not in written, "another spelling"
+    assert _architecture(str(first)) == _architecture(str(export))
+    others = [
+        {"rope_theta": 10000.0},
+        {"rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 512}},
+        {"rms_norm_eps": 1e-05},
+        {"tie_word_embeddings": False},
+        {"use_sliding_window": True, "max_window_layers": 0, "sliding_window": 64},
+        {"num_key_value_heads": 4},
+    ]
+    found = {_architecture(str(hub(str(number), **each))) for number, each in enumerate(others)}
+    assert len(found | {_architecture(str(first))}) == len(others) + 1
+    words = json.loads((export / "tokenizer.json").read_text())
+    words["model"]["merges"].pop()
+    (export / "tokenizer.json").write_text(json.dumps(words))
+    assert _architecture(str(first)) != _architecture(str(export)), "another tokenizer"
+
+
 def test_the_first_tensor_that_differs_is_named() -> None:
     base = {"a": [2, 3], "b": [4], "lm_head.weight": [9, 2]}
     assert shape_difference(base, base) is None
