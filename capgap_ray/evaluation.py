@@ -254,6 +254,7 @@ def _run(arguments: Any, settings: EvaluationSettings, wanted: Sequence[_Wanted]
     begun = time.monotonic()
     missing = [each for each in wanted if not store.built(each.complete)]
     tasks: dict[str, Task] = {}
+    failures: list[str] = []
     if missing:
         from capgap_ray.stages.cluster import cluster
         from capgap_ray.stages.inference import EnginePool
@@ -270,13 +271,16 @@ def _run(arguments: Any, settings: EvaluationSettings, wanted: Sequence[_Wanted]
                 closing(EnginePool(settings.engine, settings.resources)) as pool,
             ):
                 prepared.result()
-                _complete(store, pool, missing, settings)
-    for each in wanted:
+                failures = _complete(store, pool, missing, settings)
+    done = [each for each in wanted if store.built(each.complete)]
+    for each in done:
         task = tasks.get(each.name) or _task(each, settings)
         _say_scores(store, each, task)
         if arguments.log_samples:
             _log(store, each, task, Path(arguments.log_samples))
-    print(f"done        {len(wanted)} scores, {time.monotonic() - begun:.0f} s", flush=True)
+    print(f"done        {len(done)} scores, {time.monotonic() - begun:.0f} s", flush=True)
+    if failures:
+        _stop("\n".join(failures), 1)
 
 
 def _task(wanted: _Wanted, settings: EvaluationSettings) -> Task:
@@ -305,9 +309,17 @@ def _complete(
     pool: EnginePool,
     missing: Sequence[_Wanted],
     settings: EvaluationSettings,
-) -> None:
+) -> list[str]:
+    """Returns why some have no score, a line each; those of others are not lost by it."""
     from capgap_ray.stages.engine import Decoding, Layout
-    from capgap_ray.stages.inference import UNIT_ROWS, Receipt, Slice, commit_completions, run_slices
+    from capgap_ray.stages.inference import (
+        UNIT_ROWS,
+        InferenceError,
+        Receipt,
+        Slice,
+        commit_completions,
+        run_slices,
+    )
     from capgap_ray.stages.known_rows import made_by
 
     slices: dict[str, list[Slice]] = {}
@@ -336,13 +348,22 @@ def _complete(
             for start in range(0, rows, size)
         ]
     receipts: dict[Slice, Receipt] = {}
-    seconds = 0.0
-    for landed in run_slices(store, pool, [one for each in slices.values() for one in each]):
-        receipts |= dict(zip(landed.slices, landed.receipts, strict=True))
-        seconds += landed.seconds
+    seconds, failures = 0.0, []
+    try:
+        for landed in run_slices(store, pool, [one for each in slices.values() for one in each]):
+            receipts |= dict(zip(landed.slices, landed.receipts, strict=True))
+            seconds += landed.seconds
+    except InferenceError as error:
+        failures.append(str(error))
     for each in missing:
+        if not receipts.keys() >= set(slices[each.complete.key]):
+            continue
         pairs = [(one, receipts[one]) for one in slices[each.complete.key]]
-        commit_completions(store, each.complete, pairs, seconds / len(missing), settings.max_error_share)
+        try:
+            commit_completions(store, each.complete, pairs, seconds / len(missing), settings.max_error_share)
+        except InferenceError as error:
+            failures.append(str(error))
+    return failures
 
 
 # --- what came of it -------------------------------------------------------------------------------------

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -145,3 +147,62 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path, capsys: pytest.CaptureF
     with pytest.raises(SystemExit):
         evaluate(["--model", str(folder), "--tasks", "tiny/dyck_languages", "--store", str(tmp_path / "store")])
     assert "is not a safetensors file" in capsys.readouterr().err
+
+
+def test_one_model_without_a_score_does_not_take_those_of_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from capgap_ray.artifacts.store import Store
+    from capgap_ray.records import Completion, Request, from_row, to_row
+    from capgap_ray.stages.inference import InferenceError, Landed, Receipt, Slice
+
+    def run_slices(store: Store, pool: object, slices: Sequence[Slice]) -> Iterator[Landed]:
+        for each in slices:
+            if each.model == "tiny-student-0.15m":
+                raise InferenceError("tiny-student-0.15m: its engine dies")
+            lost = each.model == "tiny-judge"
+            asked = [from_row(Request, row) for row in store.read_rows(each.requests, each.start, each.stop)]
+            rows = [
+                Completion(
+                    example_id=one.example_id,
+                    task=one.task,
+                    model=each.model,
+                    sample=0,
+                    seed=None,
+                    text="So the answer is a.",
+                    finish_reason="stop",
+                    prompt_tokens=1,
+                    completion_tokens=1,
+                    stop_reason=None,
+                )
+                for one in asked
+            ]
+            store.write_rows(f"{each.address}/{each.shard}", [to_row(row) for row in rows])
+            quarantined = {"engine error": len(rows)} if lost else {}
+            receipt = Receipt(
+                rows=0 if lost else len(rows),
+                tokens=1,
+                prompt_tokens=1,
+                truncated=0,
+                quarantined=quarantined,
+                example="of them",
+                engines=("e",),
+                reused=0,
+            )
+            yield Landed(slices=[each], receipts=[receipt], seconds=1.0)
+
+    monkeypatch.setattr("capgap_ray.stages.inference.run_slices", run_slices)
+    monkeypatch.setattr("capgap_ray.stages.inference.EnginePool", MagicMock())
+    monkeypatch.setattr("capgap_ray.stages.cluster.cluster", MagicMock())
+    models = ["tiny-judge", "tiny-teacher-small", "tiny-student-0.15m"]
+    with pytest.raises(SystemExit) as ended:
+        evaluate(
+            ["--model", *models, "--tasks", "tiny/word_sorting", "--limit", "3", "--store", str(tmp_path / "store")]
+        )
+    assert ended.value.code == 1
+    said = capsys.readouterr()
+    assert "tiny-teacher-small on tiny/word_sorting: 0.0 % of 3" in said.out
+    assert "done        1 scores" in said.out
+    died, lost = said.err.strip().splitlines()
+    assert died == "tiny-student-0.15m: its engine dies"
+    assert "tiny-judge-tiny/word_sorting: 3 of 3 rows are quarantined" in lost

@@ -8,6 +8,7 @@ import os
 import struct
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,6 +18,9 @@ _HASH_LIMIT = 1 << 30
 _SAMPLES, _SAMPLE_BYTES = 16, 1 << 16
 """Of each file of such a folder, evenly spread."""
 
+
+SECOND_COPY = "consolidated*.safetensors"
+"""All weights again, under Mistral's own names; neither fetched nor read."""
 
 MOVING = "@main"
 """End of the source of a Hub model without a revision."""
@@ -127,7 +131,7 @@ def resolve(name: str, spec: ModelSpec) -> Model:
             raise ValueError(f"model {name!r}: give `parameters` (number of weights) for a Hub model")
         pinned = f"{spec.source}@{spec.revision}" if spec.revision else f"{spec.source}{MOVING}"
         return Model(name=name, source=pinned, identity=pinned, parameters=spec.parameters)
-    weights = sorted(folder.glob("*.safetensors"))
+    weights = weight_files(folder)
     if not weights or not (folder / "config.json").is_file():
         raise ValueError(f"model {name!r}: {folder} needs config.json and *.safetensors (pickles are never read)")
     parameters = sum(_count(file, name) for file in weights)
@@ -138,6 +142,11 @@ def resolve(name: str, spec: ModelSpec) -> Model:
     else:
         identity = content_hash(folder)
     return Model(name=name, source=str(folder), identity=identity, parameters=parameters)
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The model's safetensors files in order, without the second copy that Mistral's repositories have."""
+    return sorted(file for file in folder.glob("*.safetensors") if not fnmatch(file.name, SECOND_COPY))
 
 
 def _count(file: Path, name: str) -> int:

@@ -25,6 +25,7 @@ from statistics import fmean
 from types import MappingProxyType
 from typing import Any, Literal
 
+from capgap_ray.catalog.models import weight_files
 from capgap_ray.core.masking import Rendering, TokenizedExample, apply_overlength, tokenize_example, with_system
 from capgap_ray.core.surprisal import trace_reading
 from capgap_ray.records import Message, QuarantineReason, TraceReading, TrainingExample
@@ -535,7 +536,8 @@ class Engine:
         standing.requests = {}  # vLLM's reload drops adapters; other numbers keep their cached prefixes apart
         try:
             standing.llm.collective_rpc("reload_from", args=(folder,))
-        except (AssertionError, RuntimeError, ValueError, KeyError) as error:
+        except (AssertionError, ValueError, KeyError) as error:
+            # Of names and shapes that fit, a RuntimeError is a worker or a device that has gone: tried again.
             self._discard(architecture)
             raise EngineError(f"{source}: its weights do not fit its config.json: {_line(error)}") from error
         # Cached prefixes were computed by the weights that have just gone.
@@ -729,7 +731,7 @@ def _shaping(config: Any) -> Any:
 def _digest(folder: str) -> str:
     """Of the weights' files; computed only where two models answer alike."""
     digest = hashlib.sha256()
-    for file in sorted(Path(folder).glob("*.safetensors")):
+    for file in weight_files(Path(folder)):
         with file.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from capgap_ray.catalog.models import weight_files
 from capgap_ray.settings import Sft
 from capgap_ray.stages.weights import hub_id
 
@@ -109,13 +110,13 @@ def _equals_source(state: Mapping[str, Any], source: str) -> bool:
     import torch
     from safetensors import safe_open
 
-    names = [name for name in sorted(os.listdir(source)) if name.endswith(".safetensors")]
-    for name in names:
-        with safe_open(os.path.join(source, name), framework="pt") as file:
+    files = weight_files(Path(source))
+    for each in files:
+        with safe_open(each, framework="pt") as file:
             for key in file.keys():  # noqa: SIM118 (a safetensors handle is no mapping)
                 if key in state and not torch.equal(file.get_tensor(key).to(torch.bfloat16), state[key].cpu()):
                     return False
-    return bool(names)
+    return bool(files)
 
 
 def check_canary(

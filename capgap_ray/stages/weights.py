@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from capgap_ray.artifacts.fetch import copies, fetch, is_remote
-from capgap_ray.catalog.models import Endpoint
+from capgap_ray.catalog.models import SECOND_COPY, Endpoint, weight_files
 
 ON = "::"
 """Between a base model's source and the place of an adapter on it."""
@@ -122,7 +122,7 @@ def hub_failures() -> tuple[type[Exception], ...]:
 def tensor_shapes(folder: str) -> dict[str, list[int]]:
     """Tensor name -> shape, of all safetensors files of a model."""
     found: dict[str, list[int]] = {}
-    for each in sorted(Path(folder).glob("*.safetensors")):
+    for each in weight_files(Path(folder)):
         found |= _shapes(each)
     return found
 
@@ -151,7 +151,7 @@ def _shapes(file: Path) -> dict[str, list[int]]:
 
 def check_shards(folder: str) -> None:
     """Every safetensors file of `folder` is as long as its header says. Raises ValueError that names the file."""
-    for file in sorted(Path(folder).glob("*.safetensors")):
+    for file in weight_files(Path(folder)):
         size = file.stat().st_size
         try:
             with file.open("rb") as stream:
@@ -183,7 +183,7 @@ def local_folder(source: str, arrived: Callable[[], None] = lambda: None) -> str
     name, _, revision = source.partition("@")
     cached = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=name, repo_type="model")
     with _watched(lambda: [cached], arrived):
-        return snapshot_download(name, revision=revision or None, allow_patterns=_FILES)
+        return snapshot_download(name, revision=revision or None, allow_patterns=_FILES, ignore_patterns=SECOND_COPY)
 
 
 @contextmanager

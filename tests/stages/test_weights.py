@@ -41,7 +41,7 @@ def test_bytes_that_arrive_are_told_of_and_a_download_that_stands_still_is_not(
     blob = tmp_path / "models--org--name" / "blobs" / "ab.incomplete"
     blob.parent.mkdir(parents=True)
 
-    def arrives(name: str, revision: str | None, allow_patterns: list[str]) -> str:
+    def arrives(name: str, revision: str | None, allow_patterns: list[str], ignore_patterns: str) -> str:
         with blob.open("wb") as file:
             for _ in range(3):
                 before = len(told)
@@ -88,6 +88,17 @@ def test_one_name_for_the_content_of_two_folders_does_not_make_them_one_model(tm
     assert first == copy
     assert len({first, second, longer}) == 3
     assert resolve("m", ModelSpec(source=str(places[0]), revision="v2")).identity != first
+
+
+def test_the_second_copy_in_a_mistral_folder_is_neither_counted_nor_read(tmp_path: Path) -> None:
+    from capgap_ray.stages.weights import check_shards, tensor_shapes
+
+    (tmp_path / "config.json").write_text("{}")
+    save_file({"w": np.zeros((2, 3))}, tmp_path / "model-00001-of-00001.safetensors")
+    (tmp_path / "consolidated.safetensors").write_bytes(b"cut off")
+    assert resolve("m", ModelSpec(source=str(tmp_path))).parameters == 6
+    assert tensor_shapes(str(tmp_path)) == {"w": [2, 3]}
+    check_shards(str(tmp_path))
 
 
 def test_a_checkpoint_fits_the_engine_of_its_student(tmp_path: Path) -> None:
@@ -179,6 +190,25 @@ def test_the_first_tensor_that_differs_is_named() -> None:
     assert shape_difference({**base, "c": [1]}, base) == "c has shape [1] in place of none"
     head = {**base, "lm_head.weight": [8, 2]}
     assert shape_difference(head, base) == "lm_head.weight has shape [8, 2] in place of [9, 2]"
+
+
+@pytest.mark.parametrize(
+    ("failure", "told"), [(RuntimeError("Executor failed."), "^Executor"), (ValueError("no module"), "do not fit its")]
+)
+def test_a_worker_that_died_in_a_swap_is_not_told_as_wrong_weights(
+    tmp_path: Path, failure: Exception, told: str
+) -> None:
+    from unittest.mock import MagicMock
+
+    from capgap_ray.stages.engine import Engine, EngineError, _Standing
+
+    llm = MagicMock()
+    llm.collective_rpc.side_effect = failure
+    engine = Engine("float32", 64)
+    engine._engines["one"] = _Standing(llm=llm, rank=0, shapes={})
+    with pytest.raises(RuntimeError, match=told) as caught:
+        engine._swap("one", str(tmp_path), "mine", {})
+    assert isinstance(caught.value, EngineError) == isinstance(failure, ValueError), "an EngineError ends the run"
 
 
 @pytest.mark.parametrize(
