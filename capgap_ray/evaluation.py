@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store, StoreError
-from capgap_ray.catalog.models import MODELS, ModelSpec, content_hash, resolve
+from capgap_ray.catalog.models import MODELS, ModelSpec, content_hash, known_positions, resolve, too_long
 from capgap_ray.catalog.tasks import data_of, expand, find_task, of_no_task, own_files, read_yaml
 from capgap_ray.core.answers import equal, kind_of, outcome
 from capgap_ray.core.passk import Sample, k_samples
@@ -34,7 +34,7 @@ from capgap_ray.mistakes import ExperimentError
 from capgap_ray.plan import VERSIONS
 from capgap_ray.records import Completion, Request, from_row, to_row
 from capgap_ray.settings import Engine, Prompt, Resources, Sampling
-from capgap_ray.stages.weights import ON, check_adapter, is_hub_id, known_shapes, split_source
+from capgap_ray.stages.weights import ON, check_adapter, is_hub_id, known_shapes
 from capgap_ray.tasks import Task, digests, fingerprint, load, tables
 from capgap_ray.tasks.hub import HubError, check_models
 
@@ -86,8 +86,10 @@ def evaluate(argv: Sequence[str] | None = None) -> None:
         bases = [_base(name, label, arguments.revision) for name, label in labels.items()]
         check_models({label: source for source, _, label in bases})
         models = [each for base in bases for each in _on_base(base, arguments.adapter)]
-        for source, _, _ in models:
+        for source, _, _ in bases:
             settings = _fitted(settings, source)
+        if (why := too_long(settings.engine.max_model_len, {label: source for source, _, label in bases})) is not None:
+            raise ValueError(why)
         asked = _asked(arguments.tasks, settings)
         settings = settings.model_copy(update={"data": own_files(name for name, _ in asked) | settings.data})
         wanted = _wanted(asked, arguments.limit, settings, models)
@@ -169,11 +171,9 @@ def _on_base(base: tuple[str, str, str], adapters: Sequence[str]) -> list[tuple[
 
 def _fitted(settings: EvaluationSettings, source: str) -> EvaluationSettings:
     """With the context of the model where it is shorter than the default. A length that was asked for stays."""
-    config = Path(split_source(source)[0]) / "config.json"
-    if "max_model_len" in settings.engine.model_fields_set or not config.is_file():
-        return settings
-    longest = json.loads(config.read_text()).get("max_position_embeddings")
-    if longest is None or longest >= settings.engine.max_model_len:
+    longest = known_positions(source)
+    asked_for = "max_model_len" in settings.engine.model_fields_set
+    if asked_for or longest is None or longest >= settings.engine.max_model_len:
         return settings
     print(f"engine      max_model_len {longest}, all that the model has", flush=True)
     return settings.model_copy(update={"engine": settings.engine.model_copy(update={"max_model_len": longest})})

@@ -31,6 +31,10 @@ MODELS = Path(__file__).parents[1] / "capgap_ray" / "tiny" / "models"
         (["--model", "tiny-judge", "--tasks", "tiny/dyck_languages", "--set", "sampling.tempera=1"], "temperature"),
         (["--model", "tiny-judge", "--tasks", "tiny/dyck_languages", "--adapter", "/nowhere"], "adapter_config.json"),
         (
+            ["--model", "tiny-judge", "--tasks", "tiny/dyck_languages", "--set", "engine.max_model_len=9999"],
+            "engine.max_model_len: 9999 is more than the 2048 positions of model 'tiny-judge'; set it to 2048 or less",
+        ),
+        (
             ["--model", "tiny-judge", "--tasks", "x", "--adapter", "/nowhere", "--set", "engine.lora=merged"],
             "engine.lora: merged is for experiments",
         ),

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -168,6 +168,38 @@ def _count(file: Path, name: str) -> int:
                 count *= size
             total += count
     return total
+
+
+def known_positions(source: str) -> int | None:
+    """How long a context the model has, by the config.json of a folder or of a Hub model in this machine's cache. None
+    where there is none, or where it stretches its positions (`rope_scaling`): vLLM then has its own reckoning.
+    """
+    file = Path(source) / "config.json"
+    if not Path(source).is_dir():
+        from huggingface_hub import try_to_load_from_cache
+
+        name, _, revision = source.partition("@")
+        cached = try_to_load_from_cache(name, "config.json", revision=revision or None)
+        file = Path(cached) if isinstance(cached, str) else file
+    if not file.is_file():
+        return None
+    whole = json.loads(file.read_text())
+    config = whole.get("text_config") or whole
+    stretched = config.get("rope_scaling") or "factor" in json.dumps(config.get("rope_parameters") or {})
+    return None if stretched or "model_max_length" in config else config.get("max_position_embeddings")
+
+
+def too_long(max_model_len: int, models: Mapping[str, str]) -> str | None:
+    """The mistake in one line where a model is known to have a shorter context than the engine is to give it. `models`:
+    name -> source."""
+    for name, source in models.items():
+        most = known_positions(source)
+        if most is not None and max_model_len > most:
+            return (
+                f"engine.max_model_len: {max_model_len} is more than the {most} positions of model {name!r}; set it to "
+                f"{most} or less"
+            )
+    return None
 
 
 def content_hash(folder: Path) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from capgap_ray.catalog.models import ModelSpec, resolve
+from capgap_ray.catalog.models import ModelSpec, known_positions, resolve, too_long
 from capgap_ray.stages import weights
 from capgap_ray.stages.weights import AdapterError, check_adapter, local_folder, shape_difference
 
@@ -30,6 +30,38 @@ def test_a_revision_is_the_snapshot_that_is_read(tmp_path: Path, monkeypatch: py
     model = resolve("mine", ModelSpec(source="org/name", revision=revision, parameters=7))
     assert model.identity == f"org/name@{revision}"
     assert Path(local_folder(model.source)) == snapshot
+
+
+def test_the_context_of_a_model_is_known_from_its_folder_or_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import json
+
+    import huggingface_hub.constants
+
+    revision = "0123456789abcdef0123456789abcdef01234567"
+    snapshot = tmp_path / "models--org--name" / "snapshots" / revision
+    snapshot.mkdir(parents=True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    found = []
+    for config in (
+        {"max_position_embeddings": 512, "rope_theta": 10000.0},
+        {"text_config": {"max_position_embeddings": 512, "rope_parameters": {"rope_type": "default"}}},
+        {"max_position_embeddings": 512, "rope_scaling": {"rope_type": "linear", "factor": 2.0}},
+        {"max_position_embeddings": 512, "rope_parameters": {"rope_type": "yarn", "factor": 2.0}},
+        {},
+    ):
+        (snapshot / "config.json").write_text(json.dumps(config))
+        found.append(known_positions(str(snapshot)))
+        assert known_positions(f"org/name@{revision}") == found[-1]
+    assert found == [512, 512, None, None, None]
+    assert known_positions("org/other@main") is None
+    (snapshot / "config.json").write_text('{"max_position_embeddings": 512}')
+    models = {"endless": "org/other@main", "mine": f"org/name@{revision}"}
+    assert too_long(512, models) is None
+    assert too_long(513, models) == (
+        "engine.max_model_len: 513 is more than the 512 positions of model 'mine'; set it to 512 or less"
+    )
 
 
 def test_bytes_that_arrive_are_told_of_and_a_download_that_stands_still_is_not(
