@@ -267,6 +267,29 @@ def test_an_adapter_that_would_be_served_wrongly_is_refused(
 
 
 @pytest.mark.parametrize(
+    ("source", "named"),
+    [("/cache/models--Qwen--Qwen2.5-7B/snapshots/ab", "Qwen/Qwen2.5-7B"), ("/models/mine", "/models/mine")],
+)
+def test_our_own_adapters_name_their_base_as_the_hub_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, named: str
+) -> None:
+    from types import SimpleNamespace
+    from unittest.mock import MagicMock
+
+    import torch
+
+    from capgap_ray.stages import sft_export
+
+    config = SimpleNamespace(lora_alpha=1, r=1, base_model_name_or_path="elsewhere")
+    monkeypatch.setattr(sft_export, "_write", lambda *_: None)
+    state = {"base_model.model.q.lora_B.default.weight": torch.ones(1)}
+    sft_export.export_lora(
+        MagicMock(peft_config={"default": config}), state, source, MagicMock(chat_template=None), str(tmp_path)
+    )
+    assert config.base_model_name_or_path == named
+
+
+@pytest.mark.parametrize(
     ("made_for", "base", "fits"),
     [
         ("Qwen/Qwen2.5-7B", "Qwen/Qwen2.5-7B-Instruct@main", False),
