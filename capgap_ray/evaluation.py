@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store, StoreError
-from capgap_ray.catalog.models import MODELS, ModelSpec, content_hash, resolve
+from capgap_ray.catalog.models import MODELS, ModelSpec, content_hash, known_positions, resolve, too_long
 from capgap_ray.catalog.tasks import data_of, expand, find_task, not_ours, of_no_task, own_files, read_yaml
 from capgap_ray.core.answers import equal, kind_of, outcome
 from capgap_ray.core.passk import Sample, k_samples
@@ -35,7 +35,7 @@ from capgap_ray.plan import VERSIONS, examples_version
 from capgap_ray.records import Completion, Request, from_row, to_row
 from capgap_ray.settings import Engine, Prompt, Resources, Sampling
 from capgap_ray.stages.engine import refusal
-from capgap_ray.stages.weights import ON, check_adapter, local_folder, split_source
+from capgap_ray.stages.weights import ON, check_adapter, is_hub_id, known_shapes
 from capgap_ray.tasks import Task, fingerprint, load, source_of, tables
 from capgap_ray.tasks.hub import HubError, check_models, check_reachable
 
@@ -86,13 +86,13 @@ def evaluate(argv: Sequence[str] | None = None) -> None:
                 raise ValueError(f"resources.parallel: {name!r} is none of the models: {', '.join(labels.values())}")
         if (why := refusal(settings.resources, labels.values())) is not None:
             raise ValueError(why)
-        models = [
-            each
-            for name, label in labels.items()
-            for each in _models(name, label, arguments.revision, arguments.adapter)
-        ]
-        for source, _, _ in models:
+        bases = [_base(name, label, arguments.revision) for name, label in labels.items()]
+        check_models({label: source for source, _, label in bases})
+        models = [each for base in bases for each in _on_base(base, arguments.adapter)]
+        for source, _, _ in bases:
             settings = _fitted(settings, source)
+        if (why := too_long(settings.engine.max_model_len, {label: source for source, _, label in bases})) is not None:
+            raise ValueError(why)
         asked = _asked(arguments.tasks, settings)
         settings = settings.model_copy(update={"data": own_files(name for name, _ in asked) | settings.data})
         wanted = _wanted(asked, arguments.limit, settings, models)
@@ -103,7 +103,6 @@ def evaluate(argv: Sequence[str] | None = None) -> None:
         for name, spec in specs.items():
             if not_ours(name):
                 load(spec, data_of(settings.data, name), settings.prompt.version)
-        check_models({label: split_source(source)[0] for source, _, label in models})
     except (ExperimentError, HubError, TaskError, StoreError, ValueError) as error:
         _stop(f"error: {' '.join(str(error).split())}", 2)
     from capgap_ray.stages.cluster import LostError, ResourcesError
@@ -149,24 +148,29 @@ def _labels(names: Sequence[str]) -> dict[str, str]:
     return {name: Path(name).name if ends[Path(name).name] == 1 else name for name in names}
 
 
-def _models(name: str, label: str, revision: str | None, adapters: Sequence[str]) -> list[tuple[str, str, str]]:
-    """(source, identity, label) of the model or, in its place, of each adapter on it. Raises ValueError that names the
-    model and the mend."""
+def _base(name: str, label: str, revision: str | None) -> tuple[str, str, str]:
+    """(source, identity, label) of the model. Raises ValueError that names the model and the mend."""
     if name in MODELS or Path(name).is_dir():
-        found = resolve(name, MODELS.get(name) or ModelSpec(source=name, revision=revision))
-        source, identity = found.source, found.identity
-    elif name.count("/") == 1 and not name.startswith((".", "/")):
-        source = identity = f"{name}@{revision or 'main'}"
-    else:
-        raise ValueError(f"--model: {name!r} is no known model, no folder and no Hub id; known: {', '.join(MODELS)}")
+        spec = MODELS.get(name) or ModelSpec(source=name)
+        found = resolve(name, spec if revision is None else replace(spec, revision=revision))
+        return found.source, found.identity, label
+    if is_hub_id(name):
+        return f"{name}@{revision or 'main'}", f"{name}@{revision or 'main'}", label
+    raise ValueError(f"--model: {name!r} is no known model, no folder and no Hub id; known: {', '.join(MODELS)}")
+
+
+def _on_base(base: tuple[str, str, str], adapters: Sequence[str]) -> list[tuple[str, str, str]]:
+    """The model or, in its place, each adapter on it. Raises AdapterError."""
     if not adapters:
-        return [(source, identity, label)]
+        return [base]
+    source, identity, label = base
+    shapes = known_shapes(source)
     places = list(dict.fromkeys(Path(adapter).resolve() for adapter in adapters))
     # Those of one store are all named `adapter`: what tells them apart lies above.
     above = places[0].parent if len(places) == 1 else Path(os.path.commonpath(places))
     made = []
     for place in places:
-        check_adapter(str(place), local_folder(source))
+        check_adapter(str(place), source, shapes)
         made.append(
             (f"{source}{ON}{place}", f"{identity}+{content_hash(place)}", f"{label}+{place.relative_to(above)}")
         )
@@ -175,11 +179,9 @@ def _models(name: str, label: str, revision: str | None, adapters: Sequence[str]
 
 def _fitted(settings: EvaluationSettings, source: str) -> EvaluationSettings:
     """With the context of the model where it is shorter than the default. A length that was asked for stays."""
-    config = Path(split_source(source)[0]) / "config.json"
-    if "max_model_len" in settings.engine.model_fields_set or not config.is_file():
-        return settings
-    longest = json.loads(config.read_text()).get("max_position_embeddings")
-    if longest is None or longest >= settings.engine.max_model_len:
+    longest = known_positions(source)
+    asked_for = "max_model_len" in settings.engine.model_fields_set
+    if asked_for or longest is None or longest >= settings.engine.max_model_len:
         return settings
     print(f"engine      max_model_len {longest}, all that the model has", flush=True)
     return settings.model_copy(update={"engine": settings.engine.model_copy(update={"max_model_len": longest})})
@@ -260,6 +262,7 @@ def _run(arguments: Any, settings: EvaluationSettings, wanted: Sequence[_Wanted]
     begun = time.monotonic()
     missing = [each for each in wanted if not store.built(each.complete)]
     tasks: dict[str, Task] = {}
+    failures: list[str] = []
     if missing:
         from capgap_ray.stages.cluster import cluster
         from capgap_ray.stages.inference import EnginePool
@@ -276,13 +279,16 @@ def _run(arguments: Any, settings: EvaluationSettings, wanted: Sequence[_Wanted]
                 closing(EnginePool(settings.engine, settings.resources)) as pool,
             ):
                 prepared.result()
-                _complete(store, pool, missing, settings)
-    for each in wanted:
+                failures = _complete(store, pool, missing, settings)
+    done = [each for each in wanted if store.built(each.complete)]
+    for each in done:
         task = tasks.get(each.name) or _task(each, settings)
         _say_scores(store, each, task)
         if arguments.log_samples:
             _log(store, each, task, Path(arguments.log_samples))
-    print(f"done        {len(wanted)} scores, {time.monotonic() - begun:.0f} s", flush=True)
+    print(f"done        {len(done)} scores, {time.monotonic() - begun:.0f} s", flush=True)
+    if failures:
+        _stop("\n".join(failures), 1)
 
 
 def _task(wanted: _Wanted, settings: EvaluationSettings) -> Task:
@@ -311,9 +317,17 @@ def _complete(
     pool: EnginePool,
     missing: Sequence[_Wanted],
     settings: EvaluationSettings,
-) -> None:
+) -> list[str]:
+    """Returns why some have no score, a line each; those of others are not lost by it."""
     from capgap_ray.stages.engine import Decoding, Layout
-    from capgap_ray.stages.inference import UNIT_ROWS, Receipt, Slice, commit_completions, run_slices
+    from capgap_ray.stages.inference import (
+        UNIT_ROWS,
+        InferenceError,
+        Receipt,
+        Slice,
+        commit_completions,
+        run_slices,
+    )
     from capgap_ray.stages.known_rows import made_by
 
     slices: dict[str, list[Slice]] = {}
@@ -342,13 +356,22 @@ def _complete(
             for start in range(0, rows, size)
         ]
     receipts: dict[Slice, Receipt] = {}
-    seconds = 0.0
-    for landed in run_slices(store, pool, [one for each in slices.values() for one in each]):
-        receipts |= dict(zip(landed.slices, landed.receipts, strict=True))
-        seconds += landed.seconds
+    seconds, failures = 0.0, []
+    try:
+        for landed in run_slices(store, pool, [one for each in slices.values() for one in each]):
+            receipts |= dict(zip(landed.slices, landed.receipts, strict=True))
+            seconds += landed.seconds
+    except InferenceError as error:
+        failures.append(str(error))
     for each in missing:
+        if not receipts.keys() >= set(slices[each.complete.key]):
+            continue
         pairs = [(one, receipts[one]) for one in slices[each.complete.key]]
-        commit_completions(store, each.complete, pairs, seconds / len(missing), settings.max_error_share)
+        try:
+            commit_completions(store, each.complete, pairs, seconds / len(missing), settings.max_error_share)
+        except InferenceError as error:
+            failures.append(str(error))
+    return failures
 
 
 # --- what came of it -------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, Field, model_validator
 
+from capgap_ray.catalog.accelerators import ACCELERATORS
 from capgap_ray.catalog.tasks import expand as expand_task
 from capgap_ray.catalog.tasks import find_task, of_no_task, own_files
 from capgap_ray.core.axes import WHOLE, check_axis, expand, refuse_duplicates
@@ -200,6 +201,7 @@ class Experiment(Part):
             raise ValueError(f"judge.model: {self.judge.model!r} is also under test; choose another judge")
         self._check_budgets()
         grid = self.grid()
+        self._check_precision(grid)
         if not any(point.sft.method == "lora" for point in grid) and any(point.sft.lora != Lora() for point in grid):
             raise ValueError("sft.lora: is used with sft.method: lora, and no cell has that; set it, or remove lora")
         for each in self.comparisons:
@@ -228,6 +230,17 @@ class Experiment(Part):
                     f"{where}: retry_truncated {settings['retry_truncated']} is not more than max_tokens "
                     f"({settings['max_tokens']}); give it there, too"
                 )
+
+    def _check_precision(self, grid: Sequence[Point]) -> None:
+        """vLLM refuses bfloat16 on a GPU that has none, and training would emulate it."""
+        resources, name = self.resources, self.resources.accelerator
+        if name is None or ACCELERATORS[name].bfloat16:
+            return
+        has = f"bfloat16 is not what resources.accelerator {name} computes in; set"
+        if self.engine.dtype == "bfloat16" and (resources.engine_gpus or resources.parallel):
+            raise ValueError(f"engine.dtype: {has} engine.dtype: float16")
+        if resources.worker_gpus and any(point.sft.precision == "bfloat16" for point in grid):
+            raise ValueError(f"sft.precision: {has} sft.precision: float32")
 
     def _check_development(self, grid: Sequence[Point], splits: int) -> None:
         if self.development is None:

@@ -22,7 +22,7 @@ from capgap_ray.analysis import engine_notes, form_notes, judge_audit, left_out,
 from capgap_ray.artifacts.step import Step, unique
 from capgap_ray.artifacts.store import Record, Store, StoreError
 from capgap_ray.cards import check_upload, publish, write_recipe
-from capgap_ray.catalog.models import Endpoint, Model
+from capgap_ray.catalog.models import Endpoint, Model, too_long
 from capgap_ray.catalog.tasks import data_of, find_task, not_ours
 from capgap_ray.choice import chosen, expected, given_up, groups, searched
 from capgap_ray.core.chance import chance_level
@@ -98,6 +98,9 @@ def open_run(what: str, argv: Sequence[str] | None = None, *, builds: bool = Tru
         models = resolve_models(experiment)
         if builds:
             _check_keys(models)
+            read = {name: model.source for name, model in models.items() if model.has_weights}
+            if (why := too_long(experiment.engine.max_model_len, read)) is not None:
+                raise ExperimentError(why)
         with _no_collector():
             plans = tuple(plan(single, models) for single in experiment.over_splits())
         if arguments.strict:

@@ -580,16 +580,17 @@ def _answers(scored: Scored) -> int:
 def _fits(made: Plan, device: Accelerator) -> Iterable[Fit]:
     resources, width = made.experiment.resources, 4 if made.experiment.engine.dtype == "float32" else 2
     usable = 0.9 * device.gigabytes
+    engines_own = (resources.engine_memory_share or 0.9) * device.gigabytes
     for name, model in made.models.items():
         if model.has_weights:
             gpus = resources.engine_gpus_of(name)
             engine = engine_memory(model.parameters, gpus, width).total / GIGABYTE
             # A power of two: it has to divide the attention heads.
             least = 1 << max(
-                0, math.ceil(math.log2(engine_memory(model.parameters, 1, width).total / GIGABYTE / usable))
+                0, math.ceil(math.log2(engine_memory(model.parameters, 1, width).total / GIGABYTE / engines_own))
             )
             mend = f"resources.parallel: {{{name}: {{tensor: {least}}}}}"
-            yield _fit(f"engine {name}", max(gpus, 1), engine, usable, mend)
+            yield _fit(f"engine {name}", max(gpus, 1), engine, engines_own, mend)
     for student, sft in {(cell.student, _shape(cell.sft)): (cell.student, cell.sft) for cell in made.cells}.values():
         what = f"training {student.name} ({sft.method}, batch {sft.batch}, rows of {sft.cutoff_tokens} tokens)"
         need = _training_gigabytes(student, sft)

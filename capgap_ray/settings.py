@@ -533,6 +533,8 @@ class Resources(Part):
     engine_cpus: float = Field(default=1, gt=0)
     engine_gpus: float = Field(default=0, ge=0)
     """Of one replica; a model is spread over all of them. For models that need more than others, see `parallel`."""
+    engine_memory_share: float | None = Field(default=None, gt=0, le=1)
+    """Of each GPU's memory that an engine may take: less where others use the GPU too. None: vLLM's own default."""
     parallel: dict[str, Parallel] = {}
     """Model -> its engine's GPUs in place of `engine_gpus`. Its engines are its own, up to `engines` of them: they
     start when it is asked, and idle ones of other models make room."""

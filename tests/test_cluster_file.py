@@ -14,6 +14,7 @@ import jsonschema
 import pytest
 import yaml
 
+from capgap_ray.catalog.accelerators import ACCELERATORS
 from capgap_ray.catalog.models import MODELS
 
 ROOT = Path(__file__).parents[1]
@@ -95,6 +96,27 @@ def test_nodes_have_an_image_of_this_age_and_room_for_the_weights(cluster: dict[
     (disk,) = nodes["large"]["BlockDeviceMappings"]
     assert disk["Ebs"]["VolumeSize"] > 2 * teachers / 1e9 + 100
     assert disk["Ebs"]["Throughput"] <= disk["Ebs"]["Iops"] / 4, "what EC2 allows"
+
+
+CARDS = {
+    "p5.4xlarge": "H100-80GB",
+    "p4de.24xlarge": "A100-80GB",
+    "a2-ultragpu-1g": "A100-80GB",
+    "a2-ultragpu-8g": "A100-80GB",
+}
+
+
+def test_every_gpu_is_as_large_as_the_shipped_experiments_plan_with(
+    cluster: dict[str, Any], gcp: dict[str, Any]
+) -> None:
+    texts = [file.read_text() for file in (ROOT / "jobs" / "experiments").glob("*.yaml")]
+    planned = {(yaml.safe_load(text).get("resources") or {}).get("accelerator") for text in texts} - {None}
+    for config in (cluster, gcp):
+        nodes = [node for node in config["available_node_types"].values() if node["resources"]["GPU"]]
+        for node in nodes:
+            made = node["node_config"]
+            card = ACCELERATORS[CARDS[made.get("InstanceType") or made["machineType"]]]
+            assert all(card.gigabytes >= ACCELERATORS[name].gigabytes for name in planned)
 
 
 def test_it_opens_nothing(cluster: dict[str, Any]) -> None:

@@ -6,8 +6,9 @@ import hashlib
 import json
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,6 +18,9 @@ _HASH_LIMIT = 1 << 30
 _SAMPLES, _SAMPLE_BYTES = 16, 1 << 16
 """Of each file of such a folder, evenly spread."""
 
+
+SECOND_COPY = "consolidated*.safetensors"
+"""All weights again, under Mistral's own names; neither fetched nor read."""
 
 MOVING = "@main"
 """End of the source of a Hub model without a revision."""
@@ -136,7 +140,7 @@ def resolve(name: str, spec: ModelSpec) -> Model:
             raise ValueError(f"model {name!r}: give `parameters` (number of weights) for a Hub model")
         pinned = f"{spec.source}@{spec.revision}" if spec.revision else f"{spec.source}{MOVING}"
         return Model(name=name, source=pinned, identity=pinned, weights=pinned, parameters=spec.parameters)
-    files = sorted(folder.glob("*.safetensors"))
+    files = weight_files(folder)
     if not files or not (folder / "config.json").is_file():
         raise ValueError(f"model {name!r}: {folder} needs config.json and *.safetensors (pickles are never read)")
     parameters = sum(_count(file, name) for file in files)
@@ -148,6 +152,11 @@ def resolve(name: str, spec: ModelSpec) -> Model:
     else:
         identity = content_hash(folder)
     return Model(name=name, source=str(folder), identity=identity, weights=sampled, parameters=parameters)
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The model's safetensors files in order, without the second copy that Mistral's repositories have."""
+    return sorted(file for file in folder.glob("*.safetensors") if not fnmatch(file.name, SECOND_COPY))
 
 
 def _count(file: Path, name: str) -> int:
@@ -169,6 +178,38 @@ def _count(file: Path, name: str) -> int:
                 count *= size
             total += count
     return total
+
+
+def known_positions(source: str) -> int | None:
+    """How long a context the model has, by the config.json of a folder or of a Hub model in this machine's cache. None
+    where there is none, or where it stretches its positions (`rope_scaling`): vLLM then has its own reckoning.
+    """
+    file = Path(source) / "config.json"
+    if not Path(source).is_dir():
+        from huggingface_hub import try_to_load_from_cache
+
+        name, _, revision = source.partition("@")
+        cached = try_to_load_from_cache(name, "config.json", revision=revision or None)
+        file = Path(cached) if isinstance(cached, str) else file
+    if not file.is_file():
+        return None
+    whole = json.loads(file.read_text())
+    config = whole.get("text_config") or whole
+    stretched = config.get("rope_scaling") or "factor" in json.dumps(config.get("rope_parameters") or {})
+    return None if stretched or "model_max_length" in config else config.get("max_position_embeddings")
+
+
+def too_long(max_model_len: int, models: Mapping[str, str]) -> str | None:
+    """The mistake in one line where a model is known to have a shorter context than the engine is to give it. `models`:
+    name -> source."""
+    for name, source in models.items():
+        most = known_positions(source)
+        if most is not None and max_model_len > most:
+            return (
+                f"engine.max_model_len: {max_model_len} is more than the {most} positions of model {name!r}; set it to "
+                f"{most} or less"
+            )
+    return None
 
 
 def content_hash(folder: Path) -> str:

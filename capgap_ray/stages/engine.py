@@ -27,6 +27,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from capgap_ray.artifacts.fetch import let_go
+from capgap_ray.catalog.models import weight_files
 from capgap_ray.core.extraction import opened_thinking
 from capgap_ray.core.masking import Rendering, TokenizedExample, apply_overlength, tokenize_example, with_system
 from capgap_ray.core.surprisal import trace_reading
@@ -241,17 +242,21 @@ class Engine:
         max_model_len: int,
         beat: Callable[[Stage], None] = lambda stage: None,
         layout: Layout | None = None,
+        memory_share: float | None = None,
     ) -> None:
         """`beat` is called whenever the engine has got on: bytes of a model fetched, a model loaded, a step done. With
         a `layout` the process is in a placement group of one-GPU bundles, as many as the layout has, and vLLM starts a
-        worker in each; without one it uses the GPUs that the process was given.
+        worker in each; without one it uses the GPUs that the process was given. `memory_share`: of each GPU.
         """
         self._dtype = dtype
         self._max_model_len = max_model_len
         self._beat = beat
         self._layout = layout
+        self._memory_share = memory_share
         self._engines: dict[str, _Standing] = {}
         """By architecture; those for adapters apart."""
+        self._architectures: dict[str, str] = {}
+        """Source -> that of its model."""
         self._numbers = count(1)
         """Of requests and of adapters, for vLLM."""
 
@@ -491,21 +496,23 @@ class Engine:
             raise EngineError(f"{source}: its weights cannot be had: {_line(error)}") from error
         self._beat("loading")
         places = {adapter: adapter_folder(adapter) for adapter in adapters}
+        shapes = tensor_shapes(folder)
         ranks = [
-            _slot_rank(check_adapter(place, folder), f"{source}{ON}{adapter}") for adapter, place in places.items()
+            _slot_rank(check_adapter(place, source, shapes), f"{source}{ON}{adapter}")
+            for adapter, place in places.items()
         ]
         rank = max(ranks, default=0)
-        architecture = _architecture(folder) + ("-lora" if adapters else "")
+        architecture = self._architecture_of(source, folder) + ("-lora" if adapters else "")
         if architecture in self._engines and self._engines[architecture].rank < rank:
             self._discard(architecture)
         standing = self._engines.get(architecture)
         swapped = standing is None or standing.holds != source
         if standing is None:
             self._make_room()
-            standing = _Standing(llm=self._start(folder, source, rank), rank=rank, shapes=tensor_shapes(folder))
+            standing = _Standing(llm=self._start(folder, source, rank), rank=rank, shapes=shapes)
             self._engines[architecture] = standing
         elif swapped:
-            self._swap(architecture, folder, source)
+            self._swap(architecture, folder, source, shapes)
         if swapped:
             self._compare_with_former(architecture, folder, source)
         for adapter, place in places.items():
@@ -517,6 +524,14 @@ class Engine:
             self._compare_with_stored(standing, source, {each: found for each, found in stored.items() if found})
         standing.holds = source
         return standing.llm, standing.requests
+
+    def _architecture_of(self, source: str, folder: str) -> str:
+        if source not in self._architectures:
+            try:
+                self._architectures[source] = _architecture(folder)
+            except (KeyError, OSError, ValueError) as error:
+                raise EngineError(f"{source}: its tokenizer or config.json cannot be read: {_line(error)}") from error
+        return self._architectures[source]
 
     def _take(self, llm: Any, folder: str, name: str) -> Any:
         """Have the engine read an adapter. Returns what its rows are asked with."""
@@ -530,16 +545,17 @@ class Engine:
             raise EngineError(f"{name}: vLLM cannot load it: {_line(error)}; {_MERGE}") from error
         return request
 
-    def _swap(self, architecture: str, folder: str, source: str) -> None:
+    def _swap(self, architecture: str, folder: str, source: str, shapes: Mapping[str, list[int]]) -> None:
         standing = self._engines[architecture]
         # vLLM's reload leaves what a file lacks as it was.
-        if difference := shape_difference(tensor_shapes(folder), standing.shapes):
+        if difference := shape_difference(shapes, standing.shapes):
             raise EngineError(f"{source}: its weights do not fit its config.json: {difference}")
         standing.holds = None  # until the new ones are known to be right, nobody knows what it holds
         standing.requests = {}  # vLLM's reload drops adapters; other numbers keep their cached prefixes apart
         try:
             standing.llm.collective_rpc("reload_from", args=(folder,))
-        except (AssertionError, RuntimeError, ValueError, KeyError) as error:
+        except (AssertionError, ValueError, KeyError) as error:
+            # Of names and shapes that fit, a RuntimeError is a worker or a device that has gone: tried again.
             self._discard(architecture)
             raise EngineError(f"{source}: its weights do not fit its config.json: {_line(error)}") from error
         # Cached prefixes were computed by the weights that have just gone.
@@ -608,7 +624,7 @@ class Engine:
         gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if not gpus:
             keep_freed_memory()
-        arguments = engine_arguments(self._dtype, self._max_model_len, gpus, self._layout)
+        arguments = engine_arguments(self._dtype, self._max_model_len, gpus, self._layout, self._memory_share)
         if rank:
             slots = min(_SLOTS_GPU if gpus else _SLOTS_CPU, max(1, _SLOT_RANKS // rank))
             arguments |= {"enable_lora": True, "max_loras": slots, "max_lora_rank": rank}
@@ -640,8 +656,10 @@ def refusal(resources: Resources, models: Iterable[str]) -> str | None:
     return None if served or os.environ.get("RAY_ADDRESS") or not built_for_gpus() else NEEDS_GPU
 
 
-def engine_arguments(dtype: str, max_model_len: int, gpus: int, layout: Layout | None) -> dict[str, Any]:
-    """What vLLM is started with. `gpus`: that this process sees, 0 on a CPU; `layout` as `Engine` takes it."""
+def engine_arguments(
+    dtype: str, max_model_len: int, gpus: int, layout: Layout | None, memory_share: float | None = None
+) -> dict[str, Any]:
+    """What vLLM is started with. `gpus`: that this process sees, 0 on a CPU; the others as `Engine` takes them."""
     arguments: dict[str, Any] = {
         "dtype": dtype,
         "max_model_len": max_model_len,
@@ -649,6 +667,8 @@ def engine_arguments(dtype: str, max_model_len: int, gpus: int, layout: Layout |
         "enable_prefix_caching": True,
         "trust_remote_code": False,
         "load_format": "safetensors",
+        "config_format": "hf",  # of a folder that has Mistral's own files, too, those that training reads
+        "tokenizer_mode": "hf",
         "safetensors_load_strategy": "prefetch",  # the file is read while its first tensors are put in place
         "safetensors_prefetch_block_size": 1 << 20,  # of vLLM's 16 MB each piece would take new memory from the system
         "max_num_seqs": _MAX_SEQS,
@@ -656,6 +676,8 @@ def engine_arguments(dtype: str, max_model_len: int, gpus: int, layout: Layout |
     }
     if layout or gpus:
         arguments["long_prefill_token_threshold"] = min(_PREFILL_TOKENS_GPU, max_model_len)
+        if memory_share is not None:
+            arguments["gpu_memory_utilization"] = memory_share
     if layout:
         return arguments | {
             "tensor_parallel_size": layout.tensor,
@@ -713,22 +735,42 @@ def chat_template(folder: str) -> str | None:
     return found or None
 
 
-_NOT_SHAPE = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
-"""The engine's own dtype is set for all models, so that of the file makes no difference."""
+_NOT_SHAPE = ("_name_or_path", "transformers_version", "dtype", "torch_dtype", "use_cache", "pad_token_id")
+"""What shapes neither weights nor answers. The engine's own dtype is set for all models, and nothing is padded."""
 
 
 def _architecture(folder: str) -> str:
-    """Equal for two models that one engine can serve: the configuration less what does not shape the weights."""
-    config = json.loads((Path(folder) / "config.json").read_text())
-    shape = {key: value for key, value in config.items() if key not in _NOT_SHAPE}
-    tokenizer = (Path(folder) / "tokenizer.json").read_bytes()
-    return hashlib.sha256(json.dumps(shape, sort_keys=True).encode() + tokenizer).hexdigest()
+    """Equal for two models that one engine can serve: configuration and tokenizer as transformers reads them, since its
+    versions write one and the same in different words (`rope_theta` and `rope_parameters`).
+    """
+    from transformers import AutoConfig, AutoTokenizer
+
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False).to_dict()
+    except (KeyError, ValueError):  # of a kind that vLLM knows and transformers does not
+        config = json.loads((Path(folder) / "config.json").read_text())
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    if backend := getattr(tokenizer, "backend_tokenizer", None):
+        backend.no_truncation()
+        backend.no_padding()
+        words = backend.to_str()
+    else:
+        words = json.dumps(tokenizer.get_vocab(), sort_keys=True)
+    shape = json.dumps(_shaping(config), sort_keys=True, default=str)
+    return hashlib.sha256(f"{shape}\0{words}".encode()).hexdigest()
+
+
+def _shaping(config: Any) -> Any:
+    """Less `_NOT_SHAPE`, in the parts of a configuration, too."""
+    if not isinstance(config, dict):
+        return config
+    return {str(key): _shaping(value) for key, value in config.items() if key not in _NOT_SHAPE}
 
 
 def _digest(folder: str) -> str:
     """Of the weights' files; computed only where two models answer alike."""
     digest = hashlib.sha256()
-    for file in sorted(Path(folder).glob("*.safetensors")):
+    for file in weight_files(Path(folder)):
         with file.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()

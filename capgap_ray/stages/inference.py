@@ -244,7 +244,8 @@ class _Start:
             wanted = bundles(layout, self.resources.engine_cpus)
             group = ray.util.placement_group(wanted, strategy=placement(layout))
             options["scheduling_strategy"] = PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=0)
-        arguments = (self.desk, index, self.settings.dtype, self.settings.max_model_len, layout)
+        share = self.resources.engine_memory_share
+        arguments = (self.desk, index, self.settings.dtype, self.settings.max_model_len, layout, share)
         return self.kind.options(**options).remote(*arguments), group
 
 
@@ -278,8 +279,10 @@ def _whereabouts() -> Whereabouts:
 
 @ray.remote
 class _EngineActor:
-    def __init__(self, desk: str, index: int, dtype: str, max_model_len: int, layout: Layout | None) -> None:
-        self._engine = Engine(dtype, max_model_len, Pulse(desk, index), layout)
+    def __init__(
+        self, desk: str, index: int, dtype: str, max_model_len: int, layout: Layout | None, share: float | None
+    ) -> None:
+        self._engine = Engine(dtype, max_model_len, Pulse(desk, index), layout, share)
         self._broken = NEEDS_GPU if built_for_gpus() and not (layout or ray.get_gpu_ids()) else ""
         if self._broken:
             return

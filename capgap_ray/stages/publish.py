@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from capgap_ray.artifacts.store import Store
+from capgap_ray.stages.weights import hub_failures
 
 CARD = "README.md"
 """The model card's name in a checkpoint's folder and on the Hub."""
@@ -32,7 +33,7 @@ def check_push(repositories: Iterable[str]) -> None:
         HfApi().whoami()
     except LocalTokenNotFoundError:
         raise PushError("there is no token; set HF_TOKEN or run `hf auth login`, or remove push_to_hub") from None
-    except _failures() as error:
+    except hub_failures() as error:
         raise PushError(f"the Hub does not take the token, or cannot be reached ({_line(error)})") from None
 
 
@@ -46,7 +47,7 @@ def push(store: Store, folder: str, repository: str, *, private: bool = True) ->
 
     api = HfApi()
     # ValueError: a card that is refused; RuntimeError: a file that did not arrive.
-    failures: tuple[type[Exception], ...] = (*_failures(), ValueError, RuntimeError)
+    failures: tuple[type[Exception], ...] = (*hub_failures(), ValueError, RuntimeError)
     try:
         made = api.create_repo(repository, private=private, exist_ok=True)
         with tempfile.TemporaryDirectory() as scratch:
@@ -61,13 +62,6 @@ def push(store: Store, folder: str, repository: str, *, private: bool = True) ->
     except failures as error:
         raise PushError(_line(error)) from error
     return str(made)
-
-
-def _failures() -> tuple[type[Exception], ...]:
-    """What huggingface_hub raises: OSErrors, and those of its HTTP client, whichever that is in its version."""
-    from huggingface_hub.errors import HfHubHTTPError
-
-    return tuple(each for each in HfHubHTTPError.__mro__ if issubclass(each, Exception) and each is not Exception)
 
 
 def _line(error: Exception) -> str:

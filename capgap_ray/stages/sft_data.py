@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from capgap_ray.catalog.models import weight_files
 from capgap_ray.core.budget import batches, hold_out, pack
 from capgap_ray.core.masking import Rendering, TokenizedExample, prepare
 from capgap_ray.records import TrainingExample
@@ -144,7 +145,7 @@ def check(
     """
     from transformers import AutoConfig
 
-    if not list(Path(folder).glob("*.safetensors")):
+    if not weight_files(Path(folder)):
         raise ValueError(f"student {source}: the folder has no *.safetensors (pickles are never read); convert it")
     try:
         check_shards(folder)

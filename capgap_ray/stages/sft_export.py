@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from capgap_ray.catalog.models import weight_files
 from capgap_ray.settings import Sft
+from capgap_ray.stages.weights import hub_id
 
 CANARY = (
     "Q: What is 7 times 8?\nA: Let's think step by step.\n7 times 8 is 56. So the answer is 56.",
@@ -47,7 +49,8 @@ def export_lora(model: Any, state: Mapping[str, Any], source: str, tokenizer: An
         raise ValueError(f"the adapter changes nothing of {source}: nothing was learnt or nothing was gathered")
     base = model.get_base_model()
     merged = _merged(state, model.peft_config["default"])
-    model.peft_config["default"].base_model_name_or_path = source
+    # A folder's path says nothing elsewhere; the engine and the Hub know the base by its id.
+    model.peft_config["default"].base_model_name_or_path = hub_id(source) or source
     model.save_pretrained(os.path.join(folder, ADAPTER), state_dict=dict(state), save_embedding_layers=False)
     if isinstance(tokenizer.chat_template, str):  # that it was trained with, which need not be the student's own
         Path(folder, ADAPTER, "chat_template.jinja").write_text(tokenizer.chat_template)
@@ -107,13 +110,13 @@ def _equals_source(state: Mapping[str, Any], source: str) -> bool:
     import torch
     from safetensors import safe_open
 
-    names = [name for name in sorted(os.listdir(source)) if name.endswith(".safetensors")]
-    for name in names:
-        with safe_open(os.path.join(source, name), framework="pt") as file:
+    files = weight_files(Path(source))
+    for each in files:
+        with safe_open(each, framework="pt") as file:
             for key in file.keys():  # noqa: SIM118 (a safetensors handle is no mapping)
                 if key in state and not torch.equal(file.get_tensor(key).to(torch.bfloat16), state[key].cpu()):
                     return False
-    return bool(names)
+    return bool(files)
 
 
 def check_canary(

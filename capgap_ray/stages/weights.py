@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import struct
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from capgap_ray.artifacts.fetch import copies, fetch, is_remote
-from capgap_ray.catalog.models import Endpoint
+from capgap_ray.catalog.models import SECOND_COPY, Endpoint, weight_files
 
 ON = "::"
 """Between a base model's source and the place of an adapter on it."""
@@ -44,8 +45,23 @@ def adapter_folder(adapter: str) -> str:
     return fetch(adapter, tuple(_FILES)) if is_remote(adapter) else adapter
 
 
-def check_adapter(adapter: str, base: str) -> int:
-    """The rank of a LoRA adapter (a PEFT folder). Raises AdapterError unless its tensors fit those of folder `base`."""
+def is_hub_id(name: str) -> bool:
+    """Whether it has the form `org/name`."""
+    return name.count("/") == 1 and not name.startswith((".", "/", "~"))
+
+
+def hub_id(source: str) -> str | None:
+    """`org/name` of a Hub source, or of a snapshot in a Hub cache; None of any other folder."""
+    if snapshot := re.search(r"/models--([^/]+?)--([^/]+)/snapshots/[^/]+/?$", source):
+        return f"{snapshot[1]}/{snapshot[2]}"
+    name = source.partition("@")[0]
+    return name if is_hub_id(name) and not Path(source).is_dir() else None
+
+
+def check_adapter(adapter: str, base: str, shapes: Mapping[str, list[int]] | None) -> int:
+    """The rank of a LoRA adapter (a PEFT folder). Raises AdapterError unless it was made for the model `base`, as far
+    as it says for which, and its tensors fit those of `shapes`, if they are known.
+    """
     file = Path(adapter) / "adapter_config.json"
     weights = Path(adapter) / "adapter_model.safetensors"
     if not file.is_file() or not weights.is_file():
@@ -57,7 +73,14 @@ def check_adapter(adapter: str, base: str) -> int:
     if config.get("peft_type") != "LORA" or odd:
         had = f" ({', '.join(odd)} of its adapter_config.json)" if odd else ""
         raise AdapterError(f"adapter {adapter}: only plain LoRA is served{had}; merge it into its base first")
-    shapes = tensor_shapes(base)
+    made_for, ours = hub_id(config.get("base_model_name_or_path") or ""), hub_id(base)
+    if made_for and ours and made_for.lower() != ours.lower():
+        raise AdapterError(
+            f"adapter {adapter}: it was made for {made_for} and not for {ours}; put it on its own base or, if they are "
+            "the same weights, set base_model_name_or_path in its adapter_config.json"
+        )
+    if shapes is None:
+        return int(config["r"])
     for name, shape in _shapes(weights).items():
         module, _, rest = name.removeprefix("base_model.model.").partition(".lora_")
         of_base = shapes.get(f"{module}.weight")
@@ -65,18 +88,41 @@ def check_adapter(adapter: str, base: str) -> int:
             of_base is not None and shape[1 if rest.startswith("A") else 0] == of_base[1 if rest.startswith("A") else 0]
         )
         if not fits:
-            made_for = config.get("base_model_name_or_path")
             raise AdapterError(
                 f"adapter {adapter}: {module} of shape {shape} does not fit base {base} ({of_base or 'has none'}); "
-                f"it was made for {made_for}"
+                f"it was made for {config.get('base_model_name_or_path')}"
             )
     return int(config["r"])
+
+
+def known_shapes(source: str) -> dict[str, list[int]] | None:
+    """As `tensor_shapes`, without fetching weights: of a Hub model from the headers alone. None where the Hub does not
+    give them; the engine, which has the weights, knows them."""
+    if Path(source).is_dir():
+        return tensor_shapes(source)
+    from huggingface_hub import get_safetensors_metadata
+    from huggingface_hub.errors import NotASafetensorsRepoError, SafetensorsParsingError
+
+    name, _, revision = source.partition("@")
+    unknown: tuple[type[Exception], ...] = (*hub_failures(), NotASafetensorsRepoError, SafetensorsParsingError)
+    try:
+        found = get_safetensors_metadata(name, revision=revision or None)
+    except unknown:
+        return None
+    return {tensor: facts.shape for file in found.files_metadata.values() for tensor, facts in file.tensors.items()}
+
+
+def hub_failures() -> tuple[type[Exception], ...]:
+    """What huggingface_hub raises: OSErrors, and those of its HTTP client, whichever that is in its version."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    return tuple(each for each in HfHubHTTPError.__mro__ if issubclass(each, Exception) and each is not Exception)
 
 
 def tensor_shapes(folder: str) -> dict[str, list[int]]:
     """Tensor name -> shape, of all safetensors files of a model."""
     found: dict[str, list[int]] = {}
-    for each in sorted(Path(folder).glob("*.safetensors")):
+    for each in weight_files(Path(folder)):
         found |= _shapes(each)
     return found
 
@@ -105,7 +151,7 @@ def _shapes(file: Path) -> dict[str, list[int]]:
 
 def check_shards(folder: str) -> None:
     """Every safetensors file of `folder` is as long as its header says. Raises ValueError that names the file."""
-    for file in sorted(Path(folder).glob("*.safetensors")):
+    for file in weight_files(Path(folder)):
         size = file.stat().st_size
         try:
             with file.open("rb") as stream:
@@ -137,7 +183,7 @@ def local_folder(source: str, arrived: Callable[[], None] = lambda: None) -> str
     name, _, revision = source.partition("@")
     cached = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=name, repo_type="model")
     with _watched(lambda: [cached], arrived):
-        return snapshot_download(name, revision=revision or None, allow_patterns=_FILES)
+        return snapshot_download(name, revision=revision or None, allow_patterns=_FILES, ignore_patterns=SECOND_COPY)
 
 
 @contextmanager

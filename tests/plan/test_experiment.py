@@ -121,6 +121,14 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"comparisons": [{"nam": "c"}]}, r"comparisons\.0\.nam: unknown field; did you mean 'name'\?"),
     ({"resources": {"accelerator": "h100"}}, r"resources\.accelerator: 'h100' is unknown; known: H100-80GB$"),
     ({"resources": {"accelerator": "rtx4090"}}, r"resources\.accelerator: 'rtx4090' is unknown; known: RTX-4090$"),
+    (
+        {"resources": {"accelerator": "T4", "engine_gpus": 1}},
+        r"engine\.dtype: bfloat16 .* resources\.accelerator T4 .*; set engine\.dtype: float16$",
+    ),
+    (
+        {"resources": {"accelerator": "V100-32GB", "engine_gpus": 1, "worker_gpus": 1}, "engine": {"dtype": "float16"}},
+        r"sft\.precision: bfloat16 .* V100-32GB .*; set sft\.precision: float32$",
+    ),
     ({"resources": {"engine_gpus": 0.5}}, r"resources\.engine_gpus: 0\.5 is no whole number"),
     ({"resources": {"worker_gpus": 1.5}}, r"resources\.worker_gpus: 1\.5 is no whole number"),
     ({"sft": {"lora": {"rank": 64}}}, r"sft\.lora: is used with sft\.method: lora"),

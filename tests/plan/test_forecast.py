@@ -244,6 +244,9 @@ def test_models_that_do_not_fit_are_named_with_the_mend() -> None:
     assert fits["training qwen2.5-3b"].mend == "needs sft.batch: 1x2"
     assert fits["training qwen2.5-7b"].mend == "needs sft.batch: 1x2, sft.workers: 8"
     assert fits["training qwen2.5-0.5b"].mend == ""
+    halved = load(str(FOLDER / "bbh_small_large.yaml"), ["resources.engine_memory_share=0.5"])[0]
+    available = {fit.what.split(" ")[0]: fit.available for fit in told(halved).fits}
+    assert available == {"engine": 40, "training": 72}, "the share is the engines' own"
 
 
 @pytest.mark.parametrize(
@@ -255,14 +258,23 @@ def test_models_that_do_not_fit_are_named_with_the_mend() -> None:
             "L4",
             "needs sft.gradient_checkpointing: true, sft.batch: 1x8",
         ),
-        ({"batch": "1x1", "workers": 1, "cutoff_tokens": 16384}, "V100-32GB", "needs sft.cutoff_tokens: 8192"),
+        (
+            {"batch": "1x1", "workers": 1, "cutoff_tokens": 16384, "precision": "float32"},
+            "V100-32GB",
+            "needs sft.cutoff_tokens: 8192",
+        ),
         # The loss of 8,192 tokens alone is 12 bytes x 152,000 words x 8,192 = 14.9 GB: no number of workers helps.
-        ({"batch": "1x1", "workers": 1}, "T4", "needs sft.cutoff_tokens: 4096, sft.workers: 2"),
+        (
+            {"batch": "1x1", "workers": 1, "precision": "float32"},
+            "T4",
+            "needs sft.cutoff_tokens: 4096, sft.workers: 4",
+        ),
     ],
 )
 def test_what_makes_a_training_fit_changes_as_little_as_can_be(sft: dict[str, Any], gpu: str, mend: str) -> None:
     changes = [f"sft.{name}={json.dumps(value)}" for name, value in sft.items()]
-    experiment = load(str(FOLDER / "bbh_small_large.yaml"), [f"resources.accelerator={gpu}", *changes])[0]
+    changes += [f"resources.accelerator={gpu}", "engine.dtype=float16"]
+    experiment = load(str(FOLDER / "bbh_small_large.yaml"), changes)[0]
     (fit,) = (each for each in told(experiment).fits if each.what.startswith("training qwen2.5-0.5b"))
     assert (fit.fits, fit.mend) == (False, mend)
 

@@ -61,7 +61,7 @@ def test_what_enters_no_identity(make: Make, monkeypatch: pytest.MonkeyPatch) ->
     before = keys({})
     assert before == keys({"endpoint": "http://127.0.0.1:8000/v1", "concurrency": 3, "key_env": None})
     spread = {"engine_timeout_s": 5, "min_engines": 1, "engines": 3, "parallel": {"tiny-judge": {"tensor": 2}}}
-    assert before == keys({}, max_error_share=0.5, resources=spread)
+    assert before == keys({}, max_error_share=0.5, resources={**spread, "engine_memory_share": 0.5})
     assert before != keys({"revision": "2026-02"})
     assert before != keys({"model": "bigger"})
 
@@ -69,7 +69,8 @@ def test_what_enters_no_identity(make: Make, monkeypatch: pytest.MonkeyPatch) ->
 def test_the_key_is_in_no_source_and_must_be_set_where_something_is_built(
     make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    experiment = make(models={"api": API}, teachers={"small": "tiny-teacher-small", "large": "api"})
+    engine = {"max_model_len": 2048}
+    experiment = make(models={"api": API}, teachers={"small": "tiny-teacher-small", "large": "api"}, engine=engine)
     arguments = [str(tmp_path / "experiment.yaml"), "--store", str(tmp_path / "store"), "--dry-run"]
     monkeypatch.delenv("CAPGAP_TEST_KEY", raising=False)
     with pytest.raises(SystemExit, match="2"):

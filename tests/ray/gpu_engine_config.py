@@ -35,8 +35,8 @@ def main(folder: str) -> None:
     from vllm.engine.arg_utils import EngineArgs
     from vllm.usage.usage_lib import UsageContext
 
-    def built(gpus: int, layout: Layout | None, **more: Any) -> dict[str, Any]:
-        arguments = engine_arguments("bfloat16", 512, gpus, layout) | more
+    def built(gpus: int, layout: Layout | None, share: float | None = None, **more: Any) -> dict[str, Any]:
+        arguments = engine_arguments("bfloat16", 512, gpus, layout, share) | more
         made = EngineArgs(model=folder, **arguments).create_engine_config(UsageContext.LLM_CLASS)
         return {
             "executor": made.parallel_config.distributed_executor_backend,
@@ -44,6 +44,7 @@ def main(folder: str) -> None:
             "graphs": not made.model_config.enforce_eager,
             "chunked": made.scheduler_config.enable_chunked_prefill,
             "prefixes": made.cache_config.enable_prefix_caching,
+            "share": made.cache_config.gpu_memory_utilization,
             "extension": made.parallel_config.worker_extension_cls,
         }
 
@@ -57,6 +58,7 @@ def main(folder: str) -> None:
                 "tensor": built(8, Layout(tensor=4, pipeline=1)),
                 "both": built(8, Layout(tensor=4, pipeline=2)),
                 "adapters": built(1, None, **adapters),
+                "shared": built(1, None, 0.4),
             }
         )
     )

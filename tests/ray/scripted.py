@@ -23,7 +23,7 @@ class ScriptedEngine:
     A call takes 50 ms, and half a second with the stop string `PAUSE`.
     """
 
-    def __init__(self, desk: str, index: int, dtype: str, max_model_len: int, layout: Any) -> None:
+    def __init__(self, desk: str, index: int, dtype: str, max_model_len: int, layout: Any, share: float | None) -> None:
         self._pulse = Pulse(desk, index)
         print(f"scripted engine {index} is ready", flush=True)
 

@@ -21,7 +21,9 @@ def test_vllms_own_checks_take_what_a_gpu_engine_is_started_with() -> None:
         "tensor": ("ray", 4),
         "both": ("ray", 8),
         "adapters": ("uni", 1),
+        "shared": ("uni", 1),
     }
+    assert {name: each["share"] for name, each in made.items()} == dict.fromkeys(made, 0.92) | {"shared": 0.4}
     for each in made.values():
         assert each["graphs"]
         assert each["chunked"]

@@ -221,7 +221,7 @@ def test_an_engine_that_fails_before_it_generates_ends_the_run_with_the_reason(s
 def test_a_node_without_vllm_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inference, "Pulse", lambda *_: lambda stage: None)
     monkeypatch.setitem(sys.modules, "vllm", None)
-    actor = inference._EngineActor.__ray_metadata__.modified_class("desk", 0, "float32", 64, None)
+    actor = inference._EngineActor.__ray_metadata__.modified_class("desk", 0, "float32", 64, None, None)
     with pytest.raises(
         EngineError, match=r"vLLM cannot be imported on node .*; all nodes need the driver's environment"
     ):

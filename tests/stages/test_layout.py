@@ -46,6 +46,16 @@ def test_what_only_a_cpu_needs_is_set_on_a_cpu_only() -> None:
     assert cpu["max_num_batched_tokens"] >= 8192
 
 
+def test_the_share_of_a_gpus_memory_is_vllms_own_unless_it_is_set() -> None:
+    assert "gpu_memory_utilization" not in engine_arguments("bfloat16", 512, 1, None)
+    for gpus, layout in ((1, None), (2, None), (8, Layout(tensor=4, pipeline=2))):
+        assert engine_arguments("bfloat16", 512, gpus, layout, 0.4)["gpu_memory_utilization"] == 0.4
+    assert "gpu_memory_utilization" not in engine_arguments("bfloat16", 512, 0, None, 0.4), "nor on a CPU"
+    for wrong in (0, 1.1):
+        with pytest.raises(ValueError, match="engine_memory_share"):
+            Resources(engine_memory_share=wrong)
+
+
 def test_gpus_of_a_models_engine() -> None:
     resources = Resources.model_validate({"engine_gpus": 1, "parallel": {"large": {"tensor": 4, "pipeline": 2}}})
     assert (resources.engine_gpus_of("large"), resources.engine_gpus_of("small")) == (8, 1)
