@@ -8,7 +8,7 @@ import pytest
 from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store
 from capgap_ray.records import Example, Message, Score, TrainingExample, from_row, to_row
-from capgap_ray.stages.curate import MixtureError, build_mixture, kept_pools
+from capgap_ray.stages.curate import MixtureError, build_mixture, kept_pools, same_answer
 
 
 def published_mixture(store: Store, rows: Sequence[TrainingExample]) -> Step:
@@ -113,3 +113,16 @@ def right(item: Example) -> Score:
         judged=None,
         judge_verdict=None,
     )
+
+
+@pytest.mark.parametrize(
+    ("task", "target", "one", "other", "same"),
+    [
+        ("math500", "\\frac{1}{2}", "\\frac12", "0.5", True),
+        ("math500", "\\frac{1}{2}", "\\frac12", "2", False),
+        ("bbh/snarks", "(A)", "(B)", "B", True),
+    ],
+)
+def test_a_majority_is_of_equal_answers(task: str, target: str, one: str, other: str, same: bool) -> None:
+    item = Example(id="i", task=task, split="train", question="q", target=target)
+    assert same_answer(item, one, other) is same
