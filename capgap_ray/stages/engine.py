@@ -743,21 +743,37 @@ def _architecture(folder: str) -> str:
     """Equal for two models that one engine can serve: configuration and tokenizer as transformers reads them, since its
     versions write one and the same in different words (`rope_theta` and `rope_parameters`).
     """
-    from transformers import AutoConfig, AutoTokenizer
+    from transformers import AutoConfig
 
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False).to_dict()
     except (KeyError, ValueError):  # of a kind that vLLM knows and transformers does not
         config = json.loads((Path(folder) / "config.json").read_text())
-    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    if backend := getattr(tokenizer, "backend_tokenizer", None):
-        backend.no_truncation()
-        backend.no_padding()
-        words = backend.to_str()
-    else:
-        words = json.dumps(tokenizer.get_vocab(), sort_keys=True)
     shape = json.dumps(_shaping(config), sort_keys=True, default=str)
-    return hashlib.sha256(f"{shape}\0{words}".encode()).hexdigest()
+    return hashlib.sha256(f"{shape}\0{_words(folder)}".encode()).hexdigest()
+
+
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "tokenizer.model")
+_KNOWN_WORDS: dict[bytes, str] = {}
+"""Hash of a tokenizer's files -> what it does. To parse a large vocabulary takes half a second, and the checkpoints of
+one student have the same files."""
+
+
+def _words(folder: str) -> str:
+    """All that a tokenizer does, as transformers reads it."""
+    from transformers import AutoTokenizer
+
+    files = [Path(folder) / name for name in _TOKENIZER_FILES]
+    digest = hashlib.sha256(b"\0".join(file.read_bytes() if file.is_file() else b"" for file in files)).digest()
+    if digest not in _KNOWN_WORDS:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        if backend := getattr(tokenizer, "backend_tokenizer", None):
+            backend.no_truncation()
+            backend.no_padding()
+            _KNOWN_WORDS[digest] = backend.to_str()
+        else:
+            _KNOWN_WORDS[digest] = json.dumps(tokenizer.get_vocab(), sort_keys=True)
+    return _KNOWN_WORDS[digest]
 
 
 def _shaping(config: Any) -> Any:
