@@ -63,7 +63,7 @@ _SECTION = re.compile(
     r"explanation|(?:here(?:['’]s| is) )?(?:why|how|(?:the|my) (?:working|calculations?|explanation))|"
     r"reason(?:ing)?|justification|key takeaway|confidence|breakdown|"
     r"bonus|follow-up|alternative(?:ly| (?:method|solution|approach)))\b[^\n]{0,40}(?:[:\n]|\*\*)"
-    r"|\n(?:here(?:['’]s| is) why\. |to see (?:why|this)\b)",
+    r"|\n(?:here(?:['’]s| is) why\. |to see (?:why|this)\b|[*_]{1,2}why\?[*_]{0,2}\s)",
     re.IGNORECASE,
 )
 """The heading of what comes after the answer."""
@@ -110,7 +110,8 @@ _PLACEHOLDER = re.compile(
 _BRACES = re.compile(r"\\.|[{}]", re.DOTALL)
 _STATEMENT = re.compile(
     r"####|\bTL;?DR:"
-    r"|\b(?P<noun>ans(?:wers?)?(?: \((?:final|[a-e])\))?|results?|solutions?|option|choice|pick)[ *_]{0,3}"
+    r"|\b(?P<noun>ans(?:wers?)?(?: \((?:final|[a-e])\))?|results?|solutions?|option|choice|pick|recommendation)"
+    r"[ *_]{0,3}"
     r"(?:(?:that )?(?:we|you)(?:'re| are) looking for"
     r"|(?:to|of) (?:the|this|our) (?:\w+ )?(?:problem|question|equation|puzzle|system)(?: [\"“][^\"”\n]{1,120}[\"”])?"
     r"|to [\"“][^\"”\n]{1,120}[\"”]|in (?:\w+ ){0,3}form|here)?[ *_]{0,3}(?:,? (?:then|therefore|thus|hence),? )?"
@@ -147,7 +148,8 @@ HEDGED = re.compile(
     re.IGNORECASE,
 )
 INEXACT = re.compile(
-    rf"{HEDGED.pattern}|\b(?:roughly|approximately|(?:about|around|nearly|almost|between)(?=[\s$\\(*]*-?[0-9]))\b",
+    rf"{HEDGED.pattern}|\b(?:roughly|approximately|(?:about|around|nearly|almost)(?=[\s$\\(*]*-?[0-9])"
+    r"|between(?=[\s$\\(*]*-?[0-9])(?![^.]*\b(?:is|are|was|were|equals)\b))\b",
     re.IGNORECASE,
 )
 """A hedge, or a number that is not meant exactly."""
@@ -202,6 +204,7 @@ _BESIDE = re.compile(
     r"^(?:the|this|that|it)\b(?![^.]*=)[^.]*\bwould (?:only |otherwise )?(?:be|have)\b"
     r"|^if\b(?!.*, but )(?!we\b.*, so ).*(?:\bwould\b|['’]d\b)"
     r"|.*\b(?:question|problem) (?:does not|doesn['’]t) ask\b"
+    r"|^this is the [^.]{1,60} (?:that )?the (?:question|problem) asked for\W*$"
     r"|.*,? as the (?:problem|question) (?:says|states|said|stated|requires)\W*$"
     r"|.*(?:\bnot|n['’]t) (?:be )?(?:counted|included|relevant)\W*$"
     r"|^(?:for|since|when|at|if|this|indeed)\b.*,? as (?:we )?(?:expect(?:ed)?|needed|required|wanted|desired)\W*$",
@@ -267,6 +270,8 @@ AFTERTHOUGHT = re.compile(
     r"|(?<=[a-z]) at [$€£]?[0-9][0-9.,]* each$"
     r"|,? or [$€£]?[0-9][0-9.,]* [a-z]+ (?:for each|per)\b.*$"
     r"|,? (?:or|which is) [0-9]+ hours? and [0-9]+ minutes?$"
+    r"|(?<=[0-9$)}\]]) at (?:that|this) (?:time|moment|point|instant)$"
+    r"|(?<=[0-9])(?:,| [—–]) an? (?:quarter|half|third|tenth) of an? [a-z]+(?: [a-z]+)?$"
     r"|,? instead of [$€£]?[0-9][0-9.,]*$"
     r"|,? i\.e\.,? (?:[0-9.]+\s?\\?% of|(?:he|she|it|they) [a-z]+ (?:on|in|at|by))\b.*$"
     r"|,? or \$?[0-9.]+(?:\s?\\?%\$?|\$? as an? \w+)$"
@@ -297,6 +302,7 @@ _IS_THE_ANSWER = re.compile(
     r"|(?:final|only|correct|desired|required|right) \w+|number of [^$0-9]+)",
     re.IGNORECASE,
 )
+_HEADING = re.compile(r"[*_#\s]*(?:conclusion|in summary|summary)[*_]*:[*_]*\s*", re.IGNORECASE)
 _OUR_ANSWER = re.compile(
     r",? (?:which|(?:(?:and|so) )?(?:that|this|it)) is (?:our|the|my) "
     r"(?:final |desired |required |requested )?(?:answer|result|value|choice|pick)$",
@@ -338,6 +344,7 @@ EQUATION = re.compile(
 """One that is still to be solved: `4a = 80`, `5n + 10d = 75`; the other letters may be units (`2h = 120 min`)."""
 INEQUALITY = re.compile(r"[<>≤≥]|\\[lg]e(?:q|qslant)?(?![a-z])")
 NOT_THAT = re.compile(r",? (?:and )?not\s(?:\S+|\$[^$]*\$)(?: (?:as|like|which|that) [^.]*)?$")
+_CURVE = re.compile(r"(?:the )?equation of\b", re.IGNORECASE)
 _LABELLED = re.compile(r"[*_#\s>=-]*([A-Za-z][\w' ,()-]{0,60}?)[*_]*:[*_]*\s+(\S.*)", re.DOTALL)
 """A closing line such as "Total animals: 9"."""
 NO_RESULT = re.compile(r"\b(?:options?|input|example|hint|note|known|problem|question|points?)\b", re.IGNORECASE)
@@ -571,7 +578,9 @@ def last_statement(text: str, read: Callable[[str], str | None]) -> tuple[int, s
         if match[0][0] != "#" and _UNSURE_BEFORE.search(before):
             continue
         noun, qualified = (match["noun"] or "answer").lower(), _SURE.search(before[-40:])
-        if noun in ("option", "choice", "pick") and not (qualified and (qualified[1] or qualified[2])):
+        if noun in ("option", "choice", "pick", "recommendation") and not (
+            qualified and (qualified[1] or qualified[2])
+        ):
             continue
         if len(tail) - match.end() > NEAR_END and not noun.startswith("ans") and not (qualified and qualified[2]):
             continue  # a result on the way
@@ -684,7 +693,7 @@ def displayed_value(tail: str, sentence: str) -> str | None:
         return None  # an equation to be solved
     if len(sides) == 2 and solved and NAME.fullmatch(sides[0]) and sides[0] not in sides[1]:
         return sides[1]
-    if len(sides) == 2 and led:
+    if len(sides) == 2 and (led or (before.endswith("\\]") and NAME.fullmatch(sides[0]) and is_value(sides[1]))):
         return sides[1]
     if len(sides) == 2 and not (known(sides[0]) or bold or "bf{" in maths or compare(sides[0], sides[1]).equal is True):
         return None
@@ -742,7 +751,12 @@ def labelled_value(tail: str, sentence: str) -> str | None:
     found = next((index for index in range(len(lines) - 1, -1, -1) if sentence[:40] in lines[index]), None)
     if found is None or (match := _LABELLED.fullmatch(sentence)) is None:
         return None
-    if AIM.search(match[1]) or PREMISE.search(match[1]) or GIVEN.search(match[1]) or NO_RESULT.search(match[1]):
+    if (
+        AIM.search(_CURVE.sub("", match[1]))
+        or PREMISE.search(match[1])
+        or GIVEN.search(match[1])
+        or NO_RESULT.search(match[1])
+    ):
         return None
     other = _LABELLED.match(lines[found - 1].strip(MARKUP + "-•")) if found else None
     several = other is not None and len(other[2]) <= 30
@@ -792,7 +806,8 @@ def last_sentence(tail: str) -> tuple[str, bool] | None:
 
 def claim_of(sentence: str) -> tuple[str, bool]:
     """Return a sentence without "therefore" and the like, and whether it had one."""
-    drawn = False
+    drawn = _HEADING.match(sentence) is not None
+    sentence = _HEADING.sub("", sentence)
     if _SUPPOSED.match(sentence):
         end = re.match(r"(?:.*, but |if we\b.*, (so) )(?=.)", sentence, re.IGNORECASE)
         if end is None:
@@ -818,9 +833,9 @@ def claim_of(sentence: str) -> tuple[str, bool]:
         r"(?:,| [—–])\$?\s*(?:and (?=so|thus|hence|then \$?[a-zA-Z] =))?"
         r"(?:which (?:leaves|makes|gives|means|(?:simplifies|reduces|evaluates) to)(?: that)?|"
         r"that(?: is|'s)(?:,|(?= \$?[0-9]))|i\.e\.,?|so|"
-        r"therefore|thus|hence|then|which (?:is|are|equals)(?=\s[\\$]*[0-9])|"
+        r"therefore|thus|hence|whence|then|which (?:is|are|equals)(?=\s[\\$]*[0-9])|and since [^,]*,|"
         r"for an? (?:total|profit|loss|cost|price) of|giving(?: us)?|making|"
-        r"(?:we|I) (?:get|have|find|obtain|conclude)(?: that)?)\s",
+        r"(?:we|I) (?:get|have|find|see|obtain|conclude)(?: that)?)\s",
         claim,
     )
     return clauses[-1], bool(concluded) or len(clauses) > 1

@@ -55,11 +55,12 @@ _VERDICTS = tuple(
         (rf"^(?P<no>not )?{_ADVERBS}(?P<word>plausible|implausible|valid)$", False),
         (
             rf"{_JUDGED}[^.!?]*?(?:'s|\b(?:is|evaluates to|equals|simplifies to|becomes))[ :]+{_ADVERBS}(?P<no>not )?"
-            rf"{_ADVERBS}(?P<word>valid|invalid|true|false|plausible|implausible)(?:[,. ].*)?$",
+            rf"{_ADVERBS}(?P<word>valid|invalid|true|false|plausible|implausible)(?:[,.:; ].*)?$",
             False,
         ),
         (
-            rf"\b(?:people|person|one|i|they) (?:would|to) (?:say|answer)(?: that)?[ :\"'“]+(?P<word>{_BOOLEAN})\b",
+            r"\b(?:people|person|one|i|they) (?:would|to) (?:say|answer|reply)(?: that)?"
+            rf"[ :\"'“]+(?P<word>{_BOOLEAN})\b",
             False,
         ),
         (rf"\bi(?:['’]d| would|['’]ll) (?:go with|pick|choose)[ :\"'“]+(?P<word>{_BOOLEAN})\b", False),
@@ -129,8 +130,9 @@ _CHOSEN = re.compile(
     r"(?<!whether )(?<!if )(?:\b[Tt]he (?:correct|right|best|sarcastic|humorous|funny) "
     r"(?:sentence|statement|edit|option|one|recommendation|choice|match) is"
     r"(?: the (?:first|second|third|last)(?: one)?,)?"
-    r"|\bI(?:'d| would| will|'ll)? (?:pick|choose|select|go with))[:\s>*]{1,8}\(?([A-Z])\)"
-    r"|\bi (?:pick|choose|select|go with) \(([a-z])\)"
+    r"|\bI(?:'d| would| will|'ll)? (?:pick|choose|select|go with|recommend|suggest))[:\s>*]{1,8}\(?([A-Z])\)"
+    r"|\bi (?:pick|choose|select|go with) \(([a-z])\)|\bis option \(?([A-Za-z])\)(?=[,.:;]|$)"
+    r"|\(([A-Z])\),? has the (?:correct|right) (?:\w+ )?order\b"
     r"|\b(?:falls (?:under|into)|belongs to) (?:the )?(?:category |option |type )?\(([A-Z])\)"
     r"|\b[Tt]he (?:match|best fit) is \(([A-Z])\)"
     r"|\b[Oo]nly (?:option |sentence |statement |choice )?\(?([A-Z])\b\)?[^.;]{0,120} "
@@ -170,7 +172,7 @@ _GOES_ON = re.compile(
 )
 """What may settle on another option than a text starts with."""
 _TICKED = re.compile(
-    r"^[\s>*-]*(?:(?P<box>\[[ xX✓✔]\]|[☑☐✅❌✓✔✗✘])\s*)?(?P<what>\(?[A-Z]\)[^\n]{0,200}?|[A-Za-z]{2,7})"
+    r"^[\s>*-]*(?:(?P<box>\[[ xX✓✔]\]|[☑☐✅❌✓✔✗✘])[\s*]*)?(?P<what>\(?[A-Z]\)[^\n]{0,200}?|[A-Za-z]{2,7})"
     r"(?:[:\s–—-]+(?P<mark>[✅❌✓✔✗✘]|yes|no|true|false|correct|incorrect|wrong|right))?[\s*.]*$",
     re.IGNORECASE,
 )
@@ -441,6 +443,7 @@ def _verdict(tail: str, lines: Sequence[str]) -> str | None:
         return word
     else:
         plain = re.sub(r"[*_`]|(?<=\w),? (?:because|since)\b[^,]*$", "", found[0]).strip(_MARKUP + ".!")
+    plain = re.sub(r"\bwhen asked (?:whether|if)\b[^,]*, (?=[^,]*$)", "", plain)
     claim, concluded = claim_of(re.sub(r" (?:to the question (?:of )?|when asked )(?:whether|if)\b.*", "", plain))
     claim = re.sub(r"^either way, ", "", claim, flags=re.IGNORECASE)
     concluded = (
@@ -478,12 +481,18 @@ def _option(tail: str, lines: Sequence[str], sentence: str, followed: bool) -> s
     """Return the option that the last sentence settles on, by its letter or else by its text."""
     last = sentence.strip(_MARKUP)
     head = _HEADED.match(tail)
-    explained = head and (len(re.findall(r"\([A-Z]\)", tail)) <= 1 or _OTHERS.match(tail[head.end() :].lstrip()))
+    explained = head and (
+        len(re.findall(r"\([A-Z]\)", tail)) <= 1
+        or _OTHERS.match(tail[head.end() :].lstrip())
+        or (head[0].endswith("\n") and not _GOES_ON.search(tail, head.end()))
+    )
     if re.search(r"\b(?:wonder|whether)\b", last) and not explained:
         return None
     right = _called_right(tail, lines)
     if len(right) == 1:
         return f"({right.pop()})"
+    if bold := re.fullmatch(r"\*{2,3}Option \(?([A-Z])\)?[.:] [^*]*\*{2,3}\.?", lines[-1].strip()):
+        return f"({bold[1]})"
     alone = _LETTER_LINE.fullmatch(lines[-1])
     if alone and not any(_OPTION_LINE.match(line) for line in lines[:-1]):
         return f"({alone[1]})"
@@ -505,7 +514,8 @@ def _option(tail: str, lines: Sequence[str], sentence: str, followed: bool) -> s
         return f"({called[1]})"
     complete = followed or re.search(r"[.!*)\]`$]$", tail) is not None
     settled_on = _REJECTED_AFTER.sub("", last)
-    claim, concluded = claim_of(re.sub(r"\$\(?([A-H])\)?\$", r"(\1)", settled_on).rstrip(".*_! "))
+    settled_on = re.sub(r"\$\(?([A-H])\)?\$|\[([A-Z])\](?=\W*$)", r"(\1\2)", settled_on)
+    claim, concluded = claim_of(settled_on.rstrip(".*_! "))
     claim = re.sub(r"\bthe (?:first|second|third|last)(?: one)?, (?=\([A-Z]\))", "", _BOLD_LETTER.sub(r"(\1) ", claim))
     if HEDGED.search(claim) and (settled_then := re.search(r".*, (?:but|yet) (.*\([A-Z]\).*)", claim)):
         claim = settled_then[1]

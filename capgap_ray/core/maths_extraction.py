@@ -267,6 +267,9 @@ def _maths_conclusion(text: str) -> str | None:
         return alone
     if headed and "=" not in alone and _NEW_FORM.match(sentence.strip(MARKUP)) and reads_as_maths(alone):
         return alone
+    curve = re.match(r"(?:the )?equation of\b", sentence.strip(MARKUP), re.IGNORECASE)
+    if curve and labelled and (headed or followed) and reads_as_maths(alone):
+        return alone
     if not finished and not re.search(r"[0-9)}]$", tail):
         return None
     if concluded:

@@ -101,6 +101,7 @@ _HEADED = re.compile(
     r"(?:\.?\**[ \t]*\n\s*\n|\.\**\s+(?=To see (?:why|this)\b|Here|Explanation|Reason)| [a-z]+\.\s+(?=[A-Z]))"
 )
 """The answer first, then why."""
+_FIRST_LINE = re.compile(r"\**-?\$?[0-9](?:[0-9.,]*[0-9])?\**(?: [a-z]+){1,3}\.\**")
 _SPELT_NUMBER = re.compile(
     rf"(?<!\bthe )(?<!\bthese )(?<!\bthose )\b(?:{'|'.join(NUMBER_WORDS.keys() - {'zero', 'one'})}|"
     r"(?<=\bonly )one|(?<=\bthere is )one)\b",
@@ -258,6 +259,9 @@ def _number_conclusion(text: str, thought: bool) -> str | None:
     if len(tail) < 60 and "\n" not in tail and rational(tail.strip(MARKUP + "$. ")) is not None:
         return number_in(tail.strip(MARKUP + "$. "))
     headed = _HEADED.match(tail)
+    first, _, rest = tail.partition("\n\n")
+    if _FIRST_LINE.fullmatch(first) and not re.search(rf"(?:^|[.!?] |\n)(?:{CONCLUSION.pattern})", rest, re.I):
+        return number_in(first)
     return (
         _last_number(tail, thought)
         or _only_bold(tail)

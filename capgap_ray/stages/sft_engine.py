@@ -322,7 +322,8 @@ def _engine(source: str, sft: Sft, world: int) -> tuple[Any, int]:
     engine, *_ = deepspeed.initialize(model=model, optimizer=_optimizer(model, sft), config=settings)
     if not on_gpu:
         _without_idle_python(engine.optimizer)
-        gc.set_threshold(50_000, 20, 50)  # not forty times an update: 3 % of a tiny model's; a crew collects between jobs
+        # Not many times an update, which is 3 % of a tiny model's; a crew collects garbage between jobs.
+        gc.set_threshold(50_000, 20, 50)
     del keep_alive
     return engine, ROWS if by_onednn else 1
 

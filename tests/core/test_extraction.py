@@ -12,6 +12,15 @@ from capgap_ray.core.maths_extraction import maths_answer
 from capgap_ray.core.number_extraction import number_answer
 
 MATHS = [
+    ("It is $2^3+7 = 15$. The curve passes through the point $(15,-29)$ at that time.", "(15,-29)"),
+    ("It is 14 × 150.5.\n\nSo the sum of all multiples of 7 between 100 and 200 is 2107.", "2107"),
+    ("So the sum is between 100 and 200.", None),
+    ("When $y = 3$, $\\sqrt x = 10\\sqrt6$, whence $x = 100\\cdot 6 = 600$.", "600"),
+    ("Solving it:\n\n\\[\n2x = 10\n\\]\n\\[\nx = 5\n\\]", "5"),
+    (
+        "The slope is $2$.\n\n**Equation of the line:** $y = 2x + 4$\n\nThis is the form that the question asked for.",
+        "y = 2x + 4",
+    ),
     ("The $x^2$ terms cancel and the whole expression collapses to $x^3+3x-6$.", "x^3+3x-6"),
     ("* $x = 8+7 = 15$\n\n**The curve passes through (15, −29) at t = 2.**", "(15, −29)"),
     ("There are $2\\cdot 8=16$ gallons.\n\nSo when Sam gets home the bucket holds $16$ of a gallon of milk.", "16"),
@@ -513,6 +522,12 @@ MATHS = [
     ("Hence the problem reduces to solving $x^2 - 5x + 6 = 0$.", None),
 ]
 NUMBERS = [
+    ("7 dozen eggs.\n\nShe eats 3 × 7 = 21 eggs a week. In 4 weeks that's 84, and a dozen is 12 eggs.", "7"),
+    ("Adding both, 75,000 in the first and 88,000 then, we see that it sold 163,000 tickets over the year.", "163,000"),
+    ("She saves 20% of it, so she puts aside $250,000 — a quarter of a million dollars.", "250,000"),
+    ("He can eat 0.48 of the bag, and since the bag is 100 grams, he can eat 48 grams of the chips.", "48"),
+    ("It takes **13** weeks.\n\n*Why?* She saves 8 a week. After 13 weeks she has 104.", "13"),
+    ("**Conclusion:** Since every packet contains 10 cards and she needs 45, she has to buy 5 packets.", "5"),
     ("S + 5 = 22, so S = 17. Sarah is 17 years old. In five years she will be 22, as the problem says.", "17"),
     ("There are 52 weeks in a year, so the number of pages he writes in a year is $12 \\times", None),
     ("That is 52 × 40 = 2,080 hours. Multiplying it by the new rate gives a yearly salary of $", None),
@@ -894,6 +909,20 @@ def test_numbers(text: str, answer: str | None) -> None:
 
 
 BBH = [
+    (
+        "formal_fallacies",
+        "The argument is **invalid**: one of them satisfies the premises. (If it were so, it'd be valid.)",
+        "invalid",
+    ),
+    ("hyperbaton", "Size goes before shape.\n\n✅ **(A) enormous Indian sock**\n❌ (B) Indian enormous sock", "(A)"),
+    ("movie_recommendation", "I'd recommend **(A) Heat**: it came out then. (B) Up would be my second choice.", "(A)"),
+    ("movie_recommendation", "Considering genre, era and popularity, my recommendation is B.", "(B)"),
+    ("ruin_names", 'The humorous edit is option b), "block panther".', "(B)"),
+    ("snarks", "(B)\n\nTrusting a post is clearly not what is meant. (A) is a sincere statement of it.", "(B)"),
+    ("tracking_shuffled_objects", "Bob ends up with the pink ball → [C]", "(C)"),
+    ("hyperbaton", "The first one, (A), has the correct order; the second puts origin ahead of size.", "(A)"),
+    ("causal_judgement", 'So when asked whether Joe caused it, a typical person would reply "No".', "No"),
+    ("temporal_sequences", "So he was free from 5pm to 7pm.\n\n***Option (A): 5pm to 7pm***", "(A)"),
     ("boolean_expressions", "False or True is True, which makes the entire expression True.", "True"),
     ("causal_judgement", "Most people would not say that, so I would answer this question with no.", "no"),
     ("hyperbaton", "Opinion goes before size and age. Only sentence B follows this order.", "(B)"),
