@@ -496,17 +496,19 @@ class Engine:
             raise EngineError(f"{source}: its weights cannot be had: {_line(error)}") from error
         self._beat("loading")
         places = {adapter: adapter_folder(adapter) for adapter in adapters}
-        shapes = tensor_shapes(folder)
+        architecture = self._architecture_of(source, folder) + ("-lora" if adapters else "")
+        standing = self._engines.get(architecture)
+        swapped = standing is None or standing.holds != source
+        # Of weights that are held, adapters alone ask for them.
+        shapes = tensor_shapes(folder) if swapped or adapters else {}
         ranks = [
             _slot_rank(check_adapter(place, source, shapes), f"{source}{ON}{adapter}")
             for adapter, place in places.items()
         ]
         rank = max(ranks, default=0)
-        architecture = self._architecture_of(source, folder) + ("-lora" if adapters else "")
-        if architecture in self._engines and self._engines[architecture].rank < rank:
+        if standing is not None and standing.rank < rank:
             self._discard(architecture)
-        standing = self._engines.get(architecture)
-        swapped = standing is None or standing.holds != source
+            standing, swapped = None, True
         if standing is None:
             self._make_room()
             standing = _Standing(llm=self._start(folder, source, rank), rank=rank, shapes=shapes)
