@@ -14,7 +14,7 @@ from typing import Any, Literal
 from capgap_ray.artifacts.step import Step, canonical_json
 from capgap_ray.catalog.models import MOVING
 from capgap_ray.catalog.tasks import find_task, read_yaml
-from capgap_ray.core.answers import compare, kind_of
+from capgap_ray.core.answers import same_answer
 from capgap_ray.core.budget import lr_integral
 from capgap_ray.core.findings import ALL
 from capgap_ray.core.judge_audit import audit
@@ -366,7 +366,7 @@ def _at_k(by_item: Mapping[str, Sequence[Score]], choices: Mapping[str, Sequence
 
     def same(item: str, left: str, right: str) -> bool:
         score, own = by_item[item][0], choices.get(item, ())
-        return compare(right, left, kind_of(score.target, own, find_task(score.task).family), own).equal is True
+        return same_answer(left, right, score.target, own, find_task(score.task).family)
 
     k = max(map(len, by_item.values()))
     samples = {

@@ -24,9 +24,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store, StoreError
-from capgap_ray.catalog.models import MODELS, ModelSpec, content_hash, known_positions, resolve, too_long
+from capgap_ray.catalog.models import MODELS, ModelSpec, content_hash, is_hub_id, known_positions, resolve, too_long
 from capgap_ray.catalog.tasks import data_of, expand, find_task, not_ours, of_no_task, own_files, read_yaml
-from capgap_ray.core.answers import equal, kind_of, outcome
+from capgap_ray.core.answers import outcome, same_answer
 from capgap_ray.core.passk import Sample, k_samples
 from capgap_ray.core.task_spec import TaskError
 from capgap_ray.experiment import from_overrides
@@ -35,7 +35,7 @@ from capgap_ray.plan import VERSIONS, examples_version
 from capgap_ray.records import Completion, Request, from_row, to_row
 from capgap_ray.settings import Engine, Prompt, Resources, Sampling
 from capgap_ray.stages.engine import refusal
-from capgap_ray.stages.weights import ON, check_adapter, is_hub_id, known_shapes
+from capgap_ray.stages.weights import ON, check_adapter, known_shapes
 from capgap_ray.tasks import Task, fingerprint, load, source_of, tables
 from capgap_ray.tasks.hub import HubError, check_models, check_reachable
 
@@ -414,7 +414,7 @@ def _say_scores(store: Store, wanted: _Wanted, task: Task) -> None:
 
         def same(item: str, one: str, other: str) -> bool:
             known = examples[item]
-            return equal(other, one, kind_of(known.target, known.choices, family), known.choices)
+            return same_answer(one, other, known.target, known.choices, family)
 
         found = k_samples(padded, same)
         shown = {"avg": found.avg, "maj": found.maj, **{f"pass@{k}": value for k, value in found.passes.items()}}

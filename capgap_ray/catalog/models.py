@@ -134,7 +134,7 @@ def resolve(name: str, spec: ModelSpec) -> Model:
         )
     folder = Path(spec.source)
     if not folder.is_dir():
-        if spec.source.startswith((".", "/")) or spec.source.count("/") != 1:
+        if not is_hub_id(spec.source):
             raise ValueError(f"model {name!r}: folder {spec.source!r} does not exist")
         if spec.parameters is None:
             raise ValueError(f"model {name!r}: give `parameters` (number of weights) for a Hub model")
@@ -152,6 +152,11 @@ def resolve(name: str, spec: ModelSpec) -> Model:
     else:
         identity = content_hash(folder)
     return Model(name=name, source=str(folder), identity=identity, weights=sampled, parameters=parameters)
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether it has the form `org/name`."""
+    return name.count("/") == 1 and not name.startswith((".", "/", "~"))
 
 
 def weight_files(folder: Path) -> list[Path]:

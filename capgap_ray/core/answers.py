@@ -23,7 +23,7 @@ from capgap_ray.records import FinishReason, Outcome
 
 __all__ = [
     "LONGEST_ANSWER", "AnswerKind", "canonical", "compare", "equal", "extract", "kind_of", "kind_of_task",
-    "outcome", "read", "stated_gold",
+    "outcome", "read", "same_answer", "stated_gold",
 ]  # fmt: skip
 
 Prover = Callable[[str, str], Verdict]
@@ -132,6 +132,11 @@ def compare(answer: str, target: str, kind: AnswerKind, choices: Sequence[str], 
         return verdict
     same = equal(answer, target, kind, choices)
     return Verdict(same, f"{kind} rule")
+
+
+def same_answer(one: str, other: str, target: str, choices: Sequence[str], family: Family) -> bool:
+    """Return whether two extracted answers are one, by the rule of the item with this gold answer: as votes count."""
+    return compare(other, one, kind_of(target, choices, family), choices).equal is True
 
 
 def outcome(

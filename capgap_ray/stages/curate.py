@@ -11,7 +11,7 @@ from typing import Any
 from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store
 from capgap_ray.catalog.tasks import find_task
-from capgap_ray.core.answers import compare, kind_of
+from capgap_ray.core.answers import same_answer
 from capgap_ray.core.contamination import ContaminationIndex
 from capgap_ray.core.filtering import Filtered, Rules, filter_rationales
 from capgap_ray.core.mixing import composition, mix, mixture_report
@@ -78,7 +78,7 @@ def kept_pools(store: Store, step: Step, roles: Collection[str]) -> tuple[Pools,
         traces,
         Rules(**plain),
         questions={each.id: each.question for each in examples.values()},
-        same=lambda item, one, other: same_answer(examples[item], one, other),
+        same=lambda item, one, other: _same(examples[item], one, other),
         tests=tests,
         left_out=left_out,
     )
@@ -146,10 +146,8 @@ def _published(step: Step) -> list[str]:
     return list(step.params.get("published", ()))
 
 
-def same_answer(example: Example, one: str, other: str) -> bool:
-    """Whether two extracted answers to an item are one, by the rule of its task."""
-    kind = kind_of(example.target, example.choices, find_task(example.task).family)
-    return compare(other, one, kind, example.choices).equal is True
+def _same(item: Example, one: str, other: str) -> bool:
+    return same_answer(one, other, item.target, item.choices, find_task(item.task).family)
 
 
 def _rationale(score: Score, role: str) -> Rationale:

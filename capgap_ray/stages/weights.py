@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from capgap_ray.artifacts.fetch import copies, fetch, is_remote
-from capgap_ray.catalog.models import SECOND_COPY, Endpoint, weight_files
+from capgap_ray.catalog.models import SECOND_COPY, Endpoint, is_hub_id, weight_files
 
 ON = "::"
 """Between a base model's source and the place of an adapter on it."""
@@ -43,11 +43,6 @@ def split_source(source: str) -> tuple[str, str | None]:
 def adapter_folder(adapter: str) -> str:
     """The adapter's folder itself, or the node's copy of one on object storage."""
     return fetch(adapter, tuple(_FILES)) if is_remote(adapter) else adapter
-
-
-def is_hub_id(name: str) -> bool:
-    """Whether it has the form `org/name`."""
-    return name.count("/") == 1 and not name.startswith((".", "/", "~"))
 
 
 def hub_id(source: str) -> str | None:

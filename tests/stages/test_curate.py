@@ -7,8 +7,10 @@ import pytest
 
 from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store
+from capgap_ray.catalog.tasks import find_task
+from capgap_ray.core.answers import same_answer
 from capgap_ray.records import Example, Message, Score, TrainingExample, from_row, to_row
-from capgap_ray.stages.curate import MixtureError, build_mixture, kept_pools, same_answer
+from capgap_ray.stages.curate import MixtureError, build_mixture, kept_pools
 
 
 def published_mixture(store: Store, rows: Sequence[TrainingExample]) -> Step:
@@ -124,5 +126,4 @@ def right(item: Example) -> Score:
     ],
 )
 def test_a_majority_is_of_equal_answers(task: str, target: str, one: str, other: str, same: bool) -> None:
-    item = Example(id="i", task=task, split="train", question="q", target=target)
-    assert same_answer(item, one, other) is same
+    assert same_answer(one, other, target, (), find_task(task).family) is same
