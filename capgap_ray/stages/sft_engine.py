@@ -1,7 +1,7 @@
 """The only file that knows DeepSpeed: a student that one rank trains with the others, its weights partitioned.
 
 Batches hold examples and no padding: the examples of a micro-batch are laid end to end, positions restart at
-each, and attention stays inside each. (On a CPU the end is filled up to a multiple of 64 tokens, of no weight.)
+each, and attention stays inside each. (For oneDNN the end is filled up to a multiple of 64 tokens, of no weight.)
 Every token's weight in the loss is fixed before the rows of an update are laid on workers and micro-steps, so
 batch x accumulation x workers can be traded freely, and rows go where they balance the work.
 """
@@ -278,7 +278,7 @@ def _engine(source: str, sft: Sft, world: int) -> tuple[Any, int]:
     from transformers import AttentionInterface, AutoModelForCausalLM
     from transformers.integrations import HfDeepSpeedConfig
 
-    from capgap_ray.stages.sft_layers import ROWS, through_onednn, with_own_gradients
+    from capgap_ray.stages.sft_layers import ROWS, onednn_gains, this_processor, through_onednn, with_own_gradients
 
     _freeze_modules()
     logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
@@ -304,7 +304,7 @@ def _engine(source: str, sft: Sft, world: int) -> tuple[Any, int]:
         # Or the first layer's hook fires before its gradients are there: its inputs would need none.
         model.enable_input_require_grads()
     in_float32_on_cpu = not on_gpu and sft.precision == "float32"
-    by_onednn = in_float32_on_cpu and through_onednn(model)
+    by_onednn = in_float32_on_cpu and onednn_gains(this_processor()) and through_onednn(model)
     if in_float32_on_cpu:
         with_own_gradients(model)
     if sft.gradient_checkpointing:

@@ -33,6 +33,24 @@ def test_outputs_and_gradients_are_those_of_pytorch(shape: tuple[int, ...], bias
         torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("vendor", "family", "flags", "gains"),
+    [
+        ("AuthenticAMD", 26, "avx2 avx512f avx512_bf16", True),
+        ("AuthenticAMD", 25, "avx2 avx512f avx512_bf16", False),  # Zen 4: in two steps of 256 bits
+        ("AuthenticAMD", 26, "avx2", False),  # a virtual machine may hide it
+        ("GenuineIntel", 6, "avx2 avx512f", False),  # MKL takes it itself
+    ],
+)
+def test_onednn_multiplies_where_it_alone_computes_512_bits_at_once(
+    vendor: str, family: int, flags: str, gains: bool
+) -> None:
+    from capgap_ray.stages.sft_layers import onednn_gains
+
+    processor = f"processor\t: 0\nvendor_id\t: {vendor}\ncpu family\t: {family}\nmodel\t\t: 17\nflags\t\t: {flags}\n"
+    assert onednn_gains(processor) is gains
+
+
 def test_a_frozen_layer_passes_gradients_on() -> None:
     import torch
 
