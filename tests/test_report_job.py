@@ -88,3 +88,9 @@ def test_a_page_is_written_where_asked(results: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     done = report("--results", results, "--page", str(tmp_path / "file"))
     assert done.returncode == 2 and "give another folder" in done.stderr
+
+
+def test_a_page_of_an_arm_that_is_always_right(tmp_path: Path) -> None:
+    rows = [f"t,0.5B,{teacher},{i},{int(i < 40 or teacher != '')}" for teacher in ("", "x") for i in range(50)]
+    (tmp_path / "r.csv").write_text("\n".join(["task,student,teacher,item,correct", *rows]))
+    assert report("--results", str(tmp_path / "r.csv"), "--page", str(tmp_path / "page")).returncode == 0

@@ -109,7 +109,8 @@ def wilson(right: float, n: int) -> tuple[float, float]:
     share, z2 = right / n, _Z95**2
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = _Z95 * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n)) / (1 + z2 / n)
-    return max(0.0, centre - half), min(1.0, centre + half)
+    # At 0 and 1 one end is the share itself, which rounding may put beyond it: no figure draws a negative bar.
+    return min(share, max(0.0, centre - half)), max(share, min(1.0, centre + half))
 
 
 def pooled_tasks(results: Results) -> tuple[str, ...]:

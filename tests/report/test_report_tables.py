@@ -42,6 +42,8 @@ def test_wilson_interval() -> None:
     assert findings.wilson(10, 100) == pytest.approx((0.0552, 0.1744), abs=1e-4)
     low, high = findings.wilson(0, 80)
     assert low == 0.0 and 0.04 < high < 0.05
+    for n in range(1, 300):
+        assert (findings.wilson(0, n)[0], findings.wilson(n, n)[1]) == (0.0, 1.0)
 
 
 def test_pooling_sums_right_and_n_over_selected_tasks(results: Results) -> None:
