@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from capgap_ray.core.proxies import BEST_PUBLISHED
@@ -82,9 +83,10 @@ def verdicts(
 
     `comparisons` carry adjusted p values (`statistics.adjust`). `larger_teacher` is (larger, smaller), as
     the filter reports name them; None where no such pair exists. `helps` follows the best unconfounded
-    arm, the one with the largest gain: if even that one is below zero, distillation harms. The teacher to
-    use is the mixture that beats another in an unconfounded `teacher` comparison and is beaten by none;
-    None if there is not exactly one, or if its own gain is not shown. `declared` comparisons add reasons only.
+    arm: of those shown to improve, or else of all, the one with the largest gain; if even that one is below zero,
+    distillation harms. The teacher to use is the mixture that beats another in an unconfounded `teacher` comparison
+    and is beaten by none; None if there is not exactly one, or if its own gain is not shown. `declared` comparisons
+    add reasons only.
     """
     found = []
     for task in dict.fromkeys(comparison.task for comparison in comparisons):
@@ -124,7 +126,8 @@ def _efficacy(
     usable = [c for c in gains if not c.confounds and c.delta is not None]
     if not usable:
         return "undetermined", None, reasons or ["no mixture was compared with the untouched student"]
-    best = max(usable, key=lambda c: c.delta or 0.0)
+    helping = [c for c in usable if shows_difference(c) and (c.delta or 0.0) > 0]
+    best = max(helping or usable, key=lambda c: c.delta or 0.0)
     reasons = [_in_words(best), *reasons]
     if not shows_difference(best):
         return "undetermined", best, reasons
@@ -278,7 +281,7 @@ def recommend(
     """
     made = []
     for student in students:
-        mine = [e for e in efficacy if e.student == student]
+        mine, partial = _on_the_same_tasks([e for e in efficacy if e.student == student])
         several = any(e.task == "all" for e in mine)
         gains = [e for e in mine if e.task == "all" or not several]
         duels = [a for a in advantages if a.student == student]
@@ -292,13 +295,44 @@ def recommend(
         shared = [
             f"over all students: {_in_words(a.comparison)}" for a in advantages if a.student == "all" and a.better
         ]
-        made.append(_recommendation(student, gains, duels, efficacy, gaps, settings, tokens, [*shared, *own_parts]))
+        more = [*shared, *own_parts]
+        made.append(_recommendation(student, gains, partial, duels, efficacy, gaps, settings, tokens, more))
     return tuple(made)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Partial:
+    """An arm that was measured on some of the tasks only: its mean is not one of the same things."""
+
+    teacher: str
+    arm: str
+    gain: Comparison
+    """Over the tasks that it has."""
+    has: tuple[str, ...]
+    lacks: tuple[str, ...]
+
+
+def _on_the_same_tasks(mine: Sequence[Efficacy]) -> tuple[list[Efficacy], list[_Partial]]:
+    """One student's arms on the widest set of tasks that some arm has, and those that lack one of them."""
+    tasks: dict[tuple[str, str], dict[str, None]] = {}
+    for each in mine:
+        if each.task != "all":
+            tasks.setdefault((each.teacher, each.recipe), {})[each.task] = None
+    widest = max(tasks.values(), key=len, default={})
+    short = {arm: has for arm, has in tasks.items() if not widest.keys() <= has.keys()}
+    partial = []
+    for arm, has in short.items():
+        own = [e for e in mine if (e.teacher, e.recipe) == arm]
+        gain = next((e for e in own if e.task == "all"), own[0]).comparison
+        lacks = tuple(task for task in widest if task not in has)
+        partial.append(_Partial(teacher=arm[0], arm=gain.right, gain=gain, has=tuple(has), lacks=lacks))
+    return [e for e in mine if (e.teacher, e.recipe) not in short], partial
 
 
 def _recommendation(
     student: str,
     gains: Sequence[Efficacy],
+    partial: Sequence[_Partial],
     duels: Sequence[TeacherAdvantage],
     efficacy: Sequence[Efficacy],
     gaps: Sequence[CapacityGap],
@@ -308,18 +342,28 @@ def _recommendation(
 ) -> Recommendation:
     """`more`: reasons that concern its teachers, beside its own comparisons."""
     fair = [e for e in gains if not e.comparison.confounds]
-    best = max(fair, key=lambda e: e.comparison.delta or 0.0)
+    improved = [e for e in fair if e.status == "improved"]
+    best = max(improved or fair, key=lambda e: e.comparison.delta or 0.0)
     distil: Literal["yes", "no", "undetermined"] = (
         "yes" if best.status == "improved" else "no" if best.status == "harmed" else "undetermined"
     )
     recipes = {e.recipe for e in fair}
     recipe = best.recipe if distil == "yes" and len(recipes) > 1 else None
     alike = [e for e in fair if recipe in (None, e.recipe)]
+    duels = [each for each in duels if recipe in (None, each.recipe)]
     # To be no worse, as far as is shown, than a teacher that helps is not to help.
     helping = list(dict.fromkeys(e.teacher for e in alike if e.status == "improved"))
     unsure = list(dict.fromkeys(e.teacher for e in alike if e.teacher not in helping)) if distil == "yes" else []
     teacher, choice = _teacher(best, fair, duels, unsure, distil == "yes") if distil != "no" else (None, [])
-    reasons = [_in_words(best.comparison), *choice, *more, *map(_in_words, settings)]
+    tried = {e.teacher for e in fair}
+    alone = len(tried) == 1 and not tried.issuperset(each.teacher for each in partial)
+    if alone:
+        choice = ["only one teacher was tried on all of these tasks", *(_in_words(each.comparison) for each in duels)]
+    left_out = [
+        f"not among these, for want of {' and '.join(each.lacks)}: on {' and '.join(each.has)}, {_in_words(each.gain)}"
+        for each in partial
+    ]
+    reasons = [_in_words(best.comparison), *choice, *left_out, *more, *map(_in_words, settings)]
     reasons += [
         f"{e.task}: {e.teacher or 'distillation'} harms this student ({_points(e.comparison.delta or 0.0)} points)"
         for e in efficacy
@@ -340,6 +384,7 @@ def _recommendation(
     if distil == "yes":
         how = teacher or ("any of the teachers compared" if len(helping) > 1 and not unsure else " or ".join(helping))
         sentence = f"Distil {student} from {how}" + (f", with recipe {recipe}" if recipe else "")
+        sentence += ", the only teacher that was tried on all of these tasks" if alone else ""
     elif distil == "no":
         sentence = f"Do not distil {student}: even the best arm is worse than the untouched student"
     else:
@@ -355,7 +400,7 @@ def _recommendation(
         recipe=recipe,
         sentence=sentence + ".",
         reasons=tuple(reasons),
-        surer=tuple(_surer(best, duels, distil, teacher)),
+        surer=tuple(_surer(best, partial, duels, distil, teacher)),
     )
 
 
@@ -465,12 +510,16 @@ def _serving(student: str, best: Efficacy, tokens: Mapping[tuple[str, str, str],
     return [f"serving: {after:.0f} tokens per answer{against}{others_text}"]
 
 
-def _surer(best: Efficacy, duels: Sequence[TeacherAdvantage], distil: str, teacher: str | None) -> list[str]:
-    made = []
+def _surer(
+    best: Efficacy, partial: Sequence[_Partial], duels: Sequence[TeacherAdvantage], distil: str, teacher: str | None
+) -> list[str]:
+    made = [f"{each.arm}: score it on {' and '.join(each.lacks)}, too" for each in partial]
     if distil == "undetermined":
         made.append(_items_needed(best.comparison))
     if teacher is None and distil != "no":
-        made += [_items_needed(each.comparison) for each in duels]
+        # What is shown needs no more items, and what is confounded is not mended by them.
+        unclear = [each.comparison for each in duels if each.better is None]
+        made += [_items_needed(each) for each in unclear if not each.confounds]
     if best.comparison.runs < 3:
         made.append(
             f"{best.comparison.runs} training run(s) per arm: 3 seeds or more would show how training itself varies"

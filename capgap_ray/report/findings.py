@@ -340,6 +340,8 @@ def _recommended(found: Findings, advised: Recommendation) -> Advice:
     task = widest_task(e.comparison for e in mine)
     fair = [e for e in mine if e.task == task and not e.comparison.confounds and e.comparison.delta is not None]
     meant = [e for e in fair if advised.teacher in (None, e.teacher) and advised.recipe in (None, e.recipe)]
+    if advised.distil == "yes":
+        meant = [e for e in meant if e.status == "improved"]
     best = max(meant or fair, key=lambda e: e.comparison.delta or 0.0, default=None)
     return Advice(
         student=advised.student,

@@ -9,7 +9,17 @@ from typing import Any
 import pytest
 
 from capgap_ray.core.recommendation import recommend, select_tasks, shows_difference, thresholds, verdicts
-from capgap_ray.records import Comparison, Confound, Efficacy, Estimated, FilterReport, ProxyLead, ProxyQuality, Verdict
+from capgap_ray.records import (
+    Comparison,
+    Confound,
+    Efficacy,
+    Estimated,
+    FilterReport,
+    ProxyLead,
+    ProxyQuality,
+    TeacherAdvantage,
+    Verdict,
+)
 
 TENFOLD = Confound(field="updates", left="1334", right="134", note="10.0x fewer updates")
 PACKING = Confound(field="packing", left="False", right="True", note="other packing (False against True)")
@@ -221,6 +231,86 @@ def test_an_open_question_names_the_arms_that_are_worse(harmed: list[str], endin
     ]
     (found,) = recommend(("s",), efficacy, (), (), (), {}, (), ())
     assert found.sentence == f"Whether to distil s is open: against the untouched student {ending}"
+
+
+def efficacy(teacher: str, delta: float, status: str, recipe: str = "", task: str = "dyck", **other: Any) -> Efficacy:
+    label = f"{teacher} / {recipe}" if recipe else teacher
+    return Efficacy(
+        task=task,
+        student="s",
+        teacher=teacher,
+        recipe=recipe,
+        status=status,  # type: ignore[arg-type]
+        comparison=comparison(label, delta, task=task, **other),
+        parts=None,
+    )
+
+
+def advantage(delta: float, better: str | None, recipe: str = "", **other: Any) -> TeacherAdvantage:
+    end = f" / {recipe}" if recipe else ""
+    return TeacherAdvantage(
+        task="dyck",
+        student="s",
+        size=None,
+        recipe=recipe,
+        weaker="small",
+        stronger="large",
+        ordered=True,
+        better=better,
+        comparison=comparison(f"small{end}", delta, left=f"large{end}", mde_adjusted=0.2, level=0.02, **other),
+    )
+
+
+def test_an_arm_that_is_shown_to_help_counts_beside_a_larger_gain_that_is_not_shown() -> None:
+    gains = [efficacy("small", 0.12, "undetermined", p=0.07), efficacy("large", 0.11, "improved")]
+    (found,) = recommend(("s",), gains, [advantage(0.01, None)], (), (), {}, (), ())
+    assert (found.distil, found.sentence) == ("yes", "Distil s from large.")
+    assert found.reasons[0].startswith("large against the untouched student: +11.0 points")
+    told = verdict(*(each.comparison for each in gains))
+    assert (told.helps, told.best_mixture) == ("improved", "large")
+
+
+def test_a_teacher_is_chosen_under_the_recipe_that_is_advised() -> None:
+    gains = [
+        efficacy(teacher, delta, "improved", recipe)
+        for teacher, recipe, delta in (
+            ("small", "2x1", 0.25),
+            ("large", "2x1", 0.12),
+            ("small", "5x4", 0.34),
+            ("large", "5x4", 0.36),
+        )
+    ]
+    elsewhere = advantage(0.13, "small", "2x1")
+    (turned,) = recommend(("s",), gains, [elsewhere, advantage(-0.06, "large", "5x4")], (), (), {}, (), ())
+    assert turned.sentence == "Distil s from large, with recipe 5x4."
+    (open_,) = recommend(("s",), gains, [elsewhere, advantage(-0.02, None, "5x4")], (), (), {}, (), ())
+    assert open_.sentence == "Distil s from any of the teachers compared, with recipe 5x4."
+
+
+def test_more_items_are_not_asked_for_what_is_shown_or_confounded() -> None:
+    gains = [efficacy("small", 0.2, "improved"), efficacy("large", 0.2, "improved")]
+    duels = [advantage(0.2, None, confounds=(TENFOLD,)), advantage(0.1, "small"), advantage(-0.1, "large")]
+    (found,) = recommend(("s",), gains, duels, (), (), {}, (), ())
+    assert found.teacher is None
+    assert not any("items" in each for each in found.surer)
+
+
+def test_an_arm_that_lacks_a_task_is_named_and_not_ranked_by_its_other_tasks() -> None:
+    gains = [
+        *(efficacy("small", 0.3, "improved", task=task) for task in ("all", "A", "B")),
+        efficacy("large", 0.4, "improved", task="A"),
+    ]
+    (found,) = recommend(("s",), gains, [], (), (), {}, (), ())
+    assert found.sentence == "Distil s from small, the only teacher that was tried on all of these tasks."
+    assert any(
+        each.startswith("not among these, for want of B: on A, large against the untouched student: +40.0 points")
+        for each in found.reasons
+    )
+    assert "large: score it on B, too" in found.surer
+    gains += [efficacy("small", 0.3, "improved", task="C"), efficacy("large", 0.4, "improved", task="B")]
+    gains += [efficacy("large", 0.4, "improved", task="all")]
+    (found,) = recommend(("s",), gains, [], (), (), {}, (), ())
+    assert found.sentence == "Distil s from small, the only teacher that was tried on all of these tasks."
 
 
 def report(teacher: str, kept: int, task: str = "dyck") -> FilterReport:
