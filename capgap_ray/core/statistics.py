@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 
@@ -29,7 +29,9 @@ def paired_permutation(differences: Sequence[float], weights: Sequence[float] | 
     """Return the two-sided p value that item differences are as likely positive as negative, each with its weight.
 
     Every item's sign is flipped: all 2^n ways up to 13 items that differ (scipy), 19,999 seeded draws above. Items
-    of one size of difference are drawn together, as a binomial count, so that any number of items is fast.
+    of one size of difference are drawn together, as a binomial count, so that any number of items is fast. Below 1 % the
+    draws are tilted towards the sum that was found, and weighted back (importance sampling; Siegmund 1976, Ann. Stat.
+    4, 673-684): plain ones would know no p value below 1/20,000, and no correction for many looks would let that pass.
     """
     import numpy as np
     from scipy.stats import permutation_test
@@ -41,6 +43,7 @@ def paired_permutation(differences: Sequence[float], weights: Sequence[float] | 
             return 1.0
         found = permutation_test((values,), np.sum, permutation_type="samples", vectorized=True, rng=0)
         return float(found.pvalue)
+    values = values / np.abs(values).max()
     sizes, counts = np.unique(np.round(np.abs(values), 12), return_counts=True)
     if len(sizes) == 1:
         return mcnemar_exact(int((values > 0).sum()), int((values < 0).sum()))
@@ -48,11 +51,32 @@ def paired_permutation(differences: Sequence[float], weights: Sequence[float] | 
         from scipy.stats import norm
 
         return float(2 * norm.sf(abs(values.sum()) / math.sqrt((values**2).sum())))
-    draws = 19_999
-    plus = np.random.default_rng(0).binomial(counts, 0.5, size=(draws, len(counts)))
-    sums = (2 * plus - counts) @ sizes
-    extreme = int((np.abs(sums) >= abs(values.sum()) - 1e-9).sum())
-    return (extreme + 1) / (draws + 1)
+    draws, least = 19_999, abs(values.sum()) - 1e-9
+
+    def sums(tilt: float) -> Any:
+        plus = np.random.default_rng(0).binomial(counts, 1 / (1 + np.exp(-2 * tilt * sizes)), (draws, len(counts)))
+        return (2 * plus - counts) @ sizes
+
+    plain = (int((np.abs(sums(0.0)) >= least).sum()) + 1) / (draws + 1)
+    return plain if plain > 0.01 else _tilted_tail(sizes, counts, least, sums)
+
+
+def _tilted_tail(sizes: Any, counts: Any, least: float, sums: Callable[[float], Any]) -> float:
+    """Twice the chance that the sum of `counts` random signs of each size, the largest 1, is at least `least`.
+
+    `sums` draws them with odds exp(2 x tilt x size) of a plus.
+    """
+    import numpy as np
+    from scipy.optimize import brentq
+
+    largest = float(counts @ sizes)
+    if least >= largest - 2e-9:  # all of one sign
+        return float(2.0 ** (1 - int(counts.sum())))
+    tilt = brentq(lambda t: counts @ (sizes * np.tanh(t * sizes)) - least, 0.0, 1e9)
+    drawn = sums(tilt)
+    log_cosh = float(counts @ (np.logaddexp(tilt * sizes, -tilt * sizes) - math.log(2)))
+    weights = np.exp(log_cosh - tilt * drawn[drawn >= least])
+    return min(1.0, 2 * float(weights.sum()) / len(drawn))
 
 
 def mean_interval(differences: Sequence[float], level: float = 0.95) -> tuple[float, float]:

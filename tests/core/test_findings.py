@@ -186,6 +186,19 @@ def test_no_lead_is_called_none_where_five_points_are_excluded() -> None:
     assert gap(found).status == "none"
 
 
+def test_a_large_gain_is_shown_among_very_many_looks() -> None:
+    """Several samples per item: the p value of a task is by permutation, and has to get below that of 2,000 looks."""
+    rng = np.random.default_rng(5)
+    recipes = [f"r{i}" for i in range(15)]
+    arms = [
+        arm(f"t{task}", "1B", teacher, rng.binomial(2, 0.9 if teacher else 0.2, 60) / 2, recipe=recipe, grain=0.5)
+        for task in range(42)
+        for teacher, recipe in [("", ""), *(("x", recipe) for recipe in recipes)]
+    ]
+    found = find(Table(arms=tuple(arms), rows=0, sizes={}), exchanges=20)
+    assert {each.status for each in found.efficacy} == {"improved"}
+
+
 def test_harm_comes_first_and_is_not_advised() -> None:
     found = find(experiment(np.random.default_rng(4), items=150, gain=-0.2))
     assert found.efficacy[0].status == "harmed"

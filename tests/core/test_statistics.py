@@ -98,6 +98,23 @@ def test_permutation_of_many_items() -> None:
     )
 
 
+@pytest.mark.parametrize(("n", "lost"), [(60, 8), (100, 25), (300, 20), (40, 0)])
+def test_permutation_knows_small_p_values(n: int, lost: int) -> None:
+    """Exact, by adding one item after the other; plain draws end at 1 / 20,000."""
+    halves = [(-1 if i < lost else 1) * (1 + i % 2) for i in range(n)]
+    chances = {0: 1.0}
+    for each in halves:
+        longer: dict[int, float] = {}
+        for total, chance in chances.items():
+            for sign in (-1, 1):
+                longer[total + sign * each] = longer.get(total + sign * each, 0.0) + chance / 2
+        chances = longer
+    exact = sum(chance for total, chance in chances.items() if abs(total) >= sum(halves))
+    assert exact < 1 / 20_000
+    assert paired_permutation([each / 2 for each in halves]) == pytest.approx(exact, rel=0.05)
+    assert paired_permutation(halves, [1e-7] * n) == pytest.approx(exact, rel=0.05)
+
+
 def test_permutation_weighs_items() -> None:
     few, many = [1.0] * 8 + [-1.0] * 2, [-1.0] * 40 + [1.0] * 40
     assert paired_permutation(few + many, [0.5 / 10] * 10 + [0.5 / 80] * 80) < 0.15
