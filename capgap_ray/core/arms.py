@@ -519,7 +519,8 @@ def random_effects(
     """Return plain mean and error, random-effects estimate, its interval and spread, over at least two tasks.
 
     Between-task variance by Paule and Mandel, interval by Hartung, Knapp, Sidik and Jonkman with t quantiles, both
-    from statsmodels. `shared` is `shared_by_tasks`, which widens the interval.
+    from statsmodels; but never narrower than the errors give, as it is where tasks come out alike by luck (Knapp and
+    Hartung 2003, Stat. Med. 22, 2693-2710). `shared` is `shared_by_tasks`, which widens the interval.
     """
     from statsmodels.stats.meta_analysis import combine_effects
 
@@ -527,6 +528,7 @@ def random_effects(
     with np.errstate(divide="ignore"):  # of a ratio that is not used, where all effects are equal
         found = combine_effects(effect, error**2, method_re="iterated", use_t=True)
     between = _t_quantile(0.05, len(effect) - 1) * math.sqrt(float(found.var_hksj_re))
+    between = max(between, _t_quantile(0.05, math.inf) * float(found.sd_eff_w_re))
     half = math.hypot(between, _t_quantile(0.05, shared[1]) * math.sqrt(shared[0]))
     return {
         "mean": float(effect.mean()),

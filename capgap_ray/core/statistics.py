@@ -29,9 +29,9 @@ def paired_permutation(differences: Sequence[float], weights: Sequence[float] | 
     """Return the two-sided p value that item differences are as likely positive as negative, each with its weight.
 
     Every item's sign is flipped: all 2^n ways up to 13 items that differ (scipy), 19,999 seeded draws above. Items
-    of one size of difference are drawn together, as a binomial count, so that any number of items is fast. Below 1 % the
-    draws are tilted towards the sum that was found, and weighted back (importance sampling; Siegmund 1976, Ann. Stat.
-    4, 673-684): plain ones would know no p value below 1/20,000, and no correction for many looks would let that pass.
+    of one size of difference are drawn together, as a binomial count, so that any number of items is fast. Below 1 %
+    the draws are tilted towards the sum that was found, and weighted back (importance sampling; Siegmund 1976, Ann.
+    Stat. 4, 673-684): plain ones know no p value below 1/20,000, which the correction for many looks never lets pass.
     """
     import numpy as np
     from scipy.stats import permutation_test

@@ -194,6 +194,8 @@ def test_random_effects_over_tasks() -> None:
     alike = random_effects([0.1, 0.1, 0.1], [0.05, 0.05, 0.05])
     assert alike["estimate"] == pytest.approx(0.1)
     assert alike["between_tasks"] == 0
+    # Tasks alike by luck are no certainty: 1.96 x 0.05 / sqrt(3).
+    assert alike["ci_high"] - alike["estimate"] == pytest.approx(0.0566, abs=1e-4)
     wide = random_effects([-0.3, 0.1, 0.5], [0.02, 0.02, 0.02])
     # Between-task standard error 0.4 / sqrt(3), t quantile of two degrees of freedom 4.3027.
     assert wide["standard_error"] == pytest.approx(0.4 / math.sqrt(3))
