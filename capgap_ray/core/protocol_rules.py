@@ -53,6 +53,8 @@ def _gains(task: Distilled) -> Any:
 def _gap_closed(task: Distilled) -> bool:
     if task.gap is None:
         raise ValueError("E6: needs the in-context gap of the task, that is few-shot accuracies of its teachers")
+    if task.gap <= 0:
+        raise ValueError("E6: the teachers are not ahead of the students, so there is no gap to close")
     return bool(_gains(task).mean() / task.gap > GAP_CLOSED)
 
 

@@ -147,3 +147,11 @@ def test_bad_input_is_named() -> None:
             effective(rule, bare)
     with pytest.raises(ValueError, match="known: E0, E1"):
         has_pattern("G9", [1, 2], [1, 2])
+
+
+@pytest.mark.parametrize("gap", [0.0, -10.0])
+def test_there_is_no_gap_to_close_where_teachers_are_not_ahead(gap: float) -> None:
+    """A loss over a negative gap is a positive share."""
+    task = Distilled(baseline=[50.0], distilled=[(45.0, 45.0)], gap=gap, baseline_items=100, distilled_items=100)
+    with pytest.raises(ValueError, match="no gap to close"):
+        effective("E6", task)
