@@ -41,6 +41,7 @@ def _results() -> None:
     from capgap_ray.core.findings import find, nothing_compared
     from capgap_ray.records import to_row
     from capgap_ray.report.findings_text import findings_text
+    from capgap_ray.report.formats import plain
     from capgap_ray.results_file import read
 
     parser = argparse.ArgumentParser(description="Say what results made elsewhere mean.")
@@ -53,13 +54,13 @@ def _results() -> None:
     try:
         found = find(read(arguments.results), rule=arguments.rule, weaker=arguments.weaker)
     except ValueError as error:
-        print("error: " + " ".join(str(error).split()), file=sys.stderr)
+        print(f"error: {plain(str(error))}", file=sys.stderr)
         raise SystemExit(2) from None
     print(json.dumps(to_row(found), indent=1, allow_nan=False) if arguments.json else findings_text(found))
     if arguments.page:
         _write_page(found, arguments.results, arguments.page)
     if (why := nothing_compared(found)) is not None:
-        print(f"error: {why}", file=sys.stderr)
+        print(f"error: {plain(why)}", file=sys.stderr)
         raise SystemExit(2)
 
 

@@ -94,3 +94,15 @@ def test_a_page_of_an_arm_that_is_always_right(tmp_path: Path) -> None:
     rows = [f"t,0.5B,{teacher},{i},{int(i < 40 or teacher != '')}" for teacher in ("", "x") for i in range(50)]
     (tmp_path / "r.csv").write_text("\n".join(["task,student,teacher,item,correct", *rows]))
     assert report("--results", str(tmp_path / "r.csv"), "--page", str(tmp_path / "page")).returncode == 0
+
+
+def test_names_cannot_steer_the_terminal(tmp_path: Path) -> None:
+    name = "\x1b]0;owned\x07 \x1b[2J0.5B"
+    rows = [f"t,{name},{teacher},{i},1" for teacher in ("", "x") for i in range(9)]
+    (tmp_path / "r.csv").write_text("\n".join(["task,student,teacher,item,correct", *rows]))
+    done = report("--results", str(tmp_path / "r.csv"))
+    assert done.returncode == 0 and "0.5B" in done.stdout
+    (tmp_path / "r.csv").write_text("\n".join(["task,student,teacher,item,correct", *rows, *rows]))
+    refused = report("--results", str(tmp_path / "r.csv"))
+    assert refused.returncode == 2
+    assert "\x1b" not in done.stdout + refused.stderr and "\x07" not in done.stdout + refused.stderr

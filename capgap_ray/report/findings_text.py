@@ -14,13 +14,14 @@ from capgap_ray.records import (
     RandomEffects,
     TeacherAdvantage,
 )
+from capgap_ray.report import formats
 
 MOST_LINES = 40
 """Rows per table; the rest is counted and stands in the JSON form."""
 
 
 def findings_text(found: Findings) -> str:
-    """Return the findings as text of at most 120 columns where names allow it."""
+    """Return the findings as text of at most 120 columns where names allow it; names cannot steer the terminal."""
     parts = [_recommendations(found)]
     if found.efficacy:
         parts.append(_efficacy(found.efficacy))
@@ -55,10 +56,10 @@ def findings_text(found: Findings) -> str:
 
 def _section(title: str, lines: Iterable[str], most: int = MOST_LINES) -> str:
     every = list(lines)
-    shown = [f"  {line}" for line in every[:most]]
+    shown = [f"  {formats.printable(line)}" for line in every[:most]]
     if len(every) > most:
         shown.append(f"  ... and {len(every) - most} more: see --json")
-    return "\n".join([title, *shown])
+    return "\n".join([formats.printable(title), *shown])
 
 
 def _recommendations(found: Findings) -> str:

@@ -12,12 +12,17 @@ DASH = "—"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 
 
+def printable(text: str) -> str:
+    """Return the text in one line, every run of control characters or lone surrogates as a space."""
+    return _CONTROL.sub(" ", text)
+
+
 def plain(text: str, limit: int = 0) -> str:
     """Return one line without control characters or lone surrogates, for terminals and figures.
 
     With a `limit` above 0 the middle is cut out, because names of arms differ at either end.
     """
-    line = _CONTROL.sub(" ", text).strip()
+    line = printable(text).strip()
     if not limit or len(line) <= limit:
         return line
     tail = (limit - 1) // 2
