@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from capgap_ray.core.arms import UNTOUCHED, Arm
-from capgap_ray.core.findings import Table, size_in
+from capgap_ray.core.findings import ALL, Table, size_in
 
 KEY = ("task", "student", "teacher", "recipe")
 OPTIONAL = ("seed", "sample", "size", "recipe", "outcome", "tokens", "prompt", "engine")
@@ -102,6 +102,13 @@ class _Reader:
         for name in ("task", "student"):
             if "" in self.labels[name]:
                 raise ResultsError(f"{path}: column {name!r} is empty in some rows; name it in each")
+            if ALL in self.labels[name]:
+                raise ResultsError(
+                    f"{path}: column {name!r} holds {ALL!r}, the name of what is pooled here; take out rows that are "
+                    f"already pooled, or rename the {name}"
+                )
+        self.unnamed = self.labels["item"].index("") if "" in self.labels["item"] else -1
+        """Code of the empty item."""
 
     def table(self, aggregated: bool) -> Table:
         if not aggregated and "item" not in self.rows.column_names:
@@ -139,18 +146,29 @@ class _Reader:
             raise ResultsError(f"{self.path}: column {name!r} holds {column.type}, expected text or numbers")
         if pa.types.is_dictionary(column.type):
             column = column.cast(column.type.value_type)
-        if pa.types.is_floating(column.type) and pc.all(pc.equal(pc.round(column), column)).as_py():
-            column = column.cast(pa.int64())  # a whole-number column with gaps arrives as floats
-        text = pc.fill_null(column.cast(pa.string()), "")
+        if pa.types.is_floating(column.type):
+            # A whole-number column with gaps arrives as floats, which beyond 2^53 are not whole numbers only.
+            whole = pc.and_(pc.equal(pc.round(column), column), pc.less(pc.abs(column), 2.0**53))
+            column = column.cast(pa.int64()) if pc.all(whole).as_py() else column
+        text = pc.fill_null(self._cast(name, column, pa.string(), "text or numbers"), "")
         if name != "item":
             text = pc.utf8_trim_whitespace(text)
         encoded = text.dictionary_encode()
         self.codes[name] = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
         self.labels[name] = encoded.dictionary.to_pylist()
-        if name == "teacher":  # other programs' words for an empty cell
-            plain = [UNTOUCHED if label.lower() in ("none", "null", "nan") else label for label in self.labels[name]]
+        if name == "teacher":  # other programs' words for an empty cell, and the reports' own
+            words = ("none", "null", "nan", "untouched")
+            plain = [UNTOUCHED if label.lower() in words else label for label in self.labels[name]]
             self.labels[name] = list(dict.fromkeys(plain))
             self.codes[name] = np.array([self.labels[name].index(label) for label in plain])[self.codes[name]]
+
+    def _cast(self, name: str, column: Any, kind: Any, expected: str) -> Any:
+        import pyarrow as pa
+
+        try:
+            return column.cast(kind)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            raise ResultsError(f"{self.path}: column {name!r} holds {column.type}, expected {expected}") from None
 
     def _numbers(self, name: str) -> Array:
         """A column as floats; NaN where empty. Raises ResultsError on what is no number."""
@@ -169,7 +187,8 @@ class _Reader:
             values = np.array([self._number(name, text) for text in encoded.dictionary.to_pylist()] + [np.nan])
             codes = pc.fill_null(encoded.indices, len(values) - 1).to_numpy(zero_copy_only=False)
             return values[codes]
-        numbers = pc.fill_null(column.cast(pa.float64()), np.nan).to_numpy(zero_copy_only=False).copy()
+        floats = self._cast(name, column, pa.float64(), "numbers")
+        numbers = pc.fill_null(floats, np.nan).to_numpy(zero_copy_only=False).copy()
         if np.isinf(numbers).any():
             raise ResultsError(f"{self.path}: column {name!r} holds an infinite number")
         return numbers
@@ -195,6 +214,10 @@ class _Reader:
         sizes: dict[str, float | None] = dict.fromkeys(students)
         if "size" in self.rows.column_names:
             values = self._sizes_of_rows()
+            if (bad := values[values <= 0]).size:
+                raise ResultsError(
+                    f"{self.path}: column 'size' holds {bad[0]:g}, expected billions of parameters, above 0, or empty"
+                )
             for code, student in enumerate(students):
                 found = {float(v) for v in np.unique(values[self.codes["student"] == code]) if not np.isnan(v)}
                 if len(found) > 1:
@@ -276,7 +299,7 @@ class _Reader:
         if not self._valid(who, rows, "correct"):
             return None
         item, item_index = np.unique(self.codes["item"][rows], return_inverse=True)
-        if self.labels["item"][item[0]] == "" or "" in {self.labels["item"][code] for code in item[:1]}:
+        if self.unnamed in item:
             self._refuse(who, "column 'item' is empty in some rows; name every item")
             return None
         run, labels = self._runs(rows)
@@ -303,6 +326,9 @@ class _Reader:
                 f"{who['task']}: {who['student']} from {who['teacher'] or 'no teacher'}: {int((seen == 0).sum())} "
                 f"answers are missing in some of {len(labels)} seeds; they count as unscored"
             )
+        protocol = self._protocol(who, rows, item_index, item)
+        if protocol is None:
+            return None
         means = np.where(answers > 0, sums / np.maximum(answers, 1), np.nan).reshape(shape)
         return Arm(
             **who,
@@ -313,7 +339,7 @@ class _Reader:
             grain=1 / max(1, int(seen.max())),
             shares=self._shares(rows),
             tokens=self._tokens(rows),
-            protocol=self._protocol(rows, item_index, len(item)),
+            protocol=protocol or None,
         )
 
     def _shares(self, rows: Array) -> dict[str, float] | None:
@@ -332,14 +358,23 @@ class _Reader:
             return None
         return float(np.nanmean(self.tokens[rows]))
 
-    def _protocol(self, rows: Array, item_index: Array, items: int) -> dict[str, Array] | None:
+    def _protocol(self, who: Mapping[str, str], rows: Array, item_index: Array, item: Array) -> dict[str, Array] | None:
+        """Prompt and engine of each item where they are told; None, and a refusal, where an item has several."""
         made = {}
         for name in ("prompt", "engine"):
             if name in self.rows.column_names:
-                codes: Array = np.empty(items, np.int64)
+                codes: Array = np.empty(len(item), np.int64)
                 codes[item_index] = self.codes[name][rows]
+                if (several := codes[item_index] != self.codes[name][rows]).any():
+                    first = self.labels["item"][item[item_index[several][0]]]
+                    self._refuse(
+                        who,
+                        f"item {first!r} was answered with more than one {name}; use one for all of its seeds and "
+                        "samples, or tell the arms apart with a column `recipe`",
+                    )
+                    return None
                 made[name] = codes
-        return made or None
+        return made
 
     def _arm_without_items(self, who: dict[str, Any], rows: Array) -> Arm | None:
         """Rows of single answers without names: their mean, over those that are scored."""

@@ -82,7 +82,7 @@ def test_empty_correct_is_unscored_and_words_are_read(tmp_path: Path) -> None:
     assert arm.accuracy == pytest.approx((1 + 0 + 0.25) / 3)
 
 
-@pytest.mark.parametrize("word", ["", "None", "null", "NaN", "NA"])
+@pytest.mark.parametrize("word", ["", "None", "null", "NaN", "NA", "untouched"])
 def test_other_words_for_no_teacher(tmp_path: Path, word: str) -> None:
     (arm,) = read(csv(tmp_path, f"t,s,{word},a,1\n")).arms
     assert arm.teacher == ""
@@ -118,10 +118,21 @@ def test_other_prompts_are_refused(tmp_path: Path) -> None:
     assert any("measured with another prompt" in reason for reason in found.refused)
 
 
+def test_one_item_under_two_prompts_is_refused(tmp_path: Path) -> None:
+    """Whichever seed's row comes last must not speak for the other."""
+    text = "t,s,,a,1,p,\nt,s,,b,1,p,\nt,s,x,a,1,OTHER,1\nt,s,x,b,1,p,1\nt,s,x,a,1,p,2\nt,s,x,b,1,p,2\n"
+    found = find(read(csv(tmp_path, text, HEAD[:-1] + ",prompt,seed\n")))
+    assert not found.efficacy
+    assert any("item 'a' was answered with more than one prompt; use one" in reason for reason in found.refused)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "has no rows"),
+        ("all,s,,a,1\nu,s,,a,1\n", "column 'task' holds 'all', the name of what is pooled here; take out rows"),
+        ("t,all,,a,1\n", "column 'student' holds 'all'.*or rename the student"),
+        ("t,s,,a,1\nt,s,,,1\n", "column 'item' is empty in some rows"),
         ("t,s,,a,maybe\n", "column 'correct' holds 'maybe', expected 0, 1, true, false or empty"),
         ("t,,x,a,1\n", "column 'student' is empty in some rows"),
         ("t,s,,,1\n", "column 'item' is empty in some rows"),
@@ -148,6 +159,29 @@ def test_missing_columns_and_bad_files_are_named(tmp_path: Path) -> None:
             read(str(tmp_path / name))
     with pytest.raises(ResultsError, match="'correct' occurs more than once"):
         read(csv(tmp_path, "t,s,,a,1,1\n", HEAD[:-1] + ",Correct\n"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"correct": "2020-01-01"}, "column 'correct' holds timestamp.*, expected numbers"),
+        ({"tokens": "2020-01-01"}, "column 'tokens' holds timestamp.*, expected numbers"),
+        ({"size": 0}, "column 'size' holds 0, expected billions of parameters, above 0, or empty"),
+        ({"size": "-7"}, "column 'size' holds -7"),
+    ],
+)
+def test_values_of_another_kind_are_named(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    (tmp_path / "r.jsonl").write_text(
+        json.dumps({"task": "t", "student": "s", "teacher": "", "item": 1, "correct": 1} | change)
+    )
+    with pytest.raises(ResultsError, match=message):
+        read(str(tmp_path / "r.jsonl"))
+
+
+def test_items_may_be_huge_numbers(tmp_path: Path) -> None:
+    rows = [{"task": "t", "student": "s", "teacher": "", "item": 1e300 * i, "correct": 1} for i in (1, 2)]
+    (tmp_path / "r.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert read(str(tmp_path / "r.jsonl")).arms[0].n == 2
 
 
 def test_a_bad_arm_is_refused_and_the_rest_stands(tmp_path: Path) -> None:
