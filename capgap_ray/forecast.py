@@ -6,6 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -26,9 +27,11 @@ from capgap_ray.core.cost import (
     training_memory,
 )
 from capgap_ray.core.design import DISCORDANT, PERSISTENT, Design, cheapest, detectable
+from capgap_ray.core.recommendation import SIGNIFICANCE
 from capgap_ray.experiment import Experiment
 from capgap_ray.plan import Cell, Plan, Scored
 from capgap_ray.records import Confound, RecipeCard
+from capgap_ray.scored_arms import claims
 from capgap_ray.settings import Batch, Filter, Sft
 from capgap_ray.tasks.published import PUBLISHED
 
@@ -107,11 +110,14 @@ class Detectable:
     samples: int
     seeds: int
     points: float | None
+    """At the 5 % level, were it the only question."""
+    points_corrected: float | None
+    """After the correction for all claims of the family, as verdicts have it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """The cheapest design for a difference that a person wants to see."""
+    """The cheapest design for a difference, pooled over tasks, that a person wants to see after the correction."""
 
     points: float
     design: Design | None
@@ -142,6 +148,8 @@ class Forecast:
     lints: tuple[Lint, ...]
     notes: tuple[str, ...]
     """Where training and evaluation differ in form, and what is not pinned."""
+    claims: int
+    """Of the family that the error rate of 5 % is shared among."""
     detectable: tuple[Detectable, ...]
     wanted: Wanted
     assumptions: tuple[str, ...]
@@ -181,6 +189,7 @@ def forecast(plans: Sequence[Plan], summary: Summary, *, selected: bool, wanted_
         fits=tuple(_fits(first, device)) if device else (),
         lints=lints(first, cards),
         notes=(*form_notes(first), *revision_notes(first)),
+        claims=sum(claims(first)),
         detectable=tuple(_detectable(experiment, plans, tasks)),
         wanted=_wanted(plans, known[0], tasks, wanted_points),
         assumptions=(
@@ -189,7 +198,7 @@ def forecast(plans: Sequence[Plan], summary: Summary, *, selected: bool, wanted_
             "is taken to write as much as its teachers",
             *_search_words(experiment),
             f"power: {100 * DISCORDANT:.0f} % of items discordant between two arms, {100 * PERSISTENT:.0f} % of that "
-            "variance the items' own; pooled over tasks as one set of items",
+            "variance the items' own; pooled over tasks as one set of items; what training runs differ by comes on top",
         ),
     )
 
@@ -668,15 +677,31 @@ def _detectable(experiment: Experiment, plans: Sequence[Plan], tasks: Sequence[s
     sizes = {task: _test_items(plans, task) for task in tasks}
     least = min((experiment.samples(task) for task in tasks), default=1)
     rows = [(task, n, experiment.samples(task)) for task, n in sizes.items()] + [("all", sum(sizes.values()), least)]
-    known: dict[Design, float | None] = {}
-    for task, items, samples in rows:
+    pooled, single = _levels(plans[0])
+
+    @cache
+    def points(design: Design, level: float) -> float | None:
+        share = detectable(design, level=level)
+        return None if share is None else 100 * share
+
+    for number, (task, items, samples) in enumerate(rows):
         design = Design(items=items, samples=samples, seeds=seeds)
-        if design not in known:
-            known[design] = detectable(design)
-        share = known[design]
         yield Detectable(
-            task=task, items=items, samples=samples, seeds=seeds, points=None if share is None else 100 * share
+            task=task,
+            items=items,
+            samples=samples,
+            seeds=seeds,
+            points=points(design, SIGNIFICANCE),
+            points_corrected=points(design, single if number < len(sizes) else pooled),
         )
+
+
+def _levels(made: Plan) -> tuple[float, float]:
+    """What a claim gets of the error rate before any other is shown: (pooled over tasks, on single tasks)."""
+    counts = claims(made)
+    halves = 2 if all(counts) else 1
+    pooled, single = (SIGNIFICANCE / halves / max(1, count) for count in counts)
+    return (pooled, single) if counts[0] else (single, single)  # one task stands for all
 
 
 def _wanted(plans: Sequence[Plan], known: _Known, tasks: Sequence[str], points: float) -> Wanted:
@@ -691,7 +716,8 @@ def _wanted(plans: Sequence[Plan], known: _Known, tasks: Sequence[str], points: 
     def cost(design: Design) -> float:
         return design.seeds * (training + design.items * design.samples * answer)
 
-    found = cheapest(points / 100, sum(_test_items(plans, task) for task in tasks), cost)
+    items = sum(_test_items(plans, task) for task in tasks)
+    found = cheapest(points / 100, items, cost, level=_levels(made)[0])
     return Wanted(points=points, design=found[0] if found else None, detects=100 * found[1] if found else None)
 
 
@@ -728,7 +754,12 @@ def lines(told: Forecast) -> Iterable[str]:
     yield from (f"note        {each}" for each in told.notes)
     yield from _short(
         f"detects     {d.task}: {d.items:,} items, {d.samples} samples, {d.seeds} seeds: "
-        f"{'no difference' if d.points is None else f'{d.points:.1f} points or more'}"
+        + (
+            "no difference"
+            if d.points is None
+            else f"{d.points:.1f} points or more as the only question, "
+            f"{'none' if d.points_corrected is None else f'{d.points_corrected:.1f}'} among all {told.claims:,} claims"
+        )
         for d in told.detectable
     )
     yield _wanted_line(told.wanted)

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from itertools import combinations
+from itertools import combinations, product
 from statistics import fmean
 from typing import Any
 
@@ -130,6 +130,40 @@ def _levelled(plan: Plan, cells: Sequence[Cell]) -> list[Levelled]:
             left, right = (natural.get((recipe(cell), roles(cell))) for cell in (pair.left, pair.right))
             add(kind, left, right, (pair.left, pair.right))
     return list(dict.fromkeys(made))
+
+
+def claims(plan: Plan) -> tuple[int, int]:
+    """How many claims the findings will make, if all cells are trained: (pooled over tasks, on single tasks).
+
+    All share one error rate (`core/findings.py`), so that this is known before anything runs.
+    """
+    cells = {key_of(cell): cell for cell in plan.cells}
+    students = {model.name: model.parameters for model in plan.students()}
+    tasks = len(plan.tasks)
+    over_tasks = int(tasks > 1)
+    of_each = over_tasks, tasks  # what is asked of each task, and of all together where there are several
+    asked = [of_each] * len(cells)
+    recipes = dict.fromkeys(recipe for _, _, recipe in cells)
+    mixtures = dict.fromkeys(mixture for _, mixture, _ in cells)
+    for recipe in recipes:
+        for pair in combinations(mixtures, 2):
+            have = {s: [(s, mixture, recipe) in cells for mixture in pair] for s in students}
+            both = [s for s, each in have.items() if all(each)]
+            asked += [of_each] * len(both)
+            if len(both) > 1 and len(both) == sum(any(each) for each in have.values()):
+                asked.append((1, 0))  # over all students together
+            if len({students[s] for s in both}) > 1:
+                asked.append(of_each)  # the capacity gap
+    declared = {(pair.name, key_of(pair.left), key_of(pair.right)) for pair in plan.pairs}
+    if declared:
+        asked += [of_each] * len(declared)
+    else:
+        alone = (1, 0) if over_tasks else (0, 1)
+        for student, mixture in product(students, mixtures):
+            known = sum((student, mixture, recipe) in cells for recipe in recipes)
+            asked += [alone] * math.comb(known, 2)
+    asked += [(2, 0)] * len(_levelled(plan, [*cells.values()]))
+    return sum(pooled for pooled, _ in asked), sum(single for _, single in asked)
 
 
 def selected(plan: Plan, scores: ReadScores) -> tuple[Selection, ...]:

@@ -29,8 +29,10 @@ class Design:
     seeds: int = 1
 
 
-def detectable(design: Design, discordant: float = DISCORDANT, persistent: float = PERSISTENT) -> float | None:
-    """Return the smallest true paired difference, in shares, found with 80 % power at the 5 % level.
+def detectable(
+    design: Design, discordant: float = DISCORDANT, persistent: float = PERSISTENT, level: float = 0.05
+) -> float | None:
+    """Return the smallest true paired difference, in shares, found with 80 % power at the level.
 
     Exact McNemar power for one answer per item and arm; else that of a z test on item means. None where no difference
     is found. Raises ValueError for shares outside [0, 1].
@@ -40,21 +42,25 @@ def detectable(design: Design, discordant: float = DISCORDANT, persistent: float
     if not 0 <= persistent <= 1:
         raise ValueError(f"persistent must be a share between 0 and 1, got {persistent}")
     if design.samples * design.seeds == 1:
-        return minimum_detectable_difference(design.items, discordant)
+        return minimum_detectable_difference(design.items, discordant, alpha=level)
     variance = discordant * (persistent + (1 - persistent) / (design.samples * design.seeds))
-    found = float(norm.ppf(0.975) + norm.ppf(0.8)) * math.sqrt(variance / design.items)
+    found = float(norm.ppf(1 - level / 2) + norm.ppf(0.8)) * math.sqrt(variance / design.items)
     return found if found <= 1 else None
 
 
 def cheapest(
-    wanted: float, items: int, cost: Callable[[Design], float], discordant: float = DISCORDANT
+    wanted: float,
+    items: int,
+    cost: Callable[[Design], float],
+    discordant: float = DISCORDANT,
+    level: float = 0.05,
 ) -> tuple[Design, float] | None:
-    """Return the design of least cost with at most `items` items that detects `wanted` (in shares), and what it
-    detects; None where none does."""
+    """Return the design of least cost with at most `items` items that detects `wanted` (in shares) at the level, and
+    what it detects; None where none does."""
     found = [
         (cost(design), design, smallest)
         for design in _designs(items)
-        if (smallest := detectable(design, discordant)) is not None and smallest <= wanted
+        if (smallest := detectable(design, discordant, level=level)) is not None and smallest <= wanted
     ]
     if not found:
         return None

@@ -5,13 +5,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from capgap_ray.artifacts.step import Step
+from capgap_ray.core.arms import UNTOUCHED, Arm
+from capgap_ray.core.findings import Declared, Table, find
 from capgap_ray.experiment import Experiment, load
 from capgap_ray.forecast import Forecast, forecast, lines
 from capgap_ray.plan import Plan, plan, resolve_models
 from capgap_ray.records import to_row
+from capgap_ray.scored_arms import _levelled, claims, key_of
 
 FOLDER = Path(__file__).parents[2] / "jobs" / "experiments"
 Make = Callable[..., Experiment]
@@ -280,7 +284,7 @@ def test_what_makes_a_training_fit_changes_as_little_as_can_be(sft: dict[str, An
 
 
 def test_power_per_task_and_pooled_and_the_cheapest_design(make: Make) -> None:
-    found = told(make(axes={"sft.seed": [1, 2, 3]}), wanted_points=20.0)
+    found = told(make(axes={"sft.seed": [1, 2, 3]}), wanted_points=40.0)
     assert [(d.task, d.items, d.seeds) for d in found.detectable] == [
         ("tiny/dyck_languages", 20, 3),
         ("tiny/word_sorting", 20, 3),
@@ -288,8 +292,46 @@ def test_power_per_task_and_pooled_and_the_cheapest_design(make: Make) -> None:
     ]
     one, _, pooled = (each.points for each in found.detectable)
     assert one is not None and pooled is not None and pooled < one
-    assert found.wanted.design is not None and found.wanted.detects is not None and found.wanted.detects <= 20
+    corrected = [each.points_corrected for each in found.detectable]
+    assert corrected[0] is not None and corrected[2] is not None and one < corrected[0] and pooled < corrected[2]
+    text = [line for line in lines(found) if line.startswith("detects")]
+    assert text[2].endswith(
+        f"{pooled:.1f} points or more as the only question, {corrected[2]:.1f} among all {found.claims} claims"
+    )
+    assert found.wanted.design is not None and found.wanted.detects is not None and found.wanted.detects <= 40
     assert told(make(), wanted_points=1.0).wanted.design is None
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_family_is_counted_as_the_findings_count_it(path: Path) -> None:
+    made = planned(load(str(path), [])[0])
+    groups = {key_of(cell): cell for cell in made.cells}
+    untouched = [(model.name, UNTOUCHED, "") for model in made.students()]
+    scores = np.eye(12)[:, :1]
+    arms = [
+        Arm(
+            task=task,
+            student=key[0],
+            teacher=key[1],
+            recipe=key[2],
+            scores=scores,
+            runs=("0",),
+            items=np.arange(12),
+            n=12,
+        )
+        for task in made.tasks
+        for key in [*untouched, *groups]
+    ]
+    table = Table(arms=tuple(arms), rows=0, sizes={m.name: m.parameters / 1e9 for m in made.students()})
+    declared = {
+        (pair.name, key_of(pair.left), key_of(pair.right)): Declared(
+            name=pair.name, left=key_of(pair.left), right=key_of(pair.right)
+        )
+        for pair in made.pairs
+    }
+    levelled = _levelled(made, [*groups.values()])
+    found = find(table, declared=[*declared.values()], levelled=levelled, exchanges=1)
+    assert f"claims in one family: {sum(claims(made))};" in "".join(found.notes)
 
 
 def test_the_budget_is_set_beside_the_cost() -> None:
