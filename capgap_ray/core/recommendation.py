@@ -198,7 +198,7 @@ def _in_words(c: Comparison) -> str:
     measured += f", adjusted p {'unknown' if c.p_adjusted is None else format(c.p_adjusted, '.2g')}"
     measured += f", {c.n} items" + (f", {c.unscored} unscored" if c.unscored else "") + ")"
     if shows_difference(c):
-        return measured
+        return f"{measured}{_hidden(c)}"
     if c.mde is None:
         return f"{measured}; no difference is shown; {c.n} items are too few to show any"
     return (
@@ -217,6 +217,16 @@ def quantity_in_words(each: QuantityQuality) -> str:
         f"with equal {each.equal} {part(each.quality, each.quality_low, each.quality_high)}, which is quality; "
         f"the rest, {part(each.quantity, each.quantity_low, each.quantity_high)}, is quantity; "
         + (f"{shown} {'are' if len(each.shown) > 1 else 'is'} shown" if shown else "neither is shown")
+    )
+
+
+def _hidden(c: Comparison) -> str:
+    """What is shown of the scored items alone: said where the unscored ones could undo it."""
+    if not c.unscored or c.bound_low is None or c.bound_high is None or not c.bound_low <= 0 <= c.bound_high:
+        return ""
+    return (
+        f"; but the {c.unscored} unscored items could make it anything from {_points(c.bound_low)} to "
+        f"{_points(c.bound_high)}"
     )
 
 
@@ -516,6 +526,8 @@ def _surer(
     made = [f"{each.arm}: score it on {' and '.join(each.lacks)}, too" for each in partial]
     if distil == "undetermined":
         made.append(_items_needed(best.comparison))
+    elif _hidden(best.comparison):
+        made.append(f"scores of the {best.comparison.unscored} unscored items, which could undo what is shown")
     if teacher is None and distil != "no":
         # What is shown needs no more items, and what is confounded is not mended by them.
         unclear = [each.comparison for each in duels if each.better is None]

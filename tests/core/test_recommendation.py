@@ -287,6 +287,16 @@ def test_a_teacher_is_chosen_under_the_recipe_that_is_advised() -> None:
     assert open_.sentence == "Distil s from any of the teachers compared, with recipe 5x4."
 
 
+@pytest.mark.parametrize(("low", "undone"), [(-0.1, True), (0.05, False)])
+def test_unscored_items_that_could_undo_a_gain_are_told_beside_it(low: float, undone: bool) -> None:
+    gain = efficacy("small", 0.2, "improved", unscored=40, bound_low=low, bound_high=0.3)
+    (found,) = recommend(("s",), [gain], [], (), (), {}, (), ())
+    assert found.distil == "yes"
+    words = "; but the 40 unscored items could make it anything from -10.0 to +30.0"
+    assert found.reasons[0].endswith(words) is undone
+    assert ("scores of the 40 unscored items, which could undo what is shown" in found.surer) is undone
+
+
 def test_more_items_are_not_asked_for_what_is_shown_or_confounded() -> None:
     gains = [efficacy("small", 0.2, "improved"), efficacy("large", 0.2, "improved")]
     duels = [advantage(0.2, None, confounds=(TENFOLD,)), advantage(0.1, "small"), advantage(-0.1, "large")]
