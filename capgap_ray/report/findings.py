@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
@@ -104,7 +104,7 @@ def setting_of(accuracy: Accuracy) -> str:
     return label.removeprefix(prefix) if label.startswith(prefix) else (accuracy.batch or "")
 
 
-def wilson(right: float, n: int) -> tuple[float, float]:
+def wilson(right: float, n: float) -> tuple[float, float]:
     """Return the 95 % Wilson interval of right/n in shares; unlike the normal one it holds at 0 and 1."""
     share, z2 = right / n, _Z95**2
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
@@ -145,7 +145,8 @@ def pooled_accuracies(results: Results) -> tuple[tuple[PooledAccuracy, ...], tup
         if {a.task for a in parts} != tasks or n == 0:
             missing.append(arm)
             continue
-        first, (low, high) = parts[0], wilson(right, n)
+        first, alike = parts[0], _answers_per_item(parts)
+        low, high = wilson(right / alike, n / alike)
         pooled.append(
             PooledAccuracy(
                 arm=arm,
@@ -162,6 +163,19 @@ def pooled_accuracies(results: Results) -> tuple[tuple[PooledAccuracy, ...], tup
             )
         )
     return tuple(pooled), tuple(missing)
+
+
+def _answers_per_item(parts: Sequence[Accuracy]) -> float:
+    """How many answers are worth one item: 1 with one answer each, up to all samples of an item where they agree.
+
+    It is the clustered variance over that of as many independent answers (Kish's design effect).
+    """
+    alone = sum(a.right * (1 - a.right / a.n) for a in parts)
+    if alone == 0:
+        return max((float(a.at_k.samples) for a in parts if a.at_k), default=1.0)
+    shares = [(a.n, a.right / a.n, a.standard_error) for a in parts]
+    clustered = sum(n**2 * (p * (1 - p) if error is None else error**2) for n, p, error in shares)
+    return max(1.0, clustered / alone)
 
 
 def _found_accuracies(results: Results) -> tuple[PooledAccuracy, ...]:

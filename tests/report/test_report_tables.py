@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import math
 
 import pytest
 
@@ -54,6 +55,30 @@ def test_pooling_sums_right_and_n_over_selected_tasks(results: Results) -> None:
     assert (pooled.n, pooled.right, pooled.setting) == (160, sum(a.right for a in parts), "5x4")
     teacher = next(a for a in findings.pooled_accuracies(results)[0] if a.role == "teacher")
     assert teacher.n == 160, "words is not selected, and training items are not test items"
+
+
+def test_many_answers_to_one_item_are_not_many_items(results: Results) -> None:
+    arm = "tiny-student-2m / mix / 5x4"
+
+    def interval(k: int, spread: float) -> tuple[float, float]:
+        """k answers an item; the standard error of their mean is `spread` times that of so many items."""
+        rows = [
+            dataclasses.replace(
+                a,
+                n=a.n * k,
+                right=a.right * k,
+                standard_error=spread * math.sqrt(a.right / a.n * (1 - a.right / a.n) / a.n),
+            )
+            for a in results.accuracies
+            if a.arm == arm
+        ]
+        (pooled,) = findings.pooled_accuracies(dataclasses.replace(results, accuracies=tuple(rows)))[0]
+        return pooled.low, pooled.high
+
+    one = interval(1, 1.0)
+    assert interval(8, 1.0) == pytest.approx(one), "eight times the same answer"
+    low, high = interval(8, 1 / math.sqrt(8))
+    assert one[0] < low < high < one[1], "eight answers as different as those to eight items"
 
 
 def test_quantity_against_quality_in_the_table_the_page_and_the_text(elsewhere: Results) -> None:
