@@ -15,6 +15,7 @@ from fractions import Fraction
 from random import Random
 from typing import Any, Literal
 
+from capgap_ray.core.passk import Sample, avg_at_k
 from capgap_ray.records import (
     CorrectedAccuracy,
     Disagreement,
@@ -239,16 +240,40 @@ def decided(scores: Sequence[Score]) -> Decided:
     return Decided(rules_right=right, judge_yes=yes, judge_no=len(asked) - yes, wrong_unasked=len(unasked) - right)
 
 
+def answers_per_item(scores: Sequence[Score]) -> float:
+    """Return how many judged answers are worth one item: 1 with one each, up to all of an item where they agree.
+
+    It is the variance clustered by item over that of as many independent answers (Kish's design effect).
+    """
+    items: dict[str, list[Sample]] = {}
+    for score in scores:
+        if score.judged is not None:
+            items.setdefault(score.example_id, []).append(Sample(score.answer, score.judged))
+    n = sum(map(len, items.values()))
+    if n == len(items):
+        return 1.0
+    mean = avg_at_k(items)
+    if mean.standard_error is None or mean.value in (0, 1):
+        return n / len(items)
+    return max(1.0, mean.standard_error**2 * n / (mean.value * (1 - mean.value)))
+
+
 def corrected_accuracy(
-    task: str, arm: str, counts: Decided, false_accept: JudgeErrors, false_reject: JudgeErrors
+    task: str,
+    arm: str,
+    counts: Decided,
+    false_accept: JudgeErrors,
+    false_reject: JudgeErrors,
+    alike: float = 1.0,
 ) -> CorrectedAccuracy:
     """Return the judged accuracy with the judge's errors taken out (Rogan and Gladen 1978), within [0, 1].
 
     Of the share p that the judge accepts, (p - fa) / (1 - fa - fr) are truly right, where fa and fr are the
     false-accept and false-reject rates. The 95 % interval is by simulation with a fixed seed: item counts from
     their Dirichlet and both error rates from their Beta posteriors (Jeffreys priors), each draw corrected and
-    clipped in the same way. Not identifiable where a rate was not measured, or where more than 2.5 % of
-    the draws have fa + fr >= 1: such a judge cannot be told from a coin. Raises ValueError for no items.
+    clipped in the same way; `alike` answers count as one in it (`answers_per_item`). Not identifiable where a rate was
+    not measured, or where more than 2.5 % of the draws have fa + fr >= 1: such a judge cannot be told from a coin.
+    Raises ValueError for no items.
     """
     import numpy as np
 
@@ -277,10 +302,10 @@ def corrected_accuracy(
             return result(None, None, f"not identifiable: no probe measured the judge's {errors.kind} rate")
     rng = np.random.default_rng(0)
     observed = (counts.rules_right, counts.judge_yes, counts.judge_no, counts.wrong_unasked)
-    right, yes, no, _ = rng.dirichlet([count + 0.5 for count in observed], _DRAWS).T
+    right, yes, no, _ = rng.dirichlet([count / alike + 0.5 for count in observed], _DRAWS).T
     if not asked:
         # Without the judge only the items are uncertain.
-        right = rng.beta(counts.rules_right + 0.5, counts.wrong_unasked + 0.5, _DRAWS)
+        right = rng.beta(counts.rules_right / alike + 0.5, counts.wrong_unasked / alike + 0.5, _DRAWS)
         return result(judged, _middle(right), "the judge was not asked")
     fa, fr = (rng.beta(e.errors + 0.5, e.n - e.errors + 0.5, _DRAWS) for e in (false_accept, false_reject))
     if np.mean(fa + fr >= 1) > 0.025:
@@ -362,7 +387,7 @@ def audit(
         seed=seed,
         errors=errors,
         corrected=tuple(
-            corrected_accuracy(task, arm, decided(scores), false_accept, false_reject)
+            corrected_accuracy(task, arm, decided(scores), false_accept, false_reject, answers_per_item(scores))
             for (task, arm), scores in scored.items()
         ),
         disagreements=(

@@ -294,3 +294,21 @@ def test_the_whole_audit_as_a_record() -> None:
     assert (only.task, only.arm, only.n, only.accepted_by_rules, only.asked) == ("t", "m", 5, 1, 3)
     assert only.corrected == only.judged == 0.6
     assert {each.judge for each in made.disagreements} == {"yes", "no"}
+
+
+def test_answers_to_one_item_are_not_as_many_items() -> None:
+    """Eight times the same answer widens nothing and narrows nothing; eight different ones narrow the interval."""
+    verdicts: list[tuple[JudgeProbe, Verdict]] = [
+        (probe_of("corrupted", item("5"), "6"), "no"),
+        (probe_of("paraphrased", item("5"), "5.0"), "yes"),
+    ] * 500
+    once = [score(str(i), "wrong", float(i % 2), "True" if i % 2 else "False") for i in range(60)]
+    dice = Random(1)
+    arms = {
+        ("t", "once"): once,
+        ("t", "again"): once * 8,
+        ("t", "apart"): [score(str(i % 60), "wrong", float(dice.random() < 0.5), "True") for i in range(480)],
+    }
+    width = {each.arm: (each.high or 0) - (each.low or 0) for each in audit("j", "p", 1, verdicts, arms).corrected}
+    assert width["again"] == pytest.approx(width["once"], rel=0.05)
+    assert width["apart"] < 0.5 * width["once"]
