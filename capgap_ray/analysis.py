@@ -6,6 +6,7 @@ comparisons are of item means, and avg@k, pass@k and maj@k stand beside the accu
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
@@ -108,7 +109,7 @@ def results(
     cards = {cell.train.key: recipe_card(plan.experiment, cell, summary(cell.train)) for cell in plan.cells}
     mixed = {name: summary(step) for name, step in plan.mixtures.items()}
     kept = {name: [from_row(FilterReport, row) for row in each["filters"].values()] for name, each in mixed.items()}
-    filters = {(report.teacher, report.task): report for reports in kept.values() for report in reports}
+    filters = _filters(plan, kept)
     found = findings(plan, scores, cards, chosen, kept, summary)
     compared = comparisons(found)
     return Results(
@@ -119,16 +120,27 @@ def results(
         experiment_yaml=experiment_yaml,
         selection=chosen,
         accuracies=tuple(_accuracies(plan, scores, chance, choices)),
-        filters=tuple(filters.values()),
+        filters=filters,
         mixtures=tuple(from_row(MixtureReport, each["mixture"]) for each in mixed.values()),
         checkpoints=tuple(_checkpoint(cell, cards[cell.train.key], summary(cell.train)) for cell in plan.cells),
         comparisons=tuple(compared),
-        verdicts=verdicts(compared, list(filters.values()), plan.experiment.students, _by_size(plan)),
+        verdicts=verdicts(compared, filters, plan.experiment.students, _by_size(plan)),
         protocols=tuple(_protocol(plan.experiment, task, chance.get(task)) for task in plan.experiment.task_names()),
         judge_audit=judge_audit,
         stage_seconds=dict(seconds),
         findings=found,
     )
+
+
+def _filters(plan: Plan, kept: Mapping[str, Sequence[FilterReport]]) -> tuple[FilterReport, ...]:
+    """What every filter of the grid kept, once; where it is not the experiment's own, its arm follows the teacher."""
+    found: dict[tuple[str, str], FilterReport] = {}
+    for name, reports in kept.items():
+        mixture = max((m for m in plan.experiment.shares() if f"{name} ".startswith(f"{m} ")), key=len)
+        for report in reports:
+            teacher = report.teacher + name.removeprefix(mixture)
+            found.setdefault((teacher, report.task), dataclasses.replace(report, teacher=teacher))
+    return tuple(found.values())
 
 
 def comparisons(found: Findings) -> tuple[Comparison, ...]:

@@ -147,12 +147,13 @@ def answered(
     read: Callable[[Step], list[Score]],
     chance: Mapping[str, float | None] | None = None,
     choices: Mapping[str, tuple[str, ...]] | None = None,
+    read_summary: Callable[[Step], Mapping[str, Any]] = summary,
 ) -> Results:
     """The results of a plan whose scores `read` tells."""
     return results(
         made,
         read,
-        summary,
+        read_summary,
         chosen=selection(made, read),
         chance=chance or {},
         choices=choices or {},
@@ -212,6 +213,36 @@ def test_the_verdict_is_the_planted_truth(answer: Results) -> None:
             assert verdict.best_mixture == "large"
             assert verdict.teacher_to_use == "large"
             assert verdict.data_ratio == 1.0
+
+
+def test_every_filter_of_the_grid_has_its_own_yield(make: Make) -> None:
+    """The last one does not stand for all: what an intersection keeps is equal for all teachers."""
+    experiment = make(
+        split={"train": 60, "test": 60},
+        selection={"items": 40},
+        axes={"sft.batch": ["2x1"], "filter.keep": ["own", "intersection"]},
+    )
+    made = plan(experiment, resolve_models(experiment))
+
+    def kept(step: Step) -> Mapping[str, Any]:
+        found = summary(step)
+        if step.stage != "mix":
+            return found
+        keep = {"small": 40, "large": 60}
+        of = {
+            number: {**report, "kept": 30 if step.label.endswith(" intersection") else keep[report["teacher"]]}
+            for number, report in found["filters"].items()
+        }
+        return {**found, "filters": of}
+
+    answer = answered(made, scores, read_summary=kept)
+    assert {(each.teacher, each.kept) for each in answer.filters} == {
+        ("small", 40),
+        ("large", 60),
+        ("small intersection", 30),
+        ("large intersection", 30),
+    }
+    assert {each.data_ratio for each in answer.verdicts} == {1.5}
 
 
 def test_counts_balance(answer: Results) -> None:
