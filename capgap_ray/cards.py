@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from capgap_ray.analysis import recipe_card
@@ -15,6 +16,7 @@ from capgap_ray.mistakes import ExperimentError
 from capgap_ray.plan import Cell, Plan
 from capgap_ray.records import RecipeCard, Results
 from capgap_ray.report.model_card import model_card
+from capgap_ray.scored_arms import arm_label, key_of
 from capgap_ray.stages.publish import CARD, PushError, check_push, push
 
 RECIPE = "recipe.json"
@@ -46,6 +48,7 @@ def publish(store: Store, plans: Sequence[Plan], results: Results, say: Callable
     `push_to_hub` says so. Returns whether all that was asked for was done."""
     experiment = plans[0].experiment
     checkpoints = {(each.student, each.arm): each for each in results.checkpoints}
+    alike = Counter(key_of(cell) for made in plans for cell in made.cells)
     done = True
     for cell, repository in _repositories(experiment.push_to_hub, plans):
         recipe = write_recipe(store, experiment, cell)  # of this very split; that in the results is of the first
@@ -54,7 +57,8 @@ def publish(store: Store, plans: Sequence[Plan], results: Results, say: Callable
         card = model_card(
             results,
             checkpoint,
-            cell.arm,
+            arm_label(key_of(cell)),
+            trainings=alike[key_of(cell)],
             base_model=_hub_id(cell),
             base_license=_license(experiment, cell.student.name),
             teachers=experiment.teachers,

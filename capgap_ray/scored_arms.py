@@ -43,6 +43,11 @@ def key_of(cell: Cell) -> Key:
     return cell.student.name, cell.mixture, " / ".join([str(cell.sft.batch), *notes])
 
 
+def arm_label(key: Key) -> str:
+    """As comparisons name the arm: `mix / 5x4`."""
+    return " / ".join(key[1:])
+
+
 def findings(
     plan: Plan,
     scores: ReadScores,

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from capgap_ray.catalog.licenses import HUB_LICENSES
+from capgap_ray.core.recommendation import shows_difference
 from capgap_ray.records import Checkpoint, Comparison, MixtureReport, RecipeCard, Results
 
 
@@ -20,10 +21,12 @@ def model_card(
     base_license: str | None = None,
     teachers: Mapping[str, str],
     data_licenses: Mapping[str, str] | None = None,
+    trainings: int = 1,
 ) -> str:
     """Return README.md of a checkpoint in the Hub's form: YAML front matter, then Markdown.
 
-    `arm` is the checkpoint's label in comparisons, e.g. `mix / 5x4`; `base_model` a Hub id or the student's name;
+    `arm` is the checkpoint's label in comparisons, e.g. `mix / 5x4`, and `trainings` how many checkpoints that is, of
+    other seeds or splits; `base_model` a Hub id or the student's name;
     `teachers` role -> model; `data_licenses` task -> licence. A licence that is not known is said to be so.
     Accuracies are on test items, judged, with the same prompt and engine before and after; a gain is paired by item.
     """
@@ -33,14 +36,15 @@ def model_card(
         if each.kind == "gain" and each.student == checkpoint.student and each.right == arm
     ]
     mixture = next((each for each in results.mixtures if each.mixture == checkpoint.mixture), None)
-    title = arm if arm.startswith(checkpoint.student) else f"{checkpoint.student} / {arm}"
+    own = checkpoint.arm or arm
+    title = own if own.startswith(checkpoint.student) else f"{checkpoint.student} / {own}"
     parts = [
         _front_matter(base_model, base_license),
         f"# {_text(title)}",
         f"`{_text(base_model)}`, fine-tuned on chains of thought by {_spoken(sorted(teachers.values()))} in the "
         f"experiment *{_text(results.experiment)}* of capgap-ray.",
         _summary(gains),
-        "## Before and after\n\n" + _scores(gains),
+        "## Before and after\n\n" + _scores(gains, trainings),
         "## Lineage\n\n" + _lineage(checkpoint, mixture, teachers),
         "## Recipe\n\n" + _recipe(checkpoint.recipe),
         "## Licences\n\n" + _licences(base_model, base_license, data_licenses or {}, [each.task for each in gains]),
@@ -62,20 +66,23 @@ def _front_matter(base_model: str, license_: str | None) -> str:
 
 
 def _summary(gains: Sequence[Comparison]) -> str:
-    pooled = next((each for each in gains if each.task == "all"), None)
+    pooled = next((each for each in gains if each.task == "all"), gains[0] if len(gains) == 1 else None)
     if pooled is None or pooled.delta is None or pooled.ci_low is None or pooled.ci_high is None:
         return "**Not measured against the untouched student.**"
     where = f"{_points(pooled.delta, sign=True)} points over {pooled.n} items ({_interval(pooled)})"
-    if pooled.ci_low > 0:
-        return f"**Better than the untouched student**: {where}."
-    if pooled.ci_high < 0:
-        return f"**Worse than the untouched student**: {where}."
+    if shows_difference(pooled):
+        return f"**{'Better' if pooled.delta > 0 else 'Worse'} than the untouched student**: {where}."
     return f"**Not told apart from the untouched student**: {where}."
 
 
-def _scores(gains: Sequence[Comparison]) -> str:
+def _scores(gains: Sequence[Comparison], trainings: int) -> str:
     if not gains:
         return "None were measured."
+    of = "this model"
+    words = ""
+    if trainings > 1:
+        of = "distilled"
+        words = f"Of {trainings} trainings that differ in nothing but seed or split, of which this is one.\n\n"
     rows = [
         (
             each.task,
@@ -87,9 +94,9 @@ def _scores(gains: Sequence[Comparison]) -> str:
         )
         for each in gains
     ]
-    header = ("task", "items", "untouched, %", "this model, %", "gain, points", "95 % interval")
+    header = ("task", "items", "untouched, %", f"{of}, %", "gain, points", "95 % interval")
     lines = [header, ("---",) * len(header), *rows]
-    return "\n".join("| " + " | ".join(map(_text, line)) + " |" for line in lines)
+    return words + "\n".join("| " + " | ".join(map(_text, line)) + " |" for line in lines)
 
 
 def _lineage(checkpoint: Checkpoint, mixture: MixtureReport | None, teachers: Mapping[str, str]) -> str:

@@ -68,6 +68,18 @@ def test_card_and_recipe_lie_beside_every_checkpoint(make: Make, tmp_path: Path)
         assert (recipe["mixture"], recipe["updates"]) == (cell.mixture, summary(cell.train)["updates"])
 
 
+def test_seeds_of_one_arm_share_its_scores(make: Make, tmp_path: Path) -> None:
+    """Comparisons are of all seeds together; every seed's checkpoint has them, and says so."""
+    store = Store(str(tmp_path))
+    made, _ = built(make, store, axes={"sft.batch": ["2x1"], "sft.seed": [1, 2]}, comparisons=[])
+    assert len({cell.arm for cell in made.cells}) == 2 * len(made.mixtures)
+    for cell in made.cells:
+        card = (tmp_path / store.folder(cell.train) / "README.md").read_text()
+        assert f"# {cell.student.name} / {cell.arm}" in card
+        assert "| all |" in card
+        assert "Of 2 trainings that differ in nothing but seed or split, of which this is one." in card
+
+
 def test_training_alone_leaves_the_recipe(make: Make, tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     made = trained(make, store)

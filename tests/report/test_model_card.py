@@ -73,5 +73,28 @@ def test_a_checkpoint_that_was_not_measured_says_so(results: Results) -> None:
     assert "**Not measured against the untouched student.**" in text
 
 
+def test_better_is_what_the_report_calls_improved(results: Results) -> None:
+    """An interval alone is of one look among many."""
+
+    def with_p(p: float, tasks: tuple[str, ...] = ("all", "a")) -> str:
+        gain = next(c for c in results.comparisons if c.kind == "gain" and c.task == "all" and c.delta is not None)
+        first = results.checkpoints[0]
+        arm = f"{first.student} / {first.mixture} / 2x1"
+        changed = {
+            "student": first.student,
+            "right": arm,
+            "ci_low": 0.01,
+            "ci_high": 0.2,
+            "delta": 0.1,
+            "confounds": (),
+        }
+        found = tuple(dataclasses.replace(gain, task=task, p_adjusted=p, **changed) for task in tasks)
+        return card(dataclasses.replace(results, comparisons=found))
+
+    assert "**Better than the untouched student**: +10.0 points" in with_p(0.01)
+    assert "**Not told apart from the untouched student**: +10.0 points" in with_p(0.06)
+    assert "**Better than the untouched student**" in with_p(0.01, ("the only task",))
+
+
 def test_names_cannot_write_markup(results: Results) -> None:
     assert "<script>" not in card(results, base_model="<script>alert(1)</script>").split("---\n", 2)[2]
