@@ -241,7 +241,7 @@ def _arm(task: str, key: Key, runs: Mapping[str, Sequence[Score]], items: Sequen
         runs=tuple(runs),
         items=np.array(items),
         n=len(items),
-        grain=1 / max((len(values) for values in answers.values()), default=1),
+        grain=1 / max(1, *map(len, answers.values())),
         shares={name: counts[name] / len(every) for name in ("right", "wrong", "unparsable", "truncated")},
         tokens=fmean(score.completion_tokens for score in every),
     )

@@ -399,6 +399,26 @@ def test_quarantined_rows_are_unscored(planned: Plan) -> None:
     assert accuracy.n == 193
 
 
+def test_an_arm_without_any_readable_verdict_is_unscored(planned: Plan) -> None:
+    """A judge that never answers in its form leaves the report of everything else standing."""
+    task = planned.tasks[0]
+
+    def unread(step: Step) -> list[Score]:
+        found = scores(step)
+        if step.stage != "judge" or not step.label.startswith("tiny-student-0.15m") or found[0].task != task:
+            return found
+        return [dataclasses.replace(each, outcome="wrong", flexible=0.0, judged=None) for each in found]
+
+    found = answered(planned, unread).findings
+    assert found is not None
+    assert {(e.student, e.task) for e in found.efficacy if e.task != "all"} == {
+        ("tiny-student-0.15m", planned.tasks[1]),
+        ("tiny-student-0.5m", planned.tasks[0]),
+        ("tiny-student-0.5m", planned.tasks[1]),
+    }
+    assert any("no item has a score on both sides" in each for each in found.refused)
+
+
 def test_the_findings_are_of_the_same_family(answer: Results, planned: Plan) -> None:
     found = answer.findings
     assert found is not None
