@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import Literal
 
 from capgap_ray.core import chance
+from capgap_ray.core.recommendation import shows_difference
 from capgap_ray.records import (
     Accuracy,
     Checkpoint,
@@ -266,7 +267,8 @@ def below_chance(results: Results) -> tuple[str, ...]:
 
 
 def best_gain(results: Results, verdict: Verdict) -> Comparison | None:
-    """Return the gain behind a verdict: of the best mixture's arms, the largest without confounds."""
+    """Return the gain behind a verdict: of the best mixture's arms, the largest without confounds; of those that are
+    shown, where the verdict says so."""
     ranked = [
         (c.delta, c)
         for c in results.comparisons
@@ -275,6 +277,7 @@ def best_gain(results: Results, verdict: Verdict) -> Comparison | None:
         and (c.student, c.task) == (verdict.student, verdict.task)
         and c.delta is not None
         and verdict.best_mixture in (short(c.right, c.student), split_arm(c.right, c.student)[0])
+        and (verdict.helps != "improved" or shows_difference(c))
     ]
     return max(ranked, key=lambda pair: pair[0])[1] if ranked else None
 

@@ -7,12 +7,16 @@ import dataclasses
 import io
 import math
 
+import numpy as np
 import pytest
 
+from capgap_ray.core.findings import Table, find
 from capgap_ray.records import Confound, QuantityQuality, Results
 from capgap_ray.report import findings, formats, tables
+from capgap_ray.report.bundle import results_of
 from capgap_ray.report.findings_text import findings_text
 from capgap_ray.report.page import render
+from tests.core.simulated import arm
 
 
 def _column(table: tables.Table, name: str) -> list[str]:
@@ -147,6 +151,34 @@ def test_best_gain_is_the_largest_clean_one_of_the_best_mixture(results: Results
     unfair = next(c for c in results.comparisons if c.confounds).confounds
     spoiled = tuple(dataclasses.replace(c, confounds=unfair) if c == best else c for c in results.comparisons)
     assert findings.best_gain(dataclasses.replace(results, comparisons=spoiled), verdict) != best
+
+
+def test_the_gain_behind_an_improvement_is_one_that_is_shown(results: Results) -> None:
+    verdict = next(v for v in results.verdicts if v.task == "all" and v.helps == "improved")
+    best = findings.best_gain(results, verdict)
+    assert best is not None and best.delta is not None
+    larger = dataclasses.replace(
+        best, right=f"{verdict.best_mixture} / other", delta=best.delta + 0.01, p_adjusted=0.07
+    )
+    both = dataclasses.replace(results, comparisons=(*results.comparisons, larger))
+    assert findings.best_gain(both, verdict) == best
+    assert findings.best_gain(both, dataclasses.replace(verdict, helps="undetermined")) == larger
+
+
+def test_the_head_of_the_page_shows_the_gain_that_the_advice_rests_on() -> None:
+    """20 won and 8 lost of 100 is more than 11 won and none lost, and is not shown."""
+    right = np.arange(100)
+    arms = [
+        arm("t", "1B", teacher, scores)
+        for teacher, scores in {
+            "": right < 40,
+            "small": ((right >= 8) & (right < 60)),
+            "large": right < 51,
+        }.items()
+    ]
+    found = find(Table(arms=tuple(arms), rows=0, sizes={}), exchanges=20)
+    (head,) = findings.advice(results_of(found, experiment="e", command="c", made_at="now", versions={}))
+    assert (head.status, head.arm, head.sentence) == ("improved", "large", "Distil 1B from large.")
 
 
 def test_differences_read_right_against_left_like_the_pair() -> None:
