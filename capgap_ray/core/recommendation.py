@@ -379,12 +379,8 @@ def _recommendation(
         for e in efficacy
         if e.student == student and e.status == "harmed" and e is not best
     ]
-    if best.parts is not None and best.parts.reasoning is not None:
-        reasons.append(
-            f"of the change, {_points(best.parts.format)} points are answers that can be read, "
-            f"{_points(best.parts.truncation)} answers no longer cut off, "
-            f"{_points(best.parts.reasoning)} better reasoning"
-        )
+    reasons += _of_the_change(best)
+    reasons += _recipe_reasons(best, fair, settings) if recipe else []
     reasons += [
         f"capacity gap ({g.task}): {g.weaker} is ahead of {g.stronger} for {g.smallest}, and its lead shrinks with size"
         for g in gaps
@@ -503,6 +499,36 @@ def _teacher(
         return unbeaten[0], reasons
     advice = "" if unsure or not helped else ": take the one that is cheaper to run and to serve"
     return None, [*reasons, f"the teachers cannot be told apart{advice}"]
+
+
+def _of_the_change(best: Efficacy) -> list[str]:
+    """Its parts by the rules, and what is left of the gain as it was scored."""
+    parts, gain = best.parts, best.comparison.delta
+    if parts is None or parts.reasoning is None or gain is None:
+        return []
+    told = (
+        f"of the change, {_points(parts.format)} points are answers that can be read, "
+        f"{_points(parts.truncation)} answers no longer cut off, {_points(parts.reasoning)} better reasoning"
+    )
+    rest = gain - parts.format - parts.truncation - parts.reasoning
+    if abs(rest) > 5e-4:
+        told += f"; {_points(rest)} are none of these by the rules: the judge's, or unscored items'"
+    return [told]
+
+
+def _recipe_reasons(best: Efficacy, fair: Sequence[Efficacy], settings: Sequence[Comparison]) -> list[str]:
+    """The advised recipe is that of the best arm, which need not be shown to be better than the teacher's others."""
+    winner = best.comparison.right
+    pairs = [(c.right, c.left) if (c.delta or 0.0) > 0 else (c.left, c.right) for c in settings if shows_difference(c)]
+    beaten = {loser for ahead, loser in pairs if ahead == winner}
+    open_ = [
+        e.recipe
+        for e in fair
+        if e.teacher == best.teacher and e.recipe != best.recipe and e.comparison.right not in beaten
+    ]
+    if not open_:
+        return []
+    return [f"recipe {best.recipe} has the largest gain, but is not shown to be better than {' or '.join(open_)}"]
 
 
 def _serving(student: str, best: Efficacy, tokens: Mapping[tuple[str, str, str], float]) -> list[str]:

@@ -15,6 +15,7 @@ from capgap_ray.records import (
     Efficacy,
     Estimated,
     FilterReport,
+    GainParts,
     ProxyLead,
     ProxyQuality,
     TeacherAdvantage,
@@ -285,6 +286,43 @@ def test_a_teacher_is_chosen_under_the_recipe_that_is_advised() -> None:
     assert turned.sentence == "Distil s from large, with recipe 5x4."
     (open_,) = recommend(("s",), gains, [elsewhere, advantage(-0.02, None, "5x4")], (), (), {}, (), ())
     assert open_.sentence == "Distil s from any of the teachers compared, with recipe 5x4."
+
+
+def test_a_recipe_that_is_not_shown_to_be_better_is_said_not_to_be() -> None:
+    gains = [efficacy("large", delta, "improved", recipe) for recipe, delta in (("2x1", 0.12), ("5x4", 0.3))]
+
+    def told(setting: Comparison) -> tuple[str, bool]:
+        (found,) = recommend(("s",), gains, [], (), [setting], {}, (), ())
+        words = "recipe 5x4 has the largest gain, but is not shown to be better than 2x1"
+        return found.sentence, words in found.reasons
+
+    sentence = "Distil s from large, with recipe 5x4."
+    assert told(comparison("large / 5x4", 0.18, left="large / 2x1", kind="declared")) == (sentence, False)
+    assert told(comparison("large / 2x1", -0.18, left="large / 5x4", kind="declared")) == (sentence, False)
+    assert told(comparison("large / 5x4", 0.18, p=0.3, left="large / 2x1", kind="declared")) == (sentence, True)
+    confounded = comparison("large / 5x4", 0.18, left="large / 2x1", kind="declared", confounds=(TENFOLD,))
+    assert told(confounded) == (sentence, True)
+
+
+def test_parts_of_a_gain_leave_nothing_out() -> None:
+    """They are by the rules, and a judge may accept what the rules do not."""
+    parts = GainParts(
+        unparsable_before=0.1,
+        unparsable_after=0.0,
+        truncated_before=0.0,
+        truncated_after=0.0,
+        right_when_read_before=0.4,
+        right_when_read_after=0.42,
+        format=0.04,
+        truncation=0.0,
+        reasoning=0.02,
+    )
+    words = "of the change, +4.0 points are answers that can be read, +0.0 answers no longer cut off, "
+    words += "+2.0 better reasoning"
+    for gain, rest in ((0.06, ""), (0.2, "; +14.0 are none of these by the rules: the judge's, or unscored items'")):
+        arm = dataclasses.replace(efficacy("small", gain, "improved"), parts=parts)
+        (found,) = recommend(("s",), [arm], [], (), (), {}, (), ())
+        assert words + rest in found.reasons
 
 
 @pytest.mark.parametrize(("low", "undone"), [(-0.1, True), (0.05, False)])
