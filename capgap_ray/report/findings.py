@@ -124,8 +124,8 @@ def pooled_tasks(results: Results) -> tuple[str, ...]:
 
 
 def counted_tasks(results: Results, n: int) -> str:
-    """Return `6 tasks`, or `6 selected tasks` where a rule selected."""
-    return formats.count(n, "selected task" if results.selection else "task")
+    """Return `6 tasks`, or `6 selected tasks` where a rule selected: of results made elsewhere all are there."""
+    return formats.count(n, "selected task" if results.selection and results.accuracies else "task")
 
 
 def pooled_accuracies(results: Results) -> tuple[tuple[PooledAccuracy, ...], tuple[str, ...]]:

@@ -49,7 +49,7 @@ def all_figures(results: Results) -> tuple[Figure, ...]:
             f"Right answers over all test items of {tasks}. "
             "Bars: 95 % Wilson intervals over items; they hold no variation between training seeds. Points of one size "
             "are set apart a little so that bars stay visible. Dashed grey: the teachers themselves.",
-            "No student has test scores on every selected task, and nothing is averaged over nothing.",
+            "No student of known size has test scores on all of these tasks, and nothing is averaged over nothing.",
             "pooled",
         ),
         Figure(

@@ -11,10 +11,14 @@ import sys
 from html.parser import HTMLParser
 from typing import Any
 
+import numpy as np
 import pytest
 
+from capgap_ray.core.findings import Table, find
 from capgap_ray.records import Results
 from capgap_ray.report import figures, findings, page
+from capgap_ray.report.bundle import results_of
+from tests.core.simulated import arm
 
 _HOSTILE = (
     "<script>alert(1)</script>\"><img src=x onerror=alert(2)>'><a href='javascript:alert(3)'>"
@@ -275,7 +279,7 @@ def test_baselines_only(results: Results) -> None:
 def test_no_task_selected(results: Results) -> None:
     selection = tuple(dataclasses.replace(s, selected=False) for s in results.selection)
     text = _without(results, selection=selection)
-    assert "No student has test scores on every selected task" in text
+    assert "No student of known size has test scores on all of these tasks" in text
 
 
 def test_one_student_and_losses_that_are_missing_or_broken(results: Results) -> None:
@@ -313,3 +317,18 @@ def test_what_stands_under_the_gains_lies_within_the_figure(results: Results) ->
 def test_numbers_of_updates_do_not_run_into_one_another() -> None:
     assert figures._apart([422, 20, 24, 44, 182, 228, 24]) == [20, 44, 182, 422]
     assert figures._apart([7, 7]) == [7]
+
+
+def test_results_made_elsewhere_are_not_said_to_be_selected_on_training_items() -> None:
+    right = np.arange(100)
+    arms = [
+        arm(task, student, teacher, right < height)
+        for task, own in (("A", 90), ("B", 45))
+        for student, teacher, height in (("1B", "", 40), ("1B", "big", 70), ("big", "", own))
+    ]
+    found = find(Table(arms=tuple(arms), rows=0, sizes={}), exchanges=20)
+    assert [each.selected for each in found.selection] == [True, False]
+    html = page.render(results_of(found, experiment="e", command="c", made_at="now", versions={}))
+    assert "Over 2 tasks together, chain-of-thought distillation helps 1 of 1 student (1B)." in html
+    assert "selected task" not in html and "Measured on training items only" not in html
+    assert "Measured on the items of these results" in html
