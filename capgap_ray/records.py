@@ -383,7 +383,8 @@ class Comparison:
     """As `mde`, at the share of the error rate that this comparison has before any other claim is shown: a true
     difference of this size would be claimed with 80 % power or somewhat more."""
     runs: int = 1
-    """Training runs (seeds) per side, the smaller number of the two. 1: other seeds are not covered by the interval."""
+    """Training runs (seeds) with a score, of the distilled arm that has the fewest. 1: other seeds are not covered by
+    the interval, unless other arms have several."""
     bound_low: float | None = None
     """delta if every unscored item went against the right side; with `bound_high`, all that could hide in them."""
     bound_high: float | None = None
@@ -858,7 +859,7 @@ class ArmAccuracy:
     """Items, scored or not."""
     unscored: int
     runs: int
-    """Training runs (seeds); the accuracy is their mean."""
+    """Training runs (seeds) with a score; the accuracy is their mean."""
     accuracy: float | None
     """Over the scored items; None where there is none."""
     low: float

@@ -15,6 +15,7 @@ their variance comes out small by luck, it takes that for certainty (at p = 0.00
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -252,7 +253,7 @@ class Runs:
     """
 
     def __init__(self, arms: Sequence[Arm]) -> None:
-        self._several = [arm for arm in arms if len(arm.runs) > 1 and arm.scored_runs == len(arm.runs)]
+        self._several = [_scored(arm) for arm in arms if arm.scored_runs > 1]
         self._means = {id(arm): _run_means(arm) for arm in self._several}
         self._known: dict[tuple[str | None, bool, frozenset[str] | None], Spread | None] = {}
 
@@ -286,6 +287,15 @@ class Runs:
             elif (each := self._of(group)) is not None:  # other seeds in every task: other runs
                 spreads.append(Spread(each.raw / len(group), each.noise / len(group), each.df))
         return _pool(spreads)
+
+
+def _scored(arm: Arm) -> Arm:
+    """The arm without runs that have no score."""
+    scored = ~np.isnan(arm.scores).all(axis=0)
+    if scored.all():
+        return arm
+    runs = tuple(run for run, has in zip(arm.runs, scored, strict=True) if has)
+    return dataclasses.replace(arm, scores=arm.scores[:, scored], runs=runs)
 
 
 def _run_means(arm: Arm) -> tuple[Array, float]:
@@ -343,11 +353,11 @@ def estimate(parts: Sequence[Part], runs: Runs, level: float = 0.95) -> Contrast
     shared: dict[str, Any] = {
         "n": n,
         "unscored": sum(map(len, sums)) - n,
-        "runs": min(arm.scored_runs for part in parts for arm, _ in part),
+        "runs": _trainings(parts),
         "bounds": _bounds(parts),
     }
     between = _between_runs(parts, runs)
-    grain = min(arm.grain / len(arm.runs) for part in parts for arm, _ in part)
+    grain = min(arm.grain / max(1, arm.scored_runs) for part in parts for arm, _ in part)
     if count == 1 and between is None and len(parts[0]) == 2 and grain == 1 and {*np.unique(known[0])} <= {-1, 0, 1}:
         return _mcnemar(known[0], value, parts[0], sums[0], level, shared)
     each_task = [(_variance(each) / count**2, len(each) - 1) for each in known]
@@ -364,15 +374,15 @@ def estimate(parts: Sequence[Part], runs: Runs, level: float = 0.95) -> Contrast
     else:
         test = "t over items" if between is None else "t over items and training runs"
         p = sources.p(value)
-    half = sources.half(1 - level)
+    half, most = sources.half(1 - level), _largest(parts)
     slope = per_item = 0.0
     if len(parts[0]) == 2 and grain == 1:
         slopes = [_slope(part, each, float(np.nanmean(np.abs(each)))) for part, each in zip(parts, sums, strict=True)]
         slope, per_item = float(np.mean(slopes)), sum(1 / len(each) for each in known) / count**2
     return Contrast(
         value=value,
-        low=max(-2.0, value - half),
-        high=min(2.0, value + half),
+        low=max(-most, value - half),
+        high=min(most, value + half),
         p=p,
         test=test,
         error=sources.error,
@@ -382,6 +392,17 @@ def estimate(parts: Sequence[Part], runs: Runs, level: float = 0.95) -> Contrast
         per_item=per_item,
         **shared,
     )
+
+
+def _largest(parts: Sequence[Part]) -> float:
+    """The largest value that there can be, of accuracies between 0 and 1: 1 of a difference of two."""
+    return sum(abs(weight) for part in parts for _, weight in part) / (2 * len(parts))
+
+
+def _trainings(parts: Sequence[Part]) -> int:
+    """Runs of the arm that has the fewest; the untouched ones train nothing, and count where there is no other."""
+    arms = [arm for part in parts for arm, _ in part]
+    return min(arm.scored_runs for arm in [a for a in arms if a.teacher != UNTOUCHED] or arms)
 
 
 def _slope(part: Part, sums: Array, discordant: float) -> float:
@@ -423,11 +444,11 @@ def _of_accuracies(parts: Sequence[Part], runs: Runs, level: float) -> Contrast:
             variance += (weight / count) ** 2 * share * (1 - share) / (arm.n + 2)
         n += part[0][0].n
     sources = _sources((variance, math.inf), _between_runs(parts, runs))
-    half = sources.half(1 - level)
+    half, most = sources.half(1 - level), _largest(parts)
     return Contrast(
         value=value,
-        low=value - half,
-        high=value + half,
+        low=max(-most, value - half),
+        high=min(most, value + half),
         p=sources.p(value),
         n=n,
         unscored=0,
@@ -437,7 +458,7 @@ def _of_accuracies(parts: Sequence[Part], runs: Runs, level: float) -> Contrast:
         discordant=None,
         slope=0.0,
         per_item=0.0,
-        runs=min(len(arm.runs) for part in parts for arm, _ in part),
+        runs=_trainings(parts),
         bounds=(value, value),
     )
 

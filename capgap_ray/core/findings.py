@@ -808,7 +808,12 @@ class _Finder:
             elif len(sizes) < 2:
                 self.notes.append("capacity gap: students of one size only; it needs at least two")
         trained = [a for a in self.arms.values() if a.teacher != UNTOUCHED]
-        if trained and all(len(a.runs) == 1 for a in trained):
+        self.notes += [
+            f"{name(a)}: {a.scored_runs} of {len(a.runs)} training runs have a score"
+            for a in trained
+            if a.scored_runs < len(a.runs)
+        ]
+        if trained and all(a.scored_runs <= 1 for a in trained):
             self.notes.append(
                 "one training run per arm: the intervals are about these trained models; how much another training "
                 "seed would change them is not known"
@@ -891,7 +896,7 @@ def _accuracy(arm: Arm) -> ArmAccuracy:
         recipe=arm.recipe,
         n=arm.n,
         unscored=unscored,
-        runs=len(arm.runs),
+        runs=arm.scored_runs,
         accuracy=accuracy,
         low=scored / arm.n,
         high=(scored + unscored) / arm.n,

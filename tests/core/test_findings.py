@@ -297,6 +297,29 @@ def test_a_run_without_any_score_is_no_run() -> None:
     assert found.advantages[0].comparison.runs == 1
 
 
+def test_an_untouched_student_needs_no_seeds() -> None:
+    """It trains nothing: a gain of three trainings over one measurement is of three trainings."""
+    found = find(experiment(np.random.default_rng(6), runs=3, items=60), exchanges=20)
+    assert {each.comparison.runs for each in found.efficacy} == {3}
+    assert not any("training run" in each for advice in found.recommendations for each in advice.surer)
+
+
+def test_runs_with_scores_are_told_from_those_without() -> None:
+    """What runs vary by is in the intervals, whether or not another run of the arm was lost."""
+    rng = np.random.default_rng(15)
+    scores = (rng.random((200, 3)) < [0.5, 0.8, 0.5]).astype(float)
+    scores[:, 2] = math.nan
+    untouched = arm("t", "1B", "", rng.random(200) < 0.3)
+    whole, part = (
+        find(Table(arms=(untouched, arm("t", "1B", "x", each)), rows=0, sizes={})) for each in (scores[:, :2], scores)
+    )
+    assert part.efficacy[0].comparison == whole.efficacy[0].comparison
+    assert whole.efficacy[0].comparison.test == "t over items and training runs"
+    assert "t: 1B from x: 2 of 3 training runs have a score" in part.notes
+    assert [each.runs for each in part.arms] == [1, 2]
+    assert (whole.efficacy[0].comparison.ci_low, whole.efficacy[0].comparison.ci_high) == (-1, 1), "within what can be"
+
+
 def test_few_seeds_say_that_even_the_largest_difference_would_not_show() -> None:
     rng = np.random.default_rng(15)
     arms = [
