@@ -287,10 +287,7 @@ class _Finder:
                     continue
                 base = self._untouched(task, student, recipe)
                 if base is None:
-                    self.refused.append(
-                        f"efficacy of {name(arm)}: there is no untouched {student} on {task}; measure it on the same "
-                        "items (rows with an empty teacher)"
-                    )
+                    self.refused.append(f"efficacy of {name(arm)}: {self._no_baseline(task, student, recipe)}")
                     continue
                 parts += self._fair("efficacy", [(arm, 1.0), (base, -1.0)])
             asked += self._ask(parts, student, (teacher, UNTOUCHED), recipe)
@@ -536,6 +533,19 @@ class _Finder:
             return same
         every = [a for a in self.arms.values() if (a.task, a.student, a.teacher) == (task, student, UNTOUCHED)]
         return every[0] if len(every) == 1 else None
+
+    def _no_baseline(self, task: str, student: str, recipe: str) -> str:
+        """Why `_untouched` finds none, and the mend."""
+        others = [a.recipe for a in self.arms.values() if (a.task, a.student, a.teacher) == (task, student, UNTOUCHED)]
+        if not others:
+            return (
+                f"there is no untouched {student} on {task}; measure it on the same items (rows with an empty teacher)"
+            )
+        told = " and ".join(other or "an empty one" for other in others)
+        return (
+            f"the untouched {student} on {task} is there {len(others)} times, under the recipes {told}, and not under "
+            f"{recipe or 'an empty one'}; leave one of them, or name it by the recipe that it belongs to"
+        )
 
     def _both(self, task: str, student: str, weak: str, strong: str, recipe: str) -> tuple[Arm, Arm] | None:
         first, second = (self.arms.get((task, student, teacher, recipe)) for teacher in (weak, strong))

@@ -435,7 +435,8 @@ def gap_sentences(results: Results) -> tuple[str, ...]:
             "is excluded",
             "undetermined": f"Open{with_recipe}: whether {gap.weaker} is the better teacher for small students",
         }
-        sentences.append(f"{said[gap.status]}; {numbers}.")
+        unknown = "" if gap.ordered else "; which of the two teachers is the weaker is not known"
+        sentences.append(f"{said[gap.status]}; {numbers}{unknown}.")
     return tuple(sentences)
 
 

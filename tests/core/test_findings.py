@@ -297,6 +297,17 @@ def test_a_run_without_any_score_is_no_run() -> None:
     assert found.advantages[0].comparison.runs == 1
 
 
+def test_an_untouched_student_under_other_recipes_is_told_from_none() -> None:
+    right = np.arange(20) < 10
+    arms = [arm("t", "1B", "x", right, recipe="c")]
+    assert any(
+        "there is no untouched 1B on t" in each for each in find(Table(arms=tuple(arms), rows=0, sizes={})).refused
+    )
+    arms += [arm("t", "1B", "", right, recipe=recipe) for recipe in ("a", "")]
+    (refused,) = find(Table(arms=tuple(arms), rows=0, sizes={})).refused
+    assert "is there 2 times, under the recipes a and an empty one, and not under c; leave one of them" in refused
+
+
 def test_an_untouched_student_needs_no_seeds() -> None:
     """It trains nothing: a gain of three trainings over one measurement is of three trainings."""
     found = find(experiment(np.random.default_rng(6), runs=3, items=60), exchanges=20)

@@ -234,6 +234,11 @@ def test_results_made_elsewhere_are_told_in_full(elsewhere: Results) -> None:
     assert all(note in text for note in found.notes)
     (gap,) = findings.gap_sentences(elsewhere)
     assert gap in text and "t-14b" in gap and "s-0.5b" in gap and "s-7b" in gap
+    assert "weaker is not known" not in gap
+    assert elsewhere.findings is not None
+    unknown = tuple(dataclasses.replace(each, ordered=False) for each in elsewhere.findings.capacity_gap)
+    turned = dataclasses.replace(elsewhere, findings=dataclasses.replace(elsewhere.findings, capacity_gap=unknown))
+    assert findings.gap_sentences(turned)[0].endswith("; which of the two teachers is the weaker is not known.")
     for name in ("accuracy_by_size", "gain_by_task", "advantage_by_size", "cost_and_accuracy"):
         assert f'id="{name}-1-t"' in html
     for absent in ("Training loss", "Data yield", "None", " nan"):
