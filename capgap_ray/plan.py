@@ -94,6 +94,12 @@ class Cell:
         """What differs from other cells of the student, e.g. `mix / 5x4`."""
         return " / ".join([self.mixture, str(self.sft.batch), *self.notes])
 
+    @property
+    def recipe(self) -> str:
+        """The arm without its mixture and its training seed, which is a run of it, e.g. `5x4 / equal updates`."""
+        notes = [note for note in self.notes if note != f"seed {self.sft.seed}"]
+        return " / ".join([str(self.sft.batch), *notes])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
@@ -567,11 +573,18 @@ def _compare(
 
 
 def _control(made: Plan, cell: Cell) -> Cell:
-    """The cell that is trained the same way if there is one, else this one, added."""
+    """The cell that is trained the same way if there is one, else this one, added: under a name of its own, where
+    another comparison's control arm is equal to another cell."""
     same = next((each for each in made.cells if each.train == cell.train), None)
-    if same is None:
-        made.cells.append(cell)
-    return same or cell
+    if same is not None:
+        return same
+    if cell.matched and any((each.student, each.arm) == (cell.student, cell.arm) for each in made.cells):
+        other = cell.matched[1]
+        as_other = f"{cell.notes[-1]} as {other.mixture} / {other.recipe}"
+        label = f"{cell.train.label} as {other.train.label}"
+        cell = replace(cell, notes=(*cell.notes[:-1], as_other), train=replace(cell.train, label=label))
+    made.cells.append(cell)
+    return cell
 
 
 def _of_student(first: Scored, train: Step) -> Scored:

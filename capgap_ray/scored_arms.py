@@ -39,8 +39,7 @@ Key = tuple[str, str, str]
 
 def key_of(cell: Cell) -> Key:
     """Student, mixture, and the rest of the arm: its recipe without the training seed, which is a run of it."""
-    notes = [note for note in cell.notes if note != f"seed {cell.sft.seed}"]
-    return cell.student.name, cell.mixture, " / ".join([str(cell.sft.batch), *notes])
+    return cell.student.name, cell.mixture, cell.recipe
 
 
 def arm_label(key: Key) -> str:

@@ -379,6 +379,38 @@ def test_training_items_that_another_task_tests_are_found_in_whatever_words(make
     assert left_out(planned, lambda step: []) == {}, "nothing is known before the items are read"
 
 
+def test_control_arms_of_two_comparisons_are_two_arms(make: Make) -> None:
+    """One is trained for as many updates as mix, one for as many as large; each has its own comparison."""
+    pairs = [{**DECLARED, "name": name, "right": {"mixture": name, "batch": "5x4"}} for name in ("mix", "large")]
+    pairs = [{**each, "left": MATCHED["left"], "treatment": ["mixture"], "match": ["updates"]} for each in pairs]
+    experiment = make(
+        split={"train": 60, "test": 60},
+        selection={"items": 40},
+        axes={"sft.batch": ["2x1", "5x4"], "sft.seed": [1, 2]},
+        comparisons=pairs,
+    )
+    made = plan(experiment, resolve_models(experiment))
+    assert len({(cell.student.name, cell.arm) for cell in made.cells}) == len(made.cells)
+    controls = {cell.train.key: cell for cell in made.cells if cell.matched}
+
+    def marked(step: Step) -> list[Score]:
+        """Of the controls only the one for large is ever right."""
+        complete = step.inputs[1] if step.stage == "score" else step.inputs[0].inputs[1]
+        cell = controls.get(complete.inputs[1].key) if len(complete.inputs) > 1 else None
+        if cell is None or cell.matched is None:
+            return scores(step)
+        right = float(cell.matched[1].mixture == "large")
+        return [
+            dataclasses.replace(each, outcome="right" if right else "wrong", flexible=right, judged=right)
+            for each in scores(step)
+        ]
+
+    answer = answered(made, marked)
+    left = {c.name: c.left_acc for c in answer.comparisons if c.kind == "declared" and c.name.endswith("updates")}
+    assert left == {"mix, equal updates": 0.0, "large, equal updates": 1.0}
+    assert {c.runs for c in answer.comparisons if c.kind == "declared"} == {2}, "seeds are runs of each"
+
+
 def test_quarantined_rows_are_unscored(planned: Plan) -> None:
     """Rows that one arm lacks are left out of its comparisons, on both sides, and counted."""
 
