@@ -40,7 +40,7 @@ from capgap_ray.tasks import Task, fingerprint, load, source_of, tables
 from capgap_ray.tasks.hub import HubError, check_models, check_reachable
 
 if TYPE_CHECKING:
-    from capgap_ray.stages.inference import EnginePool
+    from capgap_ray.stages.engine_pool import EnginePool
 
 Outcomes = Literal["right", "wrong", "unparsable", "truncated"]
 
@@ -106,7 +106,7 @@ def evaluate(argv: Sequence[str] | None = None) -> None:
     except (ExperimentError, HubError, TaskError, StoreError, ValueError) as error:
         _stop(f"error: {' '.join(str(error).split())}", 2)
     from capgap_ray.stages.cluster import LostError, ResourcesError
-    from capgap_ray.stages.inference import InferenceError
+    from capgap_ray.stages.slices import InferenceError
 
     try:
         _run(arguments, settings, wanted, store)
@@ -265,7 +265,7 @@ def _run(arguments: Any, settings: EvaluationSettings, wanted: Sequence[_Wanted]
     failures: list[str] = []
     if missing:
         from capgap_ray.stages.cluster import cluster
-        from capgap_ray.stages.inference import EnginePool
+        from capgap_ray.stages.engine_pool import EnginePool
 
         def prepare() -> None:
             for each in missing:
@@ -320,15 +320,9 @@ def _complete(
 ) -> list[str]:
     """Returns why some have no score, a line each; those of others are not lost by it."""
     from capgap_ray.stages.engine import Decoding, Layout
-    from capgap_ray.stages.inference import (
-        UNIT_ROWS,
-        InferenceError,
-        Receipt,
-        Slice,
-        commit_completions,
-        run_slices,
-    )
+    from capgap_ray.stages.inference import UNIT_ROWS, run_slices
     from capgap_ray.stages.known_rows import made_by
+    from capgap_ray.stages.slices import InferenceError, Receipt, Slice, commit_completions
 
     slices: dict[str, list[Slice]] = {}
     """Step's key -> its slices."""

@@ -197,8 +197,8 @@ def build(run: Run, until: Until) -> Built:
     """Build what the store lacks, stage by stage."""
     from capgap_ray.stages.cluster import LostError, ResourcesError
     from capgap_ray.stages.curate import MixtureError
-    from capgap_ray.stages.inference import InferenceError
     from capgap_ray.stages.session import Session  # imports Ray, which a dry run and a refusal do without
+    from capgap_ray.stages.slices import InferenceError
 
     try:
         with Session(run.experiment, run.store, say) as session:

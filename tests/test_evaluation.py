@@ -185,7 +185,7 @@ def test_one_model_without_a_score_does_not_take_those_of_the_others(
 ) -> None:
     from capgap_ray.artifacts.store import Store
     from capgap_ray.records import Completion, Request, from_row, to_row
-    from capgap_ray.stages.inference import InferenceError, Landed, Receipt, Slice
+    from capgap_ray.stages.slices import InferenceError, Landed, Receipt, Slice
 
     def run_slices(store: Store, pool: object, slices: Sequence[Slice]) -> Iterator[Landed]:
         for each in slices:
@@ -223,7 +223,7 @@ def test_one_model_without_a_score_does_not_take_those_of_the_others(
             yield Landed(slices=[each], receipts=[receipt], seconds=1.0)
 
     monkeypatch.setattr("capgap_ray.stages.inference.run_slices", run_slices)
-    monkeypatch.setattr("capgap_ray.stages.inference.EnginePool", MagicMock())
+    monkeypatch.setattr("capgap_ray.stages.engine_pool.EnginePool", MagicMock())
     monkeypatch.setattr("capgap_ray.stages.cluster.cluster", MagicMock())
     models = ["tiny-judge", "tiny-teacher-small", "tiny-student-0.15m"]
     with pytest.raises(SystemExit) as ended:

@@ -11,8 +11,10 @@ from capgap_ray.records import Completion, Message, Request, content_id, from_ro
 from capgap_ray.settings import Engine, Resources
 from capgap_ray.stages.cluster import cluster
 from capgap_ray.stages.engine import Decoding
-from capgap_ray.stages.inference import EnginePool, Slice, run_slices
+from capgap_ray.stages.engine_pool import EnginePool
+from capgap_ray.stages.inference import run_slices
 from capgap_ray.stages.known_rows import made_by
+from capgap_ray.stages.slices import Slice
 
 
 def ask(

@@ -56,7 +56,7 @@ ENVIRONMENT = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "TQDM_DISABLE": "1",
 }
-"""Must be set before vllm is imported; `inference.py` starts the actor's process with it."""
+"""Must be set before vllm is imported; `engine_actor.py` starts the actor's process with it."""
 
 ENVIRONMENT_CPU = {
     "TORCHDYNAMO_DISABLE": "1",  # or vLLM compiles how it ranks log-probabilities, and dies without a C++ compiler

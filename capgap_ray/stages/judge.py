@@ -17,8 +17,8 @@ from capgap_ray.artifacts.store import Store
 from capgap_ray.core.judging import JudgePrompt, judge_messages, parse_verdict
 from capgap_ray.records import Completion, Example, JudgeProbe, Request, Score, content_id, from_row, to_row
 from capgap_ray.stages.engine import Decoding
-from capgap_ray.stages.inference import Slice
 from capgap_ray.stages.known_rows import made_by
+from capgap_ray.stages.slices import Slice
 
 _SHARDS = "rows/shards.json"
 """The files, relative to the store, that hold this step's verdicts."""

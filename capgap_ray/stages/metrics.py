@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ray.util.metrics import Counter, Gauge
 
-if TYPE_CHECKING:
-    from capgap_ray.stages.inference import Landed
+from capgap_ray.stages.slices import Landed
 
 COUNTERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "capgap_completions": ("Completions made", ("model",)),

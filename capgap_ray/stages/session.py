@@ -26,23 +26,16 @@ from capgap_ray.stages import metrics
 from capgap_ray.stages.cluster import ResourcesError, cluster, fits_both, refuse_training
 from capgap_ray.stages.curate import build_mixture
 from capgap_ray.stages.engine import Decoding, Layout
+from capgap_ray.stages.engine_pool import EnginePool
 from capgap_ray.stages.grid import Outcome, Training, run_grid, run_search
-from capgap_ray.stages.inference import (
-    UNIT_ROWS,
-    EnginePool,
-    Landed,
-    Receipt,
-    Slice,
-    check_quarantine,
-    commit_completions,
-    run_slices,
-)
+from capgap_ray.stages.inference import UNIT_ROWS, run_slices
 from capgap_ray.stages.judge import audit_slice, commit_audit, commit_judged, judge_slices
 from capgap_ray.stages.known_rows import made_by
 from capgap_ray.stages.landing import Landing, Wanted
 from capgap_ray.stages.loss_line import LossLine
 from capgap_ray.stages.scoring import Scorer, requests_table
 from capgap_ray.stages.search import Candidates, Watched
+from capgap_ray.stages.slices import Landed, Receipt, Slice, check_quarantine, commit_completions
 from capgap_ray.stages.surprisal import Drawn, commit_surprisal, draw_all
 from capgap_ray.stages.train import compiler_note
 

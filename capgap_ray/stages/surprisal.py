@@ -1,6 +1,6 @@
 """Untouched students read their teachers' traces before any training: which ones, and what came of it.
 
-A reading is a slice like any other (`inference.py`), of texts that are given and only read. It goes in one queue with
+A reading is a slice like any other (`slices.py`), of texts that are given and only read. It goes in one queue with
 the student's own answers, so that no engine starts and no weights are swapped for it.
 """
 
@@ -17,8 +17,9 @@ from capgap_ray.records import TraceReading, TrainingExample, content_id, from_r
 from capgap_ray.settings import Sft
 from capgap_ray.stages.curate import kept_pools
 from capgap_ray.stages.engine import Decoding, Layout
-from capgap_ray.stages.inference import UNIT_ROWS, Receipt, Slice, commit_completions
+from capgap_ray.stages.inference import UNIT_ROWS
 from capgap_ray.stages.sft_data import rendering
+from capgap_ray.stages.slices import Receipt, Slice, commit_completions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,7 +50,7 @@ WEIGHTS = {"engine": 8, "scorer": 1, "worker": 8, "trial": 1, "node": 3, "driver
 EVERYWHERE = {"engine": 3, "driver": 1}
 """What every stage of `MUST` has but training's start."""
 TITLES = {
-    "engine": ("ray::_EngineActor", "ray::engine-"),
+    "engine": ("ray::EngineActor", "ray::engine-"),
     "scorer": ("ray::Scorer", "ray::scorer"),
     "worker": ("ray::_RayTrainWorker", "ray::RayTrainWorker"),
     "trial": ("ray::ImplicitFunc", "ray::trial"),

@@ -93,7 +93,9 @@ def throughput(quick: bool, folder: Path) -> dict[str, Any]:
     from capgap_ray.settings import Engine, Resources
     from capgap_ray.stages.cluster import cluster
     from capgap_ray.stages.engine import Decoding
-    from capgap_ray.stages.inference import EnginePool, Slice, run_slices
+    from capgap_ray.stages.engine_pool import EnginePool
+    from capgap_ray.stages.inference import run_slices
+    from capgap_ray.stages.slices import Slice
 
     rows = 512 * (3 if quick else 4)
     questions = _few_shot(rows)
@@ -412,7 +414,9 @@ def scale(quick: bool, folder: Path) -> dict[str, Any]:
     from capgap_ray.settings import Engine, Resources
     from capgap_ray.stages.cluster import cluster
     from capgap_ray.stages.engine import Decoding
-    from capgap_ray.stages.inference import EnginePool, Slice, run_slices
+    from capgap_ray.stages.engine_pool import EnginePool
+    from capgap_ray.stages.inference import run_slices
+    from capgap_ray.stages.slices import Slice
     from tests.ray.scripted import ScriptedEngine
 
     store = Store(str(folder / "scale"))

@@ -12,7 +12,8 @@ from capgap_ray.artifacts.store import Store
 from capgap_ray.settings import Engine, Resources
 from capgap_ray.stages.cluster import cluster
 from capgap_ray.stages.engine import Decoding
-from capgap_ray.stages.inference import EnginePool, Slice
+from capgap_ray.stages.engine_pool import EnginePool
+from capgap_ray.stages.slices import Slice
 
 DECODING = Decoding(temperature=0.0, top_p=1.0, max_tokens=24, stop=(), seed=0)
 MakePool = Callable[..., EnginePool]

@@ -10,7 +10,7 @@ from typing import Any
 import ray
 
 from capgap_ray.stages.engine import Ask, Decoding, Output, Refusal
-from capgap_ray.stages.inference import Pulse
+from capgap_ray.stages.engine_actor import Pulse
 
 FINGERPRINT = "scripted"
 

@@ -22,8 +22,10 @@ from capgap_ray.artifacts.store import Store
 from capgap_ray.catalog.judges import JUDGE_PROMPTS
 from capgap_ray.catalog.models import Endpoint
 from capgap_ray.records import JudgeProbe
-from capgap_ray.stages.inference import EnginePool, InferenceError, Slice, run_slices
+from capgap_ray.stages.engine_pool import EnginePool
+from capgap_ray.stages.inference import run_slices
 from capgap_ray.stages.judge import audit_slice, commit_audit
+from capgap_ray.stages.slices import InferenceError, Slice
 from tests.ray.conftest import DECODING, MakePool, request, slices
 from tests.ray.scripted import ScriptedEngine
 

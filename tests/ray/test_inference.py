@@ -26,10 +26,12 @@ from capgap_ray.catalog.models import Endpoint
 from capgap_ray.records import Message
 from capgap_ray.settings import Engine as EngineSettings
 from capgap_ray.settings import Resources
-from capgap_ray.stages import inference
+from capgap_ray.stages import engine_actor, inference
 from capgap_ray.stages.engine import Ask, Engine, EngineError
-from capgap_ray.stages.inference import EnginePool, InferenceError, Landed, Slice, commit_completions, run_slices
+from capgap_ray.stages.engine_pool import EnginePool
+from capgap_ray.stages.inference import run_slices
 from capgap_ray.stages.sft_export import CANARY, log_probabilities
+from capgap_ray.stages.slices import InferenceError, Landed, Receipt, Slice, commit_completions
 from tests.ray.conftest import DECODING, MakePool, request, slices
 from tests.ray.scripted import ScriptedEngine
 from tests.stages.test_endpoint import Reply, Server, completion
@@ -39,7 +41,7 @@ KILLS = int(os.environ.get("CAPGAP_KILLS", "4"))
 """Engine processes killed in the test of it; the full run of twenty takes minutes."""
 
 
-def landed(run: list[Landed]) -> list[tuple[Slice, inference.Receipt]]:
+def landed(run: list[Landed]) -> list[tuple[Slice, Receipt]]:
     return [pair for each in run for pair in zip(each.slices, each.receipts, strict=True)]
 
 
@@ -219,9 +221,9 @@ def test_an_engine_that_fails_before_it_generates_ends_the_run_with_the_reason(s
 
 
 def test_a_node_without_vllm_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inference, "Pulse", lambda *_: lambda stage: None)
+    monkeypatch.setattr(engine_actor, "Pulse", lambda *_: lambda stage: None)
     monkeypatch.setitem(sys.modules, "vllm", None)
-    actor = inference._EngineActor.__ray_metadata__.modified_class("desk", 0, "float32", 64, None, None)
+    actor = engine_actor.EngineActor.__ray_metadata__.modified_class("desk", 0, "float32", 64, None, None)
     with pytest.raises(
         EngineError, match=r"vLLM cannot be imported on node .*; all nodes need the driver's environment"
     ):

@@ -12,9 +12,11 @@ import ray
 
 from capgap_ray.artifacts.store import Store
 from capgap_ray.settings import Engine, Resources
-from capgap_ray.stages import inference
+from capgap_ray.stages import engine_pool
 from capgap_ray.stages.engine import Layout
-from capgap_ray.stages.inference import EnginePool, Slice, run_slices
+from capgap_ray.stages.engine_pool import EnginePool
+from capgap_ray.stages.inference import UNIT_ROWS, run_slices
+from capgap_ray.stages.slices import Slice
 from tests.ray.conftest import DECODING, request, slices
 from tests.ray.scripted import ScriptedEngine
 
@@ -32,8 +34,8 @@ def ray_with_two_gpus() -> Iterator[None]:
 
 @pytest.fixture
 def start(ray_with_two_gpus: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
-    monkeypatch.setattr(inference, "_IDLE_S", 2.0)
-    monkeypatch.setattr(inference, "_ROOM_S", 2.0)
+    monkeypatch.setattr(engine_pool, "_IDLE_S", 2.0)
+    monkeypatch.setattr(engine_pool, "_ROOM_S", 2.0)
     pools = []
 
     def make(**resources: Any) -> EnginePool:
@@ -46,9 +48,9 @@ def start(ray_with_two_gpus: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 
 def wanted(store: Store, step: str, units: int, layout: Layout | None = None) -> list[Slice]:
-    rows = [request(f"{step}{n}", f"say {n}") for n in range(units * inference.UNIT_ROWS)]
+    rows = [request(f"{step}{n}", f"say {n}") for n in range(units * UNIT_ROWS)]
     paused = dataclasses.replace(DECODING, stop=("PAUSE",))
-    made = slices(store, rows, step, inference.UNIT_ROWS, paused)
+    made = slices(store, rows, step, UNIT_ROWS, paused)
     return [dataclasses.replace(each, address=f"complete/{step}", layout=layout) for each in made]
 
 

@@ -16,7 +16,7 @@ from capgap_ray.settings import Resources
 from capgap_ray.stages import cluster
 from capgap_ray.stages.cluster import fits_both, unsatisfiable, untrainable
 from capgap_ray.stages.engine import Layout
-from capgap_ray.stages.inference import bundles, placement
+from capgap_ray.stages.engine_actor import bundles, placement
 
 HEAD = {"CPU": 8.0}
 SMALL = {"CPU": 16.0, "GPU": 1.0}

@@ -10,8 +10,8 @@ import pytest
 from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store
 from capgap_ray.records import Completion, Example, Request, Score, from_row, to_row
-from capgap_ray.stages.inference import Slice
 from capgap_ray.stages.judge import commit_judged, judge_slices
+from capgap_ray.stages.slices import Slice
 
 EXAMPLES = Step(stage="examples", version=1, params={}, label="items")
 
@@ -138,8 +138,8 @@ def test_a_judge_that_fails_on_more_than_max_error_share_ends_the_run(
     """Or only what the rules accept would count, and every accuracy would look near 100 %."""
     from capgap_ray.experiment import load
     from capgap_ray.plan import Scored
-    from capgap_ray.stages.inference import InferenceError, Landed, Receipt
     from capgap_ray.stages.session import Session
+    from capgap_ray.stages.slices import InferenceError, Landed, Receipt
 
     step = scored(store, judge_step("one"), *(score_of(item, f"answer {item}", "wrong") for item in "abcd"))
     experiment, _ = load("jobs/experiments/tiny.yaml", ["max_error_share=0.3"])

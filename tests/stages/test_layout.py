@@ -12,9 +12,9 @@ import pytest
 
 from capgap_ray.experiment import load
 from capgap_ray.settings import Engine, Resources
-from capgap_ray.stages import engine, inference
+from capgap_ray.stages import engine, engine_actor
 from capgap_ray.stages.engine import EngineError, Layout, engine_arguments, refusal
-from capgap_ray.stages.inference import bundles
+from capgap_ray.stages.engine_actor import bundles
 
 
 def test_one_gpu_for_each_worker_and_the_drivers_cpus_once() -> None:
@@ -70,9 +70,9 @@ def test_only_an_engine_without_gpus_sees_none(
 ) -> None:
     asked: dict[str, Any] = {}
     kind = SimpleNamespace(options=lambda **options: asked.update(options) or SimpleNamespace(remote=lambda *_: None))
-    monkeypatch.setattr(inference.ray.util, "placement_group", lambda *_, **__: None)
+    monkeypatch.setattr(engine_actor.ray.util, "placement_group", lambda *_, **__: None)
     resources = Resources(engine_gpus=gpus)
-    inference._Start(kind=kind, desk="d", settings=Engine(dtype="float32"), resources=resources)(0, layout)
+    engine_actor.Start(kind=kind, desk="d", settings=Engine(dtype="float32"), resources=resources)(0, layout)
     environment = asked["runtime_env"]["env_vars"]
     assert environment.get("CUDA_VISIBLE_DEVICES") == ("" if sees == "none" else None)
     assert asked["num_gpus"] == gpus
@@ -108,9 +108,9 @@ def test_a_gpu_build_without_a_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) -
 
 def test_an_engine_of_a_gpu_build_without_a_gpu_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     installed(monkeypatch, "0.29.0")
-    monkeypatch.setattr(inference, "Pulse", lambda *_: None)
-    monkeypatch.setattr(inference.ray, "get_gpu_ids", lambda: [])
-    actor = inference._EngineActor.__ray_metadata__.modified_class("desk", 0, "float32", 256, None, None)
+    monkeypatch.setattr(engine_actor, "Pulse", lambda *_: None)
+    monkeypatch.setattr(engine_actor.ray, "get_gpu_ids", lambda: [])
+    actor = engine_actor.EngineActor.__ray_metadata__.modified_class("desk", 0, "float32", 256, None, None)
     with pytest.raises(EngineError, match=r"resources\.engine_gpus: 0"):
         actor.complete("model", [], None, {})
 

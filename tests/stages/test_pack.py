@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capgap_ray.stages.engine import Decoding
-from capgap_ray.stages.inference import UNIT_ROWS, Slice, pack, request_seed
+from capgap_ray.stages.inference import UNIT_ROWS, pack, request_seed
+from capgap_ray.stages.slices import Slice
 
 DECODING = Decoding(temperature=0.0, top_p=1.0, max_tokens=8, stop=(), seed=0)
 
