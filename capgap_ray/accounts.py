@@ -10,7 +10,8 @@ from typing import Any
 from capgap_ray.artifacts.step import Step, unique
 from capgap_ray.core.ledger import student_cost, teacher_cost
 from capgap_ray.plan import Cell, Plan, Scored
-from capgap_ray.records import Accuracy, Ledger, ProgressPoint, Score
+from capgap_ray.records import Accuracy, Score
+from capgap_ray.results import Ledger, ProgressPoint
 from capgap_ray.settings import Resources, Sft
 
 Summary = Callable[[Step], Mapping[str, Any]]

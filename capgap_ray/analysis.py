@@ -28,7 +28,6 @@ from capgap_ray.experiment import Experiment
 from capgap_ray.plan import Cell, Plan
 from capgap_ray.records import (
     Accuracy,
-    Checkpoint,
     Comparison,
     Example,
     FilterReport,
@@ -38,14 +37,13 @@ from capgap_ray.records import (
     KSamples,
     MixtureReport,
     RecipeCard,
-    Results,
     Score,
     Selection,
-    TaskProtocol,
     TrainingExample,
     content_id,
-    from_row,
 )
+from capgap_ray.results import Checkpoint, Results, TaskProtocol
+from capgap_ray.rows import from_row
 from capgap_ray.scored_arms import findings, selected
 
 ReadScores = Callable[[Step], Sequence[Score]]

@@ -14,8 +14,9 @@ from capgap_ray.catalog.licenses import MODEL_LICENSES, data_license
 from capgap_ray.experiment import Experiment
 from capgap_ray.mistakes import ExperimentError
 from capgap_ray.plan import Cell, Plan
-from capgap_ray.records import RecipeCard, Results
+from capgap_ray.records import RecipeCard
 from capgap_ray.report.model_card import model_card
+from capgap_ray.results import Results
 from capgap_ray.scored_arms import arm_label, key_of
 from capgap_ray.stages.publish import CARD, PushError, check_push, push
 

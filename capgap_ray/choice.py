@@ -12,7 +12,7 @@ from typing import Any
 from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store, StoreError
 from capgap_ray.plan import Cell, Plan
-from capgap_ray.records import GivenUp, Searched
+from capgap_ray.results import GivenUp, Searched
 
 
 class Log:

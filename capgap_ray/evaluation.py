@@ -32,7 +32,8 @@ from capgap_ray.core.task_spec import TaskError
 from capgap_ray.experiment import from_overrides
 from capgap_ray.mistakes import ExperimentError
 from capgap_ray.plan import VERSIONS, examples_version
-from capgap_ray.records import Completion, Request, from_row, to_row
+from capgap_ray.records import Completion, Request
+from capgap_ray.rows import from_row, to_row
 from capgap_ray.settings import Engine, Prompt, Resources, Sampling
 from capgap_ray.stages.engine import refusal
 from capgap_ray.stages.weights import ON, check_adapter, known_shapes

@@ -32,7 +32,9 @@ from capgap_ray.experiment import Experiment, load
 from capgap_ray.mistakes import ExperimentError
 from capgap_ray.plan import Cell, Plan, Scored, plan, resolve_models
 from capgap_ray.pooling import pool, pooled_selection
-from capgap_ray.records import Example, Results, Score, Selection, from_row, to_row
+from capgap_ray.records import Example, Score, Selection
+from capgap_ray.results import Results
+from capgap_ray.rows import from_row, to_row
 from capgap_ray.stages.engine import refusal
 from capgap_ray.stages.trackers import missing
 from capgap_ray.tasks import load as load_task

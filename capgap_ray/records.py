@@ -1,20 +1,15 @@
 """The records that flow between stages. Standard library only.
 
-Every record is frozen, slotted and keyword-only; `to_row` and `from_row` are the one way to and
-from the plain dictionaries that Parquet and JSON hold. `None` always means "not known", never 0.
+Every record is frozen, slotted and keyword-only; `rows.py` takes it to and from plain dictionaries. `None` always
+means "not known", never 0.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import hashlib
 import json
-import types
-import typing
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, Union
+from typing import Literal
 
 FinishReason = Literal["stop", "length"]
 """`stop`: the model ended by itself or by a stop string. `length`: it was cut at the token limit."""
@@ -291,22 +286,6 @@ class RecipeCard:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Checkpoint:
-    """A trained student."""
-
-    student: str
-    mixture: str
-    path: str
-    """Folder of safetensors in Hugging Face layout, relative to its artifact."""
-    recipe: RecipeCard
-    losses: tuple[float, ...]
-    """Training loss after each update, mean over supervised tokens."""
-    seconds: float
-    arm: str = ""
-    """What differs from other cells of the student, e.g. `mix / 5x4`; empty in results made before it was kept."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
     """One prediction, scored. A value of None is unscored: never 0 and never NaN."""
 
@@ -450,20 +429,6 @@ class KSamples:
     passes: dict[str, Estimate]
     """k' -> unbiased pass@k', for every k' that some item has enough scored samples for."""
     maj: Estimate | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskProtocol:
-    """How a task was asked: what a reader has to know before comparing its scores with others'."""
-
-    task: str
-    prompt: str
-    """Version, form and shots, in words."""
-    stop: tuple[str, ...]
-    """Stop strings beside the end token."""
-    max_tokens: int
-    chance: float | None
-    """Expected accuracy of guessing (`core/chance.py`), in shares; None for free text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -907,26 +872,6 @@ class Findings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProgressPoint:
-    """One arm on the test items after so many updates, by the rules."""
-
-    student: str
-    mixture: str
-    batch: str
-    arm: str
-    task: str
-    """A task's name, or `all`."""
-    update: int
-    """0: the untouched student."""
-    updates: int
-    """Of the whole training."""
-    samples: int
-    """Training rows seen until then."""
-    n: int
-    right: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class TeacherCost:
     """What a teacher's rationales cost, and how much of it trains nothing."""
 
@@ -962,163 +907,3 @@ class StudentCost:
     mean_tokens: float
     """Of an output: the serving cost."""
     untouched_mean_tokens: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ledger:
-    """What the results cost to make, whenever they were made."""
-
-    device: Literal["GPU", "CPU"]
-    """What device-hours count."""
-    device_hours: dict[str, float]
-    """By stage, summed over steps."""
-    teachers: tuple[TeacherCost, ...]
-    students: tuple[StudentCost, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Searched:
-    """How the reported cells of one student and mixture were chosen, on development items and never on test items."""
-
-    student: str
-    mixture: str
-    searcher: str
-    scheduler: str
-    cells: int
-    """That could have been tried."""
-    tried: int
-    trained: int
-    """To their end; only these can be chosen."""
-    stopped: int
-    failed: int
-    items: int
-    """Development items, all tasks."""
-    kept: tuple[str, ...]
-    """Arms that went on to the test items, best first."""
-    development: tuple[float, ...]
-    """Their accuracy on the development items: the best of many, hence too good; the test items tell."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GivenUp:
-    """A cell that was stopped on the way, for being surely worse than the untouched student. It is no result."""
-
-    student: str
-    arm: str
-    update: int
-    updates: int
-    items: int
-    """Development items."""
-    difference_points: float
-    """From the untouched student, after `update` of `updates`."""
-    low_points: float
-    high_points: float
-    """Bounds that hold at every look, each with chance 1 - alpha."""
-    look: int
-    alpha: float
-    """Of this look, the experiment's alpha being shared among all."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Results:
-    """All that the report shows, as one JSON document."""
-
-    experiment: str
-    command: str
-    made_at: str
-    """ISO 8601, UTC."""
-    versions: dict[str, str]
-    experiment_yaml: str
-    selection: tuple[Selection, ...]
-    accuracies: tuple[Accuracy, ...]
-    filters: tuple[FilterReport, ...]
-    mixtures: tuple[MixtureReport, ...]
-    checkpoints: tuple[Checkpoint, ...]
-    comparisons: tuple[Comparison, ...]
-    verdicts: tuple[Verdict, ...]
-    protocols: tuple[TaskProtocol, ...]
-    judge_audit: JudgeAudit | None
-    """None where the judge was not audited."""
-    stage_seconds: dict[str, float]
-    """Work time of every stage, summed over steps (overlapping steps count each)."""
-    findings: Findings | None = None
-    """What follows from all scores together; None in results made before it existed."""
-    progress: tuple[ProgressPoint, ...] = ()
-    """Accuracy on the way; empty unless `sft.checkpoints` asks for it."""
-    ledger: Ledger | None = None
-    """None in results made before it existed."""
-    searches: tuple[Searched, ...] = ()
-    """Empty without `search`."""
-    given_up: tuple[GivenUp, ...] = ()
-    """Empty without `development.early_stop`."""
-
-
-R = TypeVar("R")
-
-
-def to_row(record: Any) -> dict[str, Any]:
-    """Return a record as plain dictionaries, lists and scalars."""
-    return dataclasses.asdict(record)
-
-
-def from_row(kind: type[R], row: Mapping[str, Any]) -> R:
-    """Rebuild a record of `kind` from `to_row`'s dictionary.
-
-    Raises ValueError that names the record and the field on a missing, unknown or mistyped field;
-    nothing is coerced except whole numbers to float and lists to tuples.
-    """
-    fields = _fields(kind)  # type: ignore[arg-type]
-    unknown = sorted(set(row) - set(fields))
-    if unknown:
-        raise ValueError(f"{kind.__name__}: unknown field {unknown[0]!r}; known: {', '.join(fields)}")
-    values = {}
-    for name, (hint, required, plain, words) in fields.items():
-        if name in row:
-            value = row[name]
-            # The plain cases first: reports read hundreds of thousands of rows.
-            if type(value) in plain or (type(value) is str and value in words):
-                values[name] = value
-            else:
-                values[name] = _decode(hint, value, f"{kind.__name__}.{name}")
-        elif required:
-            raise ValueError(f"{kind.__name__}: field {name!r} is missing")
-    return kind(**values)
-
-
-@functools.cache
-def _fields(kind: type) -> dict[str, tuple[Any, bool, frozenset[type], frozenset[str]]]:
-    """Field -> (type, whether it must be given, types and words that need no decoding)."""
-    hints = typing.get_type_hints(kind)
-    found = {}
-    for each in dataclasses.fields(kind):
-        hint = hints[each.name]
-        args = typing.get_args(hint) if typing.get_origin(hint) in (Union, types.UnionType) else (hint,)
-        plain = frozenset(arg for arg in args if arg in (str, int, float, bool, types.NoneType))
-        words = frozenset(typing.get_args(hint)) if typing.get_origin(hint) is Literal else frozenset()
-        found[each.name] = (hint, each.default is dataclasses.MISSING, plain, words)
-    return found
-
-
-def _decode(hint: Any, value: Any, where: str) -> Any:
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin is Literal:
-        if value in args:
-            return value
-    elif origin in (Union, types.UnionType):
-        if value is None and type(None) in args:
-            return None
-        return _decode(next(arg for arg in args if arg is not type(None)), value, where)
-    elif origin is tuple:
-        if isinstance(value, (list, tuple)):
-            return tuple(_decode(args[0], item, where) for item in value)
-    elif origin is dict:
-        if isinstance(value, Mapping):
-            return {str(key): _decode(args[1], item, where) for key, item in value.items()}
-    elif dataclasses.is_dataclass(hint):
-        if isinstance(value, Mapping):
-            return from_row(hint, value)  # type: ignore[arg-type]
-    elif hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    elif isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
-        return value
-    raise ValueError(f"{where}: {value!r} is not a {hint if origin else hint.__name__}")

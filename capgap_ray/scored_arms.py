@@ -29,8 +29,8 @@ from capgap_ray.records import (
     Score,
     Selection,
     TraceSummary,
-    from_row,
 )
+from capgap_ray.rows import from_row
 
 ReadScores = Callable[[Step], Sequence[Score]]
 ReadSummary = Callable[[Step], Mapping[str, Any]]

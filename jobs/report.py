@@ -39,10 +39,10 @@ def main() -> None:
 
 def _results() -> None:
     from capgap_ray.core.findings import find, nothing_compared
-    from capgap_ray.records import to_row
     from capgap_ray.report.findings_text import findings_text
     from capgap_ray.report.formats import plain
     from capgap_ray.results_file import read
+    from capgap_ray.rows import to_row
 
     parser = argparse.ArgumentParser(description="Say what results made elsewhere mean.")
     parser.add_argument("--results", required=True, metavar="FILE", help="Parquet, CSV or JSONL")

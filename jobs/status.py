@@ -10,7 +10,7 @@ import sys
 
 from capgap_ray.artifacts.store import StoreError
 from capgap_ray.flow import open_run, refuse, say
-from capgap_ray.records import to_row
+from capgap_ray.rows import to_row
 from capgap_ray.status import lines, status
 
 

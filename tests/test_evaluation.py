@@ -184,7 +184,8 @@ def test_one_model_without_a_score_does_not_take_those_of_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from capgap_ray.artifacts.store import Store
-    from capgap_ray.records import Completion, Request, from_row, to_row
+    from capgap_ray.records import Completion, Request
+    from capgap_ray.rows import from_row, to_row
     from capgap_ray.stages.slices import InferenceError, Landed, Receipt, Slice
 
     def run_slices(store: Store, pool: object, slices: Sequence[Slice]) -> Iterator[Landed]:

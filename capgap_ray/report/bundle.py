@@ -7,9 +7,11 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from capgap_ray.records import Findings, Results, to_row
+from capgap_ray.records import Findings
 from capgap_ray.report import findings, formats, page, tables
 from capgap_ray.report.items import ROW, Items, TaskSource, collect
+from capgap_ray.results import Results
+from capgap_ray.rows import to_row
 
 _WHOLE, _DECIMAL = "int64", "float64"
 

@@ -9,9 +9,10 @@ from itertools import pairwise
 from statistics import fmean
 from typing import Any
 
-from capgap_ray.records import Checkpoint, Comparison, ProgressPoint, Results
+from capgap_ray.records import Comparison
 from capgap_ray.report import findings, formats
 from capgap_ray.report.drawing import INK, MUTED, PAPER, End, Panel, Style, end_labels, label, legend, panel, styles
+from capgap_ray.results import Checkpoint, ProgressPoint, Results
 
 _LOSS_POINTS = 200
 """Longer loss curves are drawn as the means of this many equal stretches."""

@@ -11,18 +11,9 @@ from typing import Literal
 
 from capgap_ray.core import chance
 from capgap_ray.core.recommendation import shows_difference
-from capgap_ray.records import (
-    Accuracy,
-    Checkpoint,
-    Comparison,
-    Confound,
-    FilterReport,
-    Findings,
-    Recommendation,
-    Results,
-    Verdict,
-)
+from capgap_ray.records import Accuracy, Comparison, Confound, FilterReport, Findings, Recommendation, Verdict
 from capgap_ray.report import formats
+from capgap_ray.results import Checkpoint, Results
 
 POOLED = "all"
 """The task name of pooled comparisons and verdicts."""

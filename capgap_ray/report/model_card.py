@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 
 from capgap_ray.catalog.licenses import HUB_LICENSES
 from capgap_ray.core.recommendation import shows_difference
-from capgap_ray.records import Checkpoint, Comparison, MixtureReport, RecipeCard, Results
+from capgap_ray.records import Comparison, MixtureReport, RecipeCard
+from capgap_ray.results import Checkpoint, Results
 
 
 def model_card(

@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import Any, NamedTuple
 
-from capgap_ray.records import Comparison, Results
+from capgap_ray.records import Comparison
 from capgap_ray.report import drawing, figures, findings, formats, tables
 from capgap_ray.report.items import Items
+from capgap_ray.results import Results
 
 ROWS = 600
 """Rows of a table on the page; the page says how many there are, and the files beside it have them all."""

@@ -10,10 +10,11 @@ import textwrap
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from capgap_ray.records import Accuracy, Checkpoint, Comparison, Findings, Results
+from capgap_ray.records import Accuracy, Comparison, Findings
 from capgap_ray.report import findings, formats
 from capgap_ray.report.formats import number, p_value, plain, points, signed, significant
 from capgap_ray.report.items import CHANGES, Items
+from capgap_ray.results import Checkpoint, Results
 
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?")
 _LONGEST = 200

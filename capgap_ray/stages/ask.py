@@ -7,7 +7,8 @@ from contextlib import closing
 
 from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store
-from capgap_ray.records import Completion, Message, Request, content_id, from_row, to_row
+from capgap_ray.records import Completion, Message, Request, content_id
+from capgap_ray.rows import from_row, to_row
 from capgap_ray.settings import Engine, Resources
 from capgap_ray.stages.cluster import cluster
 from capgap_ray.stages.engine import Decoding

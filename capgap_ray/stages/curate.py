@@ -15,7 +15,8 @@ from capgap_ray.core.answers import same_answer
 from capgap_ray.core.contamination import ContaminationIndex
 from capgap_ray.core.filtering import Filtered, Rules, filter_rationales
 from capgap_ray.core.mixing import composition, mix, mixture_report
-from capgap_ray.records import Example, Rationale, Score, TrainingExample, from_row, to_row
+from capgap_ray.records import Example, Rationale, Score, TrainingExample
+from capgap_ray.rows import from_row, to_row
 
 
 class MixtureError(RuntimeError):

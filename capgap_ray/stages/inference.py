@@ -32,9 +32,8 @@ from capgap_ray.records import (
     TraceReading,
     TrainingExample,
     content_id,
-    from_row,
-    to_row,
 )
+from capgap_ray.rows import from_row, to_row
 from capgap_ray.stages.endpoint import EndpointError, is_endpoint
 from capgap_ray.stages.engine import Ask, Canaries, Canary, Decoding, Layout, Output, Refusal
 from capgap_ray.stages.engine_desk import Answer

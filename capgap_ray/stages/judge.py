@@ -15,7 +15,8 @@ from collections.abc import Mapping, Sequence
 from capgap_ray.artifacts.step import Step, canonical_json
 from capgap_ray.artifacts.store import Store
 from capgap_ray.core.judging import JudgePrompt, judge_messages, parse_verdict
-from capgap_ray.records import Completion, Example, JudgeProbe, Request, Score, content_id, from_row, to_row
+from capgap_ray.records import Completion, Example, JudgeProbe, Request, Score, content_id
+from capgap_ray.rows import from_row, to_row
 from capgap_ray.stages.engine import Decoding
 from capgap_ray.stages.known_rows import made_by
 from capgap_ray.stages.slices import Slice

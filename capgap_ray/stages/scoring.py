@@ -15,7 +15,8 @@ from capgap_ray.core.answers import Prover, compare, kind_of, outcome
 from capgap_ray.core.judge_audit import make_probes, rule_right_probes
 from capgap_ray.core.task_spec import Family, TaskError
 from capgap_ray.equivalence import MathVerify
-from capgap_ray.records import Completion, Example, JudgeProbe, Score, from_row, to_row
+from capgap_ray.records import Completion, Example, JudgeProbe, Score
+from capgap_ray.rows import from_row, to_row
 from capgap_ray.tasks import Parts, Task, load
 from capgap_ray.tasks.published import published_rationales, published_source
 

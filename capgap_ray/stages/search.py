@@ -21,7 +21,8 @@ from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store
 from capgap_ray.core.anytime import bounds, level
 from capgap_ray.plan import Scored
-from capgap_ray.records import Score, from_row
+from capgap_ray.records import Score
+from capgap_ray.rows import from_row
 from capgap_ray.settings import EarlyStop, Search
 from capgap_ray.stages.landing import exports_so_far
 from capgap_ray.stages.train import PROGRESS

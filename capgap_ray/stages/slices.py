@@ -15,7 +15,8 @@ from typing import Any
 
 from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store
-from capgap_ray.records import Completion, Quarantined, TraceReading, from_row, to_row
+from capgap_ray.records import Completion, Quarantined, TraceReading
+from capgap_ray.rows import from_row, to_row
 from capgap_ray.stages.engine import Decoding, Layout
 from capgap_ray.stages.weights import split_source
 

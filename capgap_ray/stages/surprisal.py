@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from capgap_ray.artifacts.step import Step, canonical_json
 from capgap_ray.artifacts.store import Store
 from capgap_ray.core.surprisal import summarise
-from capgap_ray.records import TraceReading, TrainingExample, content_id, from_row, to_row
+from capgap_ray.records import TraceReading, TrainingExample, content_id
+from capgap_ray.rows import from_row, to_row
 from capgap_ray.settings import Sft
 from capgap_ray.stages.curate import kept_pools
 from capgap_ray.stages.engine import Decoding, Layout

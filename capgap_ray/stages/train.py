@@ -18,7 +18,8 @@ import ray.train
 from capgap_ray.artifacts.fetch import let_go
 from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store, StoreUnavailable
-from capgap_ray.records import TrainingExample, from_row, to_row
+from capgap_ray.records import TrainingExample
+from capgap_ray.rows import from_row, to_row
 from capgap_ray.settings import Resources, Sft
 from capgap_ray.stages.crew import Crew
 from capgap_ray.stages.sft_data import Length, check

@@ -160,7 +160,7 @@ def throughput(quick: bool, folder: Path) -> dict[str, Any]:
 def _few_shot(rows: int) -> list[dict[str, Any]]:
     """Few-shot prompts of two tasks as the flow asks them, repeated with a number of their own."""
     from capgap_ray.catalog.tasks import find_task
-    from capgap_ray.records import to_row
+    from capgap_ray.rows import to_row
     from capgap_ray.tasks import load
 
     found = []

@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from capgap_ray.artifacts.store import Store
-from capgap_ray.records import Example, Score, content_id, from_row, to_row
+from capgap_ray.records import Example, Score, content_id
 from capgap_ray.report.bundle import report_files
 from capgap_ray.report.items import Arm, TaskSource
+from capgap_ray.rows import from_row, to_row
 
 PAGE_MB, SECONDS, MEMORY_MB = 15.0, 60.0, 2000.0
 TASKS = tuple(f"task-{i}" for i in range(10))

@@ -14,15 +14,8 @@ import pytest
 from capgap_ray.core.arms import Arm
 from capgap_ray.core.findings import ALL, Declared, Levelled, Table, find, gain_parts, nothing_compared, size_in
 from capgap_ray.core.recommendation import select_tasks, thresholds
-from capgap_ray.records import (
-    CapacityGap,
-    Confound,
-    Efficacy,
-    Findings,
-    TeacherAdvantage,
-    from_row,
-    to_row,
-)
+from capgap_ray.records import CapacityGap, Confound, Efficacy, Findings, TeacherAdvantage
+from capgap_ray.rows import from_row, to_row
 from tests.core.paper_tables import (
     SIZES,
     TABLE_6,

@@ -25,7 +25,8 @@ from capgap_ray.core.judge_audit import (
     rejected_rule_right,
     rule_right_probes,
 )
-from capgap_ray.records import Example, JudgeAudit, JudgeErrors, JudgeProbe, Score, from_row, to_row
+from capgap_ray.records import Example, JudgeAudit, JudgeErrors, JudgeProbe, Score
+from capgap_ray.rows import from_row, to_row
 
 
 def item(target: str, task: str = "t", choices: tuple[str, ...] = ()) -> Example:

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from capgap_ray.core.proxies import PREFERENCE
 from capgap_ray.core.surprisal import RANK_CLIP, proxies_of, ratio_of_means, summarise, trace_reading
-from capgap_ray.records import Message, TraceReading, TraceSummary, TrainingExample, from_row, to_row
+from capgap_ray.records import Message, TraceReading, TraceSummary, TrainingExample
+from capgap_ray.rows import from_row, to_row
 
 
 def trace(item: str = "i") -> TrainingExample:

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from capgap_ray.experiment import load
 from capgap_ray.mistakes import ExperimentError
-from capgap_ray.records import Completion, Example, Score, from_row
+from capgap_ray.records import Completion, Example, Score
 from capgap_ray.results_file import read as read_results
+from capgap_ray.rows import from_row
 from capgap_ray.score import main as score_main
 from tests.watching import SECRET, Watched
 

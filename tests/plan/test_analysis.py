@@ -20,12 +20,12 @@ from capgap_ray.records import (
     FilterReport,
     Message,
     MixtureReport,
-    Results,
     Score,
     TraceSummary,
     TrainingExample,
-    to_row,
 )
+from capgap_ray.results import Results
+from capgap_ray.rows import to_row
 
 Make = Callable[..., Experiment]
 DECLARED = {

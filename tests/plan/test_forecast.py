@@ -14,7 +14,7 @@ from capgap_ray.core.findings import Declared, Table, find
 from capgap_ray.experiment import Experiment, load
 from capgap_ray.forecast import Forecast, forecast, lines
 from capgap_ray.plan import Plan, plan, resolve_models
-from capgap_ray.records import to_row
+from capgap_ray.rows import to_row
 from capgap_ray.scored_arms import _levelled, claims, key_of
 
 FOLDER = Path(__file__).parents[2] / "jobs" / "experiments"

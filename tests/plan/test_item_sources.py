@@ -8,8 +8,9 @@ from capgap_ray.artifacts.step import Step
 from capgap_ray.experiment import Experiment
 from capgap_ray.flow import Built, item_sources
 from capgap_ray.plan import plan, resolve_models
-from capgap_ray.records import Example, Score, content_id, to_row
+from capgap_ray.records import Example, Score, content_id
 from capgap_ray.report.items import collect
+from capgap_ray.rows import to_row
 
 
 def _rows(step: Step) -> list[dict[str, Any]]:

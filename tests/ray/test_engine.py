@@ -12,7 +12,8 @@ import pytest
 
 from capgap_ray.core.masking import tokenize_example
 from capgap_ray.core.surprisal import RANK_CLIP
-from capgap_ray.records import Message, TrainingExample, to_row
+from capgap_ray.records import Message, TrainingExample
+from capgap_ray.rows import to_row
 from capgap_ray.stages.sft_data import load_tokenizer
 
 MODELS = Path(__file__).parents[2] / "capgap_ray" / "tiny" / "models"
@@ -22,7 +23,8 @@ import dataclasses, json, os, sys
 from capgap_ray.stages.engine import ENVIRONMENT, Ask, Decoding, Engine
 os.environ.update(ENVIRONMENT, OMP_NUM_THREADS="1")
 from capgap_ray.core.masking import Rendering
-from capgap_ray.records import Message, TrainingExample, from_row, to_row
+from capgap_ray.records import Message, TrainingExample
+from capgap_ray.rows import from_row, to_row
 chats = [
     [Message(role="user", content=text)]
     for text in ("Sort: b a", "Q: close ( [ {\\nA: Let's think step by step.\\n" * 30, "Q: True and False is")

@@ -18,7 +18,7 @@ from sft_ranks import STUDENT, examples
 
 from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store, StoreUnavailable
-from capgap_ray.records import to_row
+from capgap_ray.rows import to_row
 from capgap_ray.settings import Resources, Sft
 from capgap_ray.stages.cluster import cluster
 from capgap_ray.stages.crew import Crew

@@ -13,7 +13,6 @@ import pytest
 from capgap_ray.core.findings import find
 from capgap_ray.records import (
     Accuracy,
-    Checkpoint,
     Comparison,
     Confound,
     CorrectedAccuracy,
@@ -24,15 +23,11 @@ from capgap_ray.records import (
     JudgeAudit,
     JudgeErrors,
     KSamples,
-    Ledger,
     MixtureReport,
-    ProgressPoint,
     RecipeCard,
-    Results,
     Score,
     Selection,
     StudentCost,
-    TaskProtocol,
     TeacherCost,
     Verdict,
     content_id,
@@ -40,6 +35,7 @@ from capgap_ray.records import (
 from capgap_ray.report import page
 from capgap_ray.report.bundle import results_of
 from capgap_ray.report.items import Arm, TaskSource
+from capgap_ray.results import Checkpoint, Ledger, ProgressPoint, Results, TaskProtocol
 from capgap_ray.results_file import read
 
 STUDENTS = {"tiny-student-0.5m": 480_000, "tiny-student-2m": 2_100_000}

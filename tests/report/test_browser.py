@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from capgap_ray.records import Results
 from capgap_ray.report import bundle
 from capgap_ray.report.items import TaskSource
+from capgap_ray.results import Results
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed: pip install selenium")
 

@@ -9,10 +9,10 @@ from collections.abc import Callable
 import pyarrow.parquet as pq
 import pytest
 
-from capgap_ray.records import Results
 from capgap_ray.report import bundle, tables
 from capgap_ray.report.items import TaskSource
 from capgap_ray.report.tables import Table
+from capgap_ray.results import Results
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 import yaml
 
-from capgap_ray.records import Results
 from capgap_ray.report.model_card import model_card
+from capgap_ray.results import Results
 
 TEACHERS = {"small": "tiny-teacher-small", "large": "tiny-teacher-large"}
 

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from capgap_ray.core.findings import Table, find
-from capgap_ray.records import Results
 from capgap_ray.report import figures, findings, page
 from capgap_ray.report.bundle import results_of
+from capgap_ray.results import Results
 from tests.core.simulated import arm
 
 _HOSTILE = (

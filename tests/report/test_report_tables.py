@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from capgap_ray.core.findings import Table, find
-from capgap_ray.records import Confound, QuantityQuality, Results
+from capgap_ray.records import Confound, QuantityQuality
 from capgap_ray.report import findings, formats, tables
 from capgap_ray.report.bundle import results_of
 from capgap_ray.report.findings_text import findings_text
 from capgap_ray.report.page import render
+from capgap_ray.results import Results
 from tests.core.simulated import arm
 
 

@@ -13,8 +13,8 @@ import yaml
 from huggingface_hub import ModelCard
 
 from capgap_ray.artifacts.store import Store
-from capgap_ray.records import Results
 from capgap_ray.report.model_card import model_card
+from capgap_ray.results import Results
 from capgap_ray.stages.publish import PushError, check_push, push
 
 FOLDER = "train/cell/attempts/a"

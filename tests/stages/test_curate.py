@@ -9,7 +9,8 @@ from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store
 from capgap_ray.catalog.tasks import find_task
 from capgap_ray.core.answers import same_answer
-from capgap_ray.records import Example, Message, Score, TrainingExample, from_row, to_row
+from capgap_ray.records import Example, Message, Score, TrainingExample
+from capgap_ray.rows import from_row, to_row
 from capgap_ray.stages.curate import MixtureError, build_mixture, kept_pools
 
 

@@ -15,7 +15,8 @@ import pytest
 
 from capgap_ray.artifacts.store import Store
 from capgap_ray.catalog.models import Endpoint
-from capgap_ray.records import Message, to_row
+from capgap_ray.records import Message
+from capgap_ray.rows import to_row
 from capgap_ray.stages.endpoint import EndpointClient, EndpointError, endpoint_key
 from capgap_ray.stages.engine import Ask, Decoding, Output, Refusal
 

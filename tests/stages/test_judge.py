@@ -9,7 +9,8 @@ import pytest
 
 from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store
-from capgap_ray.records import Completion, Example, Request, Score, from_row, to_row
+from capgap_ray.records import Completion, Example, Request, Score
+from capgap_ray.rows import from_row, to_row
 from capgap_ray.stages.judge import commit_judged, judge_slices
 from capgap_ray.stages.slices import Slice
 

@@ -10,7 +10,8 @@ import pytest
 from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store
 from capgap_ray.plan import Scored
-from capgap_ray.records import Score, to_row
+from capgap_ray.records import Score
+from capgap_ray.rows import to_row
 from capgap_ray.settings import EarlyStop, Search
 from capgap_ray.stages.search import Candidates, Hopeless, Look, Picker, Watched, follow, hopeless, looks
 

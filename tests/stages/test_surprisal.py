@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store
 from capgap_ray.core.masking import Rendering
-from capgap_ray.records import Message, TraceSummary, TrainingExample, from_row, to_row
+from capgap_ray.records import Message, TraceSummary, TrainingExample
+from capgap_ray.rows import from_row, to_row
 from capgap_ray.stages.surprisal import commit_surprisal, draw, draw_all
 
 

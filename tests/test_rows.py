@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
-from capgap_ray.records import Comparison, Confound, Example, Message, Results, from_row, to_row
+from capgap_ray.records import Comparison, Confound, Example, Message
+from capgap_ray.results import Results
+from capgap_ray.rows import from_row, to_row
 
 EXAMPLE = Example(
     id="1",
