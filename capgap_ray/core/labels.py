@@ -11,10 +11,10 @@ from decimal import Decimal
 from typing import Literal
 
 from capgap_ray.core import maths
+from capgap_ray.core.claims import claimed_option
 from capgap_ray.core.extraction import (
+    CONCLUSION,
     HEDGED,
-    NEAR_END,
-    ON_THE_WAY,
     PREMISE,
     SEVERAL,
     claim_of,
@@ -30,6 +30,7 @@ from capgap_ray.core.extraction import (
 )
 from capgap_ray.core.number_extraction import number_answer, without_breakdown
 from capgap_ray.core.number_words import NUMBER_WORDS, in_figures
+from capgap_ray.core.verdicts import claimed_verdict
 
 AnswerKind = Literal["option", "boolean", "brackets", "words", "text", "maths", "number"]
 """`option`: a letter such as `(B)`. `boolean`: one of two words such as `yes`. `brackets`: a sequence of
@@ -41,55 +42,8 @@ LONGEST_ANSWER = 2_000
 
 BOOLEANS = frozenset(("true", "false", "yes", "no", "valid", "invalid"))
 
-_BOOLEAN = r"(?:yes|no|true|false|valid|invalid)"
-_JUDGED = (
-    r"\b(?:whole thing|argument|reasoning|inference|statement|sentence|expression|claim|conclusion|deduction|result"
-    r"|value|output|it)\b"
-)
-_ADVERBS = r"(?:(?:therefore|thus|indeed|also|deductively|logically|factually) )*"
-_VERDICTS = tuple(
-    (re.compile(pattern, re.IGNORECASE), concluded)
-    for pattern, concluded in (
-        (rf"^(?:deductively )?(?P<word>{_BOOLEAN})(?=[,.;:\n]|\s[-–—(]|$)", False),
-        (rf"(?:=|→|⇒|, so|: )[\s\"'(]*(?P<word>{_BOOLEAN})[\s\"')]*$", False),
-        (rf"^(?P<no>not )?{_ADVERBS}(?P<word>plausible|implausible|valid)$", False),
-        (
-            rf"{_JUDGED}[^.!?]*?(?:'s|\b(?:is|evaluates to|equals|simplifies to|becomes))[ :]+{_ADVERBS}(?P<no>not )?"
-            rf"{_ADVERBS}(?P<word>valid|invalid|true|false|plausible|implausible)(?:[,.:; ].*)?$",
-            False,
-        ),
-        (
-            r"\b(?:people|person|one|i|they) (?:would|to) (?:say|answer|reply)(?: that)?"
-            rf"[ :\"'“]+(?P<word>{_BOOLEAN})\b",
-            False,
-        ),
-        (rf"\bi(?:['’]d| would|['’]ll) (?:go with|pick|choose)[ :\"'“]+(?P<word>{_BOOLEAN})\b", False),
-        (rf"{_JUDGED} (?P<word>valid|invalid)$", False),
-        (rf"\bmakes? (?:the )?(?:whole |entire )?{_JUDGED} (?P<word>true|false)$", False),
-        (rf"\banswer (?:this|the) question with [\"'“]?(?P<word>{_BOOLEAN})$", False),
-        (rf"\byou end up with (?P<word>{_BOOLEAN})$", False),
-        (
-            r"\b(?:you|we|i)(?:'re| are| do| did| will|'ll)?(?P<no> not|n['’]t)?(?: (?:would|end up|be|indeed|also))*"
-            r" (?:return(?:ed)?|back|at)\b[^.,]*?\b(?:start|starting point|origin)\b[^,]*$",
-            True,
-        ),
-        (r"^[A-Z]\w+ (?P<no>(?:does not|doesn['’]t) )?tells? the truth$", True),
-    )
-)
-"""What a last sentence says of what is judged, and whether it must be a conclusion. Without a word it means yes."""
-_VERDICT_LABEL = re.compile(r"#* ?(?:final )?(?:verdict|conclusion|judge?ment): ?", re.IGNORECASE)
-_OPPOSITE = {"valid": "invalid", "invalid": "valid", "plausible": "no", "implausible": "yes", "yes": "No"}
-_WORD = {"plausible": "yes", "implausible": "no"}
-_ASKED = re.compile(rf"\?[*_\s]+({_BOOLEAN})\b[*_.!]*[ \t]*$", re.IGNORECASE | re.MULTILINE)
-"""A question that the text asks and answers on one line."""
 _TAKEN_BACK = re.compile(r"\b(?:wait|actually|however|on second thought|hmm)\b|\?", re.IGNORECASE)
 
-_NAMED_OPTION = re.compile(
-    r"\(([A-Z])\)|\b(?:[Oo]ption|[Ss]tatement|[Ss]entence|[Cc]hoice|[Aa]nswer) ([A-Z])\b"
-    r"|\*\*([A-Z])(?:\*\*|[).:]|\W*$)|(?<![\w'(])([B-HJ-Z])(?=[.!*]*$)"
-    r"|^([A-HJ-Z])(?= is the\b|, which is the\b)|(?<=: )([A-Z])$"
-)
-_BOLD_LETTER = re.compile(r"\*\*(?:[Oo]ption )?\(?([A-Z])[).:]{0,2}(?:\*\*|(?= ))")
 _EXAMINED = re.compile(
     r"\b[A-HJ-Z]\)?[*:]* (?:says|states|claims|means|describes"
     r"|is (?!the\b|correct|right|true|best|sarcastic|consistent)|has(?! the (?:correct|right)\b)"
@@ -104,81 +58,8 @@ _DISMISSED = re.compile(
     r"|eliminate\w*|exclude\w*|ruled out|rejected|discarded)\b|\?$",
     re.IGNORECASE,
 )
-_SETTLED = re.compile(
-    r"(\b(?:is|be|choose|pick|is in) (?:option )?\([A-Z]\)|\([A-Z]\) is the (?:\w+ )?(?:answer|option|choice|one))"
-    r"(?:\s*:| [-–—]) .*"
-)
-"""A settled option with a reason after it: "the sarcastic one is (B): nobody likes rain"."""
-_ASIDE = re.compile(
-    r"(?:,? (?:while|whereas|because|since)|, as|[,.] not)\b(?!.*\([A-Z]\)\W*$).*|;(?!.*\([A-Z]\)\W*$).*", re.IGNORECASE
-)
-_ENDS_WITH = re.compile(
-    r"(?:^|[,—–-]\s*(?:(?:so|thus|hence|therefore|i\.e\.)[,:]?)?|→|=>?|:|\bso:?"
-    r"|\b(?:corresponds? to|go with))\s*"
-    r"(?:(?:option|statement|sentence|choice|answer) )?\(?[A-Z]\)?$",
-    re.IGNORECASE,
-)
-_RIGHT = re.compile(
-    r"(?<!whether )(?<!if )\(([A-Z])\) (?:states|says) (?:exactly|precisely) (?:that|this)(?=\.|$)"
-    r"|(?<!whether )(?<!if )\(([A-Z])\)(?:,? [\"“][^\"”\n]{1,80}[\"”],?)? "
-    r"(?:is (?:correct|(?:the )?(?:correct|right) (?:answer|option|choice))|(?:has to|must) be (?:right|correct))"
-    r"(?=[.,;]|$)",
-    re.M,
-)
-"""An option called the right one, whatever is said of the others after it."""
-_CHOSEN = re.compile(
-    r"(?<!whether )(?<!if )(?:\b[Tt]he (?:correct|right|best|sarcastic|humorous|funny) "
-    r"(?:sentence|statement|edit|option|one|recommendation|choice|match) is"
-    r"(?: the (?:first|second|third|last)(?: one)?,)?"
-    r"|\bI(?:'d| would| will|'ll)? (?:pick|choose|select|go with|recommend|suggest))[:\s>*]{1,8}\(?([A-Z])\)"
-    r"|\bi (?:pick|choose|select|go with) \(([a-z])\)|\bis option \(?([A-Za-z])\)(?=[,.:;]|$)"
-    r"|\(([A-Z])\),? has the (?:correct|right) (?:\w+ )?order\b"
-    r"|\b(?:falls (?:under|into)|belongs to) (?:the )?(?:category |option |type )?\(([A-Z])\)"
-    r"|\b[Tt]he (?:match|best fit) is \(([A-Z])\)"
-    r"|\b[Oo]nly (?:option |sentence |statement |choice )?\(?([A-Z])\b\)?[^.;]{0,120} "
-    r"(?:respects|follows|satisfies|fits|works|matches|obeys)\b"
-    r"|^(?:The )?[Aa]nswer \(([A-Z])\)[:.]|\AIt(?:['’]s| is) \(([A-Z])\)\. ",
-    re.MULTILINE,
-)
-_SUITS = re.compile(
-    r"(?<!whether )(?<!if )\(([A-Z])\)\*{0,2}(?: [a-z']+){0,4} is (?:the )?(?:humorous|sarcastic)"
-    r"(?: (?:one|edit|statement))?(?=[.,;:])"
-    r"|^Option \(?([A-Z])\)?: [^.\n]{0,80} is the (?:funny|humorous|sarcastic|correct|right) one\b",
-    re.MULTILINE,
-)
-_OTHERS = re.compile(
-    r"(?:everything else|(?:all )?(?:the )?(?:others|(?:other|remaining) (?:options|choices|ones|edits)))\b"
-    r"|none of \([A-Z]\)"
-    r"|(?:i also considered|it(?:['’]s| is) not|it isn['’]t"
-    r"|(?:option |statement |sentence )?\([A-Z]\) (?:isn['’]t|is not)) ?"
-    r"(?:\([A-Z]\)|[.,])",
-    re.IGNORECASE,
-)
-"""A sentence about what is not the answer, after the answer."""
-_REJECTED_AFTER = re.compile(r",? so (?:option )?\(?[A-Z]\)? is (?:incorrect|wrong|not (?:correct|right))\b.*$")
-_LETTER_LINE = re.compile(r"(?:\*\*)?([A-Z])(?:[.)](?:\*\*)?|\*\*[.)]) \w[^.?!:]{0,80}\.?")
-"""A line that is an option and no more: `B. a red ball`, `**A)** six pistols`."""
-_LISTED_OPTION = re.compile(r"^[ \t]*(?:[-*•] )?\(?([A-Z])[).] (\S[^\n]{0,200}?)[ \t]*$", re.MULTILINE)
-_INLINE_OPTION = re.compile(r"\(([A-Z])\) ([^()\n,;.?]{1,80}?)(?=,? (?:and |or )?\([A-Z]\)|[,;.?])")
-_OPTION_LINE = re.compile(r"\W*[A-Z][).:]\s")
-_HEADED = re.compile(
-    r"(?:\()?([A-HJ-Z])\)?\n\s*\n(?=[A-Z(])"
-    r"|(\([A-Z]\)) [^\n()]{1,80}\n[ \t]*\n(?=[A-Z])|Option ([A-Z])\. (?=[\"“A-Z])"
-    r"|\*\*(?:Option )?(?:(\([A-Z]\))[^*\n]{0,80}|([A-Z])[.):]?)\*\*\.?\n|(\([A-Z]\))\n"
-)
-"""A text that starts with the option and explains it then."""
-_GOES_ON = re.compile(
-    r"\b(?:so|therefore|thus|hence|answer|actually|wait|but|however|option|or|either)\b", re.IGNORECASE
-)
-"""What may settle on another option than a text starts with."""
-_TICKED = re.compile(
-    r"^[\s>*-]*(?:(?P<box>\[[ xX✓✔]\]|[☑☐✅❌✓✔✗✘])[\s*]*)?(?P<what>\(?[A-Z]\)[^\n]{0,200}?|[A-Za-z]{2,7})"
-    r"(?:[:\s–—-]+(?P<mark>[✅❌✓✔✗✘]|yes|no|true|false|correct|incorrect|wrong|right))?[\s*.]*$",
-    re.IGNORECASE,
-)
-"""A line of a list of options that are ticked or crossed out."""
-_POINTED = re.compile(r"^\W*\(?([A-Z])[).][^\n]*(?:←|<-+) *(?:correct|answer|this|right)\b")
-_TICKS = frozenset(("[x]", "[✓]", "[✔]", "☑", "✅", "✓", "✔", "yes", "true", "correct", "right"))
+_LISTED_OPTION = re.compile(r"^[ \t]*(?:[-*•|] *)*\(?([A-Z])[).][ |*]+(\S[^\n]{0,200}?)[ \t]*$", re.MULTILINE)
+_INLINE_OPTION = re.compile(r"\(([A-Z])\) ([^()\n,;.?]{1,80}?)(?=,? (?:and |or )?\([A-Z]\)|[:,;.?\n])")
 _MARKED = re.compile(r"\*\*([^*\n]{1,80})\*\*|(?<![\w])['\"“‘]([^'\"“”’\n]{1,80})['\"”’](?![\w])")
 _BOLD = re.compile(r"\*\*([^*\n]{1,80})\*\*")
 _COMPLEMENT = re.compile(
@@ -196,7 +77,8 @@ _SUPERLATIVE = re.compile(
 """An option that is a whole sentence: "the apples are the cheapest"."""
 
 _SORTED = re.compile(
-    r"\b(?:sorted|alphabetical(?:ly)?|final|correct(?= order))(?: (?:list|words|order|sequence|version|result))*"
+    r"\b(?:sorted|alphabetical(?:ly)?|final|correct(?= order))(?: (?:list|words|order|sequence|version|result"
+    r"|alphabetically|as))*,?"
     r"(?: (?:of (?:the )?words))?(?: (?:is|are|gives?|we get|becomes))?[*_]{0,3}:",
     re.IGNORECASE,
 )
@@ -218,7 +100,8 @@ _LIST_MARKS = re.compile(
 _BRACKET_RUN = re.compile(r"[\[\](){}<>\s,\\*_`$\"']*")
 _CLOSERS = r"([\])}>](?:[\s,]*[\])}>])*)"
 _CLOSING = re.compile(
-    r"\b(?:clos\w+|remaining (?:brackets|parentheses|symbols|part)|missing|complet\w+|needed|left to add"
+    r"\b(?:clos\w+|remaining (?:brackets|parentheses|symbols|part|sequence|closers)|missing|complet\w+|needed"
+    r"|left to add"
     r"|rest of the \w+)\b[^\n]{0,60}?(?:\b(?:is|are|be|with|by|:)):?"
     rf"[*_`$\"'\s]+{_CLOSERS}[*_`$\"'.\s]*$"
     rf"|\b(?:need|add|append|write|single|just|only) {_CLOSERS} (?:to )?(?:complet|clos|finish|end)\w*",
@@ -234,6 +117,8 @@ _BRACKET_LEAD = re.compile(r"^(?:the )?(?:final |correct )?(?:answer|sequence)(?
 _BRACKET_WRAPPER = re.compile(r"\\(?:boxed|fbox|text[a-z]{0,6}|mathrm|mathtt)\s?\{|\\verb\|")
 
 _LATEX_TEXT = re.compile(r"\\(?:text[a-z]{0,6}|mbox|mathrm|mathbf|boxed|fbox)\s?\{([^{}]*)\}")
+_SUMS_UP = re.compile(rf"(?:{CONCLUSION.pattern}|(?:you|i|we) have\b|.*\bin (?:total|all)\b)", re.IGNORECASE)
+"""How the sentence of a count begins, or what it holds."""
 _SUBJECT = re.compile(
     r"^(?:(?:the|this) (?:argument|statement|sentence|expression|answer|conclusion|claim) "
     r"(?:is|evaluates to) )?(?:deductively )?",
@@ -269,7 +154,7 @@ def find(text: str, kind: AnswerKind) -> str | None:
     if kind != "option" or (answer and _option_letter(_plain(answer, kind), ())):
         return answer
     listed = _listed_options(text)
-    letter = (_option_letter(_plain(answer, kind), listed) if answer else None) or _last_named(text, listed)
+    letter = (_option_letter(_plain(answer, kind), listed) if answer else None) or claimed_option(text, listed)
     return f"({letter})" if letter else answer
 
 
@@ -278,28 +163,8 @@ def _listed_options(text: str) -> list[str]:
     for pattern in (_LISTED_OPTION, _INLINE_OPTION):
         listed = dict(pattern.findall(text))
         if len(listed) > 1 and [*listed] == [chr(ord("A") + place) for place in range(len(listed))]:
-            return [re.split(r": | [–—-] ", each)[0] for each in listed.values()]
+            return [re.split(r": | [–—|-] ", each)[0].strip(_MARKUP + ".") for each in listed.values()]
     return []
-
-
-def _last_named(text: str, options: Sequence[str]) -> str | None:
-    """Return the letter of the one option whose text a finished last sentence names, and does not deny or doubt."""
-    tail = own_text(text)
-    found = last_sentence(tail) if options else None
-    if found is None or not re.search(r"[.!*)]$", tail):
-        return None
-    sentence = _INLINE_OPTION.sub("", found[0])
-    named = [
-        (place, match)
-        for place, option in enumerate(options)
-        if (match := re.search(rf"(?<!\w){re.escape(option.strip())}(?!\w)", sentence, re.IGNORECASE))
-    ]
-    if len(named) != 1:
-        return None
-    (place, match), *_ = named
-    rest = f"{sentence[: match.start()]} {sentence[match.end() :]}"
-    doubtful = any(pattern.search(rest) for pattern in (SEVERAL, HEDGED, PREMISE, _EXAMINED, _DISMISSED))
-    return None if doubtful else chr(ord("A") + place)
 
 
 def guess(text: str) -> tuple[str, AnswerKind] | None:
@@ -347,7 +212,7 @@ def _statement(after: str, kind: AnswerKind) -> str | None:
         )
     ):
         return reply[1]
-    answer = _bare(sentence, kind)
+    answer = _bare(sentence.removeprefix("equal to "), kind)
     # A run-on line is returned, for `find` to refuse: no earlier statement counts then.
     return answer if sign != "?" and (len(answer) > LONGEST_ANSWER or _certain(answer, kind)) else None
 
@@ -375,8 +240,8 @@ def _concluded(text: str, kind: AnswerKind) -> str | None:
     text = text[-2 * LONGEST_ANSWER :]
     tail = own_text(text)
     lines = _lines(tail)
-    if kind in ("option", "boolean") and (ticked := _ticked(_lines(text))):
-        return ticked
+    if kind == "option" and (letter := claimed_option(text, _listed_options(text))):
+        return f"({letter})"
     if not lines:
         return None
     if kind == "words":
@@ -384,177 +249,26 @@ def _concluded(text: str, kind: AnswerKind) -> str | None:
     if kind == "brackets":
         return _closers(lines)
     if kind == "boolean":
-        return _verdict(tail, lines)
+        return claimed_verdict(text)
     tail = without_breakdown(tail) if kind == "text" else tail
     found = last_sentence(tail)
     if found is None:
         return None
     sentence, followed = found
     if kind == "option":
-        if _OTHERS.match(sentence) and sentence in tail and (before := tail[: tail.rfind(sentence)].rstrip()):
-            return _concluded(before, kind)
-        return _option(tail, lines, sentence, followed)
+        return None if re.search(r"\([A-Z]\)", sentence) else _complement(tail, sentence, followed)
+    said = re.search(rf"[0-9]|\b(?:{'|'.join(NUMBER_WORDS)})\b", sentence, re.IGNORECASE)
+    if said and (number := number_answer(tail)):
+        return number
+    before = (tail.rpartition("\n\n")[0] if said else tail[: tail.rfind(sentence)]).rstrip()
+    if before and _SUMS_UP.match(re.split(r"[.!]\s+|\n", before)[-1]):
+        return _concluded(before, kind)  # what follows is a remark or a check
     named = _complement(tail, sentence, followed)
-    if named and not re.search(r"[0-9]|, .* and ", named):
-        return named
-    if re.search(rf"[0-9]|\b(?:{'|'.join(NUMBER_WORDS)})\b", sentence, re.IGNORECASE):
-        return number_answer(tail)
-    return None
+    return None if named and re.search(r"[0-9]|, .* and ", named) else named
 
 
 def _lines(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.strip(_MARKUP)]
-
-
-def _ticked(lines: Sequence[str]) -> str | None:
-    """Return the one option or boolean that the last lines tick, where they cross the others out or leave them."""
-    ticked, crossed = [], 0
-    for line in reversed(lines[-20:]):
-        match = _TICKED.match(line)
-        mark = match and (match["box"] or match["mark"])
-        if not match or not mark:
-            break
-        if mark.lower() in _TICKS:
-            ticked.append(match["what"])
-        else:
-            crossed += 1
-    if len(ticked) != 1 or not crossed:
-        pointed = {letter for line in lines[-20:] for letter in _POINTED.findall(line)}
-        return f"({pointed.pop()})" if len(pointed) == 1 else None
-    letter = re.match(r"\(?([A-Z])\)", ticked[0])
-    return f"({letter[1]})" if letter else ticked[0]
-
-
-def _verdict(tail: str, lines: Sequence[str]) -> str | None:
-    """Return the boolean that a line of its own, a short text's first word or the last sentence gives."""
-    last = lines[-1].lstrip("> ").replace("**- ", "**").strip(_MARKUP + ".!=")
-    if (word := re.split(r"[.!] ", last)[-1].strip(_MARKUP)).casefold() in BOOLEANS:
-        return word
-    if asked := {word.casefold() for word in _ASKED.findall(tail)}:
-        return asked.pop() if len(asked) == 1 else None
-    if len(lines) > 1 and all(re.match(r"\s*[-•*] ", line) for line in lines[-2:]):
-        return None  # options
-    if bold := re.fullmatch(rf"[>\s]*[-•*] \*\*({_BOOLEAN})\*\*\W*", lines[-1], re.IGNORECASE):
-        return bold[1]
-    first = _VERDICT_LABEL.sub("", re.sub(r"[*_`]", "", tail).strip(" -\n"), count=1)
-    if (found := last_sentence(tail)) is None:
-        plain = ""
-    elif (word := (labelled_value(tail, found[0]) or "").strip(_MARKUP + ".!")).casefold() in BOOLEANS:
-        return word
-    else:
-        plain = re.sub(r"[*_`]|(?<=\w),? (?:because|since)\b[^,]*$", "", found[0]).strip(_MARKUP + ".!")
-    plain = re.sub(r"\bwhen asked (?:whether|if)\b[^,]*, (?=[^,]*$)", "", plain)
-    claim, concluded = claim_of(re.sub(r" (?:to the question (?:of )?|when asked )(?:whether|if)\b.*", "", plain))
-    claim = re.sub(r"^either way, ", "", claim, flags=re.IGNORECASE)
-    concluded = (
-        concluded
-        or tail.rstrip(" .*").endswith(f"\n\n{plain}")
-        or (tail.endswith(".") and re.match(r"(?:you|we|i) do(?:es)? not return\b", claim, re.IGNORECASE) is not None)
-        or re.search(r"\bquestion asks\b", tail[-NEAR_END:]) is not None
-    )
-    for said, verdicts in ((claim, _VERDICTS), (plain, _VERDICTS), (first, _VERDICTS[:1])):
-        if _TAKEN_BACK.search(said) or (len(verdicts) > 1 and _DOUBT.search(said)):
-            continue
-        for pattern, needs_conclusion in verdicts:
-            match = pattern.search(said)
-            if match is None or (needs_conclusion and not concluded):
-                continue
-            groups = match.groupdict()
-            word = groups.get("word") or "Yes"
-            others = {other.casefold() for other in re.findall(r"\b(?:yes|no)\b(?! [a-z])", said, re.IGNORECASE)}
-            headed = said == first and tail.startswith("**")
-            if word.casefold() in ("yes", "no") and others - {word.casefold()} and not headed:
-                continue
-            if groups.get("no"):
-                return _OPPOSITE.get(word.casefold())
-            return _WORD.get(word.casefold(), word)
-    return None
-
-
-_DOUBT = re.compile(
-    r"\b(?:if|whether|maybe|perhaps|might|could|unless|unknown|unsure|unclear|unable|cannot|can['’]t|none|first|second|next|step)\b",
-    re.IGNORECASE,
-)
-
-
-def _option(tail: str, lines: Sequence[str], sentence: str, followed: bool) -> str | None:
-    """Return the option that the last sentence settles on, by its letter or else by its text."""
-    last = sentence.strip(_MARKUP)
-    head = _HEADED.match(tail)
-    explained = head and (
-        len(re.findall(r"\([A-Z]\)", tail)) <= 1
-        or _OTHERS.match(tail[head.end() :].lstrip())
-        or (head[0].endswith("\n") and not _GOES_ON.search(tail, head.end()))
-    )
-    if re.search(r"\b(?:wonder|whether)\b", last) and not explained:
-        return None
-    right = _called_right(tail, lines)
-    if len(right) == 1:
-        return f"({right.pop()})"
-    if bold := re.fullmatch(r"\*{2,3}Option \(?([A-Z])\)?[.:] [^*]*\*{2,3}\.?", lines[-1].strip()):
-        return f"({bold[1]})"
-    alone = _LETTER_LINE.fullmatch(lines[-1])
-    if alone and not any(_OPTION_LINE.match(line) for line in lines[:-1]):
-        return f"({alone[1]})"
-    if head and head[0].startswith("**") and not _GOES_ON.search(tail, head.end()):
-        return str(next(filter(None, head.groups())))
-    if head and explained:
-        return str(next(filter(None, head.groups())))
-    if re.fullmatch(r"\(?[A-Z]\)?\.?", last) and (
-        len(last) > 2 or lines[-1].startswith("**") or len(tail) < 8 or re.search(r"\n\s*\n[B-HJ-Z]$", tail)
-    ):
-        return last.rstrip(".")
-    named = {"".join(found) for found in _NAMED_OPTION.findall(tail.replace("**", ""))}
-    if len(named) == 1 and re.match(
-        r"(?:this|that|it) is the (?:right|correct|best) (?:one|option|order|answer)\b", last, re.I
-    ):
-        return f"({named.pop()})"
-    label = labelled_value(tail, sentence) or ""
-    if (called := re.match(r"\(([A-Z])\) ", label)) and re.match(r"\W*(?:correct|right|best)\b", sentence, re.I):
-        return f"({called[1]})"
-    complete = followed or re.search(r"[.!*)\]`$]$", tail) is not None
-    settled_on = _REJECTED_AFTER.sub("", last)
-    settled_on = re.sub(r"\$\(?([A-H])\)?\$|\[([A-Z])\](?=\W*$)", r"(\1\2)", settled_on)
-    claim, concluded = claim_of(settled_on.rstrip(".*_! "))
-    claim = re.sub(r"\bthe (?:first|second|third|last)(?: one)?, (?=\([A-Z]\))", "", _BOLD_LETTER.sub(r"(\1) ", claim))
-    if HEDGED.search(claim) and (settled_then := re.search(r".*, (?:but|yet) (.*\([A-Z]\).*)", claim)):
-        claim = settled_then[1]
-    claim = _ASIDE.sub("", _SETTLED.sub(r"\1", claim)).strip(_MARKUP)
-    claim = re.sub(r"(?<=\boption) \([a-r]\)", lambda named: named[0].upper(), claim)
-    letters = {"".join(found) for found in _NAMED_OPTION.findall(claim)}
-    if not letters:
-        return _complement(tail, sentence, followed)
-    listed = (
-        len(lines) > 1
-        and (_OPTION_LINE.match(lines[-2]) or re.match(r"\W*(?:options|choices)\b.*:$", lines[-2], re.IGNORECASE))
-        and _OPTION_LINE.match(lines[-1])
-    )
-    clause = re.split(", which | → ", claim)[-1]
-    if len(letters) > 1 or listed or _TAKEN_BACK.search(claim) or SEVERAL.search(_TITLES.sub("", clause)):
-        return None
-    own_line = lines[-1].strip(_MARKUP + ">") == last and _OPTION_LINE.match(f"{claim} ")
-    settling = own_line or concluded or "**" in last
-    steps = None if own_line else (ON_THE_WAY if settling else PREMISE).search(clause)
-    on_the_way = steps or HEDGED.search(clause) or _DISMISSED.search(clause)
-    ends = _ENDS_WITH.search(claim)
-    arrow = re.match("→|=>|⇒", claim)
-    if ends and ends.start() == 0 and not (concluded or own_line or arrow or re.search(r"[.!*]$", tail)):
-        return None  # "Option (K)", cut off
-    examined = _EXAMINED.search(claim)
-    if not on_the_way and (ends or ((complete or own_line) and (concluded or own_line or not examined))):
-        letter = letters.pop()
-        return None if re.search(rf"\b{letter}\)? (?:is not|isn['’]t)\b", last) else f"({letter})"
-    return None
-
-
-def _called_right(tail: str, lines: Sequence[str]) -> set[str]:
-    """Return the letters that a text calls right, chooses or finds fitting, in sentences that do not hedge."""
-    found = set()
-    for pattern, text in ((_RIGHT, "\n".join(lines[-2:]).replace("**", "")), (_CHOSEN, tail), (_SUITS, tail)):
-        for match in pattern.finditer(text):
-            if not HEDGED.search(re.split(r"[.!?]\s|\n|, so ", text[: match.start()])[-1]):
-                found.add(next(filter(None, match.groups())).upper())
-    return found
 
 
 def _complement(tail: str, sentence: str, followed: bool) -> str | None:
@@ -588,9 +302,10 @@ def _complement(tail: str, sentence: str, followed: bool) -> str | None:
 
 def _sorted(tail: str) -> str | None:
     """Return the words after "sorted list:" or the like, or that the text ends with: a list, a chain, lines."""
-    tail = re.sub(r"\n\s*\nNote:[^\n]*\Z", "", tail)
-    if found := [match for match in _SORTED.finditer(tail) if not _TO_SORT.search(tail[: match.end()])]:
-        return _word_lines(tail[found[-1].end() :])
+    if (found := last_sentence(tail)) and found[1] and found[0] in tail:
+        tail = tail[: tail.rfind(found[0]) + len(found[0])]  # without a check or an offer
+    if leads := [match for match in _SORTED.finditer(tail) if not _TO_SORT.search(tail[: match.end()])]:
+        return _word_lines(tail[leads[-1].end() :])
     if listed := re.search(r"\[(?:['\"][^'\",\n]{1,60}['\"],?\s*){2,}\]\W*$", tail):
         words = re.findall(r"['\"]([^'\",]+)['\"]", listed[0])
         return _in_order(words)
@@ -602,6 +317,8 @@ def _sorted(tail: str) -> str | None:
         words = re.findall(r"[\w'-]+(?=[\"”])", quoted[1])
         return _in_order(words)
     lines = tail.splitlines()
+    if re.fullmatch(r"[a-z'-]+(?:, [a-z'-]+)+[.*]*", last := lines[-1].strip(_MARKUP), re.IGNORECASE):
+        return _in_order(re.findall(r"[a-z'-]+", last, re.IGNORECASE))
     if bold := re.search(r"\*\*([a-z][a-z'-]*(?:,? [a-z][a-z'-]*)+)\*\*\.?$", lines[-1].strip(), re.IGNORECASE):
         return _in_order(re.findall(r"[a-z'-]+", bold[1], re.IGNORECASE))
     words = []
@@ -650,7 +367,7 @@ def _closers(lines: Sequence[str]) -> str | None:
     """Return the brackets that the last line sets apart or consists of, or that a line near the end says to add."""
     for index in range(len(lines) - 1, max(-1, len(lines) - 8), -1):
         line, before = lines[index][-400:].strip(), lines[index - 1][-400:].rstrip(_MARKUP) if index else ""
-        if before.endswith(":") and _BRACKET_RUN.fullmatch(line):
+        if before.endswith((":", " is", " are")) and _BRACKET_RUN.fullmatch(line):
             line = f"{before} {line}"
         if closing := _CLOSING.search(line):
             return closing[1] or closing[2]
