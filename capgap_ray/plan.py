@@ -34,7 +34,7 @@ VERSIONS = {
     "examples": 2,
     "published": 1,
     "complete": 3,
-    "score": 6,
+    "score": 7,
     "surprisal": 1,
     "mix": 2,
     "train": 2,

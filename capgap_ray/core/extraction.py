@@ -14,7 +14,6 @@ from typing import TypeVar
 
 from capgap_ray.core.maths import compare, readings, unwrapped
 from capgap_ray.core.notation import LONGEST_MATHS
-from capgap_ray.core.number_words import in_figures
 
 T = TypeVar("T")
 
@@ -62,7 +61,8 @@ _SECTION = re.compile(
     r"\n[#*_ \t]*(?:verification|verify|check(?:ing)?|sanity check|remarks?|notes?|try it yourself|extension|"
     r"explanation|(?:here(?:['’]s| is) )?(?:why|how|(?:the|my) (?:working|calculations?|explanation))|"
     r"reason(?:ing)?|justification|key takeaway|confidence|breakdown|"
-    r"bonus|follow-up|alternative(?:ly| (?:method|solution|approach)))\b[^\n]{0,40}(?:[:\n]|\*\*)"
+    r"bonus|follow-up|related|practice|challenge|similar (?:problem|question|exercise)s?|"
+    r"alternative(?:ly| (?:method|solution|approach)))\b[^\n]{0,40}(?:[:\n]|\*\*)"
     r"|\n(?:here(?:['’]s| is) why\. |to see (?:why|this)\b|[*_]{1,2}why\?[*_]{0,2}\s)",
     re.IGNORECASE,
 )
@@ -166,6 +166,12 @@ _TAKEN_BACK = re.compile(
     re.IGNORECASE,
 )
 """The text takes back what it said before."""
+_DOUBTED = re.compile(
+    r"(?:[.!?…]\s+|\n)\s*(?:(?:but|no|oh|hmm|now),? )?(?:wait|hold on|however, the (?:problem|question)"
+    r"|but the (?:problem|question)|the answer would be [^.,]{1,40}, but the (?:problem|question))\b",
+    re.IGNORECASE,
+)
+"""The text looks again at what it said before, and may come to something else."""
 CONCLUSION = re.compile(
     r"(?:therefore|thus|hence|so(?! far\b)|consequently|then,? (?=the final\b)|finally|in conclusion|in total|"
     r"altogether|as a result|accordingly|together(?=,? (?:they|the|we|this|it|[A-Z]))|"
@@ -179,7 +185,7 @@ CONCLUSION = re.compile(
     r"(?: (?:us|him|her|them|me|you)(?: with)?)?(?: that)?)\b[\s,:]*",
     re.IGNORECASE,
 )
-_CHECK = re.compile(
+CHECK = re.compile(
     r"[*_#\s>(-]*(?:(?:let'?s |let us |let me |i(?:'ll| will) |to |(?:we|you) can |quick |double[- ]?)*"
     r"(?:check|verif|sanity|confirm|proof|note)"
     r"|(?:this|which) (?:is (?:achieved|attained)|occurs|happens|completes|matches(?! \(| option))"
@@ -198,9 +204,9 @@ _CHECK = re.compile(
     re.IGNORECASE,
 )
 _WISH = re.compile(r"(?![^!]*\b(?:yes|no|true|false|valid|invalid)\b)[^0-9()*$\\]*!", re.IGNORECASE)
-_TO_THE_READER = re.compile(r"\b(?:you|your|make sense|anything else|right|okay|clear)\b[^?]*\?$", re.IGNORECASE)
+TO_THE_READER = re.compile(r"\b(?:you|your|make sense|anything else|right|okay|clear)\b[^?]*\?$", re.IGNORECASE)
 """A question that offers help or asks for assent; any other question at the end leaves the answer open."""
-_BESIDE = re.compile(
+BESIDE = re.compile(
     r"^(?:the|this|that|it)\b(?![^.]*=)[^.]*\bwould (?:only |otherwise )?(?:be|have)\b"
     r"|^if\b(?!.*, but )(?!we\b.*, so ).*(?:\bwould\b|['’]d\b)"
     r"|.*\b(?:question|problem) (?:does not|doesn['’]t) ask\b"
@@ -216,18 +222,19 @@ _NEXT_ITEM = re.compile(
     r"|\n(?:#{1,4} )?(?:Exercise|Question|Problem) [0-9]+[:.\n]|\n(?:Q|Question|Human|User): "
     r"|\n#{1,4} (?:Instruction|Question|Problem|Input|Human|User):?[ \t]*\n"
     r"|\n(?:Now,? )?[Ll]et'?s (?:try|do|solve|look at) (?:another|a similar|the next)\b"
+    r"|(?:\\n){1,2}(?:Human|User|Q|Question|Assistant): ?"
     r"|<\|(?:im_end|endoftext|eot_id|end_of_text|user|end)\|>|</s>|<end_of_turn>|<eos>|<｜end▁of▁sentence｜>|\[/?INST\]"
 )
 NUMBER = re.compile(
     r"(?<![\w.\u202d\u202e])[-−+]?\s?(?:\\?[$€£])?\s?-?(?:[0-9]{1,3}(?:(?:,|\{,\})[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?(?:\s?/\s?[0-9]+)?"
     r"(?!-?\w|\.[0-9]|,[0-9]{3}(?![0-9]))(?:\s?\\?%)?"
 )
-_CUT = re.compile(
+CUT = re.compile(
     r"(?:\s[-+*/×÷=<>·]|[0-9a-z)] ?[+×÷=]|[(,\\–—])\s*$|[^*]\s\*$"
     r"|(?:[-+*/×÷=]|\b(?:x|of|is|was|be|pays?|costs?|to|for|earns?)) \\?\$$"
-    r"|\\(?:times|cdot|div)\s*$"
+    r"|\\(?:times|cdot|div)\s*$|\b(?:times|plus|minus|divided by|multiplied by)\s*$"
     r"|(?<=[\w%)$,:;] )(?:a|an|the|of|at|in|to|on|by|for|from|with|per|and|or|but|if|than|that|which|so|because|since|"
-    r"is|are|was|were|has|have|had|will|he|she|they|we|his|her|their|its)\s*$"
+    r"is|are|was|were|has|have|had|will|he|she|they|we|his|her|their|its|every)\s*$"
 )
 """The end of a text that breaks off within a formula, an enumeration or a clause."""
 _OPEN_DISPLAY = re.compile(r"\n[ \t]*\$\$[ \t]*[^$\s][^$]*$")
@@ -241,7 +248,7 @@ _NEXT_STEP = re.compile(
     re.IGNORECASE,
 )
 """The heading of a step that does not come."""
-_SENTENCES = re.compile(
+SENTENCES = re.compile(
     r"(?<=[.!?])(?<!\bMr\.)(?<!\bMs\.)(?<!\bDr\.)(?<!\bSt\.)(?<!\bMrs\.)(?<!\bvs\.)(?<!\bi\.e\.)(?<!\be\.g\.)(?![\"')\]]+\s[a-z])[*_`\"')\]$]*\s+(?![-+/=]|\\(?:cdot|times))|\n+"
 )
 _DISPLAY_END = re.compile(r"(?:(?:\\\]|\$\$)[ \t.]*\n|\\end\{(?:align|gather)\*?\}[ .]?)\s*(?=[*#]|[A-Z][a-z])")
@@ -261,7 +268,8 @@ GIVEN = re.compile(
 AFTERTHOUGHT = re.compile(
     r",? as (?:required|desired|claimed|needed|wanted|expected)$"
     r"|(?<=[0-9$)}\]*])(?:, with (?!.*\bbeing\b)[a-z]+|(?:,? (?:which|and (?:it|this)) (?:(?:is|are) )?|,? )"
-    r"(?:reached|attained|achieved|obtained|occurs|occurring|happens)(?: only)? (?:when|at|for|if|by|with|iff))\b.*$"
+    r"(?:reached|attained|achieved|obtained|taken|occurs|occurring|happens)(?: only)? "
+    r"(?:when|at|for|if|by|with|iff))\b.*$"
     r"|(?<=[0-9$)}]),? which (?![^$0-9()*]*\b(?-i:[A-Z])\b)[^$0-9()*]*$"
     r"|,? which (?:is|are) [$\\]*[0-9][0-9.,/]*(?:\s?\\?%\$?|\$? (?:\w+ )?"
     r"(?:of|more|less|fewer|times|above|below|(?:great|high|low|larg|small|long|short)er)\b).*$"
@@ -305,7 +313,8 @@ _IS_THE_ANSWER = re.compile(
 _HEADING = re.compile(r"[*_#\s]*(?:conclusion|in summary|summary)[*_]*:[*_]*\s*", re.IGNORECASE)
 _OUR_ANSWER = re.compile(
     r",? (?:which|(?:(?:and|so) )?(?:that|this|it)) is (?:our|the|my) "
-    r"(?:final |desired |required |requested )?(?:answer|result|value|choice|pick)$",
+    r"(?:final |desired |required |requested )?(?:answer|result|value|choice|pick)$"
+    r"|, (?:our|the|my) (?:final )?(?:answer|result)$",
     re.IGNORECASE,
 )
 _BECAUSE_AFTER = re.compile(r",? because\b.*$", re.IGNORECASE)
@@ -335,7 +344,10 @@ NAME = re.compile(
     r"(?:_\w|_\{[^{}]*\})?(?:\([^()]*\))?"
     r"|\([a-z](?:,\s*[a-z])+\)"
 )
-_OF_FUNCTION = re.compile(r"[A-Za-z]\([^()]*\)|\\(?:log|ln|sin|cos|tan|angle)(?![a-zA-Z])[^=<>]*")
+_OF_FUNCTION = re.compile(
+    r"[A-Za-z](?:\^\{-1\})?\s?(?:\\left)?\([^()]*\)|\|[a-z]\|"
+    r"|\\(?:log|ln|sin|cos|tan|angle)(?![a-zA-Z])[^=<>]*"
+)
 """What a box may name before its value: `P(\\text{even})`, `\\log_2 \\sqrt{x}`."""
 EQUATION = re.compile(
     r"(?<![\w.$\\^{])-?[0-9.]*[0-9]\s?(?:[a-cefijn-rt-zA-KM-Z]|[a-z](?=\^))(?![a-zA-Z])(?:\^\{?[0-9]\}?)?\s*"
@@ -343,9 +355,11 @@ EQUATION = re.compile(
 )
 """One that is still to be solved: `4a = 80`, `5n + 10d = 75`; the other letters may be units (`2h = 120 min`)."""
 INEQUALITY = re.compile(r"[<>≤≥]|\\[lg]e(?:q|qslant)?(?![a-z])")
-NOT_THAT = re.compile(r",? (?:and )?not\s(?:\S+|\$[^$]*\$)(?: (?:as|like|which|that) [^.]*)?$")
+NOT_THAT = re.compile(
+    r",? (?:(?:and )?not|instead of|rather than)\s(?:\S+|\$[^$]*\$)(?: (?:as|like|which|that) [^.]*)?$"
+)
 _CURVE = re.compile(r"(?:the )?equation of\b", re.IGNORECASE)
-_LABELLED = re.compile(r"[*_#\s>=-]*([A-Za-z][\w' ,()-]{0,60}?)[*_]*:[*_]*\s+(\S.*)", re.DOTALL)
+_LABELLED = re.compile(r"[*_#\s>=-]*([A-Za-z][\w' ,()&+-]{0,60}?)[*_]*:[*_]*\s+(\S.*)", re.DOTALL)
 """A closing line such as "Total animals: 9"."""
 NO_RESULT = re.compile(r"\b(?:options?|input|example|hint|note|known|problem|question|points?)\b", re.IGNORECASE)
 SUMS_UP = re.compile(r"\b(?:total|sum|final|result|altogether|overall|answer|in all)\b", re.IGNORECASE)
@@ -357,39 +371,22 @@ PLAN = re.compile(
     r"|\blet \w+ be\b|(?<!are )\b[0-9]+ of (?:them|these|those)\b|\b[a-z] [-+] [0-9]",
     re.IGNORECASE,
 )
-_CLAUSES = re.compile(
-    r", (?:(?:and|so|which|but) )?|; |: | [–—] "
-    r"| and (?=(?:the|his|her|their|she|he|it|they|in|at|[0-9]+ [a-z]+ (?:is|are)) )"
-)
-_CALCULATES = re.compile(
-    r"=\s?[-$(\\]*(?:[0-9]|[dt]?frac|sqrt)|[0-9)$}°]\s?(?:[-+*/×÷·−]|\\times|\\cdot)\s?[-$(\\]*[0-9]"
-    r"|\b(?:plus|minus|divid\w+|multipl\w+|adding|subtracting|counting)\b",
-    re.IGNORECASE,
-)
-_ASKS_ON = re.compile(
-    r"(?:\A|\n)\W*(?:question|problem|q)\b[^\n]*:|\b(?:try|tell me|your turn|give it)\b", re.IGNORECASE
-)
-"""A text that ends in a question or a task of its own."""
-_WHEN = re.compile(r",? (?:when|while|after|before|once|by the time|if)\b[^0-9,]*$")
-_GOES_ON = re.compile(
-    r"^(?:each|factor|write|express|expand)\b"
-    r"|\b(?:given|then|if|none|now|to be|(?:we|i)(?:['’]ll| will)|going to|let['’]?s|until|still|yet|so far|in turn"
-    r"|continu\w+|remain(?:s|ing) to|try\w*|again|before|except|should)\b",
-    re.IGNORECASE,
-)
-"""Words of a sentence after which a text would go on."""
 _FENCE_LINE = re.compile(r"^[ \t]*```\w*[ \t]*$", re.MULTILINE)
 REFUSED = re.compile(
     r"(?:\bnot enough|n['’]t enough|\bno|\binsufficient|\bmore|\bmissing|\bincomplete) information\b"
-    r"|\bnot (?:given|known|specified|stated|provided)\b"
+    r"|\bnot clear (?:which|what|whether)\b|\bnot (?:given|known|specified|stated|provided)\b"
     r"|\b(?:cannot|can['’]?t|unable to|impossible to)(?: be)? "
-    r"(?:determin\w+|answer\w*|solv\w+|say|tell|know\w*|find|found)\b"
+    r"(?:determin\w+|decid\w+|answer\w*|solv\w+|say|tell|know\w*|find|found)\b"
     r"|\b(?:remains?|needs?|has) to be (?:done|found|computed|checked)\b|\brun out of (?:space|time|tokens)\b"
-    r"|\bdo(?:es)?n['’]t (?:say|tell|give|specify|state|let)\b|\bdepends on\b|\bplease (?:provide|share|clarify|run)\b",
+    r"|\bdo(?:es)?n['’]t (?:say|tell|give|specify|state|let)\b|\bdepends on\b|\bplease (?:provide|share|clarify|run)\b"
+    r"|\b(?:would you like me to|shall i|should i|do you want me to) "
+    r"(?:carry|proceed|continue|compute|calculate|solve|go)\b"
+    r"|\bdoes this (?:plan|approach)\b",
     re.IGNORECASE,
 )
 """A text without boxed or stated answer that says so near its end."""
 _EMOJI = re.compile("[\U0001f300-\U0001faff\u2600-\u27bf\ufe0f\u200d]+")
+_BULLET = re.compile(r"^[ #>]*(?:-+(?= |[^-0-9.$\\]))?[ #>]*")
 MARKUP = " \t\r\n*_`>:"
 
 
@@ -477,12 +474,15 @@ def settled(
         return conclude(text)
     after = max(0, found[0] - 60)
     if re.match("result|solution", text[found[0] :], re.IGNORECASE):
-        _, *later = _SENTENCES.split(text[found[0] :], maxsplit=1)
+        _, *later = SENTENCES.split(text[found[0] :], maxsplit=1)
         headed = re.match(r"solutions?[*_ ]*:[*_ ]*\n[^=]*=[^=]*\n", text[found[0] :], re.IGNORECASE)
         if later and ((end := conclude(later[0])) is not None or headed):
             return end  # a result on the way
     taken_back = list(deque(_TAKEN_BACK.finditer(text, after), maxlen=1))
-    return conclude(text[taken_back[0].end() :]) if taken_back else found[1]
+    if taken_back:
+        return conclude(text[taken_back[0].end() :])
+    doubted = list(deque(_DOUBTED.finditer(text, found[0]), maxlen=1))
+    return (conclude(text[doubted[0].end() :]) if doubted else None) or found[1]
 
 
 def last_box(text: str, joined: bool = True) -> tuple[int, int, str] | None:
@@ -636,7 +636,11 @@ def first_sentence(line: str) -> tuple[str, str]:
 
 def reads_as_maths(piece: str) -> bool:
     """Return whether the text is maths, and not a hedge between numbers."""
-    if not piece or piece.lower() in ("a", "an", "the", "i") or re.fullmatch(r"[A-Za-z']+ [A-Za-z' ]+", piece):
+    if (
+        not piece
+        or piece.lower() in ("a", "an", "the", "i")
+        or re.fullmatch(r"(?!(?:sin|cos|tan|cot|sec|csc|ln|log)\b)[A-Za-z']+ [A-Za-z' ]+", piece)
+    ):
         return False
     if re.search(r"[0-9]\s*\$?\s+or\s+\$?\s*-?[0-9]", piece) or "?" in piece or INEXACT.search(piece):
         return False
@@ -659,6 +663,8 @@ def displayed_value(tail: str, sentence: str) -> str | None:
         left, _, right = maths.rpartition("=")
         named = NAME.fullmatch(left.strip()) or not left.strip()
         return unwrapped(right) if named and not INEQUALITY.search(maths) and reads_as_maths(unwrapped(right)) else None
+    if re.fullmatch(r"-?[0-9]+\s?[a-zA-Z]\s*=[^=]*", maths):
+        return None  # 5d = 35
     before = tail[: -len(display[0])].rstrip().rpartition("\n\n")[2]
     lead = re.sub(r"^Then$", "", before[-150:].replace(" formula:", ":").strip())
     lead = re.sub(r"\$[^$]*\$", "", lead).rpartition(". ")[2]
@@ -727,24 +733,6 @@ def still_open(tail: str, sentence: str) -> bool:
     return _OPEN.search(before[-200:]) is not None
 
 
-def value_of_end(tail: str, read: Callable[[str], str | None]) -> str | None:
-    """Return the value of the last clause of a finished calculation that is no step, nothing given and no plan."""
-    found = last_sentence(tail)
-    if found is None or not re.search(r"[.!*)]$", tail) or _ASKS_ON.search(tail[-NEAR_END:]) or FIRST.match(found[0]):
-        return None
-    sentence = re.sub(r"\s\([^()]*\)$", "", found[0].strip(" .!*_"))
-    claim, _ = claim_of(_WHEN.sub("", sentence))
-    on_the_way = (INEXACT, ON_THE_WAY, GIVEN, PLAN, AIM, _GOES_ON)
-    if any(pattern.search(claim) for pattern in on_the_way) or still_open(tail, found[0]):
-        return None
-    if re.search(r"\b(?:we|i)(?:['’]ll| will)\b", tail[: tail.rfind(found[0])][-NEAR_END:], re.IGNORECASE):
-        return None
-    if EQUATION.search(claim) or not _CALCULATES.search(tail):
-        return None
-    clauses = [clause for clause in _CLAUSES.split(claim) if NUMBER.search(in_figures(clause))]
-    return read(clauses[-1]) if clauses else None
-
-
 def labelled_value(tail: str, sentence: str) -> str | None:
     """Return the value of a closing line "label: value", unless it is one of several such lines or a step."""
     lines = [line for line in tail[-NEAR_END:].splitlines() if line.strip()]
@@ -766,7 +754,7 @@ def labelled_value(tail: str, sentence: str) -> str | None:
 
 
 def bare_of_commands(piece: str) -> str:
-    return re.sub(r"\\(?:begin|end)\{\w+\}|\\(?:text|mathrm) ?\{[^{}]*\}|\\[a-zA-Z]+", " ", piece)
+    return re.sub(r"\\(?:begin|end)\{\w+\}|\\(?:text|mathrm) ?\{[^{}]*\}|\\[a-zA-Z]+|\b(?:pi|sqrt)\b", " ", piece)
 
 
 def last_sentence(tail: str) -> tuple[str, bool] | None:
@@ -775,32 +763,32 @@ def last_sentence(tail: str) -> tuple[str, bool] | None:
     None where the text ends in an open question. A sentence that starts again what stands just before, cut off,
     is left out.
     """
-    if _CUT.search(tail[-20:]) or (_OPEN_DISPLAY.search(tail[-NEAR_END:]) and tail.count("$$") % 2):
+    if CUT.search(tail[-20:]) or (_OPEN_DISPLAY.search(tail[-NEAR_END:]) and tail.count("$$") % 2):
         return None
     tail = re.sub(r"\s*(?:\\\[|\\\]|\$\$)\s*", " ", _DISPLAY_END.sub("\n", tail[-4_000:])).strip()
     lines = [line for line in tail.splitlines() if re.search(r"\w", line)][-_AFTERWORD_LINES:]
     if lines and _NEXT_STEP.fullmatch(lines[-1].strip()):
         return None
-    followed = len(lines) > 1 and lines[-2].startswith(lines[-1])
+    followed = len(lines) > 1 and lines[-2].startswith(lines[-1]) and "?" not in lines[-2]
     if followed:
         lines.pop()
     for line in reversed(lines):
-        sentences = [piece.strip() for piece in _SENTENCES.split(line) if piece and re.search(r"\w", piece)]
-        check = _CHECK.match(line) is not None and not re.match(r"\W*note\b", line, re.IGNORECASE)
+        sentences = [piece.strip() for piece in SENTENCES.split(line) if piece and re.search(r"\w", piece)]
+        check = CHECK.match(line) is not None and not re.match(r"\W*note\b", line, re.IGNORECASE)
         for sentence in reversed(sentences):
             asks = sentence.endswith("?")
             aside = re.fullmatch(r"\(.*\)[.*_]*", sentence) and re.search(r"[a-z]{2} [a-z]|[0-9] [-+*×/] ", sentence)
-            if asks and not (followed or _TO_THE_READER.search(sentence)):
+            if asks and not (followed or TO_THE_READER.search(sentence)):
                 return None
             if (
                 asks
                 or aside
                 or (check and not CONCLUSION.match(sentence))
-                or any(pattern.match(sentence) for pattern in (_CHECK, _WISH, _BESIDE))
+                or any(pattern.match(sentence) for pattern in (CHECK, _WISH, BESIDE))
             ):
                 followed = True
                 continue
-            return sentence.lstrip(" #>-"), followed
+            return _BULLET.sub("", sentence), followed
     return None
 
 
@@ -834,7 +822,7 @@ def claim_of(sentence: str) -> tuple[str, bool]:
         r"(?:which (?:leaves|makes|gives|means|(?:simplifies|reduces|evaluates) to)(?: that)?|"
         r"that(?: is|'s)(?:,|(?= \$?[0-9]))|i\.e\.,?|so|"
         r"therefore|thus|hence|whence|then|which (?:is|are|equals)(?=\s[\\$]*[0-9])|and since [^,]*,|"
-        r"for an? (?:total|profit|loss|cost|price) of|giving(?: us)?|making|"
+        r"for an? (?:total|profit|loss|cost|price) of|giving(?: us)?|making|leaving (?:us|him|her|them|me|you) with|"
         r"(?:we|I) (?:get|have|find|see|obtain|conclude)(?: that)?)\s",
         claim,
     )

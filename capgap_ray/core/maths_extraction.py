@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from capgap_ray.core.claimed_values import claimed_value, computed, concludes, value_of_end
 from capgap_ray.core.extraction import (
     AFTERTHOUGHT,
     AIM,
@@ -41,7 +42,6 @@ from capgap_ray.core.extraction import (
     settled,
     stated_line,
     still_open,
-    value_of_end,
 )
 from capgap_ray.core.maths import rational, readings, unwrapped
 from capgap_ray.core.notation import LONGEST_MATHS
@@ -99,7 +99,7 @@ _ANSWER_WORDS = frozenset(
     re.findall(
         r"\w+",
         "ellipse circle parabola hyperbola line point sphere cone cylinder plane square rectangle rhombus even odd "
-        "north south east west yes no true false increasing decreasing acute obtuse right infinity neither",
+        "north south east west yes no true false increasing decreasing acute obtuse infinity neither",
     )
 )
 """Lower-case words that are whole answers to maths problems."""
@@ -110,6 +110,19 @@ _NEW_FORM = re.compile(
     re.IGNORECASE,
 )
 """The label of an expression that was asked for."""
+_WORKED_OUT = re.compile(r"[0-9)] ?[-+*/×·÷] ?\(?[0-9][0-9.,]*\)? = (-?[0-9][0-9.,/]*)(?: [A-Za-z][a-z]*)*$")
+"""A calculation in figures, with its unit: `20 - 12 = 8 feet less`."""
+_SUMMED = re.compile(r"\$?[A-Za-z](?: ?[-+] ?[A-Za-z])+ ?= ?(-?[0-9]+)\$?")
+"""`a + b + m = 13`."""
+_THERE_ARE = re.compile(r"there (?:are|is) (?:exactly |only |a total of )?\$?([0-9]+)\$? [a-z]")
+_EQUATION_OF = re.compile(r"\bequation\b[^$=]*?(?: is)?:? \$?([^$=:]*=[^$=]*)\$?$")
+_NAMELY = re.compile(r"\bnamely,? \$?([^$]+)\$?$")
+_SET_APART = re.compile(r"\\(?:mathbf|textbf|boldsymbol|underline)\s?\{([^{}]*)\}")
+_MATHS_WORD = re.compile(r".*[0-9√π∞].*|[-+*/×·÷^−=<>≤≥]|[b-zB-HJ-Z]|pi|sqrt|sin|cos|tan|cot|sec|csc|ln|log")
+_LEADS_TO = re.compile(
+    r"is|are|was|equals?|gives?|gets?|have|has|obtain(?:ed)?|becomes?|to|leaves|left|with|of|:", re.IGNORECASE
+)
+"""The word before a claim's value."""
 _SPELT_OUT = re.compile(r"^(-?[$\\]{0,2}[0-9][0-9.,/]*\$?) \([a-z][a-z -]{2,40}\)(?=\W*$)", re.IGNORECASE)
 """`10 (ten)`."""
 
@@ -126,8 +139,72 @@ def _maths_in(rest: str) -> str | None:
         rest,
         last_statement(rest, _maths_statement),
         boxed_answer(rest),
-        lambda end: _maths_conclusion(end) or _headed(end) or value_of_end(own_text(end), _value_in),
+        _maths_end,
     )
+
+
+def _maths_end(text: str) -> str | None:
+    """Return what the end of a text concludes, by the last sentence or the one that those after it leave standing."""
+    tail = own_text(text)
+    found = _maths_conclusion(text)
+    if not found or not concludes(tail):
+        claimed = claimed_value(tail, _value_of_claim)
+        if claimed and (not found or is_value(found)):
+            return claimed
+    elif "," in found and not computed(found, tail):  # 196 has 9 divisors: 1, 2, 4, ...
+        claimed = claimed_value(tail, _value_of_claim)
+        return claimed if claimed and computed(claimed, tail) else found
+    return found or _headed(text) or value_of_end(tail, _value_in)
+
+
+def _value_of_claim(claim: str) -> str | None:
+    """Return the value of a claim in prose: the end of a chain, what it says that something is, its only value."""
+    claim = re.sub(r"\b(?:minus|negative) (?=\w)", "-", claim)
+    claim = _SET_APART.sub(r"\1", _SET_APART.sub(r"\1", claim))
+    if claim.count("=") > 1 and not re.match(r"[^=]*[a-zA-Z]\^", claim):
+        value = unwrapped(re.sub(r" [a-z ]+$", "", claim.rpartition("=")[2]).strip(" $"))
+        if is_value(value):
+            return value
+    if (namely := _NAMELY.search(claim)) and is_value(namely[1]):
+        return namely[1]
+    if (curve := _EQUATION_OF.search(claim)) and reads_as_maths(curve[1]):
+        return curve[1].strip()
+    if said := _SUMMED.fullmatch(claim) or _THERE_ARE.match(claim) or _WORKED_OUT.search(claim):
+        return said[1]
+    if "=" in claim:
+        return _claimed(claim, IS.search(claim) is not None)
+    if labelled := re.fullmatch(r"[^:=]{1,60}: \$?([^:$]+)\$?", claim):
+        value = unwrapped(re.sub(r" [a-z ]+$", "", labelled[1]))
+        if is_value(value):
+            return value
+    found = _claimed(claim, True) or _last_span(claim, r"") or _plain_value(claim)
+    with_unit = re.fullmatch(r"\$([^$]+)\$ [a-z ]+", found or "")
+    return with_unit[1] if with_unit else found
+
+
+def _plain_value(claim: str) -> str | None:
+    """Return the only value of a claim without LaTeX, or the one that its verb leads to: "should obtain 6 + 9i"."""
+    claim = re.sub(r"\\?\$(?=[0-9])", "", claim) if claim.count("$") == 1 or "\\$" in claim else claim
+    if "$" in claim:
+        return None
+    runs: list[tuple[str, list[str]]] = []  # the word before, and words of maths that follow one another
+    before = ""
+    for word in (each.strip("*_`.,;:!") for each in claim.split()):
+        if not _MATHS_WORD.fullmatch(word):
+            before = word
+        elif runs and not before:
+            runs[-1][1].append(word)
+        else:
+            runs.append((before, [word]))
+            before = ""
+    values = [(before, " ".join(run)) for before, run in runs if re.search(r"[0-9√π∞]", " ".join(run))]
+    if not values:
+        return number_in(claim)
+    led = [value for before, value in values if _LEADS_TO.fullmatch(before)]
+    if len(values) > 1 and len(led) != 1:
+        return None
+    value = (led[0] if len(values) > 1 else values[0][1]).rpartition("=")[2].strip()
+    return value if reads_as_maths(value) and (led or is_value(value)) else None
 
 
 def _value_in(clause: str) -> str | None:
@@ -136,7 +213,7 @@ def _value_in(clause: str) -> str | None:
     if spans and clause.count("$") % 2 == 0:
         value = _right_side(unwrapped("".join(spans[-1])))
         return value if is_value(value) else None
-    return number_in(clause)
+    return _plain_value(clause)
 
 
 def _maths_statement(after: str) -> str | None:
@@ -152,7 +229,7 @@ def _maths_statement(after: str) -> str | None:
     if twice := _said_twice(sentence):
         return twice
     for piece in (sentence, REASON.split(sentence, maxsplit=1)[0]):
-        piece = unwrapped(piece.strip(MARKUP + ",")).strip()
+        piece = re.sub(r"^\|[a-z]\| ?= ?", "", unwrapped(piece.strip(MARKUP + ",")).strip())
         if reads_as_maths(piece):
             return piece
     if IS.search(sentence) and (claimed := _claimed(sentence, True)):
@@ -345,7 +422,7 @@ def _claimed(claim: str, concluded: bool) -> str | None:
     said = IS.split(
         re.sub(r"^(?:adding|multiplying|subtracting|summing) [^,=$]{1,40}, ", "", claim, flags=re.IGNORECASE)
     )
-    piece = re.sub(r" as (?:the|our|my) (?:final )?answer$", "", said[-1])
+    piece = re.sub(r" as (?:an?|the|our|my) [a-z ]+$", "", said[-1])
     piece = unwrapped(re.sub(r"\\\[|\\\]", " ", piece).strip(MARKUP + ",:"))
     if twice := _said_twice(piece):
         return unwrapped(twice)

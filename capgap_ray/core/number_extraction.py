@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
 
+from capgap_ray.core.claimed_values import claimed_value, computed, concludes, value_of_end
 from capgap_ray.core.extraction import (
     CONCLUSION,
     CONDITIONAL,
@@ -38,7 +39,6 @@ from capgap_ray.core.extraction import (
     settled,
     stated_line,
     still_open,
-    value_of_end,
 )
 from capgap_ray.core.maths import rational, unwrapped
 from capgap_ray.core.number_words import NUMBER_WORDS, SCALES, in_figures
@@ -76,6 +76,7 @@ _TO_DO = re.compile(
     r"|^(?:now )?(?:we|i|you|he|she|they) (?:multiply|add|subtract|divide|sum|take)\b(?!.*\b(?:get|giv))",
     re.IGNORECASE,
 )
+_UNSOLVED = re.compile(r"(?:^|[\s$])-?[0-9]+[a-z]\s?=\s?-?[0-9.]+$|^we want the\b", re.IGNORECASE)
 _ROUNDED = re.compile(
     r"\bround(?:s|ed|ing)? (?:it )?(?:up|down)(?: to|:) (\$?[0-9][0-9,]*)(?: [a-z]+)?\.?$", re.IGNORECASE
 )
@@ -125,7 +126,7 @@ _RESULT = re.compile(r"(?:=|\bis)[\s$*\\]*(-?[0-9][0-9,]*(?:\.[0-9]+)?)")
 _ARITHMETIC = re.compile(r"[0-9)]\s*[-+*/×÷=]\s*[$(]?[0-9]")
 _ARITHMETIC_IN_WORDS = re.compile(r"[0-9][^=→]{0,60} [-/÷*×+] ")
 _EXPLAINED = re.compile(
-    r",?\s+(?:because|(?<!and )since|which|where|while|whereas|after|compared|leaving|including)\b"
+    r",?\s+(?:because|(?<!and )since|so that|which|where|while|whereas|after|compared|leaving|including)\b"
     r"|,\s+(?:assuming|using|counting|considering|excluding|based on|with)\b"
     r"|:\s+(?=[^:]*(?:,| and )[^:]*$)|,\s+(?=[0-9.,]+ (?:more|less|fewer)\b)",
     re.IGNORECASE,
@@ -262,12 +263,12 @@ def _number_conclusion(text: str, thought: bool) -> str | None:
     first, _, rest = tail.partition("\n\n")
     if _FIRST_LINE.fullmatch(first) and not re.search(rf"(?:^|[.!?] |\n)(?:{CONCLUSION.pattern})", rest, re.I):
         return number_in(first)
-    return (
-        _last_number(tail, thought)
-        or _only_bold(tail)
-        or (number_in(headed[1]) if headed else None)
-        or value_of_end(tail, _number_of_end)
-    )
+    found = _last_number(tail, thought) or _only_bold(tail)
+    if not found or not concludes(tail):
+        claimed = claimed_value(tail, _number_of_end)
+        if claimed and (not found or computed(claimed, tail)):
+            return claimed
+    return found or (number_in(headed[1]) if headed else None) or value_of_end(tail, _number_of_end)
 
 
 def _number_of_end(clause: str) -> str | None:
@@ -324,7 +325,7 @@ def _last_number(tail: str, thought: bool) -> str | None:
     listed = len(items) > 1 and all(_ITEM.match(item) for item in items)
     if listed and not (followed or SUMS_UP.search(sentence) or CONCLUSION.match(sentence)):
         return None  # one of what is given
-    if FIRST.match(sentence) or EQUATION.search(sentence.rstrip(".")):
+    if FIRST.match(sentence) or EQUATION.search(sentence.rstrip(".")) or _UNSOLVED.search(sentence.strip("$. ")):
         return None
     if rounded := _ROUNDED.search(sentence):
         return number_in(rounded[1])
@@ -345,6 +346,7 @@ def _last_number(tail: str, thought: bool) -> str | None:
         return clock[1]
     alone = sentence.strip(MARKUP + "()$.")
     counted = _ITEMISED.match(sentence) or re.search(r"[0-9].*in total:", sentence)
+    counted = counted or (CONCLUSION.match(sentence) and re.match(r"[^:]*[0-9][^:]*:", sentence))
     labelled = "" if counted else labelled_value(tail, sentence) or ""
     if not re.search(r"=|[0-9]\s*[-+*/×÷]\s*[$0-9]", labelled) and (number := number_in(labelled)):
         return number

@@ -1,0 +1,359 @@
+"""The value that the closing sentences of a text settle on, where nothing marks it as the answer.
+
+A solution in prose ends in its claim ("so it takes four beakers") and often goes on: with a check, a remark, another
+form of the value, what else would be the case. Read is the last claim before all that. A plan, a step, an equation that
+is still to be solved and a hedge give nothing, and neither does a text that breaks off.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from capgap_ray.core.extraction import (
+    AIM,
+    BESIDE,
+    CHECK,
+    CUT,
+    EQUATION,
+    FIRST,
+    GIVEN,
+    HEDGED,
+    INEXACT,
+    IS,
+    NEAR_END,
+    NUMBER,
+    ON_THE_WAY,
+    PLAN,
+    REFUSED,
+    SENTENCES,
+    SUMS_UP,
+    TO_THE_READER,
+    bare_of_commands,
+    claim_of,
+    last_sentence,
+    own_text,
+    still_open,
+)
+from capgap_ray.core.maths import rational
+from capgap_ray.core.number_words import NUMBER_WORDS, in_figures
+
+Read = Callable[[str], str | None]
+"""What finds the one value of a claim."""
+
+_LAST = 20
+"""Sentences at the end that are looked at."""
+_TAIL = 4_000
+"""Characters at the end that they and their calculations are looked for in."""
+
+# --- sentences -------------------------------------------------------------------------------------------------------
+
+_DISPLAY = re.compile(r"\s*(?:(?<!\\)\\\[|\$\$)\s*(.+?)\s*(?:\\\]|\$\$)[ \t]*([.,]?)(\n\s*(?=[A-Z*#>]))?", re.DOTALL)
+_ROWS = re.compile(r"\\begin\{(align|gather|equation)\*?\}(.{1,2000}?)\\end\{\1\*?\}", re.DOTALL)
+_INLINE = re.compile(r"\\\((.+?)\\\)", re.DOTALL)
+_LED_TO = re.compile(r"(\b(?:is|are|equals?|get|obtain|gives?|be|have))\s*\n+\s*(?=[$0-9\\(*-])")
+_INTRODUCED = re.compile(r":[*_]*\n\s*(?![-*•|#]|[0-9]+[.)] )")
+_MARKS = re.compile(r"^[\s>#*_•]*(?:- )?|\*\*|__|[*_]+$")
+_VALUE = re.compile(rf"[0-9]|\$[^$]+\$|\b(?:{'|'.join(NUMBER_WORDS)})\b", re.IGNORECASE)
+
+# --- what a sentence does --------------------------------------------------------------------------------------------
+
+_CHECKS = re.compile(
+    r"\W*(?:(?:so|now|and|we|i|you|to|can|will|also|just|let|me|let['’]s|us|should|quick|as|an?|the|my|another|one|is|for"
+    r"|here(?:['’]s)?|it) ){0,6}"
+    r"(?:double[- ]?check|check|verif|confirm(?! that\b)|sanity|reality|proof|(?:make|be) sure|calculator"
+    r"|substituting back|plugging (?:it )?back|(?:this|that) (?:right|correct)\b)"
+    r"|.*\b(?:which|this|that) (?:confirms|checks|matches|agrees|verifies)\b",
+    re.IGNORECASE,
+)
+_OTHERS = re.compile(
+    r"\W*(?:other \w+\W|for (?:comparison|reference|context)\b|related\b|(?:here(?:['’]s| is) )?a similar\b"
+    r"|if you(?:['’]d like| want) to practice|practice\b|similar (?:problem|question)|exercise\b|thanks? for"
+    r"|in the next)",
+    re.IGNORECASE,
+)
+"""How what has nothing to do with the answer begins."""
+_ASIDE = re.compile(
+    r"\W*(?:note|notice|remember|remark|keep in mind|be careful|if|had|otherwise"
+    r"|(?:some|many|most) (?:people|students|of)|just to be safe|(?:as )?an? (?:spot|quick)|p\.?s\b"
+    r"|it(?:['’]s| is) worth|in degrees"
+    r"|in (?:this|the above) (?:problem|solution)|in case"
+    r"|for (?:those|reference|comparison|example|instance|the record)"
+    r"|in (?:decimals?|decimal form|reality)|as a (?:decimal|percent|mixed|side)|another|an alternative|alternatively"
+    r"|both (?:ways|methods|sides)|(?:quick )?recap|fun fact|to give you|\([A-Za-z]|score:"
+    r"|step [0-9]+: (?:done|none|check)|by the way|in [0-9]+ (?:years|days|months|hours)|i (?:had|could|used|also)\b"
+    r"|this (?:kind|type|is (?:because|since|why|possible)|means it|matches|agrees|works|follows))"
+    r"|.*(?:\bwould\b|['’]d\b(?! better))"
+    r"|(?!.*=)(?:\W*(?:and )?(?:of (?:these|them|those)|the (?:other|remaining|rest|others))\b|\(.*\)$)",
+    re.IGNORECASE,
+)
+"""A sentence with numbers that may follow an answer: a remark, another form, what would be the case, what is left."""
+_PLANS = re.compile(
+    r"\W*(?:now|next|then|let|step|case|suppose|assume|consider|(?:so |therefore |hence |thus )?,?(?:we|i|you) "
+    r"(?:still )?(?:need|must|want|have to|should|will|can now)|to (?:find|get|solve|compute|calculate)"
+    r"|second|third|for (?:each|every)|given|recall|initially|originally|multiply|divide|add|subtract|put|factor"
+    r"|expand|take|dividing|multiplying|adding|subtracting|squaring)\b(?!.* (?:gives|get|is|makes|leaves) )",
+    re.IGNORECASE,
+)
+_DRAWN = re.compile(
+    r"\W*(?:so|thus|hence|therefore|consequently|altogether|in total|(?:the )?(?:final|total|overall)|conclusion"
+    r"|in summary|we conclude|result|in other words|i can (?:therefore |thus |now )?(?:say|confirm|conclude)"
+    r"|to (?:sum|summari[sz]e|conclude)|(?:counting|adding|summing|multiplying|subtracting|dividing)[^,.=]{1,40},? "
+    r"(?:(?:we|i|you) (?:have|get|find)|gives?|yields?))\b",
+    re.IGNORECASE,
+)
+"""How a sentence begins that is drawn from what stands before it."""
+_ANNOUNCED = re.compile(
+    r"\b(?:we|i)(?:['’]ll| will|(?: can)? (?:still )?(?:need|have|start|begin|want|solve))\b|(?:^|[.!:] )\W*first\b"
+    r"|\bremains to\b",
+    re.IGNORECASE,
+)
+"""What is said to come, by the sentences before."""
+_LOOKS_AGAIN = re.compile(
+    r"\b(?:wait|hold on|oops|hmm|actually|mistake|redo|recompute|but (?:that|this)|not right|wrong|incorrect)\b", re.I
+)
+
+# --- what a claim says -----------------------------------------------------------------------------------------------
+
+_FOLLOWS = re.compile(
+    r"(?<=[\w$)}%])(?:,?(?: -| —| –)? (?:instead of|rather than|regardless of|because|as opposed to)\b.*"
+    r"| \((?:check|since|because|as|which|we|where)\b[^()]*\)|,? (?:i\.e\.|that is,|or,? equivalently)(?!.*[($])\W.*"
+    r"|,? and (?:since|because|as)\b.*"
+    r"|,? (?:and|while|whereas|with) (?:the|its|his|her) (?:smaller|larger|other|remaining|rest|others?|second|first)\b"
+    r".*)$",
+    re.IGNORECASE,
+)
+"""What follows the value of a sentence for certain."""
+_TAILS = re.compile(
+    r"(?:,|;| [—–-]|:)? \(?(?:when|where|if|because|since|as|so that|with|and (?:my|this|that|it|we|i|the|not|you)"
+    r"|not|but|although|though|while|whereas|which|who|whose|regardless|in whatever|until|before|after"
+    r"|for (?:those|an?|the|all|every|each|\$)|to (?:fill|cover|buy|make|pay|reach|finish|get|complete|arrive)|each of"
+    r"|one for|in (?:total|all)|altogether|overall|at (?:the|this)|is the|on the|now|currently|using|with|coming|taken"
+    r"|attained|reached|achieved)\b.*$"
+    r"|: (?:[^:]*,){2}.*$| in base [0-9]+$| as an? [a-z ]+$| \([^()]*\)$|, (?:or|i\.e\.)\b.*$|,? being\b.*$",
+    re.IGNORECASE,
+)
+"""What may follow it."""
+_TO_BE_SOLVED = re.compile(
+    r"\b[a-zA-Z]\s*[-+*/]\s*[0-9a-zA-Z]+\s*="
+    r"|[0-9]\s?[a-zA-Z](?:\^\{?[0-9]\}?)?\s*(?:[-+][^=<>]*)?=(?!.*[0-9]\s*[-+*/×·]\s*[0-9].*=)|[<>]|\\[lg]e(?![a-z])"
+)
+_TRIED = re.compile(
+    r"\b(?:tr(?:y|ied)|tested|satisf(?:y|ies)|except|so far|factori[sz]ation|for (?:all|every|each) \$?[a-z]\b)",
+    re.IGNORECASE,
+)
+"""Words of a claim that is about something else than the value sought."""
+_GOES_ON = re.compile(
+    r"^(?:each|factor|write|express|expand)\b"
+    r"|\b(?:given(?! expression| number)|then|if|none|now|to be|(?:we|i)(?:['’]ll| will)|going to|let['’]?s|until|still"
+    r"|yet|so far|in turn|continu\w+|remain(?:s|ing) to|try\w*|again|before|except|should)\b",
+    re.IGNORECASE,
+)
+"""Words of a sentence after which a text would go on."""
+_CALCULATES = re.compile(
+    r"=\s?[-$(\\]*(?:[0-9]|[dt]?frac|sqrt)|[0-9)$}°]\s?(?:[-+*/×÷·−]|\\times|\\cdot)\s?[-$(\\]*[0-9]"
+    r"|\b(?:plus|minus|divid\w+|multipl\w+|adding|subtracting|counting)\b",
+    re.IGNORECASE,
+)
+_RESULT = re.compile(
+    r"(?:=|→|⇒)\s*(?:\\?\$)?\s*([^=$;:→⇒\n]+?)"
+    r"(?=\$|\n|\. |[=;:→⇒]|,? (?:and|so|which|then)\b|\s[a-z]{2,}|\s\(|\.?$)"
+)
+_CLAUSES = re.compile(
+    r", (?:(?:and|so|which|but) )?|; |: | [–—] "
+    r"| and (?=(?:the|his|her|their|she|he|it|they|in|at|[0-9]+ [a-z]+ (?:is|are)) )"
+)
+
+# --- where a text ends -----------------------------------------------------------------------------------------------
+
+_ENDS = re.compile(
+    r"(?:[\w)}%$°²³”\"’][.!]+|\*\*|(?<!\\)[)\]}✓✔>])[\s*_)>]*$|^\*\*[^*]+:\*\* \S"
+    r"|=[^=]*[-+*/×·][^=]*= ?-?[0-9]+$|(?:= ?|^)\\?\$?[0-9][0-9.,]*(?: [a-z]+){1,3}$"
+)
+"""A last line that is whole: closed by a stop or by markup, a label's value, or a calculation."""
+_ASKS_ON = re.compile(
+    r"(?:\A|\n)\W*(?:question|problem|q)\b[^\n]*:|\b(?:try|tell me|your turn|give it)\b", re.IGNORECASE
+)
+"""A text that ends in a question or a task of its own."""
+_WHEN = re.compile(r",? (?:when|while|after|before|once|by the time|if)\b[^0-9,]*$")
+
+
+@dataclass(frozen=True, slots=True)
+class _Sentence:
+    bare: str
+    """Without markup, and without what certainly follows its value."""
+    claim: str
+    """Without its lead: "so", "this means that"."""
+    concluded: bool
+    drawn: bool
+    aside: bool
+    beside: bool
+    """An aside by its words, not for want of a value."""
+    planned: bool
+
+
+def claimed_value(text: str, read: Read) -> str | None:
+    """Return what `read` finds in the claim that a text closes with: over checks, remarks and other asides, the last
+    sentence that is drawn as a conclusion or says again what was calculated; else the last that says what is the value.
+
+    `read` is given a claim without its lead, then without what may follow its value.
+    """
+    tail = own_text(text)
+    if REFUSED.search(tail[-NEAR_END:]):
+        return None
+    texts = _sentences(tail)
+    for at in range(max(1, len(texts) - _LAST), len(texts)):
+        follows = _CHECKS.match(texts[at]) or _OTHERS.match(texts[at])
+        if not follows or any(map(_LOOKS_AGAIN.search, texts[at:])):
+            continue
+        if (found := _last_claim(texts[:at], read, checked=True)) is not None:
+            return found
+    if not _finished(tail):
+        return None
+    return _last_claim(texts, read) or _last_claim(texts, read, stated=True)
+
+
+def value_of_end(tail: str, read: Read) -> str | None:
+    """Return the value of the last clause of a finished calculation that is no step, nothing given and no plan."""
+    found = last_sentence(tail)
+    if found is None or not re.search(r"[.!*)]$", tail) or _ASKS_ON.search(tail[-NEAR_END:]) or FIRST.match(found[0]):
+        return None
+    sentence = re.sub(r"\s\([^()]*\)$", "", found[0].strip(" .!*_"))
+    claim, _ = claim_of(_WHEN.sub("", sentence))
+    on_the_way = (INEXACT, ON_THE_WAY, GIVEN, PLAN, AIM, _GOES_ON)
+    if any(pattern.search(claim) for pattern in on_the_way) or still_open(tail, found[0]):
+        return None
+    if re.search(r"\b(?:we|i)(?:['’]ll| will)\b", tail[: tail.rfind(found[0])][-NEAR_END:], re.IGNORECASE):
+        return None
+    if EQUATION.search(claim) or not _CALCULATES.search(tail):
+        return None
+    clauses = [clause for clause in _CLAUSES.split(claim) if NUMBER.search(in_figures(clause))]
+    return read(clauses[-1]) if clauses else None
+
+
+def concludes(tail: str) -> bool:
+    """Return whether the last sentence of a text is drawn as a conclusion, or is nothing but a value."""
+    found = last_sentence(tail)
+    if found is None:
+        return False
+    claim, concluded = claim_of(found[0].strip(" .!*_"))
+    alone = re.search(r"[a-zA-Z]{2}", re.sub(r"\\[a-zA-Z]+", "", claim)) is None
+    return alone or (concluded and _VALUE.search(claim) is not None) or SUMS_UP.search(found[0]) is not None
+
+
+def computed(value: str, text: str) -> bool:
+    """Return whether a text has a value as the result of a calculation."""
+    results = _RESULT.findall(re.sub(r"(?<=[0-9]),(?=[0-9]{3})|\*\*", "", text[-_TAIL:]))
+    known = rational(value)
+    if known is not None:
+        return any(rational(result) == known for result in results)
+    return any(_squeezed(value) == _squeezed(result) for result in results)
+
+
+def _squeezed(maths: str) -> str:
+    return re.sub(r"\s|\\[,;!]|\.$", "", maths).replace("dfrac", "frac").replace("tfrac", "frac")
+
+
+def _finished(tail: str) -> bool:
+    line = tail.rpartition("\n")[2]
+    if CUT.search(tail[-20:]):
+        return False
+    return _ENDS.search(line) is not None or (re.search(r"[^\s$]\$$", line) is not None and line.count("$") % 2 == 0)
+
+
+def _sentences(tail: str) -> list[str]:
+    """Return the sentences of a text's end, displays within the sentence that they belong to."""
+    flat = _DISPLAY.sub(_inline, _INLINE.sub(r"$\1$", _ROWS.sub(_in_one_row, tail[-_TAIL:])))
+    flat = _INTRODUCED.sub(": ", _LED_TO.sub(r"\1 ", flat))
+    lines = [line.strip() for line in flat.splitlines() if re.search(r"\w", line)]
+    return [piece.strip() for line in lines for piece in SENTENCES.split(line) if piece and re.search(r"\w", piece)]
+
+
+def _in_one_row(match: re.Match[str]) -> str:
+    return f" ${match[2].replace('&', ' ').replace(chr(92) * 2, ' ').strip()}$ "
+
+
+def _inline(match: re.Match[str]) -> str:
+    maths = re.sub(r"\s+", " ", match[1]).strip()
+    stop = match[2] or ("." if maths.endswith(".") else "")
+    return f" ${maths.rstrip(' .,')}${stop}" + ("\n" if match[3] else " ")
+
+
+def _sentence(text: str) -> _Sentence:
+    bare = _FOLLOWS.sub("", _MARKS.sub("", text).strip(" .!"))
+    claim, concluded = claim_of(bare)
+    drawn = _DRAWN.match(bare) is not None
+    beside = not drawn and any(pattern.match(bare) for pattern in (_CHECKS, CHECK, BESIDE, _ASIDE))
+    aside = beside or _VALUE.search(claim) is None
+    planned = _PLANS.match(claim) is not None or (_PLANS.match(bare) is not None and not concluded)
+    planned = FIRST.match(bare) is not None or (planned and "=" not in bare and not aside)
+    return _Sentence(bare, claim, concluded, drawn, aside, beside, planned)
+
+
+def _last_claim(texts: Sequence[str], read: Read, checked: bool = False, stated: bool = False) -> str | None:
+    """`checked`: a check follows. `stated`: what only says that something is its value counts as a claim, too."""
+    ends = not checked  # nothing but asides was passed
+    for at in range(len(texts) - 1, max(-1, len(texts) - _LAST), -1):
+        if texts[at].startswith(("|", "<")):
+            continue
+        sentence, last = _sentence(texts[at]), at == len(texts) - 1
+        if sentence.planned:
+            return None
+        if sentence.bare.endswith("?"):
+            if last and not TO_THE_READER.search(sentence.bare):
+                return None
+            continue
+        if sentence.aside:
+            if last and not sentence.beside and (PLAN.match(sentence.bare) or _PLANS.match(sentence.bare)):
+                return None
+            continue
+        if (value := _claimed(sentence, texts[:at], read, ends, stated)) is not None:
+            return value
+        if sentence.drawn or "=" in sentence.claim:
+            return None
+        ends = False
+    return None
+
+
+def _claimed(sentence: _Sentence, before: Sequence[str], read: Read, ends: bool, stated: bool) -> str | None:
+    """Return the value of a sentence, if it is one that a text may settle on."""
+    earlier = "\n".join(before)
+    text = f"{earlier}\n{sentence.bare}"
+    pieces = [(piece, value) for piece in _shorter(sentence.claim) if (value := read(piece)) is not None]
+    if not pieces:
+        return None
+    value = next((value for _, value in pieces if computed(value, text)), pieces[0][1])
+    piece = next(piece for piece, other in reversed(pieces) if other == value)
+    if any(pattern.search(piece) for pattern in (INEXACT, HEDGED, ON_THE_WAY)) or _TRIED.search(sentence.claim):
+        return None
+    says = IS.search(piece) is not None
+    curve = says and re.search(r"\bequation\b", piece) is not None
+    if piece.count("=") < 2 and _TO_BE_SOLVED.search(piece) and not curve:
+        return None
+    named = re.fullmatch(r"[^=0-9]*[a-zA-Z][^=0-9]*=[^=]*", piece)  # x = 5 is no calculation
+    again = computed(value, earlier if named else text)
+    unsure = not curve and any(pattern.search(piece) for pattern in (GIVEN, _GOES_ON, PLAN, AIM))
+    if sentence.drawn and (again or not unsure):
+        return value
+    if _ANNOUNCED.search(" ".join(before[-2:])):
+        return None
+    if (again and (ends or "=" not in sentence.claim)) or (sentence.concluded and not unsure):
+        return value
+    known = re.search(r"[a-zA-Z]", bare_of_commands(value)) is None
+    return value if stated and ends and says and known and not unsure and _CALCULATES.search(earlier) else None
+
+
+def _shorter(claim: str) -> Iterator[str]:
+    """Yield the last clause with a value, and then without what may follow the value."""
+    clauses = [clause for clause in claim.split("; ") if _VALUE.search(clause)]
+    seen = re.sub(r" \([^()]*$", "", clauses[-1] if clauses else claim)
+    yield seen
+    for _ in range(4):
+        cut = _TAILS.search(seen, 1)
+        while cut and not _VALUE.search(seen[: cut.start()]):
+            cut = _TAILS.search(seen, cut.start() + 1)
+        if cut is None:
+            return
+        seen = seen[: cut.start()].strip(" ,")
+        yield seen
