@@ -68,7 +68,9 @@ _CHECKS = re.compile(
     re.IGNORECASE,
 )
 _OTHERS = re.compile(
-    r"\W*(?:other \w+\W|for (?:comparison|reference|context)\b|related\b|(?:here(?:['’]s| is) )?a similar\b"
+    r"\W*(?:other \w+\W|common (?:mistakes|errors|pitfalls)\b|summary of\b|where (?:this|the) [a-z ]{1,40} comes? from\b"
+    r"|comment\b|(?:an )?alternative (?:via|solution|method|approach)\b|key (?:takeaways?|points?|ideas?)\b"
+    r"|frequently asked\b|for (?:comparison|reference|context)\b|related\b|(?:here(?:['’]s| is) )?a similar\b"
     r"|if you(?:['’]d like| want) to practice|practice\b|similar (?:problem|question)|exercise\b|thanks? for"
     r"|in the next)",
     re.IGNORECASE,
@@ -85,7 +87,7 @@ _ASIDE = re.compile(
     r"|step [0-9]+: (?:done|none|check)|by the way|in [0-9]+ (?:years|days|months|hours)|i (?:had|could|used|also)\b"
     r"|this (?:kind|type|is (?:because|since|why|possible)|means it|matches|agrees|works|follows))"
     r"|.*(?:\bwould\b|['’]d\b(?! better))"
-    r"|(?!.*=)(?:\W*(?:and )?(?:of (?:these|them|those)|the (?:other|remaining|rest|others))\b|\(.*\)$)",
+    r"|(?!.*[0-9)]\s*=)(?:\W*(?:and )?(?:of (?:these|them|those)|the (?:other|remaining|rest|others))\b|\(.*\)$)",
     re.IGNORECASE,
 )
 """A sentence with numbers that may follow an answer: a remark, another form, what would be the case, what is left."""
@@ -99,8 +101,8 @@ _PLANS = re.compile(
 _DRAWN = re.compile(
     r"\W*(?:so|thus|hence|therefore|consequently|altogether|in total|(?:the )?(?:final|total|overall)|conclusion"
     r"|in summary|we conclude|result|in other words|i can (?:therefore |thus |now )?(?:say|confirm|conclude)"
-    r"|to (?:sum|summari[sz]e|conclude)|(?:counting|adding|summing|multiplying|subtracting|dividing)[^,.=]{1,40},? "
-    r"(?:(?:we|i|you) (?:have|get|find)|gives?|yields?))\b",
+    r"|to (?:sum|summari[sz]e|conclude)|(?:counting|adding|summing|multiplying|subtracting|dividing)[^,.=:]{1,40}(?::|,? "
+    r"(?:(?:we|i|you) (?:have|get|find)|gives?|yields?)))(?!\w)",
     re.IGNORECASE,
 )
 """How a sentence begins that is drawn from what stands before it."""
@@ -119,7 +121,7 @@ _LOOKS_AGAIN = re.compile(
 _FOLLOWS = re.compile(
     r"(?<=[\w$)}%])(?:,?(?: -| —| –)? (?:instead of|rather than|regardless of|because|as opposed to)\b.*"
     r"| \((?:check|since|because|as|which|we|where)\b[^()]*\)|,? (?:i\.e\.|that is,|or,? equivalently)(?!.*[($])\W.*"
-    r"|,? and (?:since|because|as)\b.*"
+    r"|,? and (?:since|because|as|it(?:['’]s| is))\b.*"
     r"|,? (?:and|while|whereas|with) (?:the|its|his|her) (?:smaller|larger|other|remaining|rest|others?|second|first)\b"
     r".*)$",
     re.IGNORECASE,
@@ -207,7 +209,7 @@ def claimed_value(text: str, read: Read) -> str | None:
         follows = _CHECKS.match(texts[at]) or _OTHERS.match(texts[at])
         if not follows or any(map(_LOOKS_AGAIN.search, texts[at:])):
             continue
-        if (found := _last_claim(texts[:at], read, checked=True)) is not None:
+        if (found := _last_claim(texts[:at], read, checked=not texts[at].startswith(("**", "#")))) is not None:
             return found
     if not _finished(tail):
         return None

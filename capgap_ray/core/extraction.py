@@ -181,7 +181,7 @@ CONCLUSION = re.compile(
     r"(?:at|in) the (?:very )?end(?: of the \w+)?|"
     r"(?:multiplying|adding|summing|subtracting|dividing)(?: (?:these|them|it|both))?(?: up)?(?= ?,)|"
     r"(?:we|i) (?:get|have|find|conclude|obtain)|it follows that|it turns out(?: that)?"
-    r"|(?:this|that|which|it) (?:means|gives|yields|makes|leaves)"
+    r"|(?:this|that|which|it) (?:means|gives|yields|makes|leaves|shows)"
     r"(?: (?:us|him|her|them|me|you)(?: with)?)?(?: that)?)\b[\s,:]*",
     re.IGNORECASE,
 )
@@ -292,7 +292,7 @@ _WHERE_REACHED = re.compile(
 )
 """A value, as of an extremum, and the point at which it is taken."""
 _LAST_DISPLAY = re.compile(
-    r"(?:\\\[((?:(?!\\\]).)*)\\\]|(?<!\$)\$\$((?:(?!\$\$).)+)\$\$|(?<![$\w])\$([^$\n]+=[^$\n]+=[^$\n]+)\$|"
+    r"(?:(?<!\\)\\\[((?:(?!\\\]).)*)\\\]|(?<!\$)\$\$((?:(?!\$\$).)+)\$\$|(?<![$\w])\$([^$\n]+=[^$\n]+=[^$\n]+)\$|"
     r"(?:^|\n)\$([^$\n]+=[^$\n]+)\$|"
     r"(\\begin\{(?:align|gather)\*?\}(?:(?!\\begin\{(?:align|gather)).)*\\end\{(?:align|gather)\*?\}))[ .\n]*\Z",
     re.DOTALL,
@@ -677,7 +677,9 @@ def displayed_value(tail: str, sentence: str) -> str | None:
     if not (solved or bold) and any(pattern.search(lead) for pattern in (AIM, GIVEN, PREMISE)):
         return None
     if "=" not in maths:
-        ready = re.search(r":\s*$|\b(?:left with|we (?:get|obtain)|gives|simplifies to|becomes)\s*$", before)
+        ready = re.search(
+            r":\s*$|\b(?:left with|we (?:get|obtain)(?: the (?:\w+ ){0,2}\w+)?|gives|simplifies to|becomes)\s*$", before
+        )
         return maths if ready and re.search("[0-9]", maths) and reads_as_maths(maths) else None
     sides = [unwrapped(side) for side in re.split(r"(?<![<>!])=", maths)]
     led = re.search(r"\b(?:is|are|equals)[\s:]*$", before) is not None and is_value(sides[-1])

@@ -110,9 +110,9 @@ _NEW_FORM = re.compile(
     re.IGNORECASE,
 )
 """The label of an expression that was asked for."""
-_WORKED_OUT = re.compile(r"[0-9)] ?[-+*/×·÷] ?\(?[0-9][0-9.,]*\)? = (-?[0-9][0-9.,/]*)(?: [A-Za-z][a-z]*)*$")
+_WORKED_OUT = re.compile(r"[0-9)] ?[-+*/×·÷] ?\(?[0-9][0-9.,]*\)? ?= ?(-?[0-9][0-9.,/]*)(?: [A-Za-z][a-z]*)*$")
 """A calculation in figures, with its unit: `20 - 12 = 8 feet less`."""
-_SUMMED = re.compile(r"\$?[A-Za-z](?: ?[-+] ?[A-Za-z])+ ?= ?(-?[0-9]+)\$?")
+_SUMMED = re.compile(r"(?:^|: )\$?[A-Za-z](?: ?[-+] ?[A-Za-z])+ ?= ?(-?[0-9]+)\$?$")
 """`a + b + m = 13`."""
 _THERE_ARE = re.compile(r"there (?:are|is) (?:exactly |only |a total of )?\$?([0-9]+)\$? [a-z]")
 _EQUATION_OF = re.compile(r"\bequation\b[^$=]*?(?: is)?:? \$?([^$=:]*=[^$=]*)\$?$")
@@ -149,7 +149,7 @@ def _maths_end(text: str) -> str | None:
     found = _maths_conclusion(text)
     if not found or not concludes(tail):
         claimed = claimed_value(tail, _value_of_claim)
-        if claimed and (not found or is_value(found)):
+        if claimed and (not found or is_value(found) or "\\ne" in found):
             return claimed
     elif "," in found and not computed(found, tail):  # 196 has 9 divisors: 1, 2, 4, ...
         claimed = claimed_value(tail, _value_of_claim)
@@ -159,7 +159,7 @@ def _maths_end(text: str) -> str | None:
 
 def _value_of_claim(claim: str) -> str | None:
     """Return the value of a claim in prose: the end of a chain, what it says that something is, its only value."""
-    claim = re.sub(r"\b(?:minus|negative) (?=\w)", "-", claim)
+    claim = re.sub(r"=\s?\$\s+(?=[0-9])", "= ", re.sub(r"\b(?:minus|negative) (?=\w)", "-", claim))
     claim = _SET_APART.sub(r"\1", _SET_APART.sub(r"\1", claim))
     if claim.count("=") > 1 and not re.match(r"[^=]*[a-zA-Z]\^", claim):
         value = unwrapped(re.sub(r" [a-z ]+$", "", claim.rpartition("=")[2]).strip(" $"))
@@ -169,7 +169,7 @@ def _value_of_claim(claim: str) -> str | None:
         return namely[1]
     if (curve := _EQUATION_OF.search(claim)) and reads_as_maths(curve[1]):
         return curve[1].strip()
-    if said := _SUMMED.fullmatch(claim) or _THERE_ARE.match(claim) or _WORKED_OUT.search(claim):
+    if said := _SUMMED.search(claim) or _THERE_ARE.match(claim) or _WORKED_OUT.search(claim):
         return said[1]
     if "=" in claim:
         return _claimed(claim, IS.search(claim) is not None)
