@@ -68,7 +68,8 @@ _CHECKS = re.compile(
     re.IGNORECASE,
 )
 _OTHERS = re.compile(
-    r"\W*(?:other \w+\W|common (?:mistakes|errors|pitfalls)\b|summary of\b|where (?:this|the) [a-z ]{1,40} comes? from\b"
+    r"\W*(?:other \w+\W|common (?:mistakes|errors|pitfalls)\b|summary of\b"
+    r"|where (?:this|the) [a-z ]{1,40} comes? from\b"
     r"|comment\b|(?:an )?alternative (?:via|solution|method|approach)\b|key (?:takeaways?|points?|ideas?)\b"
     r"|frequently asked\b|for (?:comparison|reference|context)\b|related\b|(?:here(?:['’]s| is) )?a similar\b"
     r"|if you(?:['’]d like| want) to practice|practice\b|similar (?:problem|question)|exercise\b|thanks? for"
@@ -81,7 +82,7 @@ _ASIDE = re.compile(
     r"|(?:some|many|most) (?:people|students|of)|just to be safe|(?:as )?an? (?:spot|quick)|p\.?s\b"
     r"|it(?:['’]s| is) worth|in degrees"
     r"|in (?:this|the above) (?:problem|solution)|in case"
-    r"|for (?:those|reference|comparison|example|instance|the record)"
+    r"|for (?:those|the curious|reference|comparison|example|instance|the record)"
     r"|in (?:decimals?|decimal form|reality)|as a (?:decimal|percent|mixed|side)|another|an alternative|alternatively"
     r"|both (?:ways|methods|sides)|(?:quick )?recap|fun fact|to give you|\([A-Za-z]|score:"
     r"|step [0-9]+: (?:done|none|check)|by the way|in [0-9]+ (?:years|days|months|hours)|i (?:had|could|used|also)\b"
@@ -101,8 +102,8 @@ _PLANS = re.compile(
 _DRAWN = re.compile(
     r"\W*(?:so|thus|hence|therefore|consequently|altogether|in total|(?:the )?(?:final|total|overall)|conclusion"
     r"|in summary|we conclude|result|in other words|i can (?:therefore |thus |now )?(?:say|confirm|conclude)"
-    r"|to (?:sum|summari[sz]e|conclude)|(?:counting|adding|summing|multiplying|subtracting|dividing)[^,.=:]{1,40}(?::|,? "
-    r"(?:(?:we|i|you) (?:have|get|find)|gives?|yields?)))(?!\w)",
+    r"|to (?:sum|summari[sz]e|conclude)|(?:counting|adding|summing|multiplying|subtracting|dividing)[^,.=:]{1,40}"
+    r"(?::|,? (?:(?:we|i|you) (?:have|get|find)|gives?|yields?)))(?!\w)",
     re.IGNORECASE,
 )
 """How a sentence begins that is drawn from what stands before it."""
@@ -121,7 +122,7 @@ _LOOKS_AGAIN = re.compile(
 _FOLLOWS = re.compile(
     r"(?<=[\w$)}%])(?:,?(?: -| —| –)? (?:instead of|rather than|regardless of|because|as opposed to)\b.*"
     r"| \((?:check|since|because|as|which|we|where)\b[^()]*\)|,? (?:i\.e\.|that is,|or,? equivalently)(?!.*[($])\W.*"
-    r"|,? and (?:since|because|as|it(?:['’]s| is))\b.*"
+    r"|,? and (?:since|because|as|it(?:['’]s| is)|there (?:is|are|will be))\b.*"
     r"|,? (?:and|while|whereas|with) (?:the|its|his|her) (?:smaller|larger|other|remaining|rest|others?|second|first)\b"
     r".*)$",
     re.IGNORECASE,
@@ -160,7 +161,7 @@ _CALCULATES = re.compile(
 )
 _RESULT = re.compile(
     r"(?:=|→|⇒)\s*(?:\\?\$)?\s*([^=$;:→⇒\n]+?)"
-    r"(?=\$|\n|\. |[=;:→⇒]|,? (?:and|so|which|then)\b|\s[a-z]{2,}|\s\(|\.?$)"
+    r"(?=\$|\n|\. |\\(?:text|mathrm|quad)\b|\\[,;]|[=;:→⇒]|,? (?:and|so|which|then)\b|\s[a-z]{2,}|\s\(|\.?$)"
 )
 _CLAUSES = re.compile(
     r", (?:(?:and|so|which|but) )?|; |: | [–—] "
@@ -237,11 +238,17 @@ def value_of_end(tail: str, read: Read) -> str | None:
 def concludes(tail: str) -> bool:
     """Return whether the last sentence of a text is drawn as a conclusion, or is nothing but a value."""
     found = last_sentence(tail)
-    if found is None:
+    if found is None or _ASIDE.match(found[0]):
         return False
     claim, concluded = claim_of(found[0].strip(" .!*_"))
     alone = re.search(r"[a-zA-Z]{2}", re.sub(r"\\[a-zA-Z]+", "", claim)) is None
     return alone or (concluded and _VALUE.search(claim) is not None) or SUMS_UP.search(found[0]) is not None
+
+
+def digresses(tail: str) -> bool:
+    """Return whether the last sentence of a text is a remark on the answer."""
+    found = last_sentence(tail)
+    return found is not None and _ASIDE.match(found[0]) is not None
 
 
 def computed(value: str, text: str) -> bool:

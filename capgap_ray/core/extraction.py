@@ -174,6 +174,7 @@ _DOUBTED = re.compile(
 """The text looks again at what it said before, and may come to something else."""
 CONCLUSION = re.compile(
     r"(?:therefore|thus|hence|so(?! far\b)|consequently|then,? (?=the final\b)|finally|in conclusion|in total|"
+    r"to (?:conclude|sum up|summari[sz]e)|"
     r"altogether|as a result|accordingly|together(?=,? (?:they|the|we|this|it|[A-Z]))|"
     r"(?:(?:out )?of|among(?:st)?|from) the (?:given |available )?(?:options|choices)|this means|that's|"
     r"(?:putting|combining|taking) (?:the two|both|all(?: of)? (?:this|these)|these|this|everything|it all|them) "
@@ -447,12 +448,14 @@ def _kept(match: re.Match[str]) -> str:
 
 def own_part(text: str, read: Callable[[str], T | None]) -> T | None:
     """Return what `read` finds before the model goes on with a question of its own, else in the whole text."""
-    others = list(deque(_NEXT_ITEM.finditer(text), maxlen=1))
-    if (other := _NEXT_ITEM.search(text)) and (answer := read(text[: other.start()])) is not None:
+    first = _NEXT_ITEM.search(text)
+    if first is None:
+        return read(text)
+    if (answer := read(text[: first.start()])) is not None:
         return answer
-    if others and "?" not in (last := text[others[0].start() :].strip()) and "\n" not in last:
-        return None  # it ends in another question
-    return read(text)
+    *_, other = _NEXT_ITEM.finditer(text, first.start())
+    last = text[other.start() :].strip()
+    return None if "?" not in last and "\n" not in last else read(text)  # it ends in another question
 
 
 def boxed_answer(text: str) -> tuple[int, str] | None:

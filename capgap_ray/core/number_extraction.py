@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
 
-from capgap_ray.core.claimed_values import claimed_value, computed, concludes, value_of_end
+from capgap_ray.core.claimed_values import claimed_value, computed, concludes, digresses, value_of_end
 from capgap_ray.core.extraction import (
     CONCLUSION,
     CONDITIONAL,
@@ -266,7 +266,7 @@ def _number_conclusion(text: str, thought: bool) -> str | None:
     found = _last_number(tail, thought) or _only_bold(tail)
     if not found or not concludes(tail):
         claimed = claimed_value(tail, _number_of_end)
-        if claimed and (not found or computed(claimed, tail)):
+        if claimed and (not found or digresses(tail) or computed(claimed, tail)):
             return claimed
     return found or (number_in(headed[1]) if headed else None) or value_of_end(tail, _number_of_end)
 
