@@ -87,7 +87,7 @@ _ASIDE = re.compile(
     r"|both (?:ways|methods|sides)|(?:quick )?recap|fun fact|to give you|\([A-Za-z]|score:"
     r"|step [0-9]+: (?:done|none|check)|by the way|in [0-9]+ (?:years|days|months|hours)|i (?:had|could|used|also)\b"
     r"|this (?:kind|type|is (?:because|since|why|possible)|means it|matches|agrees|works|follows))"
-    r"|.*(?:\bwould\b|['’]d\b(?! better))"
+    r"|.*\bin case you\b|.*(?:\bwould\b|['’]d\b(?! better))"
     r"|(?!.*[0-9)]\s*=)(?:\W*(?:and )?(?:of (?:these|them|those)|the (?:other|remaining|rest|others))\b|\(.*\)$)",
     re.IGNORECASE,
 )
@@ -172,7 +172,7 @@ _CLAUSES = re.compile(
 
 _ENDS = re.compile(
     r"(?:[\w)}%$°²³”\"’][.!]+|\*\*|(?<!\\)[)\]}✓✔>])[\s*_)>]*$|^\*\*[^*]+:\*\* \S"
-    r"|=[^=]*[-+*/×·][^=]*= ?-?[0-9]+$|(?:= ?|^)\\?\$?[0-9][0-9.,]*(?: [a-z]+){1,3}$"
+    r"|=[^=]*[-+*/×·][^=]*= ?-?[0-9]+$|(?:= ?|^)(?:\\?\$?[0-9][0-9.,]*|\$[^$]+\$)(?: [a-z]+){1,3}$"
 )
 """A last line that is whole: closed by a stop or by markup, a label's value, or a calculation."""
 _ASKS_ON = re.compile(
@@ -336,7 +336,7 @@ def _claimed(sentence: _Sentence, before: Sequence[str], read: Read, ends: bool,
     piece = next(piece for piece, other in reversed(pieces) if other == value)
     if any(pattern.search(piece) for pattern in (INEXACT, HEDGED, ON_THE_WAY)) or _TRIED.search(sentence.claim):
         return None
-    says = IS.search(piece) is not None
+    says = IS.search(piece) is not None or re.match(r"[A-Za-z][\w ]{0,30}: ", piece) is not None
     curve = says and re.search(r"\bequation\b", piece) is not None
     if piece.count("=") < 2 and _TO_BE_SOLVED.search(piece) and not curve:
         return None

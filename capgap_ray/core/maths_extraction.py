@@ -118,7 +118,9 @@ _THERE_ARE = re.compile(r"there (?:are|is) (?:exactly |only |a total of )?\$?([0
 _EQUATION_OF = re.compile(r"\bequation\b[^$=]*?(?: is)?:? \$?([^$=:]*=[^$=]*)\$?$")
 _NAMELY = re.compile(r"\bnamely,? \$?([^$]+)\$?$")
 _SET_APART = re.compile(r"\\(?:mathbf|textbf|boldsymbol|underline)\s?\{([^{}]*)\}")
-_MATHS_WORD = re.compile(r".*[0-9√π∞].*|[-+*/×·÷^−=<>≤≥]|[b-zB-HJ-Z]|pi|sqrt|sin|cos|tan|cot|sec|csc|ln|log")
+_MATHS_WORD = re.compile(
+    r"(?!.*(?<![a-z])(?!sqrt|pi)[a-z]{2}).*[0-9√π∞].*|[-+*/×·÷^−=<>≤≥]|[b-zB-HJ-Z]|pi|sqrt|sin|cos|tan|cot|sec|csc|ln|log"
+)
 _LEADS_TO = re.compile(
     r"is|are|was|equals?|gives?|gets?|have|has|obtain(?:ed)?|becomes?|to|leaves|left|with|of|:", re.IGNORECASE
 )
@@ -298,7 +300,7 @@ def _maths_conclusion(text: str) -> str | None:
     if last_line and (value := _value_of_name(claim if concluded else sentence)):
         return value
     own_line = last_line and re.fullmatch(r"[$`*]*-?[$`*]*[0-9][0-9.,/]*[$`*]*", sentence)
-    if tail.endswith(f"\n\n{sentence}") and "=" not in sentence and len(sentence) < 40:
+    if re.search(rf"\n\n[#> ]*{re.escape(sentence)}\Z", tail) and "=" not in sentence and len(sentence) < 40:
         alone = unwrapped(sentence.strip(MARKUP))
         if (
             re.search("[0-9]", alone)
@@ -422,7 +424,7 @@ def _claimed(claim: str, concluded: bool) -> str | None:
     said = IS.split(
         re.sub(r"^(?:adding|multiplying|subtracting|summing) [^,=$]{1,40}, ", "", claim, flags=re.IGNORECASE)
     )
-    piece = re.sub(r" as (?:an?|the|our|my) [a-z ]+$", "", said[-1])
+    piece = re.sub(r" (?:as (?:an?|the|our|my) [a-z ]+|in (?:lowest terms|simplest form))$", "", said[-1])
     piece = unwrapped(re.sub(r"\\\[|\\\]", " ", piece).strip(MARKUP + ",:"))
     if twice := _said_twice(piece):
         return unwrapped(twice)

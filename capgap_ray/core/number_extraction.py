@@ -183,7 +183,7 @@ def _number_statement(after: str) -> str | None:
 
 def number_in(claim: str) -> str | None:
     """Return the one number that a claim is about: after its last `=`, the only one, or the first with its unit."""
-    claim = unwrapped(claim.strip(MARKUP))
+    claim = re.sub(r",? (?:or|that is|i\.e\.),? [0-9.]+ cents$", "", unwrapped(claim.strip(MARKUP)))
     if "=" in claim:
         claim = claim.rpartition("=")[2]
     claim = re.sub(r"(?<![0-9.,] )(?<![0-9.,])[0-9]{1,3}(?: [0-9]{3})+(?![0-9.,])", _ungrouped, claim)

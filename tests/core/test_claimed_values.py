@@ -41,6 +41,8 @@ NUMBERS = [
         "90",
     ),
     ("So the whole trip costs 150 dollars: 120 for fuel, 30 for the ferry.", "150"),
+    ("So each month she pays 300 + 80 + 60 = $440. That's $5,280 per year, in case you're curious!", "440"),
+    ("$6.00 ÷ 8 = $0.75\n\nOne pencil costs $0.75, or 75 cents.", "0.75"),
     # none: givens, plans, hedges, what breaks off
     ("3 × 4 = 12. Next, we need to add the 5 pens of the other box.", None),
     ("So there are 12 boxes. Now we multiply this by the number of pens, which is 6 for every", None),
@@ -78,6 +80,10 @@ MATHS = [
     ("13 - 16 = -3.\n\n### -3\n\n### Explanation\n\nThe ceiling rounds up.", "-3"),
     ("It is $|w|$ that we want. Final answer: $|w| = \\frac{\\sqrt{25}}{13}$", "\\frac{\\sqrt{25}}{13}"),
     ("So the sum of squares is $236$, our final answer.", "236"),
+    ("The sum is 78 = 4·18.75 + 3.\n\n### 3", "3"),
+    ("Hence the probability is $3/9$, or $1/3$ in lowest terms.", "3/9"),
+    ("x: (−5 + 3)/2 = −1\ny: (5 + 7)/2 = 6\n\nMidpoint: (−1, 6)", "(-1, 6)"),
+    ("$15.975=\\frac{15975}{1000}=\\frac{639}{40}$.\n\n$\\frac{639}{40}$ inches", "\\frac{639}{40}"),
     # none
     ("Twice the sum is 20, so we have\n\n$a+b = 10$", None),
     ("The denominator is x^2 + 5x - 24, and it can be factored. With the steps above we will find C and D.", None),
