@@ -68,9 +68,10 @@ _CHECKS = re.compile(
     re.IGNORECASE,
 )
 _OTHERS = re.compile(
-    r"\W*(?:other \w+\W|common (?:mistakes|errors|pitfalls)\b|summary of\b"
+    r"\W*(?:other \w+\W|common (?:mistake|error|pitfall)s?\b|follow-up|(?:a )?note on|summary of\b"
     r"|where (?:this|the) [a-z ]{1,40} comes? from\b"
-    r"|comment\b|(?:an )?alternative (?:via|solution|method|approach)\b|key (?:takeaways?|points?|ideas?)\b"
+    r"|comment\b|confidence\b|does (?:that|this) make sense"
+    r"|it may be worthwhile|(?:an )?alternative (?:via|solution|method|approach)\b|key (?:takeaways?|points?|ideas?)\b"
     r"|frequently asked\b|for (?:comparison|reference|context)\b|related\b|(?:here(?:['’]s| is) )?a similar\b"
     r"|if you(?:['’]d like| want) to practice|practice\b|similar (?:problem|question)|exercise\b|thanks? for"
     r"|in the next)",

@@ -10,6 +10,7 @@ from capgap_ray.core.extraction import REFUSED
 from capgap_ray.core.number_words import NUMBER_WORDS
 
 _NOUN = r"(?:options?|statements?|sentences?|choices?|answers?|letters?|categor(?:y|ies)|versions?|edits?|intervals?)"
+_NAMING = re.compile(rf"{_NOUN}|and")
 _WRITTEN = tuple(
     (re.compile(pattern, re.MULTILINE), form)
     for pattern, form in (
@@ -246,19 +247,7 @@ def _of_sentence(
         taken_back = any(_TAKEN_BACK.match(each) and not LETTER.search(each) for each in later)
         for found in LETTER.finditer(clause):
             before, after = clause[: found.start()].rstrip(' "“'), clause[found.end() :]
-            if (
-                place
-                and not re.search(
-                    r"[A-Za-z]{2}",
-                    re.sub(
-                        rf"{_NOUN}"
-                        r"|and",
-                        "",
-                        before,
-                    ),
-                )
-                and not after.strip(" .!)")
-            ):
+            if place and not after.strip(" .!)") and not re.search(r"[A-Za-z]{2}", _NAMING.sub("", before)):
                 before = f"{clauses[place - 1]} {before}".rstrip()
             if _DENIED.search(before) or _DENIED.search(after.partition(":")[0]):
                 denied.add(found[1])

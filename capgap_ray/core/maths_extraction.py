@@ -174,7 +174,8 @@ def _value_of_claim(claim: str) -> str | None:
     if said := _SUMMED.search(claim) or _THERE_ARE.match(claim) or _WORKED_OUT.search(claim):
         return said[1]
     if "=" in claim:
-        return _claimed(claim, IS.search(claim) is not None)
+        named = _last_span(claim, r"") if re.search(r"\$[a-zA-Z] ?= ?[^$=]+\$$", claim) else None
+        return _claimed(claim, IS.search(claim) is not None) or named
     if labelled := re.fullmatch(r"[^:=]{1,60}: \$?([^:$]+)\$?", claim):
         value = unwrapped(re.sub(r" [a-z ]+$", "", labelled[1]))
         if is_value(value):
