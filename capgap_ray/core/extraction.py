@@ -223,7 +223,7 @@ _NEXT_ITEM = re.compile(
     r"|\n(?:#{1,4} )?(?:Exercise|Question|Problem) [0-9]+[:.\n]|\n(?:Q|Question|Human|User): "
     r"|\n#{1,4} (?:Instruction|Question|Problem|Input|Human|User):?[ \t]*\n"
     r"|\n(?:Now,? )?[Ll]et'?s (?:try|do|solve|look at) (?:another|a similar|the next)\b"
-    r"|(?:\\n){1,2}(?:Human|User|Q|Question|Assistant): ?"
+    r"|\\n(?:\\n)?(?:Human|User|Q|Question|Assistant): ?"
     r"|<\|(?:im_end|endoftext|eot_id|end_of_text|user|end)\|>|</s>|<end_of_turn>|<eos>|<｜end▁of▁sentence｜>|\[/?INST\]"
 )
 NUMBER = re.compile(
@@ -359,7 +359,7 @@ INEQUALITY = re.compile(r"[<>≤≥]|\\[lg]e(?:q|qslant)?(?![a-z])")
 NOT_THAT = re.compile(
     r",? (?:(?:and )?not|instead of|rather than)\s(?:\S+|\$[^$]*\$)(?: (?:as|like|which|that) [^.]*)?$"
 )
-_CURVE = re.compile(r"(?:the )?equation of\b", re.IGNORECASE)
+CURVE = re.compile(r"(?:the )?equation of\b", re.IGNORECASE)
 _LABELLED = re.compile(r"[*_#\s>=-]*([A-Za-z][\w' ,()&+-]{0,60}?)[*_]*:[*_]*\s+(\S.*)", re.DOTALL)
 """A closing line such as "Total animals: 9"."""
 NO_RESULT = re.compile(r"\b(?:options?|input|example|hint|note|known|problem|question|points?)\b", re.IGNORECASE)
@@ -416,7 +416,9 @@ def after_thinking(text: str) -> str | None:
     if tagged:
         before, opened, inside = inside.rpartition("<answer>")
         text = f"{before}\nAnswer: {inside.strip()}\n{after}" if opened else f"{before}{inside}\n{after}"
-    text = _CORRECTED.sub(_kept, _END_OF_PROOF.sub(".", _STRUCK.sub("", text)))
+    if "~~" in text:
+        text = _STRUCK.sub("", text)
+    text = _CORRECTED.sub(_kept, _END_OF_PROOF.sub(".", text))
     text = _UNDERLINE.sub("", text)
     if "```" in text:
         text = _FENCE_LINE.sub("", _PROGRAM.sub(_printed, text))
@@ -745,7 +747,7 @@ def labelled_value(tail: str, sentence: str) -> str | None:
     if found is None or (match := _LABELLED.fullmatch(sentence)) is None:
         return None
     if (
-        AIM.search(_CURVE.sub("", match[1]))
+        AIM.search(CURVE.sub("", match[1]))
         or PREMISE.search(match[1])
         or GIVEN.search(match[1])
         or NO_RESULT.search(match[1])

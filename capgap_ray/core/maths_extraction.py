@@ -10,6 +10,7 @@ from capgap_ray.core.extraction import (
     AIM,
     CONCLUSION,
     CONDITIONAL,
+    CURVE,
     EQUATION,
     GIVEN,
     INEQUALITY,
@@ -347,8 +348,7 @@ def _maths_conclusion(text: str) -> str | None:
         return alone
     if headed and "=" not in alone and _NEW_FORM.match(sentence.strip(MARKUP)) and reads_as_maths(alone):
         return alone
-    curve = re.match(r"(?:the )?equation of\b", sentence.strip(MARKUP), re.IGNORECASE)
-    if curve and labelled and (headed or followed) and reads_as_maths(alone):
+    if CURVE.match(sentence.strip(MARKUP)) and labelled and (headed or followed) and reads_as_maths(alone):
         return alone
     if not finished and not re.search(r"[0-9)}]$", tail):
         return None
