@@ -455,7 +455,7 @@ def own_part(text: str, read: Callable[[str], T | None]) -> T | None:
         return read(text)
     if (answer := read(text[: first.start()])) is not None:
         return answer
-    *_, other = _NEXT_ITEM.finditer(text, first.start())
+    (other,) = deque(_NEXT_ITEM.finditer(text, first.start()), maxlen=1)
     last = text[other.start() :].strip()
     return None if "?" not in last and "\n" not in last else read(text)  # it ends in another question
 
@@ -514,7 +514,7 @@ def last_box(text: str, joined: bool = True) -> tuple[int, int, str] | None:
 def _complete_boxes(text: str) -> list[tuple[int, int, str]]:
     """Return the last boxes that are closed and hold something, in order; an outer box hides those in it."""
     text_end = len(text)
-    starts = [match.span() for match in _BOX_WORD.finditer(text)]
+    words = {match.start(): match.end() for match in _BOX_WORD.finditer(text)}  # no object of its own for each box
     closing: dict[int, int] = {}
     opened: list[int] = []
     for match in _BRACES.finditer(text):
@@ -523,7 +523,7 @@ def _complete_boxes(text: str) -> list[tuple[int, int, str]]:
         elif match[0] == "}" and opened:
             closing[opened.pop()] = match.start()
     found: list[tuple[int, int, str]] = []
-    for start, end in reversed(starts):
+    for start, end in reversed(words.items()):
         if len(found) > _MOST_BOXES:
             break
         at = end
