@@ -99,8 +99,8 @@ def saved_by_layer(width: int, key_value: int, inner: int, bits: Literal[16, 32]
     - each of two RMSNorms: its input in float32 (4 width), the normalised rows that its weight multiplies and its
       output, which the linear layers after it share (2 x b width);
     - attention: queries and keys after their rotation, values (b width + 2 x b key_value), the result of scaled dot
-      product attention and its copy in token order, the input of the output projection (2 x b width; one fewer with the
-      flash-attn package). Rotation keeps only the cosines and sines, which all layers share;
+      product attention and its copy in token order, the input of the output projection (2 x b width; one fewer on GPUs
+      that attend at once). Rotation keeps only the cosines and sines, which all layers share;
     - MLP: gate, SiLU(gate), up, their product (4 x b inner).
 
     A layer with adapters (without dropout) keeps as much, less the normalised rows.

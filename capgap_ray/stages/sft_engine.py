@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import functools
 import gc
+import itertools
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -141,10 +142,19 @@ class Trainer:
             input_ids=ids[None],
             position_ids=torch.cat([*(slot.positions for slot in chosen), fill])[None].to(self.device),
             example_lengths=spans,
+            example_bounds=self._bounds(spans),
             logits_to_keep=keep,
             use_cache=False,
         ).logits.squeeze(0)[: len(supervised)]
         return logits, ids[supervised]
+
+    def _bounds(self, spans: Sequence[int]) -> Any:
+        """Where examples start and end, for `_attend_within_examples`: once for all layers, which would wait for it."""
+        import torch
+
+        if not attends_at_once(self.device, self.sft.precision):
+            return None
+        return torch.tensor([0, *itertools.accumulate(spans)], dtype=torch.int32, device=self.device)
 
     def mean_loss(self, slots: Sequence[Slot]) -> float:
         """Mean loss over all supervised tokens of the slots; collective."""
@@ -456,37 +466,54 @@ def _optimizer(model: Any, sft: Sft) -> Any:
 
 
 def _attend_within_examples(
-    module: Any, query: Any, key: Any, value: Any, attention_mask: Any, *, example_lengths: list[int], **options: Any
+    module: Any,
+    query: Any,
+    key: Any,
+    value: Any,
+    attention_mask: Any,
+    *,
+    example_lengths: list[int],
+    example_bounds: Any = None,
+    **options: Any,
 ) -> tuple[Any, None]:
     """Causal attention inside each of the examples laid end to end; a transformers attention function.
 
     Shapes: query [1, heads, tokens, dim], key and value [1, kv heads, tokens, dim]; returns [1, tokens, heads, dim].
-    No mask and no padding: FlashAttention 2 over ragged lengths where it is installed, else one exact call per example.
+    No mask and no padding: PyTorch's own FlashAttention over ragged lengths where `example_bounds` says where they
+    start and end (int32 [examples + 1]), else one exact call per example.
     Tokens after the last example are seen by none and get zeros.
     """
     import torch
 
     assert attention_mask is None and options.get("sliding_window") is None
-    if query.is_cuda and query.dtype == torch.bfloat16 and (flash := _flash_attention()) is not None:
-        bounds = torch.tensor([0, *example_lengths], device=query.device).cumsum(0, dtype=torch.int32)
+    grouped = query.shape[1] != key.shape[1]
+    if example_bounds is not None and query.shape[3] % 8 == 0 and query.shape[3] <= 256:  # what its kernels take
+        from torch.nn.attention.varlen import varlen_attn
+
         q, k, v = (each[0].transpose(0, 1) for each in (query, key, value))
-        longest = max(example_lengths)
-        out = flash(q, k, v, bounds, bounds, longest, longest, softmax_scale=options["scaling"], causal=True)
+        bounds, longest = (example_bounds, example_bounds), (max(example_lengths),) * 2
+        causal = (-1, 0)  # a window of all before and none after
+        out = varlen_attn(q, k, v, *bounds, *longest, scale=options["scaling"], window_size=causal, enable_gqa=grouped)
         return out[None], None
     lengths = [*example_lengths, query.shape[2] - sum(example_lengths)]
     *examples, fill = zip(query.split(lengths, 2), key.split(lengths, 2), value.split(lengths, 2), strict=True)
     parts = [
         torch.nn.functional.scaled_dot_product_attention(
-            *triple, is_causal=True, scale=options["scaling"], enable_gqa=query.shape[1] != key.shape[1]
+            *triple, is_causal=True, scale=options["scaling"], enable_gqa=grouped
         )
         for triple in examples
     ]
     return torch.cat([*parts, torch.zeros_like(fill[0])], 2).transpose(1, 2), None
 
 
-def _flash_attention() -> Callable[..., Any] | None:
-    try:
-        from flash_attn import flash_attn_varlen_func
-    except ImportError:
-        return None
-    return flash_attn_varlen_func  # type: ignore[no-any-return]
+def attends_at_once(device: Any, precision: str) -> bool:
+    """Whether PyTorch's FlashAttention attends within all examples of a micro-batch in one call.
+
+    Otherwise each takes a call of its own and, on an H100 or B200, half a second for every length that is new: cuDNN,
+    which PyTorch takes first there, plans for one shape.
+    """
+    import torch
+
+    return (
+        device.type == "cuda" and precision == "bfloat16" and bool(torch.cuda.get_device_capability(device) >= (8, 0))
+    )

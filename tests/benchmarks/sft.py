@@ -330,7 +330,7 @@ def run_gpu(shape: dict[str, Any] = QWEN_05B, cutoff: int = 4096, updates: int =
         "tokens per second": round(rate),
         "model FLOPs utilisation, %": peak and round(100 * 6 * weights * rate / (peak * 1e12), 1),
         "peak memory, GB": round(torch.cuda.max_memory_allocated() / 1e9, 1) if on_gpu else None,
-        "attention": "FlashAttention 2" if on_gpu and sft_engine._flash_attention() else "SDPA",
+        "attention": "at once" if on_gpu and sft_engine.attends_at_once(torch.device("cuda"), width) else "one by one",
     }
     print("ROW " + json.dumps(row), flush=True)
 

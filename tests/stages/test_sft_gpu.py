@@ -1,0 +1,109 @@
+"""What training does otherwise where there are GPUs, as far as a machine without one can tell."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from capgap_ray.stages import sft_engine
+from capgap_ray.stages.sft_engine import _attend_within_examples
+
+SPANS = [5, 1, 8]
+
+
+def rows(device: str, dtype: Any, heads: int = 4, kv_heads: int = 2, width: int = 16) -> Iterator[Any]:
+    """Queries, keys and values as a layer makes them: [1, heads, tokens, width], not contiguous."""
+    import torch
+
+    for count in (heads, kv_heads, kv_heads):
+        made = torch.randn(1, sum(SPANS), count, width, dtype=dtype, device=device, requires_grad=True)
+        yield made.transpose(1, 2)
+
+
+def bounds(device: str) -> Any:
+    import torch
+
+    return torch.tensor([0, *itertools.accumulate(SPANS)], dtype=torch.int32, device=device)
+
+
+def documented(query: Any, key: Any, value: Any, *places: Any, **options: Any) -> Any:
+    """`torch.nn.attention.varlen.varlen_attn` as PyTorch documents it, of what is used of it."""
+    import torch
+
+    starts, other_starts, longest, other_longest = places
+    assert starts is other_starts
+    assert starts.dtype == torch.int32
+    assert longest == other_longest == max(SPANS)
+    assert options["window_size"] == (-1, 0), "causal"
+    assert options["enable_gqa"] == (query.size(1) != key.size(1))
+    made = torch.empty_like(query)
+    for start, stop in itertools.pairwise(starts.tolist()):
+        for head in range(query.size(1)):
+            of = head * key.size(1) // query.size(1)
+            scores = query[start:stop, head] @ key[start:stop, of].T * options["scale"]
+            hidden = torch.ones(stop - start, stop - start, dtype=torch.bool).triu(1)
+            made[start:stop, head] = scores.masked_fill(hidden, -math.inf).softmax(-1) @ value[start:stop, of]
+    return made
+
+
+@pytest.mark.parametrize("kv_heads", [2, 4])
+def test_one_call_for_all_examples_is_what_one_for_each_is(kv_heads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+    from torch.nn.attention import varlen
+
+    monkeypatch.setattr(varlen, "varlen_attn", documented)
+    torch.manual_seed(0)
+    made = [each.detach() for each in rows("cpu", torch.float32, kv_heads=kv_heads)]
+    one_each, _ = _attend_within_examples(None, *made, None, example_lengths=SPANS, scaling=0.3)
+    at_once, _ = _attend_within_examples(
+        None, *made, None, example_lengths=SPANS, example_bounds=bounds("cpu"), scaling=0.3
+    )
+    assert one_each.shape == at_once.shape == (1, sum(SPANS), 4, 16)
+    assert torch.allclose(one_each, at_once, atol=1e-5)
+
+
+def test_on_a_gpu_pytorchs_own_kernel_takes_what_a_layer_gives_and_gives_gradients() -> None:
+    """Tensors without data, of their shapes and types, pass PyTorch's own registration of the operator."""
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    called: list[str] = []
+
+    class Listening(TorchDispatchMode):  # type: ignore[misc]
+        def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            called.append(str(function))
+            return function(*args, **(kwargs or {}))
+
+    with Listening():
+        made = list(rows("meta", torch.bfloat16))
+        found, _ = _attend_within_examples(
+            None, *made, None, example_lengths=SPANS, example_bounds=bounds("meta"), scaling=0.25
+        )
+        assert (found.shape, found.dtype, found.device.type) == ((1, sum(SPANS), 4, 16), torch.bfloat16, "meta")
+        gradients = torch.autograd.grad(found.float().sum(), made)
+    assert [each.shape for each in gradients] == [each.shape for each in made]
+    assert called.count("torch_attn._varlen_attn.default") == 1, "one call, however many examples"
+    assert not any("scaled_dot_product" in each for each in called)
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "capability", "at_once"),
+    [
+        ("cuda", "bfloat16", (9, 0), True),
+        ("cuda", "bfloat16", (8, 0), True),
+        ("cuda", "bfloat16", (7, 0), False),
+        ("cuda", "float32", (9, 0), False),
+        ("cpu", "bfloat16", (9, 0), False),
+    ],
+)
+def test_which_gpus_attend_at_once(
+    device: str, precision: str, capability: tuple[int, int], at_once: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda of: capability)
+    assert sft_engine.attends_at_once(torch.device(device), precision) is at_once
