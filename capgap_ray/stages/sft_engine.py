@@ -85,7 +85,7 @@ class Trainer:
         weights = self._weights(update)
         steps = balance_update(update, self.lengths, self.world, self.sft.batch.per_device, self.sft.cutoff_tokens)
         mine = steps[self.rank]
-        loss_here = 0.0
+        losses = []
         with self.engine.coalesce_grad_reduction() if self.reduced_once else nullcontext():
             for step, members in enumerate(mine):
                 if not self.reduced_once:
@@ -93,11 +93,11 @@ class Trainer:
                 # ZeRO-3 gathers collectively: a rank with nothing to do computes something of weight zero.
                 chosen = [self.slots[index] for index in members or update[:1]]
                 loss = self._loss(chosen, [weights[index] for index in members] or [0.0])
-                loss_here += loss.item()
+                losses.append(loss.detach())  # not its value yet, for which a GPU's next work would wait
                 # DeepSpeed averages over ranks; the weights already share out all ranks' tokens.
                 self.engine.backward(loss * self.world, scale_wrt_gas=False)
         self.engine.step()
-        return loss_here if self.engine.was_step_applied() else None
+        return sum((each.item() for each in losses), 0.0) if self.engine.was_step_applied() else None
 
     def _weights(self, update: list[int]) -> dict[int, float]:
         """Slot -> weight of each of its supervised tokens in the update's loss."""
