@@ -322,12 +322,14 @@ def _engine(source: str, sft: Sft, world: int) -> tuple[Any, int]:
     # What is gathered at once rather than tensor by tensor: whole layers, or all of a model that fits a bucket. (Its
     # hook runs before its gradients are there, which is too early for all but `reduced_once`.)
     leaves = {type(each) for each in model.modules() if type(each).__name__.endswith("DecoderLayer")}
-    # Those of an adapter are not partitioned yet.
-    elements = sum(getattr(each, "ds_numel", each.numel()) for each in model.parameters())
-    if elements <= _BUCKET and not sft.gradient_checkpointing:
+    if _elements(model) <= _BUCKET and not sft.gradient_checkpointing:
         leaves = {type(model)}
     if leaves:
         deepspeed.utils.set_z3_leaf_modules(model, sorted(leaves, key=str))
+    zero = settings["zero_optimization"]
+    if leaves and zero["overlap_comm"]:
+        # Whole layers are gathered, so the next one has to fit, or most of it is gathered while nothing computes.
+        zero["stage3_prefetch_bucket_size"] = max(_BUCKET, _largest(model, leaves))
     model.train()
     engine, *_ = deepspeed.initialize(model=model, optimizer=_optimizer(model, sft), config=settings)
     if not on_gpu:
@@ -336,6 +338,16 @@ def _engine(source: str, sft: Sft, world: int) -> tuple[Any, int]:
         gc.set_threshold(50_000, 20, 50)
     del keep_alive
     return engine, ROWS if by_onednn else 1
+
+
+def _elements(module: Any) -> int:
+    """Of all its weights; those of an adapter are not partitioned yet."""
+    return sum(getattr(each, "ds_numel", each.numel()) for each in module.parameters())
+
+
+def _largest(model: Any, kinds: set[type]) -> int:
+    """Elements of the largest module of these kinds."""
+    return max(_elements(each) for each in model.modules() if type(each) in kinds)
 
 
 def _through_shared_memory(backend: Any) -> None:

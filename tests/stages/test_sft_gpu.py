@@ -107,3 +107,14 @@ def test_which_gpus_attend_at_once(
 
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda of: capability)
     assert sft_engine.attends_at_once(torch.device(device), precision) is at_once
+
+
+def test_the_next_layer_is_gathered_whole_while_one_computes() -> None:
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    config = Qwen2Config(
+        hidden_size=64, num_attention_heads=4, num_key_value_heads=2, intermediate_size=128, num_hidden_layers=2
+    )
+    model = Qwen2ForCausalLM._from_config(config)
+    layer = model.model.layers[0]
+    assert sft_engine._largest(model, {type(layer)}) == sum(each.numel() for each in layer.parameters())
