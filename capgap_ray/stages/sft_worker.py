@@ -6,7 +6,8 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -254,6 +255,21 @@ def together(work: Callable[[], None]) -> None:
             raise ValueError(bytes(each.tolist()).rstrip(b"\0").decode(errors="replace")) from failure
 
 
+@contextmanager
+def _all_cores(on_gpu: bool) -> Iterator[None]:
+    """Where workers have GPUs, compute on all of the node's cores: Ray gives a worker as many threads as CPUs, one by
+    default, on which a large export takes minutes to merge and check, and all GPUs wait for it."""
+    import torch
+
+    threads = torch.get_num_threads()
+    if on_gpu:
+        torch.set_num_threads(len(os.sched_getaffinity(0)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def _export(
     trainer: Trainer, source: str, tokenizer: Any, store: Store, folder: str, canary_ids: Sequence[Sequence[int]]
 ) -> tuple[float, ...]:
@@ -269,7 +285,7 @@ def _export(
 
     def write_and_check() -> None:
         nonlocal canary
-        with tempfile.TemporaryDirectory() as scratch:
+        with tempfile.TemporaryDirectory() as scratch, _all_cores(trainer.device.type == "cuda"):
             write = export_lora if trainer.sft.method == "lora" else export_full
             try:
                 write(trainer.engine.module, state, source, tokenizer, scratch)

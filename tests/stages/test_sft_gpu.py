@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from capgap_ray.stages import sft_engine
+from capgap_ray.artifacts.store import Store
+from capgap_ray.settings import Sft
+from capgap_ray.stages import sft_engine, sft_worker
 from capgap_ray.stages.sft_engine import _attend_within_examples
 
 SPANS = [5, 1, 8]
@@ -118,3 +122,38 @@ def test_the_next_layer_is_gathered_whole_while_one_computes() -> None:
     model = Qwen2ForCausalLM._from_config(config)
     layer = model.model.layers[0]
     assert sft_engine._largest(model, {type(layer)}) == sum(each.numel() for each in layer.parameters())
+
+
+def test_an_export_is_checked_on_all_cores_where_workers_have_gpus(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray gives a worker one thread."""
+    import torch
+
+    seen: list[int] = []
+
+    def check(canary: Any, *_: Any) -> Any:
+        seen.append(torch.get_num_threads())
+        return canary
+
+    monkeypatch.setattr(sft_worker, "check_canary", check)
+    monkeypatch.setattr(sft_worker, "export_full", lambda *_: None)
+    monkeypatch.setattr(sft_worker, "together", lambda work: work())
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(3))
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for device in ("cuda", "cpu"):
+            trainer: Any = SimpleNamespace(
+                device=torch.device(device),
+                rank=0,
+                sft=Sft(),
+                engine=SimpleNamespace(module=None),
+                weights=dict,
+                log_probabilities=lambda ids: (0.0,),
+            )
+            sft_worker._export(trainer, "source", None, Store(str(tmp_path)), "folder", [])
+        assert seen == [3, 1]
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
