@@ -92,15 +92,20 @@ class States:
             return self._of_rank(folder, rank)
         import torch
 
+        def shared(each: int, size: int) -> tuple[int, int]:
+            """In the flat tensor: from where to where that rank held what this one is to hold; empty if not below."""
+            old, new = math.ceil(size / saved_by), math.ceil(size / workers)
+            return max(each * old, rank * new), min((each + 1) * old, (rank + 1) * new, size)
+
         mine: dict[str, list[Any]] = {name: [] for name in sizes}
         for each in range(saved_by):
+            if all(low >= high for low, high in (shared(each, size) for size in sizes.values())):
+                continue  # its files are as large as a rank's memory, and all ranks would read all of them
             for name, tensor in self._of_rank(folder, each).items():
-                size, old = sizes[name], tensor.numel()
-                new = math.ceil(size / workers)
-                # In the flat tensor: what the other rank held, and what this one is to hold.
-                low, high = max(each * old, rank * new), min((each + 1) * old, (rank + 1) * new, size)
+                low, high = shared(each, sizes[name])
+                start = each * tensor.numel()
                 if low < high:
-                    mine[name].append(tensor[low - each * old : high - each * old].clone())
+                    mine[name].append(tensor[low - start : high - start].clone())
         return {
             name: torch.nn.functional.pad(torch.cat(pieces), (0, need - sum(map(len, pieces))))
             if pieces

@@ -13,7 +13,7 @@ import pytest
 
 from capgap_ray.artifacts.store import Store
 from capgap_ray.settings import Sft
-from capgap_ray.stages import sft_engine, sft_worker
+from capgap_ray.stages import sft_engine, sft_state, sft_worker
 from capgap_ray.stages.sft_engine import _attend_within_examples
 
 SPANS = [5, 1, 8]
@@ -157,3 +157,28 @@ def test_an_export_is_checked_on_all_cores_where_workers_have_gpus(
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_rank_reads_of_a_state_only_files_that_it_has_a_part_of(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eight workers' state of a large student is 12 bytes a weight; four read it once together, not each of them."""
+    import torch
+
+    whole = torch.arange(61.0)
+    states = sft_state.States(Store(str(tmp_path)), "train/cell", "train/cell/attempts/one")
+    for rank in range(8):
+        part = torch.nn.functional.pad(whole[8 * rank : 8 * rank + 8], (0, max(0, 8 * rank + 8 - 61)))
+        states.write({"w/weight": part}, rank, 1)
+    opened: list[int] = []
+    of_rank = sft_state.States._of_rank
+
+    def noted(self: Any, folder: str, rank: int) -> Any:
+        opened.append(rank)
+        return of_rank(self, folder, rank)
+
+    monkeypatch.setattr(sft_state.States, "_of_rank", noted)
+    folder = "train/cell/state/one-00000001"
+    read = [states.read(folder, 8, {"w/weight": 61}, rank, 4)["w/weight"] for rank in range(4)]
+    assert torch.equal(torch.cat(read)[:61], whole)
+    assert opened == list(range(8))
