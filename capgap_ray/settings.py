@@ -543,6 +543,7 @@ class Resources(Part):
     its model may take longer, as long as bytes arrive."""
     worker_cpus: float = Field(default=1, gt=0)
     worker_gpus: float = Field(default=0, ge=0)
+    """1, or 0 for training on CPUs."""
     accelerator: str | None = None
     """Name of the GPU in `catalog/accelerators.py`, for the plan: memory, hours. None: a CPU, or not known."""
     grows_to: Size | None = None
@@ -569,6 +570,13 @@ class Resources(Part):
     def _whole(cls, value: float) -> float:
         if value != int(value):
             raise ValueError(f"{value:g} is no whole number; engines and training workers take a GPU's memory whole")
+        return value
+
+    @field_validator("worker_gpus")
+    @classmethod
+    def _one(cls, value: float) -> float:
+        if value > 1:
+            raise ValueError(f"{value:g}: a training worker computes on one GPU; write 1, and raise sft.workers")
         return value
 
     @property

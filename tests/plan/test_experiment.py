@@ -131,6 +131,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ),
     ({"resources": {"engine_gpus": 0.5}}, r"resources\.engine_gpus: 0\.5 is no whole number"),
     ({"resources": {"worker_gpus": 1.5}}, r"resources\.worker_gpus: 1\.5 is no whole number"),
+    ({"resources": {"worker_gpus": 2}}, r"resources\.worker_gpus: 2: a training worker computes on one GPU"),
     ({"sft": {"lora": {"rank": 64}}}, r"sft\.lora: is used with sft\.method: lora"),
     ({"axes": {"sft.lora.rank": [8, 64]}}, r"sft\.lora: is used with sft\.method: lora"),
     ({"sampling": {"max_tokens": 4096}}, r"sampling: max_tokens 4096 leaves no room .* engine\.max_model_len \(4096\)"),

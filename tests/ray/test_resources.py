@@ -43,7 +43,6 @@ def test_what_may_wait_is_not_refused(asked: dict[str, Any]) -> None:
         ({"engine_gpus": 16}, "engine_gpus 16"),
         ({"parallel": {"m": {"tensor": 16}}}, "engine_gpus 16"),
         ({"parallel": {"m": {"tensor": 8}}, "engine_cpus": 97}, "engine_cpus 97 with resources.engine_gpus"),
-        ({"worker_gpus": 9}, "worker_gpus 9"),
         ({"engine_cpus": 97}, "engine_cpus 97"),
         ({"worker_cpus": 200, "worker_gpus": 1}, "worker_cpus 200"),
     ],
@@ -72,7 +71,6 @@ def test_no_node_at_all() -> None:
         ({"worker_gpus": 1}, 8, True),
         ({"worker_gpus": 1}, 9, False),
         ({"worker_gpus": 1, "min_workers": 2}, 9, True),
-        ({"worker_gpus": 3}, 3, False),
         ({}, 100, True),  # CPUs are counted, not had
     ],
 )
