@@ -604,6 +604,16 @@ def _fits(made: Plan, device: Accelerator) -> Iterable[Fit]:
         what = f"training {student.name} ({sft.method}, batch {sft.batch}, rows of {sft.cutoff_tokens} tokens)"
         need = _training_gigabytes(student, sft)
         yield _fit(what, sft.workers, need, usable, "" if need <= usable else _smaller(student, sft, usable))
+        fewest = min(resources.min_workers or sft.workers, sft.workers)
+        if need <= usable and fewest < sft.workers:
+            # Each then holds more of the state: a training that has lost a node would be given up for want of memory.
+            need_of = {n: _training_gigabytes(student, _on(sft, n)) for n in range(fewest, sft.workers + 1)}
+            least = next(n for n, need in need_of.items() if need <= usable)
+            yield _fit(f"{what}, at the least", fewest, need_of[fewest], usable, f"resources.min_workers: {least}")
+
+
+def _on(sft: Sft, workers: int) -> Sft:
+    return sft.model_copy(update={"workers": workers})
 
 
 def _training_gigabytes(student: Model, sft: Sft) -> float:

@@ -253,6 +253,21 @@ def test_models_that_do_not_fit_are_named_with_the_mend() -> None:
     assert available == {"engine": 40, "training": 72}, "the share is the engines' own"
 
 
+def test_what_fits_on_all_workers_may_not_on_the_fewest() -> None:
+    def of_7b(*changes: str) -> list[tuple[float, bool, str]]:
+        named = ["resources.accelerator=A100-80GB", 'sft.batch="1x2"', *changes]
+        experiment = load(str(FOLDER / "bbh_small_large.yaml"), named)[0]
+        fits = [each for each in told(experiment).fits if each.what.startswith("training qwen2.5-7b")]
+        return [(each.devices, each.fits, each.mend) for each in fits]
+
+    assert of_7b("sft.workers=8") == [(8, True, "")]
+    assert of_7b("sft.workers=8", "resources.min_workers=1") == [
+        (8, True, ""),
+        (1, False, "needs resources.min_workers: 3"),
+    ]
+    assert of_7b("sft.workers=8", "resources.min_workers=8") == [(8, True, "")]
+
+
 @pytest.mark.parametrize(
     ("sft", "gpu", "mend"),
     [
