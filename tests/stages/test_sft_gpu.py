@@ -182,3 +182,38 @@ def test_a_rank_reads_of_a_state_only_files_that_it_has_a_part_of(
     read = [states.read(folder, 8, {"w/weight": 61}, rank, 4)["w/weight"] for rank in range(4)]
     assert torch.equal(torch.cat(read)[:61], whole)
     assert opened == list(range(8))
+
+
+def test_no_losses_value_is_asked_for_before_all_work_of_an_update_is_given_out() -> None:
+    """On a GPU whoever asks waits, and the GPU then waits for its next work."""
+    order: list[str] = []
+
+    class Loss:
+        def __mul__(self, by: int) -> Loss:
+            return self
+
+        def detach(self) -> Loss:
+            return self
+
+        def item(self) -> float:
+            order.append("value")
+            return 0.25
+
+    class Made(sft_engine.Trainer):
+        def __post_init__(self) -> None:
+            self.world, self.rank, self.lengths, self.reduced_once = 1, 0, [300, 300], False
+            self.engine = SimpleNamespace(
+                optimizer=SimpleNamespace(param_groups=[]),
+                set_gradient_accumulation_boundary=lambda last: None,
+                backward=lambda loss, scale_wrt_gas: order.append("backward"),
+                step=lambda: order.append("step"),
+                was_step_applied=lambda: True,
+            )
+
+        def _loss(self, chosen: Any, weights: Any) -> Any:
+            return Loss()
+
+    slots: list[Any] = [SimpleNamespace(supervised=10)] * 2
+    trainer = Made(source="", sft=Sft(batch="1x2", cutoff_tokens=300), slots=slots)  # type: ignore[arg-type]
+    assert trainer.update([0, 1], 0, 1e-5) == 0.5
+    assert order == ["backward", "backward", "step", "value", "value"]
