@@ -27,6 +27,9 @@ _DEATHS = 2
 """Engine processes that may die of one unit before it is halved."""
 _DEATHS_AT_START = 3
 """Engine processes that may die before they generate anything."""
+_DEATHS_IN_A_ROW, _DEATHS_OF_EACH = 20, 4
+"""Engine processes that may die with no call answered between, at all and of each engine: 20 die of one row that is the
+first of its unit, and a few of each may go with their nodes. More have something in common that is no row's."""
 _LOG_LINES = 20
 
 
@@ -84,6 +87,8 @@ class EngineDesk:
         self._waiting: Counter[Layout | None] = Counter()
         """Calls without an engine, by what engine they want."""
         self._numbers = count()
+        self._deaths = 0
+        """Of engine processes since the last call that was answered."""
         self._endpoints: dict[str, EndpointClient] = {}
         self._changed = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -235,8 +240,18 @@ class EngineDesk:
         made = seat.actor.complete.options(num_returns=2).remote(source, asks, decoding, canaries)
         try:
             fingerprint = await self._minded(seat, made[1])
+        # First of all: it also has the class of what was raised there, and vLLM raises time-outs and deaths of workers.
+        except RayTaskError as error:
+            if isinstance(error.cause, (EngineError, AdapterError)):
+                await self._offer(seat)
+                return Answer(failed=str(error.cause))
+            self._end(seat, process)  # its state is not known any more
+            reason = f"the engine failed ({type(error.cause).__name__}: {_end_of(str(error.cause))})"
+            return await self._died(seat, source, reason)
         except TimeoutError:
-            said = f"its engine has not answered for {self._timeout_s:g} s"
+            said = f"its engine has not answered for {self._timeout_s:g} s (resources.engine_timeout_s)"
+            if seat.stage == "loading":
+                said += ", within which a model has to be loaded"
             if seat.stage == "fetching":
                 said = (
                     f"no byte of it has arrived on its engine's node for {self._timeout_s:g} s "
@@ -248,13 +263,7 @@ class EngineDesk:
         except RayActorError as error:
             self._mind_return(seat)
             return await self._died(seat, source, f"the engine's process died ({_end_of(str(error))})")
-        except RayTaskError as error:
-            if isinstance(error.cause, (EngineError, AdapterError)):
-                await self._offer(seat)
-                return Answer(failed=str(error.cause))
-            self._end(seat, process)  # its state is not known any more
-            reason = f"the engine failed ({type(error.cause).__name__}: {_end_of(str(error.cause))})"
-            return await self._died(seat, source, reason)
+        self._deaths = 0
         await self._offer(seat)
         return Answer(outputs=[made[0]], engine=fingerprint, seconds=time.monotonic() - begun)
 
@@ -264,6 +273,11 @@ class EngineDesk:
             if seat.deaths_at_start >= _DEATHS_AT_START:
                 tail = await self._log_tail(seat)
                 return Answer(failed=f"{source}: its engine dies before it generates: {reason}.{tail}")
+        self._deaths += 1
+        if self._deaths >= _DEATHS_IN_A_ROW + _DEATHS_OF_EACH * self._resources.engines:
+            tail = await self._log_tail(seat)
+            said = f"{self._deaths} engine processes died in a row, whatever they were asked; the last one"
+            return Answer(failed=f"{source}: {said}: {reason}.{tail}")
         return Answer(died=reason)
 
     def _end(self, seat: _Seat, process: Whereabouts | None) -> None:

@@ -33,6 +33,7 @@ class EnginePool:
         self.desk = here(EngineDesk, name=name).remote(start, _IDLE_S, _ROOM_S)
         # Those that are always kept start beside the desk, not after it: their imports are what everybody waits for.
         self.desk.open.remote([start(index, None)[0] for index in range(resources.kept_engines)])
+        self.resources = resources
         self.at_once = 2 * resources.engines
         """Units: one at work and one at the desk for each engine."""
         self.callers = ThreadPoolExecutor(self.at_once)

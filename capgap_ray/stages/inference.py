@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 import ray
+from ray.exceptions import ObjectLostError
 
 from capgap_ray.artifacts.store import RECORD, Store
 from capgap_ray.records import (
@@ -34,6 +35,7 @@ from capgap_ray.records import (
     content_id,
 )
 from capgap_ray.rows import from_row, to_row
+from capgap_ray.settings import Resources
 from capgap_ray.stages.endpoint import EndpointError, is_endpoint
 from capgap_ray.stages.engine import Ask, Canaries, Canary, Decoding, Layout, Output, Refusal
 from capgap_ray.stages.engine_desk import Answer
@@ -43,6 +45,9 @@ from capgap_ray.stages.slices import InferenceError, Landed, Receipt, Slice, lan
 
 UNIT_ROWS = 512
 """Rows of one engine call: enough to fill an engine's batch several times over."""
+_MOST_UNIT_ROWS, _UNIT_TOKENS = 8 * UNIT_ROWS, 1 << 24
+"""Rows of a call to an engine on GPUs, at most, and the tokens that they may come to, which go with the engine if it
+goes."""
 _TRANSIENT: tuple[QuarantineReason, ...] = ("engine error", "unavailable", "bad answer")
 """What another run may not meet: shards with such rows are done again until their step is committed."""
 
@@ -59,18 +64,31 @@ class _Interrupted(InferenceError):
         self.outputs, self.engine = outputs, engine
 
 
-def pack(slices: Iterable[Slice]) -> list[list[Slice]]:
-    """Group slices into units that one engine call can serve, of at most `UNIT_ROWS` rows (or one longer slice)."""
+def unit_rows(rows: int, budget: int, engines: int) -> int:
+    """Rows of a call to one of `engines` engines on GPUs, where `rows` of `budget` tokens at most are wanted.
+
+    A call ends with its few longest answers, and a step of few rows takes a GPU about as long as one of many: the
+    larger the calls, the fewer such ends. But each engine is to have two calls or more.
+    """
+    return max(UNIT_ROWS, min(rows // (2 * engines), _UNIT_TOKENS // budget, _MOST_UNIT_ROWS))
+
+
+def pack(slices: Iterable[Slice], resources: Resources | None = None) -> list[list[Slice]]:
+    """Group slices into units that one engine call can serve, of at most `UNIT_ROWS` rows, on the GPUs of `resources`
+    of `unit_rows` (or one longer slice)."""
     groups: dict[tuple[Any, ...], list[Slice]] = {}
     for each in slices:
         # Rows with and without an adapter need engines of two kinds.
         served_by = each.base, each.adapter is None, each.decoding, each.layout
         groups.setdefault(served_by, []).append(each)
     units: list[list[Slice]] = []
-    for group in groups.values():
-        rows = UNIT_ROWS
+    for (base, _, decoding, layout), group in groups.items():
+        most = UNIT_ROWS
+        if resources and (layout or resources.engine_gpus) and not (is_endpoint(base) or decoding.reading):
+            most = unit_rows(sum(each.rows for each in group), decoding.budget, resources.engines)
+        rows = most
         for each in group:
-            if rows + each.rows > UNIT_ROWS:
+            if rows + each.rows > most:
                 units.append([])
                 rows = 0
             units[-1].append(each)
@@ -95,7 +113,7 @@ def run_slices(store: Store, pool: EnginePool, slices: Sequence[Slice]) -> Itera
             done.append((each, receipt))
     if done:
         yield Landed(slices=[each for each, _ in done], receipts=[receipt for _, receipt in done], seconds=0.0)
-    units = pack(todo)
+    units = pack(todo, pool.resources)
     if not units:
         return
     try:
@@ -286,7 +304,10 @@ def _complete(call: _Call, asks: Sequence[Any]) -> tuple[list[Any], str, float]:
             raise _Interrupted(answer.failed, list(ray.get(answer.outputs[0])), answer.engine)
         raise InferenceError(answer.failed)
     if answer.died is None:
-        return list(ray.get(answer.outputs[0])), answer.engine, answer.seconds
+        try:
+            return list(ray.get(answer.outputs[0])), answer.engine, answer.seconds
+        except ObjectLostError:  # with the engine's node, where it lay
+            return _complete(call, asks)
     if len(asks) == 1:
         return [Refusal(reason="engine error", detail=answer.died)], "", 0.0
     half = len(asks) // 2

@@ -5,8 +5,10 @@ import dataclasses
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capgap_ray.stages.engine import Decoding
-from capgap_ray.stages.inference import UNIT_ROWS, pack, request_seed
+from capgap_ray.core.masking import Rendering
+from capgap_ray.settings import Resources
+from capgap_ray.stages.engine import Decoding, Layout
+from capgap_ray.stages.inference import UNIT_ROWS, pack, request_seed, unit_rows
 from capgap_ray.stages.slices import Slice
 
 DECODING = Decoding(temperature=0.0, top_p=1.0, max_tokens=8, stop=(), seed=0)
@@ -68,6 +70,25 @@ def test_adapters_on_one_model_share_calls_whatever_lies_between_them() -> None:
         *([["a"]] * 2),
         *([["b"]] * 2),
     ]
+
+
+def test_calls_to_gpus_are_larger_where_there_are_rows_enough() -> None:
+    assert unit_rows(rows=100_000, budget=2048, engines=4) == 8 * UNIT_ROWS
+    assert unit_rows(rows=100_000, budget=1 << 14, engines=4) == 2 * UNIT_ROWS, "what may be lost is bounded in tokens"
+    assert unit_rows(rows=6000, budget=2048, engines=2) == 1500, "two for each engine"
+    assert unit_rows(rows=600, budget=1 << 15, engines=8) == UNIT_ROWS, "and never smaller than on a CPU"
+    slices = [slice_of("a", start, 500) for start in range(0, 10_000, 500)]
+
+    def calls(slices: list[Slice], **resources: float) -> int:
+        return len(pack(slices, Resources.model_validate(resources)))
+
+    assert (calls(slices, engine_gpus=0), calls(slices, engine_gpus=1)) == (20, 3)
+    assert calls(slices, engine_gpus=1, engines=4) == 10
+    spread = [dataclasses.replace(each, layout=Layout(tensor=4, pipeline=1)) for each in slices]
+    assert calls(spread, engine_gpus=0) == 3
+    read = [dataclasses.replace(each, decoding=dataclasses.replace(DECODING, reading=Rendering(cutoff=9))) for each in slices]
+    api = [dataclasses.replace(each, source='endpoint:{"url": "http://api/v1"}') for each in slices]
+    assert (calls(read, engine_gpus=1), calls(api, engine_gpus=1)) == (20, 20)
 
 
 def test_an_endpoint_has_no_adapter() -> None:

@@ -1,0 +1,119 @@
+"""What the desk makes of a call that fails, with toy engines and without Ray's processes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ray.exceptions import ActorDiedError, RayTaskError
+
+from capgap_ray.settings import Resources
+from capgap_ray.stages import engine_desk, inference
+from capgap_ray.stages.engine import Decoding
+from capgap_ray.stages.engine_desk import Answer, EngineDesk, _Seat
+
+DECODING = Decoding(temperature=0.0, top_p=1.0, max_tokens=8, stop=(), seed=0)
+Script = Callable[[], BaseException | None]
+
+
+class Reference:
+    def __init__(self, error: BaseException | None) -> None:
+        self._error = error
+
+    def future(self) -> Future[str]:
+        made: Future[str] = Future()
+        made.set_exception(self._error) if self._error else made.set_result("toy")
+        return made
+
+
+class Toy:
+    """An engine whose calls end as the script says."""
+
+    def __init__(self, script: Script) -> None:
+        self.ready = SimpleNamespace(remote=lambda: Reference(None))
+        call = SimpleNamespace(remote=lambda *_: ("outputs", Reference(script())))
+        self.complete = SimpleNamespace(options=lambda **_: call)
+
+
+def raised(cause: Exception) -> BaseException:
+    """As Ray raises what a call of a living process raised."""
+    error: BaseException = RayTaskError("complete", "", cause).as_instanceof_cause()
+    return error
+
+
+@pytest.fixture
+def killed(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    found: list[Any] = []
+    monkeypatch.setattr(engine_desk.ray, "kill", lambda actor, **_: found.append(actor))
+    return found
+
+
+def asked(script: Script, times: int, **resources: Any) -> list[Answer]:
+    """Answers to so many calls of one engine that has worked before."""
+
+    async def ask() -> list[Answer]:
+        start: Any = SimpleNamespace(resources=Resources(**resources))
+        desk = EngineDesk(start, idle_s=60, room_s=60)
+        seat = _Seat(actor=Toy(script), layout=None, group=None, since=0.0, state="busy", worked=True)
+        made = [await desk._call(seat, "m", ["asks"], DECODING, {}) for _ in range(times)]
+        await desk.close()
+        return made
+
+    return asyncio.run(ask())
+
+
+@pytest.mark.parametrize(
+    ("cause", "said"),
+    [
+        (TimeoutError("RPC call to execute_model timed out."), "TimeoutError: RPC call"),
+        (ActorDiedError(), "ActorDiedError: The actor died"),
+    ],
+)
+def test_an_engine_whose_own_worker_hangs_or_dies_is_replaced(
+    cause: Exception, said: str, killed: list[Any]
+) -> None:
+    """vLLM tells so in its process, which lives on and would be broken for whoever is next."""
+    (answer,) = asked(lambda: raised(cause), 1)
+    assert answer.failed is None
+    assert answer.died is not None
+    assert said in answer.died
+    assert len(killed) == 1
+
+
+def test_a_time_out_names_its_field(killed: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never(*_: Any) -> str:
+        raise TimeoutError
+
+    monkeypatch.setattr(EngineDesk, "_minded", never)
+    (answer,) = asked(lambda: None, 1, engine_timeout_s=7)
+    assert answer.failed is not None
+    assert "has not answered for 7 s (resources.engine_timeout_s), within which a model has to be loaded" in answer.failed
+
+
+def test_engines_that_die_whatever_they_are_asked_end_the_run(killed: list[Any]) -> None:
+    """Each row alone would take 1,023 processes a unit, each with a model to load."""
+    answers = asked(lambda: raised(RuntimeError("CUDA error: an illegal memory access")), 32, engines=3)
+    assert [each.failed is None for each in answers] == [True] * 31 + [False]
+    assert "32 engine processes died in a row" in str(answers[-1].failed)
+    assert "illegal memory access" in str(answers[-1].failed)
+    calls = iter(range(200))
+    mostly = asked(lambda: None if next(calls) % 20 == 19 else raised(RuntimeError("row")), 200)
+    assert [each.failed for each in mostly] == [None] * 200, "one row, first in its unit, takes twenty"
+
+
+def test_an_answer_that_went_with_its_node_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [Answer(outputs=["lost"], engine="e"), Answer(outputs=["kept"], engine="e", seconds=2.0)]
+
+    def get(what: Any) -> Any:
+        if what == "lost":
+            raise inference.ObjectLostError("00" * 28, "", "")
+        return ["text"] if what == "kept" else what
+
+    monkeypatch.setattr(inference, "ray", SimpleNamespace(put=lambda asks: asks, get=get))
+    desk = SimpleNamespace(complete=SimpleNamespace(remote=lambda *_: answers.pop(0)))
+    call = inference._Call(desk=desk, source="m", decoding=DECODING, canaries={}, layout=None)
+    assert inference._complete(call, ["ask"]) == (["text"], "e", 2.0)
