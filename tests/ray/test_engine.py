@@ -349,3 +349,29 @@ def test_greedy_outputs_are_those_of_bare_vllm() -> None:
     ours, bare = (json.loads(line[4:]) for line in done.stdout.splitlines() if line.startswith("OUT "))
     assert len(ours) == 40
     assert ours == bare
+
+
+LET_GO = """
+import gc, os, sys, weakref
+from capgap_ray.stages import engine
+os.environ.update(engine.ENVIRONMENT, OMP_NUM_THREADS="1", VLLM_CPU_CI_ENV="1")
+from capgap_ray.records import Message
+arguments = engine.engine_arguments
+engine.engine_arguments = lambda *given: arguments(*given) | {"enforce_eager": False}  # as on a GPU
+made = engine.Engine("float32", 256)
+asks = [engine.Ask(chat=[Message(role="user", content="Sort: b a")], seed=None)]
+decoding = engine.Decoding(temperature=0.0, top_p=1.0, max_tokens=4, stop=(), seed=0)
+made.complete(sys.argv[1], asks, decoding)
+[(name, standing)] = made._engines.items()
+model = weakref.ref(standing.llm.llm_engine.model_executor.driver_worker.model_runner.get_model().model)
+made._discard(name)
+del standing  # whoever held the engine a moment longer
+gc.collect()
+print("MODEL", "gone" if model() is None else "kept")
+"""
+
+
+def test_a_compiled_model_goes_with_its_engine() -> None:
+    arguments = [sys.executable, "-c", LET_GO, str(MODELS / "tiny-student-0.15m")]
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=300, env=os.environ)
+    assert "MODEL gone" in done.stdout, done.stdout[-500:] + done.stderr[-2000:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import SimpleNamespace
@@ -113,6 +114,27 @@ def test_an_engine_of_a_gpu_build_without_a_gpu_says_so(monkeypatch: pytest.Monk
     actor = engine_actor.EngineActor.__ray_metadata__.modified_class("desk", 0, "float32", 256, None, None)
     with pytest.raises(EngineError, match=r"resources\.engine_gpus: 0"):
         actor.complete("model", [], None, {})
+
+
+def test_an_engine_that_does_not_start_after_another_one_has_its_process_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What the first one may have left on the GPU goes with the process; of a process' first engine it is the end."""
+    import torch
+
+    def no_room(**_: Any) -> None:
+        raise ValueError("Free memory on device cuda:0 on startup is less than desired")
+
+    monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(LLM=no_room))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    first = engine.Engine("bfloat16", 256)
+    with pytest.raises(EngineError, match="m: vLLM cannot load it: Free memory on device"):
+        first._start("/m", "m", 0)
+    first._had_another = True
+    with pytest.raises(RuntimeError, match="m: it does not start after another engine: Free memory") as raised:
+        first._start("/m", "m", 0)
+    assert not isinstance(raised.value, EngineError), "the desk keeps the process of one"
 
 
 def test_the_demo_takes_a_gpu_where_the_environment_is_for_one() -> None:
