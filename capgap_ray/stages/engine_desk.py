@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import OwnerDiedError, RayActorError, RayTaskError
 from ray.util.placement_group import PlacementGroup
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -245,6 +245,9 @@ class EngineDesk:
             if isinstance(error.cause, (EngineError, AdapterError)):
                 await self._offer(seat)
                 return Answer(failed=str(error.cause))
+            if isinstance(error.cause, OwnerDiedError):  # the caller, and the asks with it, went with their node
+                await self._offer(seat)
+                return Answer(failed=f"{source}: who asked is gone")  # and hears nothing; Ray has another one ask again
             self._end(seat, process)  # its state is not known any more
             reason = f"the engine failed ({type(error.cause).__name__}: {_end_of(str(error.cause))})"
             return await self._died(seat, source, reason)

@@ -86,7 +86,10 @@ def test_calls_to_gpus_are_larger_where_there_are_rows_enough() -> None:
     assert calls(slices, engine_gpus=1, engines=4) == 10
     spread = [dataclasses.replace(each, layout=Layout(tensor=4, pipeline=1)) for each in slices]
     assert calls(spread, engine_gpus=0) == 3
-    read = [dataclasses.replace(each, decoding=dataclasses.replace(DECODING, reading=Rendering(cutoff=9))) for each in slices]
+    read = [
+        dataclasses.replace(each, decoding=dataclasses.replace(DECODING, reading=Rendering(cutoff=9)))
+        for each in slices
+    ]
     api = [dataclasses.replace(each, source='endpoint:{"url": "http://api/v1"}') for each in slices]
     assert (calls(read, engine_gpus=1), calls(api, engine_gpus=1)) == (20, 20)
 

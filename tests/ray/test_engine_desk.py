@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ray.exceptions import ActorDiedError, RayTaskError
+from ray.exceptions import ActorDiedError, OwnerDiedError, RayTaskError
 
 from capgap_ray.settings import Resources
 from capgap_ray.stages import engine_desk, inference
@@ -73,15 +73,20 @@ def asked(script: Script, times: int, **resources: Any) -> list[Answer]:
         (ActorDiedError(), "ActorDiedError: The actor died"),
     ],
 )
-def test_an_engine_whose_own_worker_hangs_or_dies_is_replaced(
-    cause: Exception, said: str, killed: list[Any]
-) -> None:
+def test_an_engine_whose_own_worker_hangs_or_dies_is_replaced(cause: Exception, said: str, killed: list[Any]) -> None:
     """vLLM tells so in its process, which lives on and would be broken for whoever is next."""
     (answer,) = asked(lambda: raised(cause), 1)
     assert answer.failed is None
     assert answer.died is not None
     assert said in answer.died
     assert len(killed) == 1
+
+
+def test_an_engine_is_kept_when_the_asks_went_with_their_node(killed: list[Any]) -> None:
+    """Ray raises it in the engine's process, which has not begun: seen with two nodes, of which one is removed."""
+    (answer,) = asked(lambda: raised(OwnerDiedError("00" * 28, "", "")), 1)
+    assert answer.failed == "m: who asked is gone"
+    assert killed == []
 
 
 def test_a_time_out_names_its_field(killed: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +96,9 @@ def test_a_time_out_names_its_field(killed: list[Any], monkeypatch: pytest.Monke
     monkeypatch.setattr(EngineDesk, "_minded", never)
     (answer,) = asked(lambda: None, 1, engine_timeout_s=7)
     assert answer.failed is not None
-    assert "has not answered for 7 s (resources.engine_timeout_s), within which a model has to be loaded" in answer.failed
+    assert (
+        "has not answered for 7 s (resources.engine_timeout_s), within which a model has to be loaded" in answer.failed
+    )
 
 
 def test_engines_that_die_whatever_they_are_asked_end_the_run(killed: list[Any]) -> None:
