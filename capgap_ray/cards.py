@@ -93,4 +93,6 @@ def _hub_id(cell: Cell) -> str:
 
 def _license(experiment: Experiment, model: str) -> str | None:
     own = experiment.models.get(model)
-    return own.license if own is not None else MODEL_LICENSES.get(model)
+    if own is None or (own.of_catalogue and own.license is None):
+        return MODEL_LICENSES.get(model)
+    return own.license

@@ -82,7 +82,7 @@ class Point:
                 head, *path = axis.split(".")
                 plain = value.model_dump() if isinstance(value, BaseModel) else value
                 trees[head] = _with_field(trees[head], axis, path, plain)
-        sft = validated(Sft, trees["sft"], "axes") if trees["sft"] != self.sft.model_dump() else self.sft
+        sft = validated(Sft, trees["sft"], "axes.sft") if trees["sft"] != self.sft.model_dump() else self.sft
         return Point(**named, filter=validated(Filter, trees["filter"], "axes.filter"), sft=sft)
 
 
@@ -193,10 +193,10 @@ class Experiment(Part):
                 raise ValueError(f"mixtures.{name}: shares must be positive and sum to 1, not {sum(shares.values()):g}")
         if self.split.train is not None and self.selection.items > self.split.train:
             raise ValueError(f"selection.items: {self.selection.items} is more than split.train ({self.split.train})")
-        named = (*self.students, *self.teachers.values(), self.judge.model)
+        named = dict.fromkeys([*self.students, *self.teachers.values(), self.judge.model])
         for model in self.resources.parallel:
-            if model not in named:
-                raise ValueError(f"resources.parallel: {model!r} is no model here{did_you_mean(model, named)}")
+            if model not in named:  # the mistake may be there: all are told, not the nearest
+                raise ValueError(f"resources.parallel: {model!r} is none of the models ({', '.join(named)})")
         if self.judge.model in self.students or self.judge.model in self.teachers.values():
             raise ValueError(f"judge.model: {self.judge.model!r} is also under test; choose another judge")
         self._check_budgets()
@@ -386,7 +386,12 @@ class Experiment(Part):
                         raise ValueError(f"{where}.{side}: {shown} is several cells; name {other} too")
                     found[key] = index
             if not found:
-                raise ValueError(f"{where}.{side}: {shown} is not in the grid")
+                odd = next((a for a in arm if all(point.value(a) != same[a] for point in grid)), next(iter(arm)))
+                has = ", ".join(dict.fromkeys(str(point.value(odd)) for point in grid))
+                raise ValueError(
+                    f"{where}.{side}: {shown} is not in the grid, whose {odd} is {has}; name a cell that is, add it to "
+                    "axes, or remove the comparison"
+                )
             sides.append(found)
         both = [key for key in sides[0] if key in sides[1]]
         if not both:
@@ -422,9 +427,9 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise ExperimentError(f"line {node.start_mark.line + 1}: key {key!r} is written twice")
+        for number, (key, (written, _)) in enumerate(zip(keys, node.value, strict=True)):
+            if key in keys[:number]:
+                raise ExperimentError(f"line {written.start_mark.line + 1}: key {key!r} is written twice")
         return super().construct_mapping(node, deep)
 
 
@@ -437,7 +442,11 @@ def load(path: str, overrides: Sequence[str] = ()) -> tuple[Experiment, str]:
         text = Path(path).read_text(encoding="utf-8")
         tree = yaml.load(text, _UniqueKeyLoader)  # noqa: S506 (a SafeLoader)
     except FileNotFoundError:
-        raise ExperimentError(f"experiment {path!r} does not exist") from None
+        raise ExperimentError(
+            f"experiment {path!r} does not exist; give a YAML file, such as one of jobs/experiments"
+        ) from None
+    except ExperimentError as error:
+        raise ExperimentError(f"{path}: {error}") from None
     except OSError as error:
         raise ExperimentError(f"experiment {path!r} cannot be read ({error.strerror}); give a YAML file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -462,9 +471,9 @@ def _override(tree: dict[str, Any], override: str) -> None:
     field, equals, value = override.partition("=")
     if not equals:
         raise ExperimentError(f"--set {override!r}: write FIELD=VALUE, such as sft.epochs=3")
-    *parents, last = field.split(".")
-    if not all((*parents, last)):
+    if not all(field.split(".")):
         raise ExperimentError(f"--set {override!r}: write FIELD=VALUE, such as sft.epochs=3")
+    *parents, last = _keys(field.split("."), tree, frozenset(_texts(tree)))
     for parent in parents:
         if parent == "sft" and isinstance(tree.get(parent), str):
             tree[parent] = {"preset": tree[parent]}
@@ -475,3 +484,25 @@ def _override(tree: dict[str, Any], override: str) -> None:
         tree[last] = yaml.safe_load(value)
     except yaml.YAMLError:
         raise ExperimentError(f"--set {override!r}: the value is not YAML") from None
+
+
+def _keys(words: Sequence[str], tree: Any, names: frozenset[str]) -> list[str]:
+    """The keys that a dotted field leads through: axes and models' names hold dots, too. `names`: what the experiment
+    calls its models and tasks."""
+    if not words:
+        return []
+    there = tree if isinstance(tree, dict) else {}
+    known = (n for n in range(len(words), 1, -1) if ".".join(words[:n]) in there or ".".join(words[:n]) in names)
+    length = next(known, 1)
+    key = ".".join(words[:length])
+    if key == "axes" and len(words) > 1:
+        return [key, ".".join(words[1:])]
+    return [key, *_keys(words[length:], there.get(key), names)]
+
+
+def _texts(tree: Any) -> Iterable[str]:
+    """Every text that stands as a value."""
+    if isinstance(tree, str):
+        yield tree
+    for each in tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ():
+        yield from _texts(each)

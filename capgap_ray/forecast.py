@@ -382,8 +382,7 @@ def _kept(known: _Known, rules: Filter, role: str, right: float) -> float:
         if rules.keep == "finished"
         else right ** (len(made.experiment.teachers) if rules.keep == "intersection" else 1)
     )
-    rationales = made.experiment.rationales
-    of_item = rationales.per_teacher.get(role, rationales).samples * share
+    of_item = made.experiment.rationales.of(role).samples * share
     of_item = of_item if rules.samples is None else min(of_item, rules.samples)
     of_tasks = [of_item * items for items in known.items()]
     return sum(min(each, rules.size) if isinstance(rules.size, int) else each for each in of_tasks)

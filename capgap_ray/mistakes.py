@@ -27,9 +27,25 @@ class ExperimentError(ValueError):
     """An experiment that cannot be run as written."""
 
 
+_ELSEWHERE = {
+    "bf16": "sft.precision",
+    "cutoff_len": "sft.cutoff_tokens",
+    "finetuning_type": "sft.method",
+    "gpu_memory_utilization": "resources.engine_memory_share",
+    "gradient_accumulation_steps": "sft.batch",
+    "lora_rank": "sft.lora.rank",
+    "max_new_tokens": "sampling.max_tokens",
+    "num_train_epochs": "sft.epochs",
+    "per_device_train_batch_size": "sft.batch",
+    "tensor_parallel_size": "resources.parallel",
+}
+"""What vLLM's, transformers' and LLaMA-Factory's users write -> our field."""
+
+
 def did_you_mean(word: str, known: Mapping[str, Any] | Sequence[str]) -> str:
-    """The end of a message about an unknown name: the known one that is near it, or all."""
-    close = difflib.get_close_matches(word, list(known), n=1)
+    """The end of a message about an unknown name: the known one that it abbreviates or is near to, or all."""
+    initials = [name for name in known if "_" in name and word == "".join(part[:1] for part in name.split("_"))]
+    close = initials or difflib.get_close_matches(word, list(known), n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
 
 
@@ -45,15 +61,19 @@ def _explain(error: Any, kind: type[BaseModel], where: str) -> str:
     path = [str(part) for part in error["loc"]]
     field = ".".join([where, *path] if where else path)
     if error["type"] == "extra_forbidden":
-        known = _fields_at(kind, path[:-1])
-        return f"{field}: unknown field{did_you_mean(path[-1], known) if known else ''}"
+        return f"{field}: unknown field{_meant(kind, path)}"
     if error["type"] == "missing":
         return f"{field}: is missing"
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "value_error":
-        return f"{field}: {message}" if field else str(message)
+        of_field = field and message.split(":")[0] in ("preset", *_fields_at(kind, path))
+        return f"{field}{'.' if of_field else ': '}{message}" if field else str(message)
     if error["type"] == "string_pattern_mismatch":
         message = _IN_WORDS[error["ctx"]["pattern"]]
+    elif error["type"] == "too_short":
+        message = "give at least one"
+    elif error["type"] == "int_parsing":
+        message = "write a whole number in figures"
     elif error["type"] == "tuple_type":
         message = "write a list, such as [a, b]"
     elif error["type"] in ("dict_type", "model_type"):
@@ -61,6 +81,26 @@ def _explain(error: Any, kind: type[BaseModel], where: str) -> str:
         message = f"write a mapping{f' of its fields ({fields})' if fields else ', such as {name: value}'}"
     got = re.sub(r"//[^/]*@", "//***@", repr(error["input"]))  # a password in an address
     return f"{field}: {message} (got {got})"
+
+
+def _meant(kind: type[BaseModel], path: Sequence[str]) -> str:
+    """What somebody meant who wrote a field that is not there: the one of that name elsewhere, or one that is near."""
+    *parents, name = path
+    ours = _ELSEWHERE.get(name, "")
+    found = [".".join(place) for place in _places(kind, name) if place[:-1] != parents]
+    if ours and ours.split(".")[-1] in _fields_at(kind, ours.split(".")[:-1]):
+        found = [ours]
+    if 0 < len(found) <= 3:
+        return f"; did you mean {' or '.join(found)}?"
+    known = _fields_at(kind, parents)
+    return did_you_mean(name, known) if known else ""
+
+
+def _places(kind: type[BaseModel], name: str, path: tuple[str, ...] = ()) -> list[list[str]]:
+    """Where the model and its parts have a field of that name."""
+    fields = _fields_at(kind, path)
+    below = [place for field in fields for place in _places(kind, name, (*path, field))]
+    return [[*path, name], *below] if name in fields else below
 
 
 def _fields_at(kind: Any, path: Sequence[str]) -> list[str]:

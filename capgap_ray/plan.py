@@ -25,7 +25,7 @@ from capgap_ray.catalog.models import MODELS, Endpoint, Model, ModelSpec, resolv
 from capgap_ray.catalog.tasks import data_of, find_task, not_ours, read_yaml
 from capgap_ray.core.task_spec import TaskError
 from capgap_ray.experiment import Experiment, Point
-from capgap_ray.mistakes import ExperimentError
+from capgap_ray.mistakes import ExperimentError, did_you_mean
 from capgap_ray.settings import LARGEST_SERVED_RANK, DeclaredComparison, Filter, Match, ModelEntry, Sft, Split
 from capgap_ray.tasks import Parts, fingerprint, source_of, tables
 from capgap_ray.tasks.published import published_source
@@ -267,13 +267,7 @@ class Plan:
 
 def resolve_models(experiment: Experiment) -> dict[str, Model]:
     """Look up every model the experiment names. Raises ExperimentError on one that is unknown or unusable."""
-    specs = {
-        **MODELS,
-        **{
-            name: ModelSpec(source=_source(each), revision=each.revision, parameters=each.parameters)
-            for name, each in experiment.models.items()
-        },
-    }
+    specs = {**MODELS, **{name: _spec(name, each) for name, each in experiment.models.items()}}
     found = {}
     for field_name, names in (
         ("students", experiment.students),
@@ -282,9 +276,9 @@ def resolve_models(experiment: Experiment) -> dict[str, Model]:
     ):
         for name in names:
             if name not in specs:
-                known = ", ".join(specs)
                 raise ExperimentError(
-                    f"{field_name}: model {name!r} is unknown; describe it under `models`, or use one of {known}"
+                    f"{field_name}: model {name!r} is unknown; describe it under `models`, or use one that is known"
+                    f"{did_you_mean(name, specs)}"
                 )
             try:
                 found[name] = resolve(name, specs[name])
@@ -315,10 +309,20 @@ def resolve_models(experiment: Experiment) -> dict[str, Model]:
     return found
 
 
-def _source(entry: ModelEntry) -> str | Endpoint:
-    if entry.endpoint is None:
-        assert entry.source is not None, "a model has weights or an endpoint"
-        return entry.source
+def _spec(name: str, entry: ModelEntry) -> ModelSpec:
+    if entry.of_catalogue:
+        if name not in MODELS:
+            raise ExperimentError(
+                f"models.{name}: is not in the catalogue; give source or endpoint, too{did_you_mean(name, MODELS)}"
+            )
+        return replace(MODELS[name], revision=entry.revision)
+    source = entry.source if entry.endpoint is None else _endpoint(entry)
+    assert source is not None, "a model has weights or an endpoint"
+    return ModelSpec(source=source, revision=entry.revision, parameters=entry.parameters)
+
+
+def _endpoint(entry: ModelEntry) -> Endpoint:
+    assert entry.endpoint is not None
     assert entry.model is not None
     return Endpoint(
         url=entry.endpoint,

@@ -26,7 +26,8 @@ class Part(BaseModel):
 
 
 class ModelEntry(Part):
-    """A model that is not in the catalogue: weights (`source`), or an OpenAI-compatible API (`endpoint`)."""
+    """A model that is not in the catalogue: weights (`source`), or an OpenAI-compatible API (`endpoint`). Of one that
+    is: its `revision` or `license` alone."""
 
     source: str | None = None
     """Local folder in Hugging Face layout, or Hub id."""
@@ -51,7 +52,7 @@ class ModelEntry(Part):
 
     @model_validator(mode="after")
     def _one_kind(self) -> ModelEntry:
-        if (self.source is None) == (self.endpoint is None):
+        if (self.source is None) == (self.endpoint is None) and not self.of_catalogue:
             raise ValueError("give either source (weights) or endpoint (URL of an OpenAI-compatible API)")
         if self.endpoint is None:
             own = ("model", "key_env", "requests_per_minute", "concurrency", "timeout_s", "retries")
@@ -64,6 +65,11 @@ class ModelEntry(Part):
                         f"{name}: is missing; an endpoint does not tell it (for parameters a guess will do)"
                     )
         return self
+
+    @property
+    def of_catalogue(self) -> bool:
+        """Whether it says no more than which revision of a model of the catalogue is meant, or its licence."""
+        return bool(self.model_fields_set) and self.model_fields_set <= {"revision", "license"}
 
 
 class Prompt(Part):
@@ -134,7 +140,7 @@ class Split(Part):
 class TaskSelection(Part):
     """Keep a task if mean teacher minus mean student accuracy exceeds the gap, on training items only."""
 
-    gap_points: float = 30.0
+    gap_points: float = Field(default=30.0, ge=-100, le=100)
     """30 is the paper's (section 3.1), which calls it practical and not theoretical."""
     items: int = Field(default=100, gt=0)
     """Training items measured per model and task."""
@@ -195,11 +201,13 @@ class Rationales(TeacherSampling):
     """How the teachers generate rationales; without anything, once per item and as they are measured."""
 
     per_teacher: dict[Name, TeacherSampling] = {}
-    """Role -> settings in place of these."""
+    """Role -> what differs for that teacher; all else is as here."""
 
     def of(self, role: str) -> TeacherSampling:
         """The settings of one teacher."""
-        return self.per_teacher.get(role, TeacherSampling(**self.model_dump(exclude={"per_teacher"})))
+        own = self.per_teacher.get(role)
+        given = own.model_dump(exclude_unset=True) if own else {}
+        return TeacherSampling(**(self.model_dump(exclude={"per_teacher"}) | given))
 
 
 def _bare(name: str) -> str:
@@ -257,6 +265,13 @@ class Filter(Part):
     """Rationales per teacher and task, drawn by `seed`: a number; as many as the teacher with fewest keeps; or as many
     as are right on items that every teacher solved."""
     seed: int = 0
+
+    @field_validator("size", mode="before")
+    @classmethod
+    def _number_or_word(cls, value: Any) -> Any:
+        if isinstance(value, str) and value not in ("smallest", "intersection"):
+            raise ValueError(f"write a number, smallest or intersection, not {value!r}")
+        return value
 
     @model_validator(mode="after")
     def _in_order(self) -> Filter:
@@ -331,7 +346,7 @@ class Checkpoints(Part):
     @model_validator(mode="after")
     def _one_way(self) -> Checkpoints:
         if (self.every is None) == (not self.at):
-            raise ValueError("checkpoints: give either every (a number) or at (a list of updates)")
+            raise ValueError("give either every (a number) or at (a list of updates)")
         return self
 
     def wanted(self, update: int) -> bool:

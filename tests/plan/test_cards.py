@@ -18,7 +18,10 @@ from capgap_ray.stages.publish import PushError
 from tests.plan.test_analysis import scores, summary
 
 Make = Callable[..., Experiment]
-OWN = {"mine": {"source": "capgap_ray/tiny/models/tiny-student-0.15m", "license": "cc-by-4.0"}}
+OWN = {
+    "mine": {"source": "capgap_ray/tiny/models/tiny-student-0.15m", "license": "cc-by-4.0"},
+    "tiny-student-0.5m": {"revision": "first"},  # of the catalogue, and its licence with it
+}
 
 
 def trained(make: Make, store: Store, **changes: Any) -> Plan:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from capgap_ray.experiment import Experiment, load
 from capgap_ray.mistakes import ExperimentError
+from capgap_ray.plan import resolve_models
 from capgap_ray.settings import Batch
 
 Make = Callable[..., Experiment]
@@ -21,7 +22,24 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"sft": {"batch": "2by1"}}, r"sft\.batch: '2by1' is not <per-device batch>x<accumulation>"),
     ({"sft": {"batch": "0x1"}}, r"sft\.batch\.per_device"),
     ({"judge": None}, "judge: is missing"),
-    ({"tasks": []}, "tasks"),
+    ({"tasks": []}, r"tasks: give at least one \(got \[\]\)"),
+    ({"sft": {"lr": 1}}, r"sft\.lr: unknown field; did you mean 'learning_rate'\?"),
+    ({"learning_rate": 1}, r"learning_rate: unknown field; did you mean sft\.learning_rate\?"),
+    (
+        {"engine": {"temperature": 1}},
+        r"engine\.temperature: unknown field; did you mean sampling\.temperature or rationales\.temperature\?",
+    ),
+    ({"sft": {"num_train_epochs": 1}}, r"sft\.num_train_epochs: unknown field; did you mean sft\.epochs\?"),
+    ({"engine": {"tensor_parallel_size": 2}}, r"tensor_parallel_size: unknown field; did you mean resources\.parallel"),
+    ({"sft": "table3"}, r"sft\.preset: 'table3' is unknown; known: table1"),
+    ({"sft": {"checkpoints": {"every": 1, "at": [1]}}}, r"sft\.checkpoints: give either every \(a number\)"),
+    ({"filter": {"size": "big"}}, r"filter\.size: write a number, smallest or intersection, not 'big'$"),
+    ({"models": {"mine": {"source": "a/b", "parameters": "7B"}}}, r"mine\.parameters: write a whole number in figures"),
+    ({"selection": {"gap_points": 200}}, r"selection\.gap_points: .*100 \(got 200\)"),
+    (
+        {"resources": {"parallel": {"tiny-teacher": {"tensor": 2}}}},
+        r"resources\.parallel: 'tiny-teacher' is none of the models \(tiny-student-0\.15m, .*, tiny-judge\)",
+    ),
     ({"tasks": ["tiny/dyck_languages"] * 2}, "tasks: 'tiny/dyck_languages' occurs twice"),
     (
         {"mixtures": {"mix": {"small": 0.8, "large": 0.3}}},
@@ -56,7 +74,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"axes": {}, "points": [{"sft.bath": "2x1"}]}, r"'sft\.bath' names no field; did you mean 'batch'\?"),
     ({"axes": {}, "points": [{"split.seed": 1}]}, r"points: split\.seed is an axis of its own"),
     ({"axes": {"sft.batch": []}}, r"axes: 'sft\.batch' has no values"),
-    ({"axes": {"sft.epochs": [0]}}, r"axes\.epochs"),
+    ({"axes": {"sft.epochs": [0]}}, r"axes\.sft\.epochs: .*greater than 0"),
     ({"axes": {"sft.batch": ["2x1", "2x1"]}}, r"axes\.sft\.batch: '2x1' occurs twice"),
     (
         {
@@ -64,7 +82,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
                 {"name": "c", "left": {"mixture": "mix", "batch": "9x9"}, "right": {"mixture": "mix", "batch": "2x1"}}
             ]
         },
-        r"comparisons\.c\.left: .*mixture mix.* is not in the grid",
+        r"comparisons\.c\.left: .*mixture mix.* is not in the grid, whose sft\.batch is 2x1, 5x4; name a cell that is",
     ),
     (
         {"comparisons": [{"name": "c", "left": {"mixture": "mix"}, "right": {"mixture": "mix", "batch": "2x1"}}]},
@@ -145,7 +163,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"sampling": {"retry_truncated": 1024}},
-        r"sampling: retry_truncated: 1024 is not more than max_tokens \(1024\)",
+        r"sampling\.retry_truncated: 1024 is not more than max_tokens \(1024\)",
     ),
 ]
 
@@ -264,6 +282,36 @@ def test_overrides_are_yaml_and_reach_nested_fields(tmp_path: Path, make: Make) 
             load(path, [nameless])
 
 
+def test_overrides_reach_axes_and_names_that_hold_dots(tmp_path: Path, make: Make) -> None:
+    make()
+    path = str(tmp_path / "experiment.yaml")
+    overrides = ["axes.sft.seed=[1, 2]", "axes.sft.batch=[2x1]", "resources.parallel.tiny-student-0.5m.tensor=2"]
+    experiment, _ = load(path, [*overrides, "mixtures.mix.small=0.7", "mixtures.mix.large=0.3"])
+    assert experiment.axes == {"sft.batch": ("2x1",), "sft.seed": (1, 2)}
+    assert experiment.resources.parallel["tiny-student-0.5m"].tensor == 2
+    assert experiment.mixtures["mix"] == {"small": 0.7, "large": 0.3}
+
+
+def test_a_teachers_own_settings_change_what_they_name(make: Make) -> None:
+    rationales = {"samples": 4, "temperature": 0.7, "per_teacher": {"large": {"max_tokens": 2048}}}
+    own = make(rationales=rationales).rationales.of("large")
+    assert (own.samples, own.temperature, own.max_tokens) == (4, 0.7, 2048)
+
+
+def test_the_revision_of_a_model_of_the_catalogue(make: Make) -> None:
+    """As the plan's note on revisions asks for."""
+    models = {"qwen2.5-7b": {"revision": "abc"}}
+    found = resolve_models(make(models=models, teachers={"small": "tiny-teacher-small", "large": "qwen2.5-7b"}))
+    assert found["qwen2.5-7b"].identity == "Qwen/Qwen2.5-7B-Instruct@abc"
+    with pytest.raises(ExperimentError, match=r"models\.qwen2\.5-7c: is not in the catalogue; .* 'qwen2\.5-7b'"):
+        resolve_models(make(models={"qwen2.5-7c": {"revision": "abc"}}))
+
+
+def test_a_model_that_is_unknown_is_told_with_the_nearest(make: Make) -> None:
+    with pytest.raises(ExperimentError, match=r"'tiny-student-0\.5' is unknown; .* did you mean 'tiny-student-0\.5m'"):
+        resolve_models(make(students=["tiny-student-0.5"]))
+
+
 def test_a_folder_is_no_experiment(tmp_path: Path) -> None:
     with pytest.raises(ExperimentError, match=r"cannot be read \(Is a directory\); give a YAML file"):
         load(str(tmp_path))
@@ -296,7 +344,7 @@ def test_what_is_no_experiment_is_refused_in_one_line(tmp_path: Path, text: str)
 def test_a_key_written_twice_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text("name: a\nname: b\n")
-    with pytest.raises(ExperimentError, match="'name' is written twice"):
+    with pytest.raises(ExperimentError, match=r"bad\.yaml: line 2: key 'name' is written twice"):
         load(str(path))
 
 

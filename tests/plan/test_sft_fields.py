@@ -61,11 +61,11 @@ def test_a_preset_can_be_overridden_on_the_command_line(make: Make, tmp_path: An
 @pytest.mark.parametrize(
     ("sft", "message"),
     [
-        ("table3", r"sft: preset: 'table3' is unknown; known: table1, table2, ancestor_mix"),
+        ("table3", r"sft.preset: 'table3' is unknown; known: table1, table2, ancestor_mix"),
         ({"method": "qlora"}, r"sft\.method"),
         ({"lora": {"rang": 4}}, r"sft\.lora\.rang: unknown field; did you mean 'rank'\?"),
-        ({"checkpoints": {}}, r"sft\.checkpoints: checkpoints: give either every"),
-        ({"checkpoints": {"every": 5, "at": [1]}}, r"sft\.checkpoints: checkpoints: give either every"),
+        ({"checkpoints": {}}, r"sft\.checkpoints: give either every"),
+        ({"checkpoints": {"every": 5, "at": [1]}}, r"sft\.checkpoints: give either every"),
         ({"validation": {"share": 1.0, "every": 5}}, r"sft\.validation\.share"),
         ({"packing": "off"}, r"sft\.packing"),
     ],

@@ -52,9 +52,9 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"parity": "lm-eval", "sampling": {"stop": ["x"]}}, "sampling.stop: parity: lm-eval uses each task's own"),
     ({"prompt": {"chat": "turns"}}, "prompt.chat"),
     ({"prompt": {"version": "v5"}}, "prompt.version"),
-    ({"split": {"fold": 1}}, "split: fold: belongs to crossfit"),
-    ({"split": {"crossfit": 5, "fold": 5}}, "split: fold: 5 is not one of 0 to 4"),
-    ({"split": {"crossfit": 5, "train": 10}}, "split: crossfit: cuts every item into folds"),
+    ({"split": {"fold": 1}}, "split.fold: belongs to crossfit"),
+    ({"split": {"crossfit": 5, "fold": 5}}, "split.fold: 5 is not one of 0 to 4"),
+    ({"split": {"crossfit": 5, "train": 10}}, "split.crossfit: cuts every item into folds"),
     ({"split": {"crossfit": 1}}, "split.crossfit: .*greater than or equal to 2"),
     ({"split": {"repeats": 0}}, "split.repeats"),
 ]
