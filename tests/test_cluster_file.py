@@ -129,6 +129,24 @@ def test_it_opens_nothing(cluster: dict[str, Any]) -> None:
     assert "--dashboard-host=127.0.0.1" in " ".join(cluster["head_start_ray_commands"])
 
 
+def test_a_submitted_job_finds_the_environments_python(cluster: dict[str, Any], tmp_path: Path) -> None:
+    """Ray runs `python jobs/grid.py` with the PATH that the head was started with."""
+    folder = tmp_path / "capgap-ray" / ".venv" / "bin"
+    folder.mkdir(parents=True)
+    for program in ("ray", "python"):
+        (folder / program).write_text("#!/bin/sh\ncommand -v python\n")
+        (folder / program).chmod(0o755)
+    for commands in (cluster["head_start_ray_commands"], cluster["worker_start_ray_commands"]):
+        done = subprocess.run(
+            ["bash", "-c", commands[-1]],
+            env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            timeout=20,
+        )
+        assert done.stdout == f"{folder}/python\n", done.stderr
+
+
 def test_every_node_asks_for_the_token(cluster: dict[str, Any]) -> None:
     for commands in (cluster["head_start_ray_commands"], cluster["worker_start_ray_commands"]):
         starts = [command for command in commands if "ray start" in command]
