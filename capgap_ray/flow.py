@@ -76,13 +76,14 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-def open_run(what: str, argv: Sequence[str] | None = None, *, builds: bool = True) -> Run:
+def open_run(what: str | None, argv: Sequence[str] | None = None, *, builds: bool = True) -> Run:
     """Parse the command line and check everything that can be known before anything starts.
 
     On a mistake: one line on standard error that names the field and the mend, and exit status 2; the store
-    is not touched. `builds`: False for a job that only reads the store, for which no key, package or Hub is needed.
+    is not touched. `what`: what `--help` tells. `builds`: False for a job that only reads the store, for which no key,
+    package or Hub is needed.
     """
-    parser = argparse.ArgumentParser(description=what)
+    parser = argparse.ArgumentParser(description=what, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("experiment", nargs="?", default=DEFAULT_EXPERIMENT, help="YAML file (default: %(default)s)")
     parser.add_argument("--store", default="store", help="folder or URI of all results (default: ./store)")
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="override, e.g. sft.epochs=3")

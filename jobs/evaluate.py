@@ -16,7 +16,7 @@ def main() -> None:
     if any(word.partition("=")[0] == "--model" for word in sys.argv[1:]):
         evaluate()
         return
-    run = open_run("Score every student on the test items.")
+    run = open_run(__doc__)
     if run.dry_run:
         show_plan(run)
         return

@@ -8,7 +8,7 @@ from capgap_ray.flow import build, finish, open_run, say, show_plan, untrained
 
 
 def main() -> None:
-    run = open_run("Generate the teachers' rationales.")
+    run = open_run(__doc__)
     if run.dry_run:
         show_plan(run)
         return

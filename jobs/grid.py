@@ -9,7 +9,7 @@ from capgap_ray.flow import build, finish, open_run, show_plan
 
 
 def main() -> None:
-    run = open_run("Run a whole distillation experiment.")
+    run = open_run(__doc__)
     if run.dry_run:
         show_plan(run)
         return

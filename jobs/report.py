@@ -9,8 +9,8 @@ Or say what results made elsewhere mean:
 FILE is Parquet, CSV or JSONL with task, student, teacher (empty: before distillation), item, correct, and optionally
 seed, sample, size, recipe, outcome, tokens, prompt, engine; or task, student, teacher, accuracy, n. `--json` prints
 the verdicts in the form that `capgap_ray/core/findings.py` documents. `--page` writes the HTML page, its figures and
-tables into a folder. `--rule` adds what one of the paper's plain
-readings (E0 to E9, G1 to G7) says. Exit status 2: nothing can be said, and why.
+tables into a folder. `--rule` adds what one of the paper's plain readings (E0 to E9, G1 to G7) says. Exit status 2:
+nothing can be said, and why.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def main() -> None:
         return
     from capgap_ray.flow import finish, open_run, show_plan, stored
 
-    run = open_run("Make the report from what the store holds.", builds=False)
+    run = open_run(__doc__, builds=False)
     if run.dry_run:
         show_plan(run)
         return
@@ -44,7 +44,7 @@ def _results() -> None:
     from capgap_ray.results_file import read
     from capgap_ray.rows import to_row
 
-    parser = argparse.ArgumentParser(description="Say what results made elsewhere mean.")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", required=True, metavar="FILE", help="Parquet, CSV or JSONL")
     parser.add_argument("--json", action="store_true", help="print the verdicts as JSON")
     parser.add_argument("--page", metavar="FOLDER", help="write the HTML page, its figures and tables there")

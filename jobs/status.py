@@ -15,7 +15,7 @@ from capgap_ray.status import lines, status
 
 
 def main() -> None:
-    run = open_run("Say what of an experiment is done.", [*sys.argv[1:], "--dry-run"], builds=False)
+    run = open_run(__doc__, [*sys.argv[1:], "--dry-run"], builds=False)
     try:
         told = status(run)
     except StoreError as error:

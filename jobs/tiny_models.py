@@ -19,6 +19,8 @@ def main() -> None:
     parser.add_argument("--measure", type=int, metavar="N", help="measure on N items of each task")
     parser.add_argument("--work", type=Path, default=Path(".work/tiny_models"), help="folder of resumable states")
     args = parser.parse_args()
+    if not args.train and not args.measure:
+        parser.error("nothing to do; give --train NAME or --measure N")
     for name in FAMILY if "all" in args.train else args.train:
         make_model(FAMILY[name], args.work, until=args.until, threads=args.threads)
     if args.measure:

@@ -7,7 +7,7 @@ from capgap_ray.flow import build, open_run, say, show_plan
 
 
 def main() -> None:
-    run = open_run("Train every cell of the grid.")
+    run = open_run(__doc__)
     if run.dry_run:
         show_plan(run)
         return

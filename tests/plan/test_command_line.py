@@ -93,6 +93,19 @@ def test_arguments_that_mean_nothing(
     assert capsys.readouterr().err.startswith(f"error: {message}")
 
 
+@pytest.mark.parametrize(("job", "way"), [("evaluate", "--model ID_OR_PATH"), ("report", "--results FILE")])
+def test_help_tells_every_way_to_call_a_job(job: str, way: str) -> None:
+    command = [sys.executable, f"jobs/{job}.py", "--help"]
+    assert way in subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60).stdout
+
+
+def test_tiny_models_says_what_it_needs() -> None:
+    command = [sys.executable, "jobs/tiny_models.py"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "nothing to do; give --train NAME or --measure N" in done.stderr
+
+
 def test_a_report_needs_no_hub_and_a_dry_run_of_it_writes_nothing(tmp_path: Path) -> None:
     command = [sys.executable, "jobs/report.py", "jobs/experiments/bbh_gemma.yaml", "--store", str(tmp_path / "store")]
     offline = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_DATASETS_CACHE": str(tmp_path / "none")}
