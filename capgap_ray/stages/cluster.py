@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import socket
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import ray
 from ray.exceptions import ObjectLostError, RayActorError
@@ -50,9 +53,10 @@ def cluster(
     """Join the cluster that RAY_ADDRESS names (as `ray job submit` sets it), or start one in this process. Yields the
     CPUs and GPUs that others hold, such as the submitted job itself.
 
-    Raises ResourcesError where no node of the cluster that is joined can ever hold an engine or a worker, StoreError
-    where one of its nodes does not see the store, and LostError in place of Ray's errors of actors and objects that are
-    lost. `say` is told, in lines for people, what is waited for there.
+    Raises ResourcesError where nothing answers at RAY_ADDRESS or no node of the cluster that is joined can ever hold an
+    engine or a worker, StoreError where one of its nodes does not see the store, and LostError where a local one does
+    not come up, and in place of Ray's errors of actors and objects that are lost. `say` is told, in lines for people,
+    what is waited for there.
 
     A local one is given as many logical CPUs as engines and training ask for together: on two cores they take
     turns, and the waiting ones cost nothing.
@@ -61,11 +65,11 @@ def cluster(
     environment: dict[str, dict[str, str]] = {"env_vars": {name: os.environ[name] for name in SETTINGS}}
     joins = _joins()
     if joins:
+        _refuse_unanswered(os.environ["RAY_ADDRESS"])
         ray.init(log_to_driver=False, logging_level=logging.ERROR, runtime_env=environment)
     else:
         os.environ.update(_LOCAL)
-        ray.init(
-            address="local",
+        _start_here(
             num_cpus=int(demand(resources, workers)) + 2,
             include_dashboard=False,
             log_to_driver=False,
@@ -88,6 +92,33 @@ def cluster(
             # The autoscaler's monitor, of no use here, is deaf once the GCS is gone, and `shutdown` waits 1 s for it.
             node.kill_monitor(check_alive=False)
         ray.shutdown()
+
+
+def _refuse_unanswered(address: str) -> None:
+    """Raise ResourcesError where no cluster is: Ray would try for a quarter of an hour."""
+    where = re.fullmatch(r"\[?([^/]+?)\]?:(\d+)", address)
+    if where is None:
+        return  # `auto`, or a scheme of Ray's own
+    try:
+        socket.create_connection((where[1], int(where[2])), timeout=30).close()
+    except OSError as error:
+        raise ResourcesError(
+            f"RAY_ADDRESS: no cluster answers at {address} ({error}); start it, or unset RAY_ADDRESS to run on this "
+            "machine alone"
+        ) from None
+
+
+def _start_here(**settings: Any) -> None:
+    """Start Ray on this machine. Raises LostError where it does not come up in the 30 s that Ray gives itself."""
+    try:
+        ray.init(address="local", **settings)
+    except Exception as error:  # Ray has no narrower one for it
+        if "timed out during startup" not in str(error):
+            raise
+        raise LostError(
+            "Ray did not come up on this machine within 30 s: something else may take all of its processors or memory; "
+            "run the same command again when it is done"
+        ) from error
 
 
 class LostError(RuntimeError):
