@@ -558,11 +558,24 @@ def _surer(
         # What is shown needs no more items, and what is confounded is not mended by them.
         unclear = [each.comparison for each in duels if each.better is None]
         made += [_items_needed(each) for each in unclear if not each.confounds]
+        if uneven := [each for each in unclear if _of_yield_alone(each)]:
+            pairs = ", ".join(f"{_arm(each.right)} against {_arm(each.left)}" for each in uneven)
+            made.append(
+                f"{pairs}: as many updates for both, which differ by what the teachers yield alone; set "
+                "`filter.size: smallest` (or the axis `[null, smallest]`, for both answers), or declare it with "
+                "`match: updates`"
+            )
     if best.comparison.runs < 3:
         made.append(
             f"{best.comparison.runs} training run(s) per arm: 3 seeds or more would show how training itself varies"
         )
     return made
+
+
+def _of_yield_alone(c: Comparison) -> bool:
+    """Whether the arms differ beyond the treatment in the length of training only."""
+    fields = {each.field for each in c.confounds}
+    return "updates" in fields and fields <= {"updates", "warmup_updates", "lr_integral"}
 
 
 def _items_needed(c: Comparison) -> str:

@@ -343,6 +343,16 @@ def test_more_items_are_not_asked_for_what_is_shown_or_confounded() -> None:
     assert not any("items" in each for each in found.surer)
 
 
+def test_teachers_apart_by_their_yield_alone_are_told_how_to_be_compared() -> None:
+    """The question of an experiment with two teachers, which no number of items or seeds would answer."""
+    gains = [efficacy("small", 0.2, "improved"), efficacy("large", 0.2, "improved")]
+    slower = Confound(field="lr_integral", left="0.1", right="0.2", note="2.0x lower summed learning rate")
+    (found,) = recommend(("s",), gains, [advantage(0.2, None, confounds=(TENFOLD, slower))], (), (), {}, (), ())
+    assert any("set `filter.size: smallest`" in each and "`match: updates`" in each for each in found.surer)
+    (packed,) = recommend(("s",), gains, [advantage(0.2, None, confounds=(TENFOLD, PACKING))], (), (), {}, (), ())
+    assert not any("filter.size" in each for each in packed.surer)
+
+
 def test_an_arm_that_lacks_a_task_is_named_and_not_ranked_by_its_other_tasks() -> None:
     gains = [
         *(efficacy("small", 0.3, "improved", task=task) for task in ("all", "A", "B")),
