@@ -179,8 +179,8 @@ def revision_notes(plan: Plan) -> tuple[str, ...]:
         return ()
     return (
         f"{', '.join(moving)}: no revision is named, so the Hub's main branch is taken; should it change, results in "
-        "the store are taken for those of the new weights. Name each one's, such as `models: {"
-        f"{moving[0]}: {{revision: COMMIT}}}}`, to repeat this exactly",
+        "the store are taken for those of the new weights. Name each one's to repeat this exactly, such as "
+        f"`--set models.{moving[0]}.revision=COMMIT`",
     )
 
 

@@ -203,6 +203,8 @@ def build(run: Run, until: Until) -> Built:
     from capgap_ray.stages.session import Session  # imports Ray, which a dry run and a refusal do without
     from capgap_ray.stages.slices import InferenceError
 
+    for line in forecast.misfits(run.plans[0]):
+        say(line)
     try:
         with Session(run.experiment, run.store, say) as session:
             return _build(run, session, until)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
-from itertools import product
+from itertools import combinations, product
 from typing import Any, NamedTuple
 
 from capgap_ray.analysis import form_notes, recipe_card, revision_notes
 from capgap_ray.artifacts.step import Step, unique
 from capgap_ray.catalog.accelerators import ACCELERATORS, Accelerator
-from capgap_ray.catalog.models import Model
+from capgap_ray.catalog.models import Endpoint, Model
 from capgap_ray.core.budget import count_updates
-from capgap_ray.core.confounds import find_confounds, treated_fields
+from capgap_ray.core.confounds import YIELD_TOLERANCE, find_confounds, treated_fields
 from capgap_ray.core.cost import (
     ASSUMED,
     GIGABYTE,
@@ -31,7 +31,7 @@ from capgap_ray.core.recommendation import SIGNIFICANCE
 from capgap_ray.experiment import Experiment
 from capgap_ray.plan import Cell, Plan, Scored
 from capgap_ray.records import Confound, RecipeCard
-from capgap_ray.scored_arms import claims
+from capgap_ray.scored_arms import claims, key_of
 from capgap_ray.settings import Batch, Filter, Sft
 from capgap_ray.tasks.published import PUBLISHED
 
@@ -91,8 +91,33 @@ class Fit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What an API is asked for, which is paid for by token and not by device-hour."""
+
+    model: str
+    requests: int
+    prompt_tokens: int
+    output_tokens: int
+    output_tokens_at_most: int
+    hours: float | None
+    """As `requests_per_minute` allows; None: it is not set."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gpus:
+    """How many are at work at once."""
+
+    least: int
+    """Without so many, the run is refused or waits."""
+    why: str
+    """What needs these."""
+    most: int
+    """With all engines and trials."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Lint:
-    """One declared comparison: in what its arms differ beyond the treatment."""
+    """One comparison: in what its arms differ beyond the treatment."""
 
     comparison: str
     student: str
@@ -143,9 +168,15 @@ class Forecast:
     device_hours: float | None
     device_hours_at_most: float | None
     budget_hours: float | None
+    gpus: Gpus | None
+    """None: the experiment asks for none."""
+    asked: tuple[Asked, ...]
     arms: tuple[CellForecast, ...]
     fits: tuple[Fit, ...]
     lints: tuple[Lint, ...]
+    """Of every declared comparison, and of those teachers under one recipe that are known to be confounded."""
+    compared: str
+    """What the findings will compare, in words."""
     notes: tuple[str, ...]
     """Where training and evaluation differ in form, and what is not pinned."""
     claims: int
@@ -168,6 +199,7 @@ def forecast(plans: Sequence[Plan], summary: Summary, *, selected: bool, wanted_
     for each in known:
         cards |= _cards(each)
         _count(each, cards, costs)
+    uneven = tuple(_uneven(first, cards))
     stages = costs.stages(steps, have)
     hours = [each.device_hours for each in stages if each.device_hours is not None]
     most = [each.device_hours_at_most for each in stages if each.device_hours_at_most is not None]
@@ -185,10 +217,13 @@ def forecast(plans: Sequence[Plan], summary: Summary, *, selected: bool, wanted_
         device_hours=sum(hours) if device else None,
         device_hours_at_most=sum(most) if device else None,
         budget_hours=experiment.budget.gpu_hours if experiment.budget else None,
+        gpus=_gpus(first),
+        asked=costs.asked(first.models),
         arms=tuple(_arm(known[0], cell, cards[cell.train.key]) for cell in first.cells),
         fits=tuple(_fits(first, device)) if device else (),
-        lints=lints(first, cards),
-        notes=(*form_notes(first), *revision_notes(first)),
+        lints=(*lints(first, cards), *uneven),
+        compared=_compared(first),
+        notes=(*form_notes(first), *revision_notes(first), *_yield_notes(known[0], uneven)),
         claims=sum(claims(first)),
         detectable=tuple(_detectable(experiment, plans, tasks)),
         wanted=_wanted(plans, known[0], tasks, wanted_points),
@@ -303,6 +338,52 @@ def lints(made: Plan, cards: Mapping[str, RecipeCard]) -> tuple[Lint, ...]:
         )
         for pair in made.pairs
     )
+
+
+def _uneven(made: Plan, cards: Mapping[str, RecipeCard]) -> Iterable[Lint]:
+    """Teachers under one recipe whose yields, as far as they are known, put the updates too far apart."""
+    groups: defaultdict[tuple[str, str], dict[str, Cell]] = defaultdict(dict)
+    for cell in made.cells:
+        student, mixture, recipe = key_of(cell)
+        groups[student, recipe].setdefault(mixture, cell)
+    for (student, _), cells in groups.items():
+        for left, right in combinations(cells.values(), 2):
+            first, second = (cards[cell.train.key] for cell in (left, right))
+            few, many = sorted((first.updates, second.updates))
+            if many >= YIELD_TOLERANCE * few:  # looked at first: grids of thousands of cells have many pairs
+                confounds = find_confounds(first, second, {"mixture"})
+                yield Lint(
+                    comparison="teachers under one recipe",
+                    student=student,
+                    left=left.arm,
+                    right=right.arm,
+                    confounds=confounds,
+                )
+
+
+def _yield_notes(known: _Known, uneven: Sequence[Lint]) -> Iterable[str]:
+    """A warning where a comparison of teachers depends on what they yield, which is not known yet, or is apart."""
+    own = [cell for cell in known.made.cells if cell.filter.size is None and cell.matched is None]
+    unknown = any(cell.train.inputs[0].key not in known.have for cell in own)
+    if uneven or (unknown and len({cell.mixture for cell in own}) > 1):
+        yield (
+            f"two teachers get a verdict only if their arms' updates are less than {YIELD_TOLERANCE:g} times apart, as "
+            "they are not where one teacher keeps so many more rationales than the other; with the axis "
+            "`filter.size: [null, smallest]` they are compared with all of their data and with equally much"
+        )
+
+
+def _compared(made: Plan) -> str:
+    mixtures = list(dict.fromkeys(cell.mixture for cell in made.cells))
+    words = "each arm with its untouched student"
+    if len(mixtures) > 1:
+        words += f"; {', '.join(mixtures)} with each other, student and recipe being the same"
+    if len(made.students()) > 1 and len(mixtures) > 1:
+        words += "; their differences between students"
+    if made.pairs:
+        return f"{words}; declared: {', '.join(dict.fromkeys(pair.name for pair in made.pairs))}"
+    several = len({cell.recipe for cell in made.cells}) > 1
+    return f"{words}; the recipes of a mixture with each other" if several else words
 
 
 def predicted(made: Plan, have: Have) -> dict[str, RecipeCard]:
@@ -422,11 +503,13 @@ class _Costs:
     def __init__(self, device: Accelerator | None) -> None:
         self._teraflops = device.teraflops if device else None
         self._sums: dict[str, defaultdict[str, float]] = defaultdict(lambda: defaultdict(float))
+        self._asked: dict[str, defaultdict[str, float]] = defaultdict(lambda: defaultdict(float))
 
     def generation(
         self,
         stage: str,
         model: Model,
+        rows: float,
         expected: tuple[float, float],
         at_most: tuple[float, float],
         measured: float = 0.0,
@@ -441,6 +524,29 @@ class _Costs:
         if self._teraflops and model.has_weights:
             sums["hours"] += generation_hours(model.parameters, *expected, self._teraflops)
             sums["hours_at_most"] += generation_hours(model.parameters, *at_most, self._teraflops)
+        if not model.has_weights:
+            asked = self._asked[model.name]
+            asked["requests"] += rows
+            asked["prompt"] += expected[0]
+            asked["output"] += expected[1]
+            asked["output_at_most"] += at_most[1]
+
+    def asked(self, models: Mapping[str, Model]) -> tuple[Asked, ...]:
+        """Of every API."""
+        made = []
+        for name, sums in self._asked.items():
+            allowed = Endpoint.from_source(models[name].source).requests_per_minute
+            made.append(
+                Asked(
+                    model=name,
+                    requests=round(sums["requests"]),
+                    prompt_tokens=round(sums["prompt"]),
+                    output_tokens=round(sums["output"]),
+                    output_tokens_at_most=round(sums["output_at_most"]),
+                    hours=sums["requests"] / allowed / 60 if allowed else None,
+                )
+            )
+        return tuple(made)
 
     def _lengths(self, stage: str, tokens: float, measured: float) -> None:
         self._sums[stage]["counted"] += tokens
@@ -453,7 +559,7 @@ class _Costs:
         again = sampling["retry_truncated"] or 0  # of all that the first budget cuts off
         short, long = min(length.tokens, _budget(sampling)), sampling["max_tokens"] + again
         both = (rows * prompt, rows * short), (rows * prompt * (2 if again else 1), rows * long)
-        self.generation("complete", model, *both, length.measured)
+        self.generation("complete", model, rows, *both, length.measured)
 
     def reading(self, stage: str, model: Model, rows: float, length: _Length, at_most: float) -> None:
         """Texts that are given: no new token. `at_most`: tokens."""
@@ -522,7 +628,8 @@ def _count(known: _Known, cards: Mapping[str, RecipeCard], costs: _Costs) -> Non
             seen.add(scored.judge.key)
             rows, asked = _answers(scored), _answers(scored) * ASSUMED.rejected  # the judge reads short answers only
             reads = ASSUMED.prompt_tokens, ASSUMED.judge_tokens
-            costs.generation("judge", judge, (asked * reads[0], asked * reads[1]), (rows * reads[0], rows * reads[1]))
+            both = (asked * reads[0], asked * reads[1]), (rows * reads[0], rows * reads[1])
+            costs.generation("judge", judge, asked, *both)
     for (student, _, role, task), step in made.surprisals.items():
         if step.key not in have and step.key not in seen:
             seen.add(step.key)
@@ -583,6 +690,28 @@ def _answers(scored: Scored) -> int:
 
 
 # --- fit ---------------------------------------------------------------------------------------------------
+
+
+def _gpus(made: Plan) -> Gpus | None:
+    resources = made.experiment.resources
+    engines = {
+        f"engine {name}": resources.engine_gpus_of(name) for name in made.models if made.models[name].has_weights
+    }
+    workers = max((cell.sft.workers for cell in made.cells), default=0)
+    training = resources.worker_gpus * workers
+    needs = {**engines, "training": min(training, resources.worker_gpus * (resources.min_workers or workers))}
+    what = max(needs, key=needs.__getitem__)
+    if not needs[what]:
+        return None
+    beside = resources.kept_engines * resources.engine_gpus + resources.trials * training
+    most = max(beside, *(resources.engines * each for each in engines.values()))
+    return Gpus(least=int(needs[what]), why=what, most=int(most))
+
+
+def misfits(made: Plan) -> list[str]:
+    """A line on each model that does not fit the accelerators that the experiment names."""
+    device = ACCELERATORS.get(made.experiment.resources.accelerator or "")
+    return [_fit_line(fit) for fit in _fits(made, device) if not fit.fits] if device else []
 
 
 def _fits(made: Plan, device: Accelerator) -> Iterable[Fit]:
@@ -748,31 +877,59 @@ def lines(told: Forecast) -> Iterable[str]:
         yield f"model       {name}: {parameters:,} parameters"
     yield from (_stage_line(each) for each in told.stages)
     yield _hours_line(told)
+    if told.gpus:
+        yield f"gpus        {told.gpus.least} at once at the least ({told.gpus.why}); up to {told.gpus.most} are used"
+    yield from (_asked_line(each) for each in told.asked)
     yield from _short(
         f"cell        {c.student} / {c.arm}: {c.samples_per_update} {'packs' if c.packed else 'samples'} per update, "
         f"about {c.updates} updates, "
         f"at most {c.updates_at_most}{', trained' if c.trained else ''}"
         for c in told.arms
     )
-    for fit in told.fits:
-        yield (
-            f"memory      {fit.what}: {fit.gigabytes:.1f} GB on each of {fit.devices:g}, {fit.available:.0f} usable: "
-            f"{'fits' if fit.fits else 'DOES NOT FIT, ' + fit.mend}"
-        )
+    yield from map(_fit_line, told.fits)
+    yield f"compares    {told.compared}: {_count_of(told.claims, 'claim')}, among which 5 % of error are shared"
     yield from _short(_lint_lines(told.lints))
     yield from (f"note        {each}" for each in told.notes)
-    yield from _short(
-        f"detects     {d.task}: {d.items:,} items, {d.samples} samples, {d.seeds} seeds: "
-        + (
-            "no difference"
-            if d.points is None
-            else f"{d.points:.1f} points or more as the only question, "
-            f"{'none' if d.points_corrected is None else f'{d.points_corrected:.1f}'} among all {told.claims:,} claims"
-        )
-        for d in told.detectable
-    )
+    yield from _short(_detects_lines(told))
     yield _wanted_line(told.wanted)
     yield from (f"assumed     {each}" for each in told.assumptions)
+
+
+def _detects_lines(told: Forecast) -> Iterable[str]:
+    """One line per design; tasks of the same share it."""
+    tasks: defaultdict[Detectable, list[str]] = defaultdict(list)
+    for each in told.detectable:
+        tasks[replace(each, task="all" if each.task == "all" else "")].append(each.task)
+    for d, names in tasks.items():
+        least = "no difference"
+        if d.points is not None:
+            among = "none" if d.points_corrected is None else f"{d.points_corrected:.1f}"
+            among = f"{among} among all {_count_of(told.claims, 'claim')}"
+            least = f"{d.points:.1f} points or more as the only question, {among}"
+        of = ", ".join(_count_of(n, word) for n, word in ((d.items, "item"), (d.samples, "sample"), (d.seeds, "seed")))
+        yield f"detects     {names[0] if len(names) == 1 else f'each of {len(names)} tasks'}: {of}: {least}" + (
+            "" if len(names) == 1 else f" [{', '.join(names)}]"
+        )
+
+
+def _count_of(number: int, word: str) -> str:
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
+def _fit_line(fit: Fit) -> str:
+    return (
+        f"memory      {fit.what}: {fit.gigabytes:.1f} GB on each of {fit.devices:g}, {fit.available:.0f} usable: "
+        f"{'fits' if fit.fits else 'DOES NOT FIT, ' + fit.mend}"
+    )
+
+
+def _asked_line(asked: Asked) -> str:
+    tokens = map(_short_number, (asked.prompt_tokens, asked.output_tokens, asked.output_tokens_at_most))
+    line = (
+        f"endpoint    {asked.model}: {_short_number(asked.requests)} requests; "
+        "{} prompt and {} output tokens (at most {})".format(*tokens)
+    )
+    return line if asked.hours is None else f"{line}; {_hours(asked.hours)} hours at the rate that is set"
 
 
 def _short(found: Iterable[str]) -> Iterable[str]:
@@ -825,7 +982,8 @@ def _wanted_line(wanted: Wanted) -> str:
         return f"design      no design with these test items detects {wanted.points:g} points; add items"
     d = wanted.design
     return (
-        f"design      cheapest for {wanted.points:g} points: {d.items:,} items x {d.samples} samples x {d.seeds} seeds "
+        f"design      cheapest for {wanted.points:g} points: {_count_of(d.items, 'item')} x "
+        f"{_count_of(d.samples, 'sample')} x {_count_of(d.seeds, 'seed')} "
         f"(detects {wanted.detects:.1f})"
     )
 

@@ -244,17 +244,19 @@ def parsed(accuracy: Accuracy) -> tuple[float | None, float | None]:
 
 
 def below_chance(results: Results) -> tuple[str, ...]:
-    """Return a sentence per cell that is significantly below its task's chance level."""
-    sentences = []
+    """Return a sentence on each cell that is significantly below its task's chance level; cells of which the same is
+    to be said share one."""
+    cells: dict[tuple[str, str], list[str]] = {}
     for a in results.accuracies:
         if chance.below_chance(a):
             read, right = map(formats.points, parsed(a))
-            sentences.append(
-                f"{a.arm} on {a.task} ({a.part}): {formats.points(a.flexible)} % is below chance "
-                f"({formats.points(a.chance)} %); an answer was read from {read} % of the outputs, right in {right} % "
-                f"of those, and {formats.points(a.truncated / a.n)} % were cut off."
+            said = (
+                f"{formats.points(a.flexible)} % is below chance ({formats.points(a.chance)} %); an answer was read "
+                f"from {read} % of the outputs, right in {right} % of those, and "
+                f"{formats.points(a.truncated / a.n)} % were cut off."
             )
-    return tuple(sentences)
+            cells.setdefault((f"{a.task} ({a.part})", said), []).append(a.arm)
+    return tuple(f"{', '.join(arms)} on {where}: {said}" for (where, said), arms in cells.items())
 
 
 def best_gain(results: Results, verdict: Verdict) -> Comparison | None:

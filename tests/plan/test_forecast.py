@@ -12,7 +12,7 @@ from capgap_ray.artifacts.step import Step
 from capgap_ray.core.arms import UNTOUCHED, Arm
 from capgap_ray.core.findings import Declared, Table, find
 from capgap_ray.experiment import Experiment, load
-from capgap_ray.forecast import Forecast, forecast, lines
+from capgap_ray.forecast import Forecast, Gpus, forecast, lines, misfits
 from capgap_ray.plan import Plan, plan, resolve_models
 from capgap_ray.rows import to_row
 from capgap_ray.scored_arms import _levelled, claims, key_of
@@ -168,10 +168,11 @@ def test_lengths_under_another_budget_are_not_taken_for_measured(make: Make) -> 
 
 
 def test_a_difference_in_form_between_training_and_evaluation_is_said(make: Make) -> None:
-    assert told(make()).notes == ()
-    (plain,) = told(make(prompt={"chat": "plain"})).notes
+    sized = {"size": "smallest"}
+    assert told(make(filter=sized)).notes == ()
+    (plain,) = told(make(prompt={"chat": "plain"}, filter=sized)).notes
     assert plain.startswith("prompt.chat: plain asks without a chat template")
-    found = told(make(axes={"sft.batch": ["2x1"], "sft.system": ["evaluation", "ancestor"]}))
+    found = told(make(axes={"sft.batch": ["2x1"], "sft.system": ["evaluation", "ancestor"]}, filter=sized))
     (ancestor,) = found.notes
     assert ancestor.startswith("sft.system: ancestor trains with another system message")
     assert f"note        {ancestor}" in lines(found)
@@ -180,7 +181,8 @@ def test_a_difference_in_form_between_training_and_evaluation_is_said(make: Make
 def test_a_model_that_may_change_on_the_hub_is_named(make: Make) -> None:
     pinned = {"source": "org/other", "parameters": 10**9, "revision": "0123456"}
     models = {"big": {"source": "org/name", "parameters": 10**9}, "other": pinned}
-    (note,) = told(make(models=models, teachers={"small": "big", "large": "other"})).notes
+    note, _ = told(make(models=models, teachers={"small": "big", "large": "other"})).notes
+    assert note.endswith("`--set models.big.revision=COMMIT`")
     assert note.startswith("big: no revision is named, so the Hub's main branch is taken")
 
 
@@ -310,7 +312,9 @@ def test_power_per_task_and_pooled_and_the_cheapest_design(make: Make) -> None:
     corrected = [each.points_corrected for each in found.detectable]
     assert corrected[0] is not None and corrected[2] is not None and one < corrected[0] and pooled < corrected[2]
     text = [line for line in lines(found) if line.startswith("detects")]
-    assert text[2].endswith(
+    assert text[0].startswith("detects     each of 2 tasks: 20 items, 1 sample, 3 seeds: "), "said once"
+    assert text[0].endswith(" claims [tiny/dyck_languages, tiny/word_sorting]")
+    assert text[1].endswith(
         f"{pooled:.1f} points or more as the only question, {corrected[2]:.1f} among all {found.claims} claims"
     )
     assert found.wanted.design is not None and found.wanted.detects is not None and found.wanted.detects <= 40
@@ -354,6 +358,66 @@ def test_the_budget_is_set_beside_the_cost() -> None:
     found = told(experiment)
     assert found.budget_hours == 0.5
     assert any("MORE THAN the budget of 0.5" in line for line in lines(found))
+
+
+def test_how_many_gpus_are_needed_and_used() -> None:
+    found = told(load(str(FOLDER / "bbh_small_large.yaml"))[0])
+    assert found.gpus == Gpus(least=4, why="engine qwen2.5-72b", most=16)
+    own = told(load(str(FOLDER / "own_task.yaml"), ["sft.workers=2", "resources.trials=2"])[0])
+    assert own.gpus == Gpus(least=2, why="training", most=5)
+    assert told(load(str(FOLDER / "own_task.yaml"), ["sft.workers=2", "resources.min_workers=1"])[0]).gpus == Gpus(
+        least=1, why="engine my-student", most=3
+    )
+    assert told(load(str(FOLDER / "tiny.yaml"))[0]).gpus is None
+
+
+def test_what_an_api_is_asked_is_told_apart(make: Make) -> None:
+    api = {"endpoint": "https://host/v1", "model": "m", "parameters": 10**9, "requests_per_minute": 60}
+    models = {"big": api}
+    found = told(make(models=models, teachers={"small": "tiny-teacher-small", "large": "big"}))
+    (asked,) = found.asked
+    # 2 tasks x (20 measured + 40 others that train + 20 tested)
+    assert (asked.model, asked.requests, asked.output_tokens) == ("big", 160, 160 * 300)
+    assert asked.hours == pytest.approx(160 / 60 / 60)
+    assert sum(line.startswith("endpoint    big: 160 requests; ") for line in lines(found)) == 1
+
+
+def test_teachers_that_get_no_verdict_for_their_yield_are_told_of_before_training(make: Make) -> None:
+    experiment = make(axes={"sft.batch": ["2x1"]}, students=["tiny-student-0.5m"])
+    (note,) = [each for each in told(experiment).notes if "filter.size: [null, smallest]" in each]
+    made = planned(experiment)
+    rows = {name: 40 if name == "small" else 100 for name in made.mixtures}
+
+    def mixed(step: Step) -> Mapping[str, Any] | None:
+        names = [name for name, each in made.mixtures.items() if each.key == step.key]
+        return {"mixture": {"rows": rows[names[0]]}} if names else None
+
+    found = forecast([made], mixed, selected=False)
+    assert {(lint.comparison, lint.left, lint.right) for lint in found.lints} == {
+        ("teachers under one recipe", "large / 2x1", "small / 2x1"),
+        ("teachers under one recipe", "mix / 2x1", "small / 2x1"),
+    }
+    assert all("fewer updates" in lint.confounds[0].note for lint in found.lints)
+    assert note in found.notes
+    rows["small"] = 90
+    even = forecast([made], mixed, selected=False)
+    assert not even.lints
+    assert note not in even.notes
+    assert note not in told(make(filter={"size": "smallest"})).notes
+
+
+def test_what_is_compared_is_told_in_words(make: Make) -> None:
+    found = told(make())
+    assert found.compared.startswith("each arm with its untouched student; large, mix, small with each other")
+    assert found.compared.endswith("the recipes of a mixture with each other")
+    assert any(line.startswith(f"compares    {found.compared}: ") for line in lines(found))
+
+
+def test_a_run_says_first_what_does_not_fit() -> None:
+    experiment = load(str(FOLDER / "bbh_small_large.yaml"), ["resources.accelerator=A100-40GB"])[0]
+    said = misfits(planned(experiment))
+    assert any("training qwen2.5-7b" in line and "DOES NOT FIT, needs sft.batch: 1x2" in line for line in said)
+    assert not misfits(planned(load(str(FOLDER / "bbh_small_large.yaml"))[0]))
 
 
 def test_it_is_json_whole(make: Make) -> None:

@@ -229,6 +229,8 @@ def test_a_cell_below_chance_is_told(results: Results) -> None:
         f"{base.arm} on boxes (test): 15.0 % is below chance (33.3 %); an answer was read from 40.0 % of the outputs, "
         "right in 37.5 % of those, and 10.0 % were cut off."
     )
+    twin = dataclasses.replace(changed, accuracies=(low, dataclasses.replace(low, arm="twin")))
+    assert findings.below_chance(twin) == (sentence.replace(" on boxes", ", twin on boxes"),), "said once"
     flat = " ".join(tables.verdict_text(changed).split())
     assert f"Warning: {base.arm} on boxes (test): 15.0 % is below chance" in flat
 
