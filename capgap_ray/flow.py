@@ -111,7 +111,7 @@ def open_run(what: str | None, argv: Sequence[str] | None = None, *, builds: boo
         store = Store(arguments.store)
         if builds and experiment.search and experiment.search.searcher == "optuna" and not find_spec("optuna"):
             raise ExperimentError(
-                "search.searcher: optuna is not installed; pip install 'capgap-ray[search]', or take random"
+                "search.searcher: optuna is not installed; pip install 'optuna>=4,<6', or take random"
             )
         if not arguments.dry_run:
             check_upload(experiment, plans)

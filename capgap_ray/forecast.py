@@ -350,7 +350,9 @@ def _uneven(made: Plan, cards: Mapping[str, RecipeCard]) -> Iterable[Lint]:
         for left, right in combinations(cells.values(), 2):
             first, second = (cards[cell.train.key] for cell in (left, right))
             few, many = sorted((first.updates, second.updates))
-            if many >= YIELD_TOLERANCE * few:  # looked at first: grids of thousands of cells have many pairs
+            if (
+                many >= YIELD_TOLERANCE * few and left.filter == right.filter
+            ):  # looked at first: grids of thousands of cells have many pairs
                 confounds = find_confounds(first, second, {"mixture"})
                 yield Lint(
                     comparison="teachers under one recipe",
@@ -363,9 +365,10 @@ def _uneven(made: Plan, cards: Mapping[str, RecipeCard]) -> Iterable[Lint]:
 
 def _yield_notes(known: _Known, uneven: Sequence[Lint]) -> Iterable[str]:
     """A warning where a comparison of teachers depends on what they yield, which is not known yet, or is apart."""
-    own = [cell for cell in known.made.cells if cell.filter.size is None and cell.matched is None]
-    unknown = any(cell.train.inputs[0].key not in known.have for cell in own)
-    if uneven or (unknown and len({cell.mixture for cell in own}) > 1):
+    cells = known.made.cells
+    levelled = any(cell.filter.size is not None or cell.matched for cell in cells)
+    unknown = any(cell.train.inputs[0].key not in known.have for cell in cells)
+    if not levelled and (uneven or (unknown and len({cell.mixture for cell in cells}) > 1)):
         yield (
             f"two teachers get a verdict only if their arms' updates are less than {YIELD_TOLERANCE:g} times apart, as "
             "they are not where one teacher keeps so many more rationales than the other; with the axis "

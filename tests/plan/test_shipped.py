@@ -4,9 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from capgap_ray.catalog.models import MODELS
+from capgap_ray.catalog.models import EMBEDDED, MODELS
 from capgap_ray.experiment import Experiment, Point, load
+from capgap_ray.forecast import forecast
 from capgap_ray.plan import Plan, plan, resolve_models
 
 FOLDER = Path(__file__).parents[2] / "jobs" / "experiments"
@@ -55,6 +57,25 @@ def test_each_expands_without_network_or_weights(name: str, monkeypatch: pytest.
     assert len({(cell.student.name, cell.arm) for cell in made.cells}) == len(made.cells)
     for cell in made.cells:
         assert all((cell.student.name, task) in made.baselines for task in made.tasks)
+
+
+def test_the_readmes_own_experiment_loads_fits_and_compares_the_teachers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a newcomer copies, on the GPU that it names."""
+    text = (FOLDER.parents[1] / "README.md").read_text()
+    tree = yaml.safe_load((FOLDER / "tiny.yaml").read_text())
+    tree |= yaml.safe_load(text.split("## Your own models and tasks")[1].split("```yaml\n")[1].split("```")[0])
+    tree["models"]["mine"]["source"] = str(EMBEDDED / "tiny-student-0.5m")
+    monkeypatch.chdir(tmp_path)
+    Path("my_items.jsonl").write_text("".join(f'{{"question": "{n} + 1", "answer": "{n + 1}"}}\n' for n in range(9)))
+    Path("mine.yaml").write_text(yaml.safe_dump(tree))
+    experiment = load("mine.yaml")[0]
+    told = forecast([plan(experiment, resolve_models(experiment))], lambda step: None, selected=False)
+    assert told.fits
+    assert all(fit.fits for fit in told.fits), told.fits
+    assert not told.lints
+    assert experiment.axes == {"filter.size": (None, "smallest")}
 
 
 def test_all_the_named_ones_are_there() -> None:
