@@ -350,17 +350,15 @@ def _uneven(made: Plan, cards: Mapping[str, RecipeCard]) -> Iterable[Lint]:
         for left, right in combinations(cells.values(), 2):
             first, second = (cards[cell.train.key] for cell in (left, right))
             few, many = sorted((first.updates, second.updates))
-            if (
-                many >= YIELD_TOLERANCE * few and left.filter == right.filter
-            ):  # looked at first: grids of thousands of cells have many pairs
-                confounds = find_confounds(first, second, {"mixture"})
-                yield Lint(
-                    comparison="teachers under one recipe",
-                    student=student,
-                    left=left.arm,
-                    right=right.arm,
-                    confounds=confounds,
-                )
+            if many < YIELD_TOLERANCE * few or left.filter != right.filter:
+                continue  # looked at first: grids of thousands of cells have many pairs
+            yield Lint(
+                comparison="teachers under one recipe",
+                student=student,
+                left=left.arm,
+                right=right.arm,
+                confounds=find_confounds(first, second, {"mixture"}),
+            )
 
 
 def _yield_notes(known: _Known, uneven: Sequence[Lint]) -> Iterable[str]:
@@ -702,7 +700,7 @@ def _gpus(made: Plan) -> Gpus | None:
     }
     workers = max((cell.sft.workers for cell in made.cells), default=0)
     training = resources.worker_gpus * workers
-    needs = {**engines, "training": min(training, resources.worker_gpus * (resources.min_workers or workers))}
+    needs = {**engines, "training": min(training, resources.worker_gpus * resources.least_workers(workers))}
     what = max(needs, key=needs.__getitem__)
     if not needs[what]:
         return None
@@ -735,16 +733,15 @@ def _fits(made: Plan, device: Accelerator) -> Iterable[Fit]:
         what = f"training {student.name} ({sft.method}, batch {sft.batch}, rows of {sft.cutoff_tokens} tokens)"
         need = _training_gigabytes(student, sft)
         yield _fit(what, sft.workers, need, usable, "" if need <= usable else _smaller(student, sft, usable))
-        fewest = min(resources.min_workers or sft.workers, sft.workers)
+        fewest = resources.least_workers(sft.workers)
         if need <= usable and fewest < sft.workers:
             # Each then holds more of the state: a training that has lost a node would be given up for want of memory.
-            need_of = {n: _training_gigabytes(student, _on(sft, n)) for n in range(fewest, sft.workers + 1)}
-            least = next(n for n, need in need_of.items() if need <= usable)
+            need_of = {
+                workers: _training_gigabytes(student, sft.model_copy(update={"workers": workers}))
+                for workers in range(fewest, sft.workers + 1)
+            }
+            least = next(workers for workers, need in need_of.items() if need <= usable)
             yield _fit(f"{what}, at the least", fewest, need_of[fewest], usable, f"resources.min_workers: {least}")
-
-
-def _on(sft: Sft, workers: int) -> Sft:
-    return sft.model_copy(update={"workers": workers})
 
 
 def _training_gigabytes(student: Model, sft: Sft) -> float:

@@ -599,6 +599,10 @@ class Resources(Part):
         """Replicas that stand also when idle."""
         return self.min_engines or self.engines
 
+    def least_workers(self, workers: int) -> int:
+        """Training workers without which a training of `workers` does not go on."""
+        return self.min_workers or workers
+
     def engine_gpus_of(self, model: str) -> float:
         """GPUs of one engine of the model."""
         return self.parallel[model].gpus if model in self.parallel else self.engine_gpus

@@ -176,7 +176,7 @@ def untrainable(resources: Resources, workers: int, nodes: Sequence[Mapping[str,
         return None
     gpus = [node.get("GPU", 0) for node in nodes]
     room = int(sum(each // resources.worker_gpus for each in gpus))
-    if room >= (resources.min_workers or workers):
+    if room >= resources.least_workers(workers):
         return None
     return (
         f"sft.workers {workers} with resources.worker_gpus {resources.worker_gpus:g}: there are {sum(gpus):g} GPUs; "
