@@ -18,6 +18,7 @@ import json
 import os
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -627,7 +628,9 @@ class Engine:
         import torch
 
         llm = self._engines.pop(architecture).llm
-        llm.collective_rpc("unpin")
+        # A broken one may not answer, which is not to hide why it is let go: `_start` has the process replaced then.
+        with suppress(AssertionError, RuntimeError, ValueError, KeyError):
+            llm.collective_rpc("unpin")
         llm.llm_engine.engine_core.shutdown()
         del llm
         self._had_another = True
