@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
@@ -17,6 +17,7 @@ from capgap_ray.rows import to_row
 from capgap_ray.stages.sft_data import load_tokenizer
 
 MODELS = Path(__file__).parents[2] / "capgap_ray" / "tiny" / "models"
+Said = dict[str, list[Any]]
 
 SCRIPT = """
 import dataclasses, json, os, sys
@@ -38,6 +39,29 @@ for source in sys.argv[2:]:
     print("OUT", json.dumps([output.text for output in engine.complete(source, asks, decoding)]))
     print("READ", json.dumps([to_row(each) for each in engine.read(source, traces, reading)]))
 """
+AND_SAMPLES = """
+short = dataclasses.replace(decoding, temperature=1.0, max_tokens=4)
+longer = dataclasses.replace(short, retry_truncated=9)
+def run(seeds, decoding, order=(0, 2)):
+    seeded = [Ask(chat=chats[i], seed=seed) for i, seed in zip(order, seeds)]
+    return [dataclasses.asdict(output) for output in engine.complete(source, seeded, decoding)]
+for made in run((1, 2), short), run((2, 1), short, (2, 0))[::-1], run((3, 4), short), run((1, 2), longer):
+    print("SAMPLES", json.dumps(made))
+"""
+AND_BARE = """
+from vllm import LLM, SamplingParams
+texts = [f"Q: Sort these words: w{n} v{n % 3} u\\nA: Let's think step by step." for n in range(40)]
+greedy = dataclasses.replace(decoding, max_tokens=64, stop=("\\n\\nQ:",))
+many = [Ask(chat=(Message(role="user", content=text),), seed=None) for text in texts]
+print("GREEDY", json.dumps([output.text for output in engine.complete(source, many, greedy)]))
+bare = LLM(
+    model=source, dtype="float32", max_model_len=2048, enforce_eager=True, enable_prefix_caching=True,
+    kv_cache_memory_bytes=128 << 20, enable_chunked_prefill=False, max_num_batched_tokens=4096, max_num_seqs=256,
+)
+turns = [[{"role": "user", "content": text}] for text in texts]
+wanted = SamplingParams(temperature=0.0, max_tokens=64, stop=["\\n\\nQ:"])
+print("GREEDY", json.dumps([each.outputs[0].text for each in bare.chat(turns, wanted, use_tqdm=False)]))
+"""
 TRACES = [
     TrainingExample(
         example_id=name,
@@ -55,20 +79,17 @@ TRACES = [
 ]
 
 
-class Outputs(NamedTuple):
-    texts: list[list[str]]
-    read: list[list[dict[str, Any]]]
-
-
-def outputs(*sources: Path) -> Outputs:
-    """What one process generates with these models, one after the other, and what it reads of TRACES."""
+def said(script: str, *sources: Path) -> Said:
+    """Word -> the lines that begin with it, of one process that takes these models in turn. It reads TRACES."""
     traces = json.dumps([to_row(each) for each in TRACES])
-    arguments = [sys.executable, "-c", SCRIPT, traces, *map(str, sources)]
+    arguments = [sys.executable, "-c", script, traces, *map(str, sources)]
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=300, env=os.environ)
     assert done.returncode == 0, done.stderr[-2000:]
-    lines = [line.partition(" ") for line in done.stdout.splitlines()]
-    texts, read = ([json.loads(rest) for word, _, rest in lines if word == kind] for kind in ("OUT", "READ"))
-    return Outputs(texts, read)
+    lines: Said = {}
+    for word, _, rest in (line.partition(" ") for line in done.stdout.splitlines()):
+        if word in ("OUT", "READ", "SAMPLES", "GREEDY"):
+            lines.setdefault(word, []).append(json.loads(rest))
+    return lines
 
 
 @pytest.fixture(scope="module")
@@ -87,26 +108,26 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def after_swaps(other: Path) -> Outputs:
+def after_swaps(other: Path) -> Said:
     student, teacher = MODELS / "tiny-student-0.15m", MODELS / "tiny-teacher-small"
-    return outputs(student, other, teacher, student)
+    return said(SCRIPT + AND_SAMPLES + AND_BARE, student, other, teacher, student)
 
 
-def test_swapped_weights_answer_as_a_fresh_engine_does(other: Path, after_swaps: Outputs) -> None:
-    before, swapped, elsewhere, back = after_swaps.texts
-    fresh_other, _ = outputs(other, MODELS / "tiny-teacher-small").texts
+def test_swapped_weights_answer_as_a_fresh_engine_does(other: Path, after_swaps: Said) -> None:
+    before, swapped, elsewhere, back = after_swaps["OUT"]
+    fresh_other, _ = said(SCRIPT, other, MODELS / "tiny-teacher-small")["OUT"]
     assert before != swapped
     assert swapped == fresh_other
     assert back == before
     assert elsewhere != before
 
 
-def test_traces_are_read_as_transformers_reads_the_ids_of_training(other: Path, after_swaps: Outputs) -> None:
+def test_traces_are_read_as_transformers_reads_the_ids_of_training(other: Path, after_swaps: Said) -> None:
     import torch
     from transformers import AutoModelForCausalLM
 
     for number, folder in enumerate((MODELS / "tiny-student-0.15m", other)):
-        short, long, too_long, broken = after_swaps.read[number]
+        short, long, too_long, broken = after_swaps["READ"][number]
         tokenizer, model = (
             load_tokenizer(str(folder)),
             AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32),
@@ -126,7 +147,7 @@ def test_traces_are_read_as_transformers_reads_the_ids_of_training(other: Path, 
         assert "more than sft.cutoff_tokens 400" in too_long["detail"]
         assert broken["reason"] == "template"
         assert "<|im_end|>" in broken["detail"]
-    assert after_swaps.read[0] == after_swaps.read[3] != after_swaps.read[1]
+    assert after_swaps["READ"][0] == after_swaps["READ"][3] != after_swaps["READ"][1]
 
 
 BROKEN_SCRIPT = """
@@ -209,35 +230,8 @@ def test_broken_prompts_and_models_are_named_and_leave_the_others_as_they_are(tm
     assert f"{dropped} has shape none in place of" in misfits[1]
 
 
-SAMPLING_SCRIPT = """
-import dataclasses, json, os, sys
-from capgap_ray.stages.engine import ENVIRONMENT, Ask, Decoding, Engine
-os.environ.update(ENVIRONMENT, OMP_NUM_THREADS="1")
-from capgap_ray.records import Message
-chats = [[Message(role="user", content=text)] for text in ("Sort: b a", "Q: True and False is")]
-sampled = Decoding(temperature=1.0, top_p=1.0, max_tokens=4, stop=(), seed=0)
-engine = Engine(dtype="float32", max_model_len=256)
-def run(seeds, decoding, order=(0, 1)):
-    asks = [Ask(chat=chats[i], seed=seed) for i, seed in zip(order, seeds)]
-    return [dataclasses.asdict(output) for output in engine.complete(sys.argv[1], asks, decoding)]
-longer = dataclasses.replace(sampled, retry_truncated=9)
-print("OUT", json.dumps([
-    run((1, 2), sampled), run((2, 1), sampled, (1, 0))[::-1], run((3, 4), sampled), run((1, 2), longer),
-]))
-"""
-
-
-def test_a_seeded_sample_is_its_own_and_only_the_cut_ones_are_repeated() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", SAMPLING_SCRIPT, str(MODELS / "tiny-student-0.15m")],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env=os.environ,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    line = next(each for each in done.stdout.splitlines() if each.startswith("OUT "))
-    first, swapped, other, longer = json.loads(line.removeprefix("OUT "))
+def test_a_seeded_sample_is_its_own_and_only_the_cut_ones_are_repeated(after_swaps: Said) -> None:
+    first, swapped, other, longer = after_swaps["SAMPLES"]
     assert first == swapped != other
     assert {each["finish_reason"] for each in first} == {"length"}
     for short, repeated in zip(first, longer, strict=True):
@@ -317,36 +311,8 @@ def test_adapters_in_one_batch_answer_as_each_alone_and_as_its_merged_model(tmp_
     assert after == [alone_b]
 
 
-BARE_SCRIPT = """
-import json, os, sys
-from capgap_ray.stages.engine import ENVIRONMENT, Ask, Decoding, Engine
-os.environ.update(ENVIRONMENT, OMP_NUM_THREADS="1")
-from vllm import LLM, SamplingParams
-from capgap_ray.records import Message
-texts = [f"Q: Sort these words: w{n} v{n % 3} u\\nA: Let's think step by step." for n in range(40)]
-decoding = Decoding(temperature=0.0, top_p=1.0, max_tokens=64, stop=("\\n\\nQ:",), seed=0)
-engine = Engine(dtype="float32", max_model_len=256)
-asks = [Ask(chat=(Message(role="user", content=text),), seed=None) for text in texts]
-print("OUT", json.dumps([output.text for output in engine.complete(sys.argv[1], asks, decoding)]))
-bare = LLM(
-    model=sys.argv[1], dtype="float32", max_model_len=256, enforce_eager=True, enable_prefix_caching=True,
-    kv_cache_memory_bytes=128 << 20, enable_chunked_prefill=False, max_num_batched_tokens=4096, max_num_seqs=256,
-)
-chats = [[{"role": "user", "content": text}] for text in texts]
-wanted = SamplingParams(temperature=0.0, max_tokens=64, stop=["\\n\\nQ:"])
-print("OUT", json.dumps([each.outputs[0].text for each in bare.chat(chats, wanted, use_tqdm=False)]))
-"""
-
-
-def test_greedy_outputs_are_those_of_bare_vllm() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", BARE_SCRIPT, str(MODELS / "tiny-teacher-small")],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    ours, bare = (json.loads(line[4:]) for line in done.stdout.splitlines() if line.startswith("OUT "))
+def test_greedy_outputs_are_those_of_bare_vllm(after_swaps: Said) -> None:
+    ours, bare = after_swaps["GREEDY"]
     assert len(ours) == 40
     assert ours == bare
 

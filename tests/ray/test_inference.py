@@ -37,7 +37,7 @@ from tests.ray.scripted import ScriptedEngine
 from tests.stages.test_endpoint import Reply, Server, completion
 
 MODELS = Path(__file__).parents[2] / "capgap_ray" / "tiny" / "models"
-KILLS = int(os.environ.get("CAPGAP_KILLS", "4"))
+KILLS = int(os.environ.get("CAPGAP_KILLS", "2"))
 """Engine processes killed in the test of it; the full run of twenty takes minutes."""
 
 
@@ -59,14 +59,14 @@ def quarantined(store: Store, wanted: list[Slice]) -> dict[str, str]:
 
 
 def test_a_row_that_kills_its_engine_is_found_and_the_others_are_done(store: Store, make_pool: MakePool) -> None:
-    rows = [request(f"i{n}", f"say word{n}") for n in range(40)]
-    rows[17] = request("i17", "DIE now")
-    rows[18] = request("i18", "RAISE now")
-    rows[30] = request("i30", "EMPTY")
-    wanted = slices(store, rows, "m", 10, dataclasses.replace(DECODING, text_needed=True))
+    rows = [request(f"i{n}", f"say word{n}") for n in range(8)]
+    rows[2] = request("i2", "DIE now")
+    rows[3] = request("i3", "RAISE now")
+    rows[6] = request("i6", "EMPTY")
+    wanted = slices(store, rows, "m", 2, dataclasses.replace(DECODING, text_needed=True))
     list(run_slices(store, make_pool(actor=ScriptedEngine), wanted))
-    assert [row["text"] for row in table(store, wanted)] == [f"WORD{n}" for n in range(40) if n not in (17, 18, 30)]
-    assert quarantined(store, wanted) == {"i17": "engine error", "i18": "engine error", "i30": "empty"}
+    assert [row["text"] for row in table(store, wanted)] == [f"WORD{n}" for n in range(8) if n not in (2, 3, 6)]
+    assert quarantined(store, wanted) == {"i2": "engine error", "i3": "engine error", "i6": "empty"}
 
 
 def test_what_an_engine_failed_on_is_tried_again_by_the_next_run(store: Store, make_pool: MakePool) -> None:
@@ -244,7 +244,7 @@ def test_a_caller_that_dies_leaves_no_engine_taken(store: Store, make_pool: Make
     def caller() -> None:
         threading.Timer(1.0, os._exit, (1,)).start()
         asks = [Ask(chat=(Message(role="user", content="SLOW"),), seed=None)]
-        ray.get(desk.complete.remote("m", [ray.put(asks * 400)], DECODING, None))
+        ray.get(desk.complete.remote("m", [ray.put(asks * 60)], DECODING, None))
 
     with pytest.raises(ray.exceptions.WorkerCrashedError):
         ray.get(caller.remote())
@@ -380,11 +380,12 @@ def test_a_canary_that_does_not_fit_ends_the_run(store: Store, make_pool: MakePo
         record = {"summary": {"canary": canary_of(model)}}
         store.write_bytes("train/cell/record.json", json.dumps(record).encode())
 
+    pool = make_pool()
     stored(MODELS / "tiny-teacher-small")
     with pytest.raises(InferenceError, match="nats per token from those that training stored"):
-        list(run_slices(store, make_pool(), wanted))
+        list(run_slices(store, pool, wanted))
     stored(student)
-    assert len(list(run_slices(store, make_pool(), wanted))) == 1
+    assert len(list(run_slices(store, pool, wanted))) == 1
 
 
 def test_lora_checkpoints_share_a_call_and_a_swapped_one_is_named(
