@@ -13,8 +13,6 @@ from dataclasses import dataclass
 
 from capgap_ray.core.extraction import (
     AIM,
-    BESIDE,
-    CHECK,
     CUT,
     EQUATION,
     FIRST,
@@ -29,7 +27,6 @@ from capgap_ray.core.extraction import (
     REFUSED,
     SENTENCES,
     SUMS_UP,
-    TO_THE_READER,
     bare_of_commands,
     claim_of,
     last_sentence,
@@ -38,6 +35,7 @@ from capgap_ray.core.extraction import (
 )
 from capgap_ray.core.maths import rational
 from capgap_ray.core.number_words import NUMBER_WORDS, in_figures
+from capgap_ray.core.remarks import ASIDE, BESIDE, CHECK, LEAVES, TO_THE_READER
 
 Read = Callable[[str], str | None]
 """What finds the one value of a claim."""
@@ -59,40 +57,6 @@ _VALUE = re.compile(rf"[0-9]|\$[^$]+\$|\b(?:{'|'.join(NUMBER_WORDS)})\b", re.IGN
 
 # --- what a sentence does --------------------------------------------------------------------------------------------
 
-_CHECKS = re.compile(
-    r"\W*(?:(?:so|now|and|we|i|you|to|can|will|also|just|let|me|let['’]s|us|should|quick|as|an?|the|my|another|one|is|for"
-    r"|here(?:['’]s)?|it) ){0,6}"
-    r"(?:double[- ]?check|check|verif|confirm(?! that\b)|sanity|reality|proof|(?:make|be) sure|calculator"
-    r"|substituting back|plugging (?:it )?back|(?:this|that) (?:right|correct)\b)"
-    r"|.*\b(?:which|this|that) (?:confirms|checks|matches|agrees|verifies)\b",
-    re.IGNORECASE,
-)
-_OTHERS = re.compile(
-    r"\W*(?:other \w+\W|common (?:mistake|error|pitfall)s?\b|follow-up|(?:a )?note on|summary of\b"
-    r"|where (?:this|the) [a-z ]{1,40} comes? from\b"
-    r"|comment\b|confidence\b|does (?:that|this) make sense"
-    r"|it may be worthwhile|(?:an )?alternative (?:via|solution|method|approach)\b|key (?:takeaways?|points?|ideas?)\b"
-    r"|frequently asked\b|for (?:comparison|reference|context)\b|related\b|(?:here(?:['’]s| is) )?a similar\b"
-    r"|if you(?:['’]d like| want) to practice|practice\b|similar (?:problem|question)|exercise\b|thanks? for"
-    r"|in the next)",
-    re.IGNORECASE,
-)
-"""How what has nothing to do with the answer begins."""
-_ASIDE = re.compile(
-    r"\W*(?:note|notice|remember|remark|keep in mind|be careful|if|had|otherwise"
-    r"|(?:some|many|most) (?:people|students|of)|just to be safe|(?:as )?an? (?:spot|quick)|p\.?s\b"
-    r"|it(?:['’]s| is) worth|in degrees"
-    r"|in (?:this|the above) (?:problem|solution)|in case"
-    r"|for (?:those|the curious|reference|comparison|example|instance|the record)"
-    r"|in (?:decimals?|decimal form|reality)|as a (?:decimal|percent|mixed|side)|another|an alternative|alternatively"
-    r"|both (?:ways|methods|sides)|(?:quick )?recap|fun fact|to give you|\([A-Za-z]|score:"
-    r"|step [0-9]+: (?:done|none|check)|by the way|in [0-9]+ (?:years|days|months|hours)|i (?:had|could|used|also)\b"
-    r"|this (?:kind|type|is (?:because|since|why|possible)|means it|matches|agrees|works|follows))"
-    r"|.*\bin case you\b|.*(?:\bwould\b|['’]d\b(?! better))"
-    r"|(?!.*[0-9)]\s*=)(?:\W*(?:and )?(?:of (?:these|them|those)|the (?:other|remaining|rest|others))\b|\(.*\)$)",
-    re.IGNORECASE,
-)
-"""A sentence with numbers that may follow an answer: a remark, another form, what would be the case, what is left."""
 _PLANS = re.compile(
     r"\W*(?:now|next|then|let|step|case|suppose|assume|consider|(?:so |therefore |hence |thus )?,?(?:we|i|you) "
     r"(?:still )?(?:need|must|want|have to|should|will|can now)|to (?:find|get|solve|compute|calculate)"
@@ -208,8 +172,7 @@ def claimed_value(text: str, read: Read) -> str | None:
         return None
     texts = _sentences(tail)
     for at in range(max(1, len(texts) - _LAST), len(texts)):
-        follows = _CHECKS.match(texts[at]) or _OTHERS.match(texts[at])
-        if not follows or any(map(_LOOKS_AGAIN.search, texts[at:])):
+        if not LEAVES.match(texts[at]) or any(map(_LOOKS_AGAIN.search, texts[at:])):
             continue
         if (found := _last_claim(texts[:at], read, checked=not texts[at].startswith(("**", "#")))) is not None:
             return found
@@ -239,7 +202,7 @@ def value_of_end(tail: str, read: Read) -> str | None:
 def concludes(tail: str) -> bool:
     """Return whether the last sentence of a text is drawn as a conclusion, or is nothing but a value."""
     found = last_sentence(tail)
-    if found is None or _ASIDE.match(found[0]):
+    if found is None or ASIDE.match(found[0]):
         return False
     claim, concluded = claim_of(found[0].strip(" .!*_"))
     alone = re.search(r"[a-zA-Z]{2}", re.sub(r"\\[a-zA-Z]+", "", claim)) is None
@@ -249,7 +212,7 @@ def concludes(tail: str) -> bool:
 def digresses(tail: str) -> bool:
     """Return whether the last sentence of a text is a remark on the answer."""
     found = last_sentence(tail)
-    return found is not None and _ASIDE.match(found[0]) is not None
+    return found is not None and ASIDE.match(found[0]) is not None
 
 
 def computed(value: str, text: str) -> bool:
@@ -294,7 +257,7 @@ def _sentence(text: str) -> _Sentence:
     bare = _FOLLOWS.sub("", _MARKS.sub("", text).strip(" .!"))
     claim, concluded = claim_of(bare)
     drawn = _DRAWN.match(bare) is not None
-    beside = not drawn and any(pattern.match(bare) for pattern in (_CHECKS, CHECK, BESIDE, _ASIDE))
+    beside = not drawn and any(pattern.match(bare) for pattern in (LEAVES, CHECK, BESIDE, ASIDE))
     aside = beside or _VALUE.search(claim) is None
     planned = _PLANS.match(claim) is not None or (_PLANS.match(bare) is not None and not concluded)
     planned = FIRST.match(bare) is not None or (planned and "=" not in bare and not aside)

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from capgap_ray.core.maths import compare, readings, unwrapped
 from capgap_ray.core.notation import LONGEST_MATHS
+from capgap_ray.core.remarks import BESIDE, CHECK, CONCLUDES_LATER, SECTION, TO_THE_READER, WISH
 
 T = TypeVar("T")
 
@@ -57,19 +58,6 @@ _TABLE_ROW = re.compile(
 )
 """A table's row of the answer or the total: its last cell is the value."""
 _AND = re.compile(r"\\text\s?\{\s?(?:und|et|y|e)\s?\}")
-_SECTION = re.compile(
-    r"\n[#*_ \t]*(?:verification|verify|check(?:ing)?|sanity check|remarks?|notes?|try it yourself|extension|"
-    r"explanation|(?:here(?:['’]s| is) )?(?:why|how|(?:the|my) (?:working|calculations?|explanation))|"
-    r"reason(?:ing)?|justification|key takeaway|confidence|breakdown|"
-    r"bonus|follow-up|related|practice|challenge|similar (?:problem|question|exercise)s?|"
-    r"alternative(?:ly| (?:method|solution|approach)))\b[^\n]{0,40}(?:[:\n]|\*\*)"
-    r"|\n(?:here(?:['’]s| is) why\. |to see (?:why|this)\b|[*_]{1,2}why\?[*_]{0,2}\s)",
-    re.IGNORECASE,
-)
-"""The heading of what comes after the answer."""
-_CONCLUDES_LATER = re.compile(
-    r"\n[*_# ]*(?:so|thus|hence|therefore|conclusion|verdict|(?:final )?answer|result)\b", re.IGNORECASE
-)
 _UNDERLINE = re.compile(r"^[=-]{3,}[ \t]*$\n?", re.MULTILINE)
 _JSON_ANSWER = re.compile(
     r"\"(?:final_?)?answer\"\s?:\s?(?:\"((?:[^\"\\\n]|\\.){1,2000})\"|(-?[0-9][0-9.]{0,600}))\s?[,}]?", re.IGNORECASE
@@ -186,38 +174,6 @@ CONCLUSION = re.compile(
     r"(?: (?:us|him|her|them|me|you)(?: with)?)?(?: that)?)\b[\s,:]*",
     re.IGNORECASE,
 )
-CHECK = re.compile(
-    r"[*_#\s>(-]*(?:(?:let'?s |let us |let me |i(?:'ll| will) |to |(?:we|you) can |quick |double[- ]?)*"
-    r"(?:check|verif|sanity|confirm|proof|note)"
-    r"|(?:this|which) (?:is (?:achieved|attained)|occurs|happens|completes|matches(?! \(| option))"
-    r"|(?:i )?hope|let me know|feel free"
-    r"|if you (?:have|need|would)|please (?:let|feel)|(?:correct|indeed|perfect|great|done)\b(?=[.!])"
-    r"|[—–~]\s?[A-Z][^0-9]*$|(?:source|reference)s?:|that(?:'s| is) enough\b"
-    r"|another way\b|i got (?:this|that|it) (?:by|from)\b|i(?:['’]ve| have)? counted\b"
-    r"|yes(?:, (?:this|that|it)\b[^0-9]*)?[.!]|as a (?:check|test)\b|for (?:example|instance|comparison)\b"
-    r"|numerically\b|i(?:['’]m| am) (?:\w+ )?(?:confident|sure|certain)\b"
-    r"|(?:that|this|which|it) (?:makes sense(?! to\b)"
-    r"|(?:should be|looks|seems) (?:right|correct|good|reasonable|fine))\b"
-    r"|(?:all|both|the)(?: of them| \w+)?(?: \w+)? "
-    r"(?:are (?:nonzero|positive|valid|admissible)|agree|satisfy|match(?! is)|works?)\b(?![^.]*, so the )"
-    r"|(?:which|where)\b[^0-9]*$|not (?:too |so )?bad\b"
-    r"|\$?\\(?:blacksquare|square|qed)|q\.?e\.?d)",
-    re.IGNORECASE,
-)
-_WISH = re.compile(r"(?![^!]*\b(?:yes|no|true|false|valid|invalid)\b)[^0-9()*$\\]*!", re.IGNORECASE)
-TO_THE_READER = re.compile(r"\b(?:you|your|make sense|anything else|right|okay|clear)\b[^?]*\?$", re.IGNORECASE)
-"""A question that offers help or asks for assent; any other question at the end leaves the answer open."""
-BESIDE = re.compile(
-    r"^(?:the|this|that|it)\b(?![^.]*=)[^.]*\bwould (?:only |otherwise )?(?:be|have)\b"
-    r"|^if\b(?!.*, but )(?!we\b.*, so ).*(?:\bwould\b|['’]d\b)"
-    r"|.*\b(?:question|problem) (?:does not|doesn['’]t) ask\b"
-    r"|^this is the [^.]{1,60} (?:that )?the (?:question|problem) asked for\W*$"
-    r"|.*,? as the (?:problem|question) (?:says|states|said|stated|requires)\W*$"
-    r"|.*(?:\bnot|n['’]t) (?:be )?(?:counted|included|relevant)\W*$"
-    r"|^(?:for|since|when|at|if|this|indeed)\b.*,? as (?:we )?(?:expect(?:ed)?|needed|required|wanted|desired)\W*$",
-    re.IGNORECASE,
-)
-"""What would be the case otherwise, and checks that end in "as needed"."""
 _NEXT_ITEM = re.compile(
     r"\n[ \t]{0,4}\n[ \t]{0,4}(?:\*\*)?(?:Q|[Qq]uestion|[Pp]roblem|Human|User|<\|im_start\|>user)(?:\*\*)?\s?[:\n]"
     r"|\n(?:#{1,4} )?(?:Exercise|Question|Problem) [0-9]+[:.\n]|\n(?:Q|Question|Human|User): "
@@ -726,8 +682,8 @@ def is_value(text: str) -> bool:
 def own_text(text: str) -> str:
     """Return the end of a text that a conclusion is looked for in: without emoji, later sections and rulers."""
     tail = _EMOJI.sub("", text[-_TAIL:]).strip()
-    section = next((match for match in _SECTION.finditer(tail) if match.start() > 3), None)
-    if section and not _CONCLUDES_LATER.search(tail, section.end()):
+    section = next((match for match in SECTION.finditer(tail) if match.start() > 3), None)
+    if section and not CONCLUDES_LATER.search(tail, section.end()):
         tail = re.sub(r"(?<=[\w)$])$", ".", tail[: section.start()].rstrip())  # finished, as more follows
     return tail.rstrip("#=_ \t\n") if tail.endswith(("\n###", "\n---", "\n##")) else tail.rstrip()
 
@@ -791,7 +747,7 @@ def last_sentence(tail: str) -> tuple[str, bool] | None:
                 asks
                 or aside
                 or (check and not CONCLUSION.match(sentence))
-                or any(pattern.match(sentence) for pattern in (CHECK, _WISH, BESIDE))
+                or any(pattern.match(sentence) for pattern in (CHECK, WISH, BESIDE))
             ):
                 followed = True
                 continue

@@ -1,0 +1,92 @@
+"""What may follow an answer: checks, remarks, other forms of the value, offers, what would otherwise be the case.
+
+None of it is the answer, whatever numbers it holds. The patterns are matched where a sentence or a line begins.
+"""
+
+from __future__ import annotations
+
+import re
+
+_CHECKING = (
+    r"(?:(?:so|now|and|we|i|you|to|can|will|i['’]ll|also|just|let|me|let['’]s|us|should|quick|as|an?|the|my|another|one"
+    r"|is|for|here(?:['’]s)?|it) ){0,6}"
+    r"(?:double[- ]?check|check|verif|confirm(?! that\b)|sanity|reality|proof|(?:make|be) sure|calculator"
+    r"|substituting back|plugging (?:it )?back|(?:this|that) (?:right|correct)\b)"
+)
+_TOPIC = (
+    r"(?:remarks?|(?:a )?notes? on|comment|confidence|bonus|follow-up|related|practice|challenge|exercise"
+    r"|try it yourself|extension|other \w+|common (?:mistake|error|pitfall)s?|summary of"
+    r"|where (?:this|the) [a-z ]{1,40} comes? from|does (?:that|this) make sense|it may be worthwhile"
+    r"|(?:an )?alternative(?:ly| (?:via|method|solution|approach))|key (?:takeaways?|points?|ideas?)"
+    r"|frequently asked|for (?:comparison|reference|context)|thanks? for|in the next"
+    r"|if you(?:['’]d like| want) to practice"
+    r"|(?:(?:here(?:['’]s| is) )?a )?similar(?: (?:problem|question|exercise)s?)?)"
+)
+SECTION = re.compile(
+    rf"\n[#*_ \t]*(?:{_TOPIC}|verification|verify"
+    r"|(?:let['’]?s )?(?:quick |double[- ]?|sanity |plausibility )?check(?:ing)?"
+    r"|notes?|explanation|reason(?:ing)?|justification|breakdown"
+    r"|(?:here(?:['’]s| is) )?(?:why|how|(?:the|my) (?:working|calculations?|explanation)))"
+    r"\b[^\n]{0,40}(?:[:\n]|\*\*)"
+    r"|\n(?:here(?:['’]s| is) why\. |to see (?:why|this)\b|[*_]{1,2}why\?[*_]{0,2}\s)",
+    re.IGNORECASE,
+)
+"""The heading of what comes after the answer."""
+CONCLUDES_LATER = re.compile(
+    r"\n[*_# ]*(?:so|thus|hence|therefore|conclusion|verdict|(?:final )?answer|result)\b"
+    r"|\n[^\n]*\b(?:(?:is|are|has|have) (?:thus|hence|therefore)|(?:the|my|our) (?:final )?answer)\b",
+    re.IGNORECASE,
+)
+LEAVES = re.compile(
+    rf"\W*(?:{_CHECKING}|{_TOPIC}\b)|.*\b(?:which|this|that) (?:confirms|checks|matches|agrees|verifies)\b",
+    re.IGNORECASE,
+)
+"""How a sentence begins after which a text says nothing new of its answer: a check, or another topic."""
+CHECK = re.compile(
+    rf"[*_#\s>(-]*(?:{_CHECKING}|note"
+    r"|(?:this|which) (?:is (?:achieved|attained)|occurs|happens|completes|matches(?! \(| option))"
+    r"|(?:i )?hope|let me know|feel free"
+    r"|if you (?:have|need|would)|please (?:let|feel)|(?:correct|indeed|perfect|great|done)\b(?=[.!])"
+    r"|[—–~]\s?[A-Z][^0-9]*$|(?:source|reference)s?:|that(?:'s| is) enough\b"
+    r"|another way\b|i got (?:this|that|it) (?:by|from)\b|i(?:['’]ve| have)? counted\b"
+    r"|yes(?:, (?:this|that|it)\b[^0-9]*)?[.!]|as a (?:check|test)\b|for (?:example|instance|comparison)\b"
+    r"|numerically\b|i(?:['’]m| am) (?:\w+ )?(?:confident|sure|certain)\b"
+    r"|(?:that|this|which|it) (?:makes sense(?! to\b)"
+    r"|(?:should be|looks|seems) (?:right|correct|good|reasonable|fine))\b"
+    r"|(?:all|both|the)(?: of them| \w+)?(?: \w+)? "
+    r"(?:are (?:nonzero|positive|valid|admissible)|agree|satisfy|match(?! is)|works?)\b(?![^.]*, so the )"
+    r"|(?:which|where)\b[^0-9]*$|not (?:too |so )?bad\b"
+    r"|\$?\\(?:blacksquare|square|qed)|q\.?e\.?d)",
+    re.IGNORECASE,
+)
+"""A sentence that says nothing of the answer."""
+WISH = re.compile(r"(?![^!]*\b(?:yes|no|true|false|valid|invalid)\b)[^0-9()*$\\]*!", re.IGNORECASE)
+TO_THE_READER = re.compile(r"\b(?:you|your|make sense|anything else|right|okay|clear)\b[^?]*\?$", re.IGNORECASE)
+"""A question that offers help or asks for assent; any other question at the end leaves the answer open."""
+BESIDE = re.compile(
+    r"^(?:the|this|that|it)\b(?![^.]*=)[^.]*\bwould (?:only |otherwise )?(?:be|have)\b"
+    r"|^if\b(?!.*, but )(?!we\b.*, so ).*(?:\bwould\b|['’]d\b)"
+    r"|.*\b(?:question|problem) (?:does not|doesn['’]t) ask\b"
+    r"|^this is the [^.]{1,60} (?:that )?the (?:question|problem) asked for\W*$"
+    r"|.*,? as the (?:problem|question) (?:says|states|said|stated|requires)\W*$"
+    r"|.*(?:\bnot|n['’]t) (?:be )?(?:counted|included|relevant)\W*$"
+    r"|^(?:for|since|when|at|if|this|indeed)\b.*,? as (?:we )?(?:expect(?:ed)?|needed|required|wanted|desired)\W*$",
+    re.IGNORECASE,
+)
+"""What would be the case otherwise, and checks that end in "as needed"."""
+
+ASIDE = re.compile(
+    r"\W*(?:note|notice|remember|remark|keep in mind|be careful|if|had|otherwise"
+    r"|(?:some|many|most) (?:people|students|of)|just to be safe|(?:as )?an? (?:spot|quick)|p\.?s\b"
+    r"|it(?:['’]s| is) worth|in degrees"
+    r"|in (?:this|the above) (?:problem|solution)|in case"
+    r"|for (?:those|the curious|reference|comparison|example|instance|the record)"
+    r"|in (?:decimals?|decimal form|reality)|as a (?:decimal|percent|mixed|side)|another|an alternative|alternatively"
+    r"|both (?:ways|methods|sides)|(?:quick )?recap|fun fact|to give you|\([A-Za-z]|score:"
+    r"|step [0-9]+: (?:done|none|check)|by the way|in [0-9]+ (?:years|days|months|hours)|i (?:had|could|used|also)\b"
+    r"|this (?:kind|type|is (?:because|since|why|possible)|means it|matches|agrees|works|follows))"
+    r"|.*\bin case you\b|.*(?:\bwould\b|['’]d\b(?! better))"
+    r"|(?!.*[0-9)]\s*=)(?:\W*(?:and )?(?:of (?:these|them|those)|the (?:other|remaining|rest|others))\b|\(.*\)$)",
+    re.IGNORECASE,
+)
+"""A sentence with numbers that may follow an answer: a remark, another form, what would be the case, what is left."""
