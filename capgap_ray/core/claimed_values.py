@@ -24,13 +24,13 @@ from capgap_ray.core.extraction import (
     NUMBER,
     ON_THE_WAY,
     PLAN,
-    REFUSED,
     SENTENCES,
     SUMS_UP,
     bare_of_commands,
     claim_of,
     last_sentence,
     own_text,
+    refuses,
     still_open,
 )
 from capgap_ray.core.maths import rational
@@ -136,7 +136,7 @@ _CLAUSES = re.compile(
 # --- where a text ends -----------------------------------------------------------------------------------------------
 
 _ENDS = re.compile(
-    r"(?:[\w)}%$°²³”\"’][.!]+|\*\*|(?<!\\)[)\]}✓✔>])[\s*_)>]*$|^\*\*[^*]+:\*\* \S"
+    r"(?:[^\s.!][.!]+|\*\*|(?<!\\)[)\]}✓✔>|])[\s*_)>\"”’]*$|^\*\*[^*]+:\*\* \S"
     r"|=[^=]*[-+*/×·][^=]*= ?-?[0-9]+$|(?:= ?|^)(?:\\?\$?[0-9][0-9.,]*|\$[^$]+\$)(?: [a-z]+){1,3}$"
 )
 """A last line that is whole: closed by a stop or by markup, a label's value, or a calculation."""
@@ -168,7 +168,7 @@ def claimed_value(text: str, read: Read) -> str | None:
     `read` is given a claim without its lead, then without what may follow its value.
     """
     tail = own_text(text)
-    if REFUSED.search(tail[-NEAR_END:]):
+    if refuses(tail):
         return None
     texts = _sentences(tail)
     for at in range(max(1, len(texts) - _LAST), len(texts)):
@@ -232,7 +232,7 @@ def _finished(tail: str) -> bool:
     line = tail.rpartition("\n")[2]
     if CUT.search(tail[-20:]):
         return False
-    return _ENDS.search(line) is not None or (re.search(r"[^\s$]\$$", line) is not None and line.count("$") % 2 == 0)
+    return _ENDS.search(line) is not None or TO_THE_READER.search(line.rstrip("*_")) is not None or (re.search(r"[^\s$]\$$", line) is not None and line.count("$") % 2 == 0)
 
 
 def _sentences(tail: str) -> list[str]:

@@ -341,8 +341,14 @@ REFUSED = re.compile(
     r"|\bdoes this (?:plan|approach)\b",
     re.IGNORECASE,
 )
-"""A text without boxed or stated answer that says so near its end."""
-_EMOJI = re.compile("[\U0001f300-\U0001faff\u2600-\u27bf\ufe0f\u200d]+")
+"""What a text without boxed or stated answer says of it near its end."""
+_BUT_CONCLUDES = re.compile(
+    r"\n[*_# ]*(?:so|thus|hence|therefore|conclusion)\b[^\n]*[0-9]|(?:\bnot|n['’]t) (?:the question|asked)\b",
+    re.IGNORECASE,
+)
+_EMOJI = re.compile(" ?[\U0001f300-\U0001faff\u2600-\u27bf\ufe0f\u200d]+")
+_LAST_EMOJI = re.compile(f"([\\w)%$°])(?:{_EMOJI.pattern})\\Z")
+"""It finishes a sentence as a full stop does."""
 _BULLET = re.compile(r"^[ #>]*(?:-+(?= |[^-0-9.$\\]))?[ #>]*")
 MARKUP = " \t\r\n*_`>:"
 
@@ -681,11 +687,17 @@ def is_value(text: str) -> bool:
 
 def own_text(text: str) -> str:
     """Return the end of a text that a conclusion is looked for in: without emoji, later sections and rulers."""
-    tail = _EMOJI.sub("", text[-_TAIL:]).strip()
+    tail = _EMOJI.sub("", _LAST_EMOJI.sub(r"\1.", text[-_TAIL:].rstrip())).strip()
     section = next((match for match in SECTION.finditer(tail) if match.start() > 3), None)
     if section and not CONCLUDES_LATER.search(tail, section.end()):
         tail = re.sub(r"(?<=[\w)$])$", ".", tail[: section.start()].rstrip())  # finished, as more follows
     return tail.rstrip("#=_ \t\n") if tail.endswith(("\n###", "\n---", "\n##")) else tail.rstrip()
+
+
+def refuses(tail: str) -> bool:
+    """Return whether a text says near its end that it has no answer, and concludes nothing after that."""
+    said = REFUSED.search(tail, max(0, len(tail) - NEAR_END))
+    return said is not None and _BUT_CONCLUDES.search(tail, said.end()) is None
 
 
 def still_open(tail: str, sentence: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from capgap_ray.core.calculations import final_result
 from capgap_ray.core.claimed_values import claimed_value, computed, concludes, value_of_end
 from capgap_ray.core.extraction import (
     AFTERTHOUGHT,
@@ -18,13 +19,11 @@ from capgap_ray.core.extraction import (
     IS,
     MARKUP,
     NAME,
-    NEAR_END,
     NOT_THAT,
     NUMBER,
     ON_THE_WAY,
     PLAN,
     PREMISE,
-    REFUSED,
     SEVERAL,
     after_thinking,
     bare_of_commands,
@@ -40,6 +39,7 @@ from capgap_ray.core.extraction import (
     own_text,
     placeholder,
     reads_as_maths,
+    refuses,
     settled,
     stated_line,
     still_open,
@@ -157,7 +157,7 @@ def _maths_end(text: str) -> str | None:
     elif "," in found and not computed(found, tail):  # 196 has 9 divisors: 1, 2, 4, ...
         claimed = claimed_value(tail, _value_of_claim)
         return claimed if claimed and computed(claimed, tail) else found
-    return found or _headed(text) or value_of_end(tail, _value_in)
+    return found or _headed(text) or value_of_end(tail, _value_in) or final_result(tail)
 
 
 def _value_of_claim(claim: str) -> str | None:
@@ -270,7 +270,7 @@ def _said_twice(text: str) -> str | None:
 def _maths_conclusion(text: str) -> str | None:
     """Return what the last sentence concludes ("Therefore, x = 5."), or a text that is nothing but an answer."""
     tail = own_text(text).strip()
-    if not tail or REFUSED.search(tail[-NEAR_END:]):
+    if not tail or refuses(tail):
         return None
     if "\n" not in tail and len(tail) < 100 and len(text) < 120 and not CONCLUSION.match(tail):
         bare = unwrapped(tail.strip(MARKUP))

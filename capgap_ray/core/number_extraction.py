@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
 
+from capgap_ray.core.calculations import final_result
 from capgap_ray.core.claimed_values import claimed_value, computed, concludes, digresses, value_of_end
 from capgap_ray.core.extraction import (
     CONCLUSION,
@@ -24,7 +25,6 @@ from capgap_ray.core.extraction import (
     ON_THE_WAY,
     PLAN,
     PREMISE,
-    REFUSED,
     SUMS_UP,
     after_thinking,
     boxed_answer,
@@ -36,6 +36,7 @@ from capgap_ray.core.extraction import (
     last_statement,
     own_part,
     own_text,
+    refuses,
     settled,
     stated_line,
     still_open,
@@ -255,7 +256,7 @@ def _scaled(match: re.Match[str]) -> str:
 def _number_conclusion(text: str, thought: bool) -> str | None:
     """Return the number of the last sentence. `thought`: whether the arithmetic was done in thinking before it."""
     tail = without_breakdown(own_text(text).replace("−", "-"))
-    if not tail or REFUSED.search(tail[-NEAR_END:]):
+    if not tail or refuses(tail):
         return None
     if len(tail) < 60 and "\n" not in tail and rational(tail.strip(MARKUP + "$. ")) is not None:
         return number_in(tail.strip(MARKUP + "$. "))
@@ -268,7 +269,7 @@ def _number_conclusion(text: str, thought: bool) -> str | None:
         claimed = claimed_value(tail, _number_of_end)
         if claimed and (not found or digresses(tail) or computed(claimed, tail)):
             return claimed
-    return found or (number_in(headed[1]) if headed else None) or value_of_end(tail, _number_of_end)
+    return found or (number_in(headed[1]) if headed else None) or value_of_end(tail, _number_of_end) or final_result(tail)
 
 
 def _number_of_end(clause: str) -> str | None:

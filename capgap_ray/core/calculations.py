@@ -1,0 +1,50 @@
+"""The calculation that a text ends in, where no word says that it is the answer: `Average speed = 220/4 = 55 km/h`.
+
+It counts where its two last sides are equal, so that it is no fragment, and where it draws on what was worked out
+before it, so that it is no step beside others. The same holds for a last line that leads to the last such result.
+"""
+
+from __future__ import annotations
+
+import re
+
+from capgap_ray.core.extraction import SENTENCES
+from capgap_ray.core.maths import compare, rational
+
+_TAIL = 2_000
+"""Characters at the end in which earlier results are looked for."""
+_GOES_ON = re.compile(r"\n\s*(?=[=≈])")
+_EQUALS = re.compile(r"\s*(?:=|→|⇒|->|=>)\s*")
+_ABOUT = re.compile(r"\s*≈[^=≈\n]*$")
+_FIGURES = re.compile(r"(?<![\w.])\\?\$?(-?[0-9][0-9,]*(?:\.[0-9]+)?)(?![\w.]*[0-9])")
+_RESULT = re.compile(r"\$?\\?\$?(-?[0-9][0-9,]*(?:\.[0-9]+)?)(?![\w^(*/+-]| [-+*/×·÷(])")
+_VALUE = re.compile(r"\$?\\?\$?(-?[0-9][0-9,.]*(?:/[0-9]+)?)%?\$?(?: ?[a-zA-Z/²³°]+){0,3}")
+_STEP = re.compile(r"^\W*(?:let|step|case|check|first|next|now|then|if|for)\b|[?≠<>]|\b[0-9]*[a-z]\s*[-+*/]", re.IGNORECASE)
+"""A line that is a step, or in which something is still to be solved."""
+
+
+def final_result(tail: str) -> str | None:
+    """Return the value of the calculation that a text's last line is, or of the result that the line leads to."""
+    plain = _ABOUT.sub("", _GOES_ON.sub(" ", tail[-_TAIL:].replace("**", "").replace("−", "-")))
+    *before, last = SENTENCES.split(plain.rstrip(" .\n"))
+    if _STEP.search(last):
+        return None
+    *sides, last = _EQUALS.split(last)
+    value = _VALUE.fullmatch(last)
+    if not sides or value is None:
+        return None
+    results = [result for sentence in before for result in _EQUALS.split(sentence)[1:]]
+    earlier = [rational(result[1]) for each in results if (result := _RESULT.match(each))]
+    left = _figures_only(sides[-1])
+    if left is None:
+        return value[1] if earlier and rational(value[1]) == earlier[-1] else None
+    if compare(left, value[1]).equal is not True:
+        return None
+    drawn_on = {rational(number) for number in _FIGURES.findall(" ".join(sides))}
+    return value[1] if not earlier or drawn_on & set(earlier) else None
+
+
+def _figures_only(side: str) -> str | None:
+    """Return a calculation without its label and units, or None where the side is none."""
+    calculation = re.sub(r"\\?\$|[a-zA-Z]{2,}|(?<=[0-9]) [a-zA-Z]\b|,(?=[0-9]{3})", "", side.rpartition(":")[2]).strip()
+    return calculation if re.search(r"[0-9)]\s*[-+*/×·÷^(]\s*[(0-9]", calculation) else None
