@@ -53,6 +53,7 @@ _INLINE = re.compile(r"\\\((.+?)\\\)", re.DOTALL)
 _LED_TO = re.compile(r"(\b(?:is|are|equals?|get|obtain|gives?|be|have))\s*\n+\s*(?=[$0-9\\(*-])")
 _INTRODUCED = re.compile(r":[*_]*\n\s*(?![-*•|#]|[0-9]+[.)] )")
 _MARKS = re.compile(r"^[\s>#*_•]*(?:- )?|\*\*|__|[*_]+$")
+_BOLD_VALUE = re.compile(r"\*\*[^*]*[0-9][^*]*\*\*|\\(?:mathbf|textbf|boldsymbol)\s?\{[^{}]*[0-9]|\*\*[^*]*[0-9][^*]*$")
 _VALUE = re.compile(rf"[0-9]|\$[^$]+\$|\b(?:{'|'.join(NUMBER_WORDS)})\b", re.IGNORECASE)
 
 # --- what a sentence does --------------------------------------------------------------------------------------------
@@ -179,6 +180,18 @@ def claimed_value(text: str, read: Read) -> str | None:
     if not _finished(tail):
         return None
     return _last_claim(texts, read) or _last_claim(texts, read, stated=True)
+
+
+def emphasised_value(tail: str, read: Read) -> str | None:
+    """Return what `read` finds in the last conclusion that is set in bold, if nothing is concluded or bold after it."""
+    texts = _sentences(tail) if _finished(tail) else []
+    for at in range(len(texts) - 1, max(-1, len(texts) - _LAST), -1):
+        sentence, bold = _sentence(texts[at]), _BOLD_VALUE.search(texts[at])
+        if sentence.drawn and bold and not (sentence.aside or sentence.planned):
+            return None if at == len(texts) - 1 else _claimed(sentence, texts[:at], read, False, False)
+        if (sentence.drawn and _VALUE.search(sentence.claim)) or bold or _LOOKS_AGAIN.search(texts[at]):
+            return None
+    return None
 
 
 def value_of_end(tail: str, read: Read) -> str | None:

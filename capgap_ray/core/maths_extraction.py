@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from capgap_ray.core.calculations import final_result
-from capgap_ray.core.claimed_values import claimed_value, computed, concludes, value_of_end
+from capgap_ray.core.claimed_values import claimed_value, computed, concludes, emphasised_value, value_of_end
 from capgap_ray.core.extraction import (
     AFTERTHOUGHT,
     AIM,
@@ -149,6 +149,8 @@ def _maths_in(rest: str) -> str | None:
 def _maths_end(text: str) -> str | None:
     """Return what the end of a text concludes, by the last sentence or the one that those after it leave standing."""
     tail = own_text(text)
+    if emphasised := emphasised_value(tail, _value_of_claim):
+        return emphasised
     found = _maths_conclusion(text)
     if not found or not concludes(tail):
         claimed = claimed_value(tail, _value_of_claim)

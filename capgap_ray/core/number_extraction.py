@@ -8,7 +8,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from capgap_ray.core.calculations import final_result
-from capgap_ray.core.claimed_values import claimed_value, computed, concludes, digresses, value_of_end
+from capgap_ray.core.claimed_values import claimed_value, computed, concludes, digresses, emphasised_value, value_of_end
 from capgap_ray.core.extraction import (
     CONCLUSION,
     CONDITIONAL,
@@ -49,7 +49,7 @@ _STATES = re.compile(
     r"earned|ends? up|comes? to|costs?|paid|"
     r"pays?|answered|spends?|spent|saves?|saved|takes?|took|gets?|got|sold|bought|ate|eats?|travel\w*|collected|can|must|"
     r"be|keeps?|kept|holds?|picked|planted|baked|leaves?|leaving|receiv\w+|gives?|gave|uses?|used|lasts?|covers?|"
-    r"orders?|drives?|drove|raised|served|reads?|runs?|ran|walk\w*|works?|worked|won|scored)\b",
+    r"orders?|drives?|drove|raised|served|weighs?|reads?|runs?|ran|walk\w*|works?|worked|won|scored)\b",
     re.IGNORECASE,
 )
 _VERBS_AND_NUMBERS = re.compile(
@@ -213,6 +213,8 @@ def number_in(claim: str) -> str | None:
     numbers = [match[0] for match in NUMBER.finditer(claim)]
     if len(numbers) > 1 and len(NUMBER.findall(reasonless := _EXPLAINED.split(claim, maxsplit=1)[0])) == 1:
         claim, numbers = reasonless, NUMBER.findall(reasonless)
+    if len(numbers) > 1 and len(NUMBER.findall(bare := _ADJUNCT.sub("", claim))) == 1 and _STATES.search(bare):
+        claim, numbers = bare, NUMBER.findall(bare)
     clauses = re.split(r",? and (?=(?:the|his|her|their|its)\b)", claim)
     if len(clauses) > 1 and all(IS.search(clause) and NUMBER.search(clause) for clause in clauses):
         return None
@@ -264,6 +266,8 @@ def _number_conclusion(text: str, thought: bool) -> str | None:
     first, _, rest = tail.partition("\n\n")
     if _FIRST_LINE.fullmatch(first) and not re.search(rf"(?:^|[.!?] |\n)(?:{CONCLUSION.pattern})", rest, re.I):
         return number_in(first)
+    if emphasised := emphasised_value(tail, _number_of_end):
+        return emphasised
     found = _last_number(tail, thought) or _only_bold(tail)
     if not found or not concludes(tail):
         claimed = claimed_value(tail, _number_of_end)

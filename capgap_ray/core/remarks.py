@@ -26,7 +26,8 @@ SECTION = re.compile(
     rf"\n[#*_ \t]*(?:{_TOPIC}|verification|verify"
     r"|(?:let['’]?s )?(?:quick |double[- ]?|sanity |plausibility )?check(?:ing)?"
     r"|notes?|explanation|reason(?:ing)?|justification|breakdown"
-    r"|(?:here(?:['’]s| is) )?(?:why|how|(?:the|my) (?:working|calculations?|explanation)))"
+    r"|(?:here(?:['’]s| is) )?(?:why|how|(?:the|my|an?) (?:more )?(?:detailed |full |step-by-step )?"
+    r"(?:working|calculations?|explanation|derivation)))"
     r"\b[^\n]{0,40}(?:[:\n]|\*\*)"
     r"|\n(?:here(?:['’]s| is) why\. |to see (?:why|this)\b|[*_]{1,2}why\?[*_]{0,2}\s)",
     re.IGNORECASE,
