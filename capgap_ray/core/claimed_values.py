@@ -67,7 +67,7 @@ _PLANS = re.compile(
 )
 _DRAWN = re.compile(
     r"\W*(?:so|thus|hence|therefore|consequently|altogether|in total|(?:the )?(?:final|total|overall)|conclusion"
-    r"|in summary|we conclude|result|in other words|i can (?:therefore |thus |now )?(?:say|confirm|conclude)"
+    r"|in summary|we conclude|it follows that|result|in other words|i can (?:therefore |thus |now )?(?:say|confirm|conclude)"
     r"|to (?:sum|summari[sz]e|conclude)|(?:counting|adding|summing|multiplying|subtracting|dividing)[^,.=:]{1,40}"
     r"(?::|,? (?:(?:we|i|you) (?:have|get|find)|gives?|yields?)))(?!\w)",
     re.IGNORECASE,
@@ -115,7 +115,7 @@ _TRIED = re.compile(
 """Words of a claim that is about something else than the value sought."""
 _GOES_ON = re.compile(
     r"^(?:each|factor|write|express|expand)\b"
-    r"|\b(?:given(?! expression| number)|then|if|none|now|to be|(?:we|i)(?:['’]ll| will)|going to|let['’]?s|until|still"
+    r"|\b(?:given(?! expression| number)|then|if|none|now|to be|(?:we|i)(?:['’]ll| will)|going to|let['’]?s|until|still (?:to be|unknown|open)"
     r"|yet|so far|in turn|continu\w+|remain(?:s|ing) to|try\w*|again|before|except|should)\b",
     re.IGNORECASE,
 )
@@ -129,6 +129,7 @@ _RESULT = re.compile(
     r"(?:=|→|⇒)\s*(?:\\?\$)?\s*([^=$;:→⇒\n]+?)"
     r"(?=\$|\n|\. |\\(?:text|mathrm|quad)\b|\\[,;]|[=;:→⇒]|,? (?:and|so|which|then)\b|\s[a-z]{2,}|\s\(|\.?$)"
 )
+_UNITS = re.compile(r" [A-Za-z²³]+$")
 _CLAUSES = re.compile(
     r", (?:(?:and|so|which|but) )?|; |: | [–—] "
     r"| and (?=(?:the|his|her|their|she|he|it|they|in|at|[0-9]+ [a-z]+ (?:is|are)) )"
@@ -176,10 +177,13 @@ def claimed_value(text: str, read: Read) -> str | None:
         if not LEAVES.match(texts[at]) or any(map(_LOOKS_AGAIN.search, texts[at:])):
             continue
         if (found := _last_claim(texts[:at], read, checked=not texts[at].startswith(("**", "#")))) is not None:
-            return found
+            return found[1]
     if not _finished(tail):
         return None
-    return _last_claim(texts, read) or _last_claim(texts, read, stated=True)
+    at, value = _last_claim(texts, read) or (0, None)
+    if value is not None and (_sentence(texts[at]).drawn or _BOLD_VALUE.search(texts[at])):
+        return value
+    return (_last_claim(texts, read, stated=True) or (0, value))[1]
 
 
 def emphasised_value(tail: str, read: Read) -> str | None:
@@ -233,7 +237,7 @@ def computed(value: str, text: str) -> bool:
     results = _RESULT.findall(re.sub(r"(?<=[0-9]),(?=[0-9]{3})|\*\*", "", text[-_TAIL:]))
     known = rational(value)
     if known is not None:
-        return any(rational(result) == known for result in results)
+        return any(rational(_UNITS.sub("", result)) == known for result in results)
     return any(_squeezed(value) == _squeezed(result) for result in results)
 
 
@@ -277,8 +281,10 @@ def _sentence(text: str) -> _Sentence:
     return _Sentence(bare, claim, concluded, drawn, aside, beside, planned)
 
 
-def _last_claim(texts: Sequence[str], read: Read, checked: bool = False, stated: bool = False) -> str | None:
-    """`checked`: a check follows. `stated`: what only says that something is its value counts as a claim, too."""
+def _last_claim(
+    texts: Sequence[str], read: Read, checked: bool = False, stated: bool = False
+) -> tuple[int, str] | None:
+    """Return (index of the sentence, value). `checked`: a check follows. `stated`: what only says that something is its value counts as a claim, too."""
     ends = not checked  # nothing but asides was passed
     for at in range(len(texts) - 1, max(-1, len(texts) - _LAST), -1):
         if texts[at].startswith(("|", "<")):
@@ -295,7 +301,7 @@ def _last_claim(texts: Sequence[str], read: Read, checked: bool = False, stated:
                 return None
             continue
         if (value := _claimed(sentence, texts[:at], read, ends, stated)) is not None:
-            return value
+            return at, value
         if sentence.drawn or "=" in sentence.claim:
             return None
         ends = False

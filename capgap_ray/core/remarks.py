@@ -85,6 +85,8 @@ ASIDE = re.compile(
     r"|in (?:decimals?|decimal form|reality)|as a (?:decimal|percent|mixed|side)|another|an alternative|alternatively"
     r"|both (?:ways|methods|sides)|(?:quick )?recap|fun fact|to give you|\([A-Za-z]|score:"
     r"|step [0-9]+: (?:done|none|check)|by the way|in [0-9]+ (?:years|days|months|hours)|i (?:had|could|used|also)\b"
+    r"|(?:that|this)(?:['’]s| is) (?:the same as|equivalent to|about|around|roughly|approximately|one hour"
+    r"|[$€£]?[0-9][0-9.,]* (?:\w+ )?(?:more|less|fewer|higher|lower|above|below)\b)"
     r"|this (?:kind|type|is (?:because|since|why|possible)|means it|matches|agrees|works|follows))"
     r"|.*\bin case you\b|.*(?:\bwould\b|['’]d\b(?! better))"
     r"|(?!.*[0-9)]\s*=)(?:\W*(?:and )?(?:of (?:these|them|those)|the (?:other|remaining|rest|others))\b|\(.*\)$)",
