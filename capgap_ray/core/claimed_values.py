@@ -151,6 +151,8 @@ _WHEN = re.compile(r",? (?:when|while|after|before|once|by the time|if)\b[^0-9,]
 
 @dataclass(frozen=True, slots=True)
 class _Sentence:
+    bold: bool
+    """Whether it sets a value in bold."""
     bare: str
     """Without markup, and without what certainly follows its value."""
     claim: str
@@ -181,7 +183,8 @@ def claimed_value(text: str, read: Read) -> str | None:
     if not _finished(tail):
         return None
     at, value = _last_claim(texts, read) or (0, None)
-    if value is not None and (_sentence(texts[at]).drawn or _BOLD_VALUE.search(texts[at])):
+    claim = _sentence(texts[at])
+    if value is not None and (claim.drawn or claim.bold):
         return value
     return (_last_claim(texts, read, stated=True) or (0, value))[1]
 
@@ -190,10 +193,10 @@ def emphasised_value(tail: str, read: Read) -> str | None:
     """Return what `read` finds in the last conclusion that is set in bold, if nothing is concluded or bold after it."""
     texts = _sentences(tail) if _finished(tail) else []
     for at in range(len(texts) - 1, max(-1, len(texts) - _LAST), -1):
-        sentence, bold = _sentence(texts[at]), _BOLD_VALUE.search(texts[at])
-        if sentence.drawn and bold and not (sentence.aside or sentence.planned):
+        sentence = _sentence(texts[at])
+        if sentence.drawn and sentence.bold and not (sentence.aside or sentence.planned):
             return None if at == len(texts) - 1 else _claimed(sentence, texts[:at], read, False, False)
-        if (sentence.drawn and _VALUE.search(sentence.claim)) or bold or _LOOKS_AGAIN.search(texts[at]):
+        if (sentence.drawn and _VALUE.search(sentence.claim)) or sentence.bold or _LOOKS_AGAIN.search(texts[at]):
             return None
     return None
 
@@ -278,7 +281,7 @@ def _sentence(text: str) -> _Sentence:
     aside = beside or _VALUE.search(claim) is None
     planned = _PLANS.match(claim) is not None or (_PLANS.match(bare) is not None and not concluded)
     planned = FIRST.match(bare) is not None or (planned and "=" not in bare and not aside)
-    return _Sentence(bare, claim, concluded, drawn, aside, beside, planned)
+    return _Sentence(_BOLD_VALUE.search(text) is not None, bare, claim, concluded, drawn, aside, beside, planned)
 
 
 def _last_claim(
@@ -327,6 +330,8 @@ def _claimed(sentence: _Sentence, before: Sequence[str], read: Read, ends: bool,
     again = computed(value, earlier if named else text)
     unsure = not curve and any(pattern.search(piece) for pattern in (GIVEN, _GOES_ON, PLAN, AIM))
     if sentence.drawn and (again or not unsure):
+        return value
+    if sentence.bold and ends and not unsure:
         return value
     if _ANNOUNCED.search(" ".join(before[-2:])):
         return None
