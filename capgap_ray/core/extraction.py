@@ -328,6 +328,7 @@ PLAN = re.compile(
     r"|\blet \w+ be\b|(?<!are )\b[0-9]+ of (?:them|these|those)\b|\b[a-z] [-+] [0-9]",
     re.IGNORECASE,
 )
+_RULER = re.compile(r"\n[-#*_=]{2,}$")
 _FENCE_LINE = re.compile(r"^[ \t]*```\w*[ \t]*$", re.MULTILINE)
 REFUSED = re.compile(
     r"(?:\bnot enough|n['’]t enough|\bno|\binsufficient|\bmore|\bmissing|\bincomplete) information\b"
@@ -690,7 +691,8 @@ def own_text(text: str) -> str:
     tail = _EMOJI.sub("", _LAST_EMOJI.sub(r"\1.", text[-_TAIL:].rstrip())).strip()
     section = next((match for match in SECTION.finditer(tail) if match.start() > 3), None)
     if section and not CONCLUDES_LATER.search(tail, section.end()):
-        tail = re.sub(r"(?<=[\w)$])$", ".", tail[: section.start()].rstrip())  # finished, as more follows
+        tail = _RULER.sub("", tail[: section.start()].rstrip()).rstrip()
+        tail = re.sub(r"(?<=[\w)$\]])$", ".", tail)  # finished, as more follows
     return tail.rstrip("#=_ \t\n") if tail.endswith(("\n###", "\n---", "\n##")) else tail.rstrip()
 
 

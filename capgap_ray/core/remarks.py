@@ -14,7 +14,11 @@ _CHECKING = (
     r"|substituting back|plugging (?:it )?back|(?:this|that) (?:right|correct)\b)"
 )
 _TOPIC = (
-    r"(?:remarks?|(?:a )?notes? on|comment|confidence|bonus|follow-up|related|practice|challenge|exercise"
+    r"(?:(?:some |a few )?remarks?|(?:a few |some |a )?notes? on|generali[sz]ations?|p\.?s\b|fun fact|(?:quick |pro )?tips?"
+    r"|(?:as for|concerning|about) the other|(?:(?:possible|some) )?follow-?ups?|for other|for readers"
+    r"|(?:to )?recap|summary table|here(?:['’]s| is) the same"
+    r"|(?:we|you|one) (?:could|can|may|might) also|let me also|one more check|teacher['’]s comment|score:"
+    r"|comment|confidence|bonus|follow-up|related|practice|challenge|exercise"
     r"|try it yourself|extension|other \w+|common (?:mistake|error|pitfall)s?|summary of"
     r"|where (?:this|the) [a-z ]{1,40} comes? from|does (?:that|this) make sense|it may be worthwhile"
     r"|(?:an )?alternative(?:ly| (?:via|method|solution|approach))|key (?:takeaways?|points?|ideas?)"
@@ -83,7 +87,9 @@ ASIDE = re.compile(
     r"|in (?:this|the above) (?:problem|solution)|in case"
     r"|for (?:those|the curious|reference|comparison|example|instance|the record)"
     r"|in (?:decimals?|decimal form|reality)|as a (?:decimal|percent|mixed|side)|another|an alternative|alternatively"
-    r"|both (?:ways|methods|sides)|(?:quick )?recap|fun fact|to give you|\([A-Za-z]|score:"
+    r"|incidentally|as a by-?product|it(?:['’]s| is) (?:interesting|a coincidence|no coincidence)|please note"
+    r"|(?:at|during|in) (?:that|this) (?:point|time|moment|period|case)\b|including|excluding|one (?:might|may) wonder"
+    r"|you can (?:also )?approximate|both (?:ways|methods|sides)|(?:quick )?recap|fun fact|to give you|\([A-Za-z]|score:"
     r"|step [0-9]+: (?:done|none|check)|by the way|in [0-9]+ (?:years|days|months|hours)|i (?:had|could|used|also)\b"
     r"|(?:that|this)(?:['’]s| is) (?:the same as|equivalent to|about|around|roughly|approximately|one hour"
     r"|[$€£]?[0-9][0-9.,]* (?:\w+ )?(?:more|less|fewer|higher|lower|above|below)\b)"
