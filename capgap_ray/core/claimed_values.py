@@ -222,7 +222,7 @@ def value_of_end(tail: str, read: Read) -> str | None:
 def concludes(tail: str) -> bool:
     """Return whether the last sentence of a text is drawn as a conclusion, or is nothing but a value."""
     found = last_sentence(tail)
-    if found is None or ASIDE.match(found[0]):
+    if found is None or ASIDE.match(found[0]) or _within_remark(tail, found[0]):
         return False
     claim, concluded = claim_of(found[0].strip(" .!*_"))
     alone = re.search(r"[a-zA-Z]{2}", re.sub(r"\\[a-zA-Z]+", "", claim)) is None
@@ -230,9 +230,15 @@ def concludes(tail: str) -> bool:
 
 
 def digresses(tail: str) -> bool:
-    """Return whether the last sentence of a text is a remark on the answer."""
+    """Return whether the last sentence of a text is a remark on the answer, or belongs to one."""
     found = last_sentence(tail)
-    return found is not None and ASIDE.match(found[0]) is not None
+    return found is not None and (ASIDE.match(found[0]) is not None or _within_remark(tail, found[0]))
+
+
+def _within_remark(tail: str, sentence: str) -> bool:
+    """Return whether a sentence before it in its paragraph leaves the answer."""
+    before = tail[: tail.rfind(sentence)] if sentence in tail else ""
+    return any(map(LEAVES.match, SENTENCES.split(before.rpartition("\n\n")[2])[:-1]))
 
 
 def computed(value: str, text: str) -> bool:
