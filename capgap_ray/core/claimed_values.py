@@ -50,7 +50,7 @@ _TAIL = 4_000
 _DISPLAY = re.compile(r"\s*(?:(?<!\\)\\\[|\$\$)\s*(.+?)\s*(?:\\\]|\$\$)[ \t]*([.,]?)(\n\s*(?=[A-Z*#>]))?", re.DOTALL)
 _ROWS = re.compile(r"\\begin\{(align|gather|equation)\*?\}(.{1,2000}?)\\end\{\1\*?\}", re.DOTALL)
 _INLINE = re.compile(r"\\\((.+?)\\\)", re.DOTALL)
-_LED_TO = re.compile(r"(\b(?:is|are|equals?|get|obtain|gives?|be|have))\s*\n+\s*(?=[$0-9\\(*-])")
+_LED_TO = re.compile(r"(\b(?:is|are|equals?|get|obtain|gives?|be|have|that|thus|hence|namely))\s*\n+[\s>]*(?=[$0-9\\(*-])")
 _INTRODUCED = re.compile(r":[*_]*\n\s*(?![-*•|#]|[0-9]+[.)] )")
 _MARKS = re.compile(r"^[\s>#*_•]*(?:- )?|\*\*|__|[*_]+$")
 _BOLD_VALUE = re.compile(r"\*\*[^*]*[0-9][^*]*\*\*|\\(?:mathbf|textbf|boldsymbol)\s?\{[^{}]*[0-9]|\*\*[^*]*[0-9][^*]*$")
@@ -68,7 +68,7 @@ _PLANS = re.compile(
 _DRAWN = re.compile(
     r"\W*(?:so|thus|hence|therefore|consequently|altogether|in total|(?:the )?(?:final|total|overall)|conclusion"
     r"|in summary|we conclude|it follows that|result|in other words|i can (?:therefore |thus |now )?(?:say|confirm|conclude)"
-    r"|to (?:sum|summari[sz]e|conclude)|(?:counting|adding|summing|multiplying|subtracting|dividing)[^,.=:]{1,40}"
+    r"|to (?:sum|summari[sz]e|conclude)|(?:counting|adding|summing|multiplying|subtracting|dividing)[^,.=:]{0,40}"
     r"(?::|,? (?:(?:we|i|you) (?:have|get|find)|gives?|yields?)))(?!\w)",
     re.IGNORECASE,
 )
@@ -108,6 +108,7 @@ _TO_BE_SOLVED = re.compile(
     r"\b[a-zA-Z]\s*[-+*/]\s*[0-9a-zA-Z]+\s*="
     r"|[0-9]\s?[a-zA-Z](?:\^\{?[0-9]\}?)?\s*(?:[-+][^=<>]*)?=(?!.*[0-9]\s*[-+*/×·]\s*[0-9].*=)|[<>]|\\[lg]e(?![a-z])"
 )
+_DENIES = re.compile(r"\b(?:not|never)\b|n['’]t\b", re.IGNORECASE)
 _TRIED = re.compile(
     r"\b(?:tr(?:y|ied)|tested|satisf(?:y|ies)|except|so far|factori[sz]ation|for (?:all|every|each) \$?[a-z]\b)",
     re.IGNORECASE,
@@ -115,7 +116,7 @@ _TRIED = re.compile(
 """Words of a claim that is about something else than the value sought."""
 _GOES_ON = re.compile(
     r"^(?:each|factor|write|express|expand)\b"
-    r"|\b(?:given(?! expression| number)|then|if|none|now|to be|(?:we|i)(?:['’]ll| will)|going to|let['’]?s|until|still (?:to be|unknown|open)"
+    r"|\b(?:given(?! expression| number)|then|if|none|now|(?<!has )(?<!have )to be|(?:we|i)(?:['’]ll| will)|going to|let['’]?s|until|still (?:to be|unknown|open)"
     r"|yet|so far|in turn|continu\w+|remain(?:s|ing) to|try\w*|again|before|except|should)\b",
     re.IGNORECASE,
 )
@@ -313,7 +314,7 @@ def _last_claim(
             return at, value
         if sentence.drawn or "=" in sentence.claim:
             return None
-        ends = False
+        ends = ends and _DENIES.search(sentence.claim) is not None
     return None
 
 
@@ -321,7 +322,7 @@ def _claimed(sentence: _Sentence, before: Sequence[str], read: Read, ends: bool,
     """Return the value of a sentence, if it is one that a text may settle on."""
     earlier = "\n".join(before)
     text = f"{earlier}\n{sentence.bare}"
-    pieces = [(piece, value) for piece in _shorter(sentence.claim) if (value := read(piece)) is not None]
+    pieces = [(piece, value.rstrip(",")) for piece in _shorter(sentence.claim) if (value := read(piece)) is not None]
     if not pieces:
         return None
     value = next((value for _, value in pieces if computed(value, text)), pieces[0][1])

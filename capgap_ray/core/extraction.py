@@ -77,7 +77,7 @@ _STRUCK = re.compile(r"(?:^[ \t]*[-•*] )?~~[^~\n]{1,200}~~", re.MULTILINE)
 _END_OF_PROOF = re.compile(r"\.?\s?[∎■□]")
 _CORRECTED = re.compile(
     r"\b(?:(?:is|are|was) not|isn't|not) (?!only\b)(?:option )?(?:\$[^$\n]{1,80}\$|[^\s,;]{1,40})"
-    r"(?:,? but(?= )|; (?:it|that)(?:'s| is))(?: rather)?",
+    r"(?:,? but(?= )|(?:;|,| [—–-]) (?:it|that)(?:['’]s| is))(?: rather)?",
     re.IGNORECASE,
 )
 """What a correction rejects: "not 5 but", "isn't (A); it's"."""
@@ -130,7 +130,7 @@ HEDGED = re.compile(
     r"\b(?:maybe|perhaps|might"
     r"|could(?! (?:only )?(?:have|buy|make|cover|fit|fill|get|earn|save|read|sell|afford|carry)\b)|probably|possibly"
     r"|unsure|not(?! ambiguous| in the | divisible\b| a multiple\b| contain| includ| equal to\b)|cannot"
-    r"|\w+n['’]t(?! ambiguous)|unable|unknown|unclear|either|(?<![a-z] )neither"
+    r"|\w+n['’]t(?! ambiguous)|unable|(?<!the )unknown|unclear|either|(?<![a-z] )neither"
     r"|(?<=\b(?:is|be) )neither|(?<=\b(?:are|was) )neither|(?<!average )guess"
     r"|impossible|undetermined|insufficient|depends)\b",
     re.IGNORECASE,
@@ -176,6 +176,7 @@ CONCLUSION = re.compile(
 )
 _NEXT_ITEM = re.compile(
     r"\n[ \t]{0,4}\n[ \t]{0,4}(?:\*\*)?(?:Q|[Qq]uestion|[Pp]roblem|Human|User|<\|im_start\|>user)(?:\*\*)?\s?[:\n]"
+    r"|\n(?:#{1,4} |\*\*)?Next (?:[Pp]roblem|[Qq]uestion|[Ee]xercise)\b"
     r"|\n(?:#{1,4} )?(?:Exercise|Question|Problem) [0-9]+[:.\n]|\n(?:Q|Question|Human|User): "
     r"|\n#{1,4} (?:Instruction|Question|Problem|Input|Human|User):?[ \t]*\n"
     r"|\n(?:Now,? )?[Ll]et'?s (?:try|do|solve|look at) (?:another|a similar|the next)\b"
@@ -689,7 +690,7 @@ def is_value(text: str) -> bool:
 def own_text(text: str) -> str:
     """Return the end of a text that a conclusion is looked for in: without emoji, later sections and rulers."""
     tail = _EMOJI.sub("", _LAST_EMOJI.sub(r"\1.", text[-_TAIL:].rstrip())).strip()
-    section = next((match for match in SECTION.finditer(tail) if match.start() > 3), None)
+    section = next((each for each in SECTION.finditer(tail) if tail[: each.start()].strip("#*_ \n")[-1:] not in "?"), None)
     if section and not CONCLUDES_LATER.search(tail, section.end()):
         tail = _RULER.sub("", tail[: section.start()].rstrip()).rstrip()
         tail = re.sub(r"(?<=[\w)$\]])$", ".", tail)  # finished, as more follows
