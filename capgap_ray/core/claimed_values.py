@@ -51,6 +51,8 @@ _DISPLAY = re.compile(r"\s*(?:(?<!\\)\\\[|\$\$)\s*(.+?)\s*(?:\\\]|\$\$)[ \t]*([.
 _ROWS = re.compile(r"\\begin\{(align|gather|equation)\*?\}(.{1,2000}?)\\end\{\1\*?\}", re.DOTALL)
 _INLINE = re.compile(r"\\\((.+?)\\\)", re.DOTALL)
 _LED_TO = re.compile(r"(\b(?:is|are|equals?|get|obtain|gives?|be|have|that|thus|hence|namely))\s*\n+[\s>]*(?=[$0-9\\(*-])")
+_MATHS_WITHIN = re.compile(r"(?<=[^\s$])\$ *\n+(?=[a-z])")
+"""The end of a display that its sentence goes on after."""
 _INTRODUCED = re.compile(r":[*_]*\n\s*(?![-*•|#]|[0-9]+[.)] )")
 _MARKS = re.compile(r"^[\s>#*_•]*(?:- )?|\*\*|__|[*_]+$")
 _BOLD_VALUE = re.compile(r"\*\*[^*]*[0-9][^*]*\*\*|\\(?:mathbf|textbf|boldsymbol)\s?\{[^{}]*[0-9]|\*\*[^*]*[0-9][^*]*$")
@@ -266,12 +268,13 @@ def _sentences(tail: str) -> list[str]:
     """Return the sentences of a text's end, displays within the sentence that they belong to."""
     flat = _DISPLAY.sub(_inline, _INLINE.sub(r"$\1$", _ROWS.sub(_in_one_row, tail[-_TAIL:])))
     flat = _INTRODUCED.sub(": ", _LED_TO.sub(r"\1 ", flat))
+    flat = _MATHS_WITHIN.sub("$ ", flat)
     lines = [line.strip() for line in flat.splitlines() if re.search(r"\w", line)]
     return [piece.strip() for line in lines for piece in SENTENCES.split(line) if piece and re.search(r"\w", piece)]
 
 
 def _in_one_row(match: re.Match[str]) -> str:
-    return f" ${match[2].replace('&', ' ').replace(chr(92) * 2, ' ').strip()}$ "
+    return f" ${' '.join(match[2].replace('&', ' ').replace(chr(92) * 2, ' ').split())}$ "
 
 
 def _inline(match: re.Match[str]) -> str:

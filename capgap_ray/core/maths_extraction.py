@@ -117,6 +117,10 @@ _SUMMED = re.compile(r"(?:^|: )\$?[A-Za-z](?: ?[-+] ?[A-Za-z])+ ?= ?(-?[0-9]+)\$
 """`a + b + m = 13`."""
 _THERE_ARE = re.compile(r"there (?:are|is) (?:exactly |only |a total of )?\$?([0-9]+)\$? [a-z]")
 _EQUATION_OF = re.compile(r"\bequation\b[^$=]*?(?: is)?:? \$?([^$=:]*=[^$=]*)\$?$")
+_CONGRUENT = re.compile(r"≡|\\equiv(?![a-z])")
+_MODULO = re.compile(r"(?:\\?[,; ])*(?:\\pmod\s?\{[^{}]*\}|\(mod [^()]*\)|\$? (?:modulo|mod) \$?[0-9a-z]+)")
+_POWER = re.compile(r"\W*[a-zA-Z]\^\{?[0-9]\}?\s*=")
+"""One that is still to be solved for its base."""
 _NAMELY = re.compile(r"\bnamely,? \$?([^$]+)\$?$")
 _SET_APART = re.compile(r"\\(?:mathbf|textbf|boldsymbol|underline)\s?\{([^{}]*)\}")
 _MATHS_WORD = re.compile(
@@ -166,7 +170,8 @@ def _value_of_claim(claim: str) -> str | None:
     """Return the value of a claim in prose: the end of a chain, what it says that something is, its only value."""
     claim = re.sub(r"=\s?\$\s+(?=[0-9])", "= ", re.sub(r"\b(?:minus|negative) (?=\w)", "-", claim))
     claim = _SET_APART.sub(r"\1", _SET_APART.sub(r"\1", claim))
-    if claim.count("=") > 1 and not re.match(r"[^=]*[a-zA-Z]\^", claim):
+    claim = _CONGRUENT.sub("=", _MODULO.sub("", claim))
+    if claim.count("=") > 1 and not _POWER.match(claim):
         value = unwrapped(re.sub(r" [a-z ]+$", "", claim.rpartition("=")[2]).strip(" $"))
         if is_value(value):
             return value
