@@ -129,7 +129,7 @@ _CALCULATES = re.compile(
     re.IGNORECASE,
 )
 _RESULT = re.compile(
-    r"(?:=|→|⇒)\s*(?:\\?\$)?\s*([^=$;:→⇒\n]+?)"
+    r"(?:=|→|⇒|≡|\\equiv)\s*(?:\\?\$)?\s*([^=$;:→⇒\n]+?)"
     r"(?=\$|\n|\. |\\(?:text|mathrm|quad)\b|\\[,;]|[=;:→⇒]|,? (?:and|so|which|then)\b|\s[a-z]{2,}|\s\(|\.?$)"
 )
 _UNITS = re.compile(r" [A-Za-z²³]+$")

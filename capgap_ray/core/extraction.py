@@ -275,6 +275,8 @@ _OUR_ANSWER = re.compile(
     r"|, (?:our|the|my) (?:final )?(?:answer|result)$",
     re.IGNORECASE,
 )
+_SAID = re.compile(r"\b(?:which|(?:and )?(?:that|this)) is (?:our|the|my) (?:final |desired |required )?answer[.!]")
+"""After it a text says nothing new of its answer."""
 _BECAUSE_AFTER = re.compile(r",? because\b.*$", re.IGNORECASE)
 _SUPPOSED = re.compile(r"(?:if(?! (?:you|we) follow)|suppos\w+|assum\w+|unless)\b", re.IGNORECASE)
 _BECAUSE = re.compile(r"(?:since|because|as|given that)\b(?:\$[^$]*\$|[^=$])*(?:,|(?<=,\$))\s+", re.IGNORECASE)
@@ -334,8 +336,8 @@ _FENCE_LINE = re.compile(r"^[ \t]*```\w*[ \t]*$", re.MULTILINE)
 REFUSED = re.compile(
     r"(?:\bnot enough|n['’]t enough|\bno|\binsufficient|\bmore|\bmissing|\bincomplete) information\b"
     r"|\bnot clear (?:which|what|whether)\b|\bnot (?:given|known|specified|stated|provided)\b"
-    r"|\b(?:cannot|can['’]?t|unable to|impossible to)(?: be)? "
-    r"(?:determin\w+|decid\w+|answer\w*|solv\w+|say|tell|know\w*|find|found)\b"
+    r"|\b(?:cannot|can['’]?t|(?:unable|not able|impossible) to)(?: be)? "
+    r"(?:give|determin\w+|decid\w+|answer\w*|solv\w+|say|tell|know\w*|find|found)\b"
     r"|\b(?:remains?|needs?|has) to be (?:done|found|computed|checked)\b|\brun out of (?:space|time|tokens)\b"
     r"|\bdo(?:es)?n['’]t (?:say|tell|give|specify|state|let)\b|\bdepends on\b|\bplease (?:provide|share|clarify|run)\b"
     r"|\b(?:would you like me to|shall i|should i|do you want me to) "
@@ -691,6 +693,8 @@ def own_text(text: str) -> str:
     """Return the end of a text that a conclusion is looked for in: without emoji, later sections and rulers."""
     tail = _EMOJI.sub("", _LAST_EMOJI.sub(r"\1.", text[-_TAIL:].rstrip())).strip()
     section = next((each for each in SECTION.finditer(tail) if tail[: each.start()].strip("#*_ \n")[-1:] not in "?"), None)
+    if (said := deque(_SAID.finditer(tail), maxlen=1)) and not CONCLUDES_LATER.search(tail, said[0].end()):
+        tail, section = tail[: said[0].end()], None
     if section and not CONCLUDES_LATER.search(tail, section.end()):
         tail = _RULER.sub("", tail[: section.start()].rstrip()).rstrip()
         tail = re.sub(r"(?<=[\w)$\]])$", ".", tail)  # finished, as more follows

@@ -104,6 +104,8 @@ _ANSWER_WORDS = frozenset(
     )
 )
 """Lower-case words that are whole answers to maths problems."""
+_CHOICE = re.compile(r"(?:\*\*)?\(?([A-E])\)?(?:\*\*)?\.?")
+"""The letter of a choice, alone."""
 _NEW_FORM = re.compile(
     r"(?:simplified|expanded|factored|reduced|final|resulting)\b[^:]*:"
     r"|(?:the )?(?:remainder|quotient|polynomial|factori[sz]ation|expression|expansion|inverse|vector|interval|domain"
@@ -293,6 +295,8 @@ def _maths_conclusion(text: str) -> str | None:
     if found is None:
         return None
     sentence, followed = found
+    if (letter := _CHOICE.fullmatch(sentence)) and re.search(rf"\b(?:choice|option) \(?{letter[1]}\b|\({letter[1]}\)", tail):
+        return letter[1]
     labelled = labelled_value(tail, sentence)
     claim, concluded = claim_of(labelled or re.sub(r"^\*\*([^*]* (?:is|are))\*\*", r"\1", sentence).strip(" .!*_"))
     claim = re.sub(

@@ -49,7 +49,7 @@ LEAVES = re.compile(
 """How a sentence begins after which a text says nothing new of its answer: a check, or another topic."""
 CHECK = re.compile(
     rf"[*_#\s>(-]*(?:{_CHECKING}|note"
-    r"|(?:this|which) (?:is (?:achieved|attained)|occurs|happens|completes|matches(?! \(| option))"
+    r"|(?:this|which) (?:is (?:achieved|attained)|occurs|happens|completes|confirms|agrees with|verifies|matches(?! \(| option))"
     r"|(?:i )?hope|let me know|feel free"
     r"|if you (?:have|need|would)|please (?:let|feel)|(?:correct|indeed|perfect|great|done)\b(?=[.!])"
     r"|[—–~]\s?[A-Z][^0-9]*$|(?:source|reference)s?:|that(?:'s| is) enough\b"
