@@ -50,7 +50,13 @@ _IN_ENGLISH = {
     "$\\therefore": "Therefore, $",
 }
 """What labels an answer in other languages and in LaTeX; and the full stop of Chinese and Japanese."""
-_PROGRAM = re.compile(r"```(?:python|py|c|cpp|java|javascript|sql)\n.*?(?:```|\Z)", re.DOTALL | re.IGNORECASE)
+_PROGRAM = re.compile(
+    r"```(?:\n(?=>>> )|(?:python|py|c|cpp|java|javascript|sql)\n).*?(?:```|\Z)"
+    r"(?:\s{0,9}```(?:output|text)?\n[^`]{0,2000}```(?=\s*[^\s`]))?",
+    re.DOTALL | re.IGNORECASE,
+)
+"""With its output, where the text goes on after it."""
+_NOTHING_MORE = re.compile(r"\s*\Z")
 _TABLE_ROW = re.compile(
     r"^\|?[ \t*]*(?:(?P<answer>(?:final |correct )?answer)|(?P<total>(?:grand )?total(?: [\w ]{1,40})?))[ \t*]*\|"
     r"(?:[^|\n]*\|)*?(?P<value>[^|\n]{1,200})\|?[ \t]*$",
@@ -398,8 +404,9 @@ def after_thinking(text: str) -> str | None:
 
 
 def _printed(match: re.Match[str]) -> str:
-    """Return nothing of a program but the last line of a session of its interpreter."""
-    return f"\n{match[0].rstrip('`').rstrip().rpartition(chr(10))[2]}\n" if "\n>>> " in match[0] else "\n"
+    """Return nothing of a program but the last line of a session of its interpreter that a text ends with."""
+    last = "\n>>> " in match[0] and _NOTHING_MORE.match(match.string, match.end()) is not None
+    return f"\n{match[0].rstrip('`').rstrip().rpartition(chr(10))[2]}\n" if last else "\n"
 
 
 def _in_english(match: re.Match[str]) -> str:
