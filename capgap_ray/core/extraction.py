@@ -119,10 +119,12 @@ _STATEMENT = re.compile(
 _ADVERB = re.compile(r"(?:therefore|thus|hence|then|indeed|clearly|simply)\b[ ,:]*", re.IGNORECASE)
 _JOINED = re.compile(
     r"(?:[\s$.]|\\\)|[a-z]{3,12} (?=and\b))*"
-    r"(?:(?:,|;|\band\b|\bor\b|\\text\{\s?(?:and|or)\s?\}|\\quad|\\qquad)(?:[\s$]|\\\()*){1,4}"
+    r"(?:(?:,|;|\band\b|\bor\b|\\text\{\s?(?:and|or)\s?\}|\\quad|\\qquad)(?:[\s$]|\\[ ,;(])*){1,4}"
     r"(?:[a-zA-Z]\s*=\s*)?"
 )
 _JOINED_BY_OR = re.compile(r"\}[\s$.]*\bor\b")
+_SAME_AS = re.compile(r"\b(?:equivalent to|equivalently|the same as)[,:]?[\s$(\\[]{0,9}\Z", re.IGNORECASE)
+_REJECTED = re.compile(r"[\s$)\\\]]{0,9}(?:is|are|was|must be) (?:rejected|discarded|extraneous|excluded|ruled out)\b")
 _EITHER_WAY = re.compile(r"\b(?:depending on|ambiguous|unclear)\b", re.IGNORECASE)
 """What makes of two boxes that "or" joins a hedge, where it stands before them."""
 _UNSURE_BEFORE = re.compile(
@@ -471,6 +473,8 @@ def last_box(text: str, joined: bool = True) -> tuple[int, int, str] | None:
     if "\\boxed" not in text and "\\fbox" not in text and "\\framebox" not in text:
         return None
     boxes = _complete_boxes(text)
+    while len(boxes) > 1 and _beside(text, *boxes[-1][:2]):
+        boxes.pop()
     found: tuple[int, int, str] | None = None
     for start, end, content in reversed(boxes):
         if found is None:
@@ -482,6 +486,11 @@ def last_box(text: str, joined: bool = True) -> tuple[int, int, str] | None:
         else:
             break
     return found
+
+
+def _beside(text: str, start: int, end: int) -> bool:
+    """Return whether a box holds the value of another in another form, or what is rejected."""
+    return _SAME_AS.search(text, max(0, start - 60), start) is not None or _REJECTED.match(text, end) is not None
 
 
 def _complete_boxes(text: str) -> list[tuple[int, int, str]]:
