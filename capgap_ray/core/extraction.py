@@ -184,13 +184,21 @@ CONCLUSION = re.compile(
 )
 _NEXT_ITEM = re.compile(
     r"\n[ \t]{0,4}\n[ \t]{0,4}(?:\*\*)?(?:Q|[Qq]uestion|[Pp]roblem|Human|User|<\|im_start\|>user)(?:\*\*)?\s?[:\n]"
-    r"|\n(?:#{1,4} |\*\*)?Next (?:[Pp]roblem|[Qq]uestion|[Ee]xercise)\b"
+    r"|\n(?:#{1,4} |\*\*)?(?:Next|Follow-up|Practice|Bonus|Similar|Extra) (?:[Pp]roblem|[Qq]uestion|[Ee]xercise)s?\b"
+    r"|\n[^\n]{0,60}\b[Hh]ere(?:['’]s| is) (?:a|another) similar (?:problem|question|one)\b"
+    r"|\n\[Question\]|\nYou are an AI assistant\b"
     r"|\n(?:#{1,4} )?(?:Exercise|Question|Problem) [0-9]+[:.\n]|\n(?:Q|Question|Human|User): "
     r"|\n#{1,4} (?:Instruction|Question|Problem|Input|Human|User):?[ \t]*\n"
     r"|\n(?:Now,? )?[Ll]et'?s (?:try|do|solve|look at) (?:another|a similar|the next)\b"
     r"|\\n(?:\\n)?(?:Human|User|Q|Question|Assistant): ?"
     r"|<\|(?:im_end|endoftext|eot_id|end_of_text|user|end)\|>|</s>|<end_of_turn>|<eos>|<｜end▁of▁sentence｜>|\[/?INST\]"
 )
+_POSED = re.compile(
+    r"\n[ \t]*\n(?!(?:wait|hmm|but|however|now|so|let)\b)"
+    r"(?=[^\n?]{1,600}[.,] (?:and )?how (?:many|much|long|far|old)\b[^\n?]{1,200}\? \S)",
+    re.IGNORECASE,
+)
+_ANSWERED = re.compile(r"\b(?:answer is|answer:)|####|\\boxed", re.IGNORECASE)
 NUMBER = re.compile(
     r"(?<![\w.\u202d\u202e])[-−+]?\s?(?:\\?[$€£])?\s?-?(?:[0-9]{1,3}(?:(?:,|\{,\})[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?(?:\s?/\s?[0-9]+)?"
     r"(?!-?\w|\.[0-9]|,[0-9]{3}(?![0-9]))(?:\s?\\?%)?"
@@ -426,13 +434,18 @@ def _kept(match: re.Match[str]) -> str:
 def own_part(text: str, read: Callable[[str], T | None]) -> T | None:
     """Return what `read` finds before the model goes on with a question of its own, else in the whole text."""
     first = _NEXT_ITEM.search(text)
-    if first is None:
-        return read(text)
-    if (answer := read(text[: first.start()])) is not None:
+    own = text[: first.start()] if first else text
+    own = own[: next((each.start() for each in _POSED.finditer(own) if _just_answered(own, each.start())), None)]
+    if (answer := read(own)) is not None or first is None:
         return answer
     (other,) = deque(_NEXT_ITEM.finditer(text, first.start()), maxlen=1)
     last = text[other.start() :].strip()
     return None if "?" not in last and "\n" not in last else read(text)  # it ends in another question
+
+
+def _just_answered(text: str, end: int) -> bool:
+    """Return whether the end of a paragraph states an answer, so that what is posed after it is another problem."""
+    return _ANSWERED.search(text, max(0, end - 60), end) is not None
 
 
 def boxed_answer(text: str) -> tuple[int, str] | None:

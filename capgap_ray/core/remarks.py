@@ -43,7 +43,8 @@ CONCLUDES_LATER = re.compile(
     re.IGNORECASE,
 )
 LEAVES = re.compile(
-    rf"\W*(?:{_CHECKING}|{_TOPIC}\b)|.*\b(?:which|this|that) (?:confirms|checks|matches|agrees|verifies)\b",
+    rf"\W*(?:{_CHECKING}|{_TOPIC}\b)|.*\b(?:which|this|that) (?:confirms|checks|matches|agrees|verifies)\b"
+    r"|.*\bcan be (?:checked|verified|confirmed)\b",
     re.IGNORECASE,
 )
 """How a sentence begins after which a text says nothing new of its answer: a check, or another topic."""
