@@ -31,6 +31,7 @@ from capgap_ray.core.extraction import (
     last_sentence,
     own_text,
     refuses,
+    sentences,
     still_open,
 )
 from capgap_ray.core.maths import rational
@@ -270,7 +271,7 @@ def _sentences(tail: str) -> list[str]:
     flat = _INTRODUCED.sub(": ", _LED_TO.sub(r"\1 ", flat))
     flat = _MATHS_WITHIN.sub("$ ", flat)
     lines = [line.strip() for line in flat.splitlines() if re.search(r"\w", line)]
-    return [piece.strip() for line in lines for piece in SENTENCES.split(line) if piece and re.search(r"\w", piece)]
+    return [piece for line in lines for piece in sentences(line)]
 
 
 def _in_one_row(match: re.Match[str]) -> str:
@@ -334,7 +335,7 @@ def _claimed(sentence: _Sentence, before: Sequence[str], read: Read, ends: bool,
         return None
     says = IS.search(piece) is not None or re.match(r"[A-Za-z][\w ]{0,30}: ", piece) is not None
     curve = says and re.search(r"\bequation\b", piece) is not None
-    if piece.count("=") < 2 and _TO_BE_SOLVED.search(piece) and not curve:
+    if piece.count("=") < 2 and _TO_BE_SOLVED.search(piece) and not curve and not _all_known(piece, earlier):
         return None
     named = re.fullmatch(r"[^=0-9]*[a-zA-Z][^=0-9]*=[^=]*", piece)  # x = 5 is no calculation
     again = computed(value, earlier if named else text)
@@ -349,6 +350,13 @@ def _claimed(sentence: _Sentence, before: Sequence[str], read: Read, ends: bool,
         return value
     known = re.search(r"[a-zA-Z]", bare_of_commands(value)) is None
     return value if stated and ends and says and known and not unsure and _CALCULATES.search(earlier) else None
+
+
+def _all_known(equation: str, earlier: str) -> bool:
+    """Return whether each letter of a sum has been given a value, so that nothing is left to be solved: m + n = 197."""
+    left = re.search(r"(?<![\w\\])((?:[a-zA-Z]\s*[-+]\s*)+[a-zA-Z])\s*=[^=]*$", equation)
+    letters = re.findall("[a-zA-Z]", left[1]) if left else []
+    return bool(letters) and all(re.search(rf"\b{each}\b\$?\s*[=|]\s*[-$\\]*[0-9f]", earlier) for each in letters)
 
 
 def _shorter(claim: str) -> Iterator[str]:

@@ -768,6 +768,17 @@ def bare_of_commands(piece: str) -> str:
     return re.sub(r"\\(?:begin|end)\{\w+\}|\\(?:text|mathrm) ?\{[^{}]*\}|\\[a-zA-Z]+|\b(?:pi|sqrt)\b", " ", piece)
 
 
+def sentences(line: str) -> list[str]:
+    """Return the sentences of a line; those of one parenthesis are one."""
+    found: list[str] = []
+    for piece in SENTENCES.split(line):
+        if piece and found and found[-1].startswith("(") and found[-1].count("(") > found[-1].count(")"):
+            found[-1] += f" {piece.strip()}"
+        elif piece and re.search(r"\w", piece):
+            found.append(piece.strip())
+    return found
+
+
 def last_sentence(tail: str) -> tuple[str, bool] | None:
     """Return the last sentence that states something, and whether an afterword (a check, an offer) follows it.
 
@@ -784,9 +795,8 @@ def last_sentence(tail: str) -> tuple[str, bool] | None:
     if followed:
         lines.pop()
     for line in reversed(lines):
-        sentences = [piece.strip() for piece in SENTENCES.split(line) if piece and re.search(r"\w", piece)]
         check = CHECK.match(line) is not None and not re.match(r"\W*note\b", line, re.IGNORECASE)
-        for sentence in reversed(sentences):
+        for sentence in reversed(sentences(line)):
             asks = sentence.endswith("?")
             aside = re.fullmatch(r"\(.*\)[.*_]*", sentence) and re.search(r"[a-z]{2} [a-z]|[0-9] [-+*×/] ", sentence)
             if asks and not (followed or TO_THE_READER.search(sentence)):

@@ -123,6 +123,8 @@ _CONGRUENT = re.compile(r"≡|\\equiv(?![a-z])")
 _MODULO = re.compile(r"(?:\\?[,; ])*(?:\\pmod\s?\{[^{}]*\}|\(mod [^()]*\)|\$? (?:modulo|mod) \$?[0-9a-z]+)")
 _POWER = re.compile(r"\W*[a-zA-Z]\^\{?[0-9]\}?\s*=")
 """One that is still to be solved for its base."""
+_EXPRESSION = re.compile(r"(?=.*[0-9])(?=.*[-−+*/×·(])(?!.*[a-zA-Z]{2} )[^=<>≤≥$]+")
+"""One that is all that is concluded: "So: 15x - 80"."""
 _NAMELY = re.compile(r"\bnamely,? \$?([^$]+)\$?$")
 _SET_APART = re.compile(r"\\(?:mathbf|textbf|boldsymbol|underline)\s?\{([^{}]*)\}")
 _MATHS_WORD = re.compile(
@@ -366,6 +368,8 @@ def _maths_conclusion(text: str) -> str | None:
     if concluded:
         if _TO_DO.search(claim):
             return None
+        if last_line and finished and _EXPRESSION.fullmatch(alone) and reads_as_maths(alone):
+            return alone
         priced = re.search(r"\b(?:of|is|at|for) \\?\$([0-9][0-9,.]*)$", claim) if claim.count("$") == 1 else None
         return (
             _claimed(claim, concluded)

@@ -51,7 +51,7 @@ LEAVES = re.compile(
 CHECK = re.compile(
     rf"[*_#\s>(-]*(?:{_CHECKING}|note"
     r"|(?:this|which) (?:is (?:achieved|attained)|occurs|happens|completes|confirms|agrees with|verifies|matches(?! \(| option))"
-    r"|(?:i )?hope|let me know|feel free"
+    r"|(?:i )?hope|let me know|feel free|[\w ]{1,40} can be (?:checked|verified|confirmed)\b"
     r"|if you (?:have|need|would)|please (?:let|feel)|(?:correct|indeed|perfect|great|done)\b(?=[.!])"
     r"|[—–~]\s?[A-Z][^0-9]*$|(?:source|reference)s?:|that(?:'s| is) enough\b"
     r"|another way\b|i got (?:this|that|it) (?:by|from)\b|i(?:['’]ve| have)? counted\b"
@@ -95,7 +95,7 @@ ASIDE = re.compile(
     r"|(?:that|this)(?:['’]s| is) (?:the same as|equivalent to|about|around|roughly|approximately|one hour"
     r"|[$€£]?[0-9][0-9.,]* (?:\w+ )?(?:more|less|fewer|higher|lower|above|below)\b)"
     r"|this (?:kind|type|is (?:because|since|why|possible)|means it|matches|agrees|works|follows))"
-    r"|.*\bin case you\b|.*(?:\bwould\b|['’]d\b(?! better))"
+    r"|.*\bin case you\b|(?!.*[0-9] = .*, so ).*(?:\bwould\b|['’]d\b(?! better))"
     r"|(?!.*[0-9)]\s*=)(?:\W*(?:and )?(?:of (?:these|them|those)|the (?:other|remaining|rest|others))\b|\(.*\)$)",
     re.IGNORECASE,
 )
