@@ -54,7 +54,7 @@ _CLAUSE = re.compile(
 )
 _DENIED = re.compile(
     r"\b(?:not|no|never|neither|nor|none|cannot|wrong|incorrect|false|untrue|fails?|impossible|out|worse|weaker"
-    r"|except|rather than|instead of|unlike|as opposed to|other than|(?:all|anything|everything) but|the other"
+    r"|except|rather than|instead of|unlike|as opposed to|other than|(?:all|anything|everything) but|the other|other (?:options|choices)|careful|beware"
     r"|others|bro?ken?|breaks|remaining (?:options|choices|ones|edits|statements)|(?:violat|contradict|conflict"
     r"|eliminat|exclud|reject"
     r"|discard|dismiss)\w*|rul(?:ed?|es|ing) out)\b|n['’]t\b|\[no\]|≠",
@@ -135,7 +135,7 @@ _FITS = re.compile(
     r"|\b(?:must|has to|should) be (?:the |it|right|correct|true|chosen)"
     r"|\bhas the (?:correct|right|proper|standard|usual)\b"
     r"|\b(?:fits|matches|works|holds|wins|remains|applies|suits|satisfies|makes (?:the most )?sense"
-    r"|it is$)\b(?! to\b)"
+    r"|it is(?=[.!]*$))\b(?! to\b)"
     r"|\b(?:follows|respects|obeys|keeps) (?:this|that|it|the (?:correct|right|standard|usual|rule))\b"
     r"|\b(?:has|says|states|puts) (?:it|so)\b"
     r"|\b(?:states|says|does) (?:exactly|precisely) (?:that|this|so)\b)"
@@ -144,6 +144,7 @@ _FITS = re.compile(
 _TAKEN_BACK = re.compile(r"^(?:but|yet|though|although|however)\b", re.IGNORECASE)
 _ITEM_YES = re.compile(
     r"\[yes\]|(?:[-–—:→=|(?]\s*|← *)[\"“(]*(?:yes|true|correct|right|matches|fits|this is (?:it|right)|answer)\b"
+    r"|\([A-Z]\) (?:holds|fits|matches|works|is (?:correct|right|true))\b"
     r"|\bth(?:is|at)(?: one)? (?:fits|matches|works|is (?:it|correct|right|true|the one))\b",
     re.IGNORECASE,
 )
@@ -244,7 +245,7 @@ def _of_sentence(
     for place, clause in enumerate(clauses):
         concluded = concluded or _CONCLUDES.search(clause) is not None
         later = clauses[place + 1 :]
-        taken_back = any(_TAKEN_BACK.match(each) and not LETTER.search(each) for each in later)
+        taken_back = any(_TAKEN_BACK.match(each) and not LETTER.search(each) for each in later[:1])
         for found in LETTER.finditer(clause):
             before, after = clause[: found.start()].rstrip(' "“'), clause[found.end() :]
             if place and not after.strip(" .!)") and not re.search(r"[A-Za-z]{2}", _NAMING.sub("", before)):

@@ -27,6 +27,7 @@ LETTER = re.compile(r"\(([A-Z])\)")
 _ITEM = re.compile(r"(?:\[(?:yes|no)\]|[0-9]{1,2}[.)]|(?:[Oo]ption|[Ss]tatement|[Ss]entence) |\W)*\(([A-Z])\)")
 _OFFER = re.compile(
     r"(?:^|(?<=[.!?\n] ))(?:do you want|would you like|shall i|should i|want me to|is there anything"
+    r"|does (?:this|that) make sense"
     r"|let me know|feel free)\b",
     re.IGNORECASE | re.MULTILINE,
 )
