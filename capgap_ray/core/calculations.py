@@ -19,7 +19,9 @@ _ABOUT = re.compile(r"\s*≈[^=≈\n]*$")
 _FIGURES = re.compile(r"(?<![\w.])\\?\$?(-?[0-9][0-9,]*(?:\.[0-9]+)?)(?![\w.]*[0-9])")
 _RESULT = re.compile(r"\$?\\?\$?(-?[0-9][0-9,]*(?:\.[0-9]+)?)(?![\w^(*/+-]| [-+*/×·÷(])")
 _VALUE = re.compile(r"\$?\\?\$?(-?[0-9][0-9,.]*(?:/[0-9]+)?)%?\$?(?: ?[a-zA-Z/²³°]+){0,3}")
-_STEP = re.compile(r"^\W*(?:let|step|case|check|first|next|now|then|if|for)\b|[?≠<>]|\b[0-9]*[a-z]\s*[-+*/]", re.IGNORECASE)
+_STEP = re.compile(
+    r"^\W*(?:let|step|case|check|first|next|now|then|if|for)\b|[?≠<>]|\b[0-9]*[a-z]\s*[-+*/]", re.IGNORECASE
+)
 """A line that is a step, or in which something is still to be solved."""
 
 

@@ -51,7 +51,9 @@ _TAIL = 4_000
 _DISPLAY = re.compile(r"\s*(?:(?<!\\)\\\[|\$\$)\s*(.+?)\s*(?:\\\]|\$\$)[ \t]*([.,]?)(\n\s*(?=[A-Z*#>]))?", re.DOTALL)
 _ROWS = re.compile(r"\\begin\{(align|gather|equation)\*?\}(.{1,2000}?)\\end\{\1\*?\}", re.DOTALL)
 _INLINE = re.compile(r"\\\((.+?)\\\)", re.DOTALL)
-_LED_TO = re.compile(r"(\b(?:is|are|equals?|get|obtain|gives?|be|have|that|thus|hence|namely))\s*\n+[\s>]*(?=[$0-9\\(*-])")
+_LED_TO = re.compile(
+    r"(\b(?:is|are|equals?|get|obtain|gives?|be|have|that|thus|hence|namely))\s*\n+[\s>]*(?=[$0-9\\(*-])"
+)
 _MATHS_WITHIN = re.compile(r"(?<=[^\s$])\$ *\n+(?=[a-z])")
 """The end of a display that its sentence goes on after."""
 _INTRODUCED = re.compile(r":[*_]*\n\s*(?![-*•|#]|[0-9]+[.)] )")
@@ -71,7 +73,8 @@ _PLANS = re.compile(
 _DRAWN = re.compile(
     r"\W*(?:so|thus|hence|therefore|consequently|altogether|in total|(?:the )?(?:final|total|overall)|conclusion"
     r"|in summary|we conclude|it follows that|result|in other words|i can (?:therefore |thus |now )?(?:say|confirm|conclude)"
-    r"|to (?:sum|summari[sz]e|conclude)|(?:counting|adding|summing|multiplying|subtracting|dividing)[^,.=:]{0,40}"
+    r"|to (?:sum|summari[sz]e|conclude)|(?:putting|combining|comparing)[^,.=:]{1,60},"
+    r"|(?:counting|adding|summing|multiplying|subtracting|dividing)[^,.=:]{0,40}"
     r"(?::|,? (?:(?:we|i|you) (?:have|get|find)|gives?|yields?)))(?!\w)",
     re.IGNORECASE,
 )
@@ -262,7 +265,11 @@ def _finished(tail: str) -> bool:
     line = tail.rpartition("\n")[2]
     if CUT.search(tail[-20:]):
         return False
-    return _ENDS.search(line) is not None or TO_THE_READER.search(line.rstrip("*_")) is not None or (re.search(r"[^\s$]\$$", line) is not None and line.count("$") % 2 == 0)
+    return (
+        _ENDS.search(line) is not None
+        or TO_THE_READER.search(line.rstrip("*_")) is not None
+        or (re.search(r"[^\s$]\$$", line) is not None and line.count("$") % 2 == 0)
+    )
 
 
 def _sentences(tail: str) -> list[str]:

@@ -26,7 +26,7 @@ _AFTERWORD_LINES = 12
 """Lines at the end that may hold nothing but an afterword."""
 _MOST_BOXES = 64
 """Boxes looked at from the end; a text with more that are all empty has no answer."""
-_BOX_WORD = re.compile(r"\\(?:boxed|fbox|framebox)(?![a-zA-Z])")
+_BOX_WORD = re.compile(r"\\(?:boxed|fbox|framebox|answer)(?![a-zA-Z])")
 _THINKING_BEGINS = re.compile(r"<(?:think|thinking|thought|reasoning)>|<\|begin_of_thought\|>|\[THINK\]")
 _THINKING_ENDS = re.compile(r"</(?:think|thinking|thought|reasoning)>|<\|end_of_thought\|>|\[/THINK\]")
 _LABEL = re.compile(
@@ -164,9 +164,10 @@ _TAKEN_BACK = re.compile(
 """The text takes back what it said before."""
 _DOUBTED = re.compile(
     r"(?:[.!?…]\s+|\n)\s*(?:(?:but|no|oh|hmm|now),? )?(?:wait|hold on|however, the (?:problem|question)"
-    r"|but the (?:problem|question)|the answer would be [^.,]{1,40}, but the (?:problem|question))\b",
+    r"|but the (?:problem|question))\b",
     re.IGNORECASE,
 )
+_BUT_ASKED = re.compile(r"answer would be [^.,]{1,40}, but the (?:problem|question)\b")
 """The text looks again at what it said before, and may come to something else."""
 CONCLUSION = re.compile(
     r"(?:therefore|thus|hence|so(?! far\b)|consequently|then,? (?=the final\b)|finally|in conclusion|in total|"
@@ -475,6 +476,8 @@ def settled(
     if taken_back:
         return conclude(text[taken_back[0].end() :])
     doubted = list(deque(_DOUBTED.finditer(text, found[0]), maxlen=1))
+    if (but := _BUT_ASKED.match(text, found[0])) and not doubted:
+        doubted = [but]
     return (conclude(text[doubted[0].end() :]) if doubted else None) or found[1]
 
 
@@ -483,7 +486,7 @@ def last_box(text: str, joined: bool = True) -> tuple[int, int, str] | None:
 
     Boxes of one sentence that are joined by a comma, "and" or "or" are one list.
     """
-    if "\\boxed" not in text and "\\fbox" not in text and "\\framebox" not in text:
+    if _BOX_WORD.search(text) is None:
         return None
     boxes = _complete_boxes(text)
     while len(boxes) > 1 and _beside(text, *boxes[-1][:2]):
@@ -721,7 +724,9 @@ def is_value(text: str) -> bool:
 def own_text(text: str) -> str:
     """Return the end of a text that a conclusion is looked for in: without emoji, later sections and rulers."""
     tail = _EMOJI.sub("", _LAST_EMOJI.sub(r"\1.", text[-_TAIL:].rstrip())).strip()
-    section = next((each for each in SECTION.finditer(tail) if tail[: each.start()].strip("#*_ \n")[-1:] not in "?"), None)
+    section = next(
+        (each for each in SECTION.finditer(tail) if tail[: each.start()].strip("#*_ \n")[-1:] not in "?"), None
+    )
     if (said := deque(_SAID.finditer(tail), maxlen=1)) and not CONCLUDES_LATER.search(tail, said[0].end()):
         tail, section = tail[: said[0].end()], None
     if section and not CONCLUDES_LATER.search(tail, section.end()):
@@ -839,7 +844,7 @@ def claim_of(sentence: str) -> tuple[str, bool]:
     if (because := _BECAUSE_AFTER.search(claim)) and re.search(r"[0-9]", claim[: because.start()]):
         claim = claim[: because.start()]
     clauses = re.split(
-        r"(?:,| [—–])\$?\s*(?:and (?=so|thus|hence|then \$?[a-zA-Z] =))?"
+        r"(?:(?:,| [—–])\$?\s*|(?<=\w) (?=so (?:he|she|they)\b))(?:and (?=so|thus|hence|then \$?[a-zA-Z] =))?"
         r"(?:which (?:leaves|makes|gives|means|(?:simplifies|reduces|evaluates) to)(?: that)?|"
         r"that(?: is|'s)(?:,|(?= \$?[0-9]))|i\.e\.,?|so|"
         r"therefore|thus|hence|whence|then|which (?:is|are|equals)(?=\s[\\$]*[0-9])|and since [^,]*,|"

@@ -125,6 +125,8 @@ _POWER = re.compile(r"\W*[a-zA-Z]\^\{?[0-9]\}?\s*=")
 """One that is still to be solved for its base."""
 _EXPRESSION = re.compile(r"(?=.*[0-9])(?=.*[-−+*/×·(])(?!.*[a-zA-Z]{2} )[^=<>≤≥$]+")
 """One that is all that is concluded: "So: 15x - 80"."""
+_OF_NUMBER = re.compile(r"\$?\\?[a-zA-Z]+\(-?[0-9./]+\) ?= ?([^=]+?)\$?")
+_AFTER_DASH = re.compile(r" [—–] \$?(-?[0-9][^ =$]*)\$?$")
 _NAMELY = re.compile(r"\bnamely,? \$?([^$]+)\$?$")
 _SET_APART = re.compile(r"\\(?:mathbf|textbf|boldsymbol|underline)\s?\{([^{}]*)\}")
 _MATHS_WORD = re.compile(
@@ -179,6 +181,12 @@ def _value_of_claim(claim: str) -> str | None:
         value = unwrapped(re.sub(r" [a-z ]+$", "", claim.rpartition("=")[2]).strip(" $"))
         if is_value(value):
             return value
+    if said := _OF_NUMBER.fullmatch(claim) or _AFTER_DASH.search(claim):
+        value = unwrapped(said[1])
+        if is_value(value):
+            return value
+    if _EXPRESSION.fullmatch(claim) and reads_as_maths(claim):
+        return claim
     if (namely := _NAMELY.search(claim)) and is_value(namely[1]):
         return namely[1]
     if (curve := _EQUATION_OF.search(claim)) and reads_as_maths(curve[1]):
@@ -297,7 +305,9 @@ def _maths_conclusion(text: str) -> str | None:
     if found is None:
         return None
     sentence, followed = found
-    if (letter := _CHOICE.fullmatch(sentence)) and re.search(rf"\b(?:choice|option) \(?{letter[1]}\b|\({letter[1]}\)", tail):
+    if (letter := _CHOICE.fullmatch(sentence)) and re.search(
+        rf"\b(?:choice|option) \(?{letter[1]}\b|\({letter[1]}\)", tail
+    ):
         return letter[1]
     labelled = labelled_value(tail, sentence)
     claim, concluded = claim_of(labelled or re.sub(r"^\*\*([^*]* (?:is|are))\*\*", r"\1", sentence).strip(" .!*_"))

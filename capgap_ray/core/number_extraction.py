@@ -273,7 +273,9 @@ def _number_conclusion(text: str, thought: bool) -> str | None:
         claimed = claimed_value(tail, _number_of_end)
         if claimed and (not found or digresses(tail) or computed(claimed, tail)):
             return claimed
-    return found or (number_in(headed[1]) if headed else None) or value_of_end(tail, _number_of_end) or final_result(tail)
+    return (
+        found or (number_in(headed[1]) if headed else None) or value_of_end(tail, _number_of_end) or final_result(tail)
+    )
 
 
 def _number_of_end(clause: str) -> str | None:

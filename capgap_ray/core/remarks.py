@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 _CHECKING = (
-    r"(?:(?:so|now|and|we|i|you|to|can|will|i['’]ll|also|just|let|me|let['’]s|us|should|quick|as|an?|the|my|another|one"
+    r"(?:(?:step [0-9]+[:.]|so|now|and|we|i|you|to|can|will|i['’]ll|also|just|let|me|let['’]s|us|should|quick|as|an?|the|my|another|one"
     r"|is|for|here(?:['’]s)?|it) ){0,6}"
     r"(?:double[- ]?check|check|verif|confirm(?! that\b)|sanity|reality|proof|(?:make|be) sure|calculator"
     r"|substituting back|plugging (?:it )?back|(?:this|that) (?:right|correct)\b)"
@@ -91,7 +91,7 @@ ASIDE = re.compile(
     r"|incidentally|as a by-?product|it(?:['’]s| is) (?:interesting|a coincidence|no coincidence)|please note"
     r"|(?:at|during|in) (?:that|this) (?:point|time|moment|period|case)\b|including|excluding|one (?:might|may) wonder"
     r"|you can (?:also )?approximate|both (?:ways|methods|sides)|(?:quick )?recap|fun fact|to give you|\([A-Za-z]|score:"
-    r"|step [0-9]+: (?:done|none|check)|by the way|in [0-9]+ (?:years|days|months|hours)|(?:i|we)(?:['’]ve)? (?:had|could|used|also|never|did(?:n['’]t| not))\b|(?:the |here is the )?(?:full |complete )?list\b"
+    r"|step [0-9]+: (?:done|none|check)|by the way|in [0-9]+ (?:years|days|months|hours)|(?:i|we)(?:['’]ve)? (?:had|could|used|also|never|did(?:n['’]t| not))\b|i [a-z]+ed\b(?!.*(?:=|to get))|(?:the |here is the )?(?:full |complete )?list\b"
     r"|(?:that|this)(?:['’]s| is) (?:the same as|equivalent to|about|around|roughly|approximately|one hour"
     r"|[$€£]?[0-9][0-9.,]* (?:\w+ )?(?:more|less|fewer|higher|lower|above|below)\b)"
     r"|this (?:kind|type|is (?:because|since|why|possible)|means it|matches|agrees|works|follows))"
