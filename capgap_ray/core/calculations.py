@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from capgap_ray.core.extraction import SENTENCES
+from capgap_ray.core.extraction import CUT, SENTENCES
 from capgap_ray.core.maths import compare, rational
 
 _TAIL = 2_000
@@ -23,13 +23,15 @@ _STEP = re.compile(
     r"^\W*(?:let|step|case|check|first|next|now|then|if|for)\b|[?≠<>]|\b[0-9]*[a-z]\s*[-+*/]", re.IGNORECASE
 )
 """A line that is a step, or in which something is still to be solved."""
+_BEGINS = re.compile(r"\b(?:first|start|begin)\b", re.IGNORECASE)
+"""What the line before a step says."""
 
 
 def final_result(tail: str) -> str | None:
     """Return the value of the calculation that a text's last line is, or of the result that the line leads to."""
     plain = _ABOUT.sub("", _GOES_ON.sub(" ", tail[-_TAIL:].replace("**", "").replace("−", "-")))
     *before, last = SENTENCES.split(plain.rstrip(" .\n"))
-    if _STEP.search(last):
+    if CUT.search(last[-20:]) or _STEP.search(last) or (before and _BEGINS.search(before[-1])):
         return None
     *sides, last = _EQUALS.split(last)
     value = _VALUE.fullmatch(last)

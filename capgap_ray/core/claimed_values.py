@@ -21,6 +21,7 @@ from capgap_ray.core.extraction import (
     INEXACT,
     IS,
     NEAR_END,
+    NEXT_STEP,
     NUMBER,
     ON_THE_WAY,
     PLAN,
@@ -189,11 +190,11 @@ def claimed_value(text: str, read: Read) -> str | None:
             return found[1]
     if not _finished(tail):
         return None
-    at, value = _last_claim(texts, read) or (0, None)
-    claim = _sentence(texts[at])
-    if value is not None and (claim.drawn or claim.bold):
-        return value
-    return (_last_claim(texts, read, stated=True) or (0, value))[1]
+    found = _last_claim(texts, read)
+    if found and ((claim := _sentence(texts[found[0]])).drawn or claim.bold):
+        return found[1]
+    found = _last_claim(texts, read, stated=True) or found
+    return found[1] if found else None
 
 
 def emphasised_value(tail: str, read: Read) -> str | None:
@@ -299,13 +300,16 @@ def _sentence(text: str) -> _Sentence:
     aside = beside or _VALUE.search(claim) is None
     planned = _PLANS.match(claim) is not None or (_PLANS.match(bare) is not None and not concluded)
     planned = FIRST.match(bare) is not None or (planned and "=" not in bare and not aside)
-    return _Sentence(_BOLD_VALUE.search(text) is not None, bare, claim, concluded, drawn, aside, beside, planned)
+    return _Sentence(_BOLD_VALUE.search(text) is not None and not NEXT_STEP.match(text), bare, claim, concluded, drawn, aside, beside, planned)
 
 
 def _last_claim(
     texts: Sequence[str], read: Read, checked: bool = False, stated: bool = False
 ) -> tuple[int, str] | None:
-    """Return (index of the sentence, value). `checked`: a check follows. `stated`: what only says that something is its value counts as a claim, too."""
+    """Return (index of the sentence, value).
+
+    `checked`: a check follows. `stated`: what only says that something is its value counts as a claim, too.
+    """
     ends = not checked  # nothing but asides was passed
     for at in range(len(texts) - 1, max(-1, len(texts) - _LAST), -1):
         if texts[at].startswith(("|", "<")):

@@ -218,7 +218,7 @@ FIRST = re.compile(
     re.IGNORECASE,
 )
 """How a sentence begins that is a step and not the last."""
-_NEXT_STEP = re.compile(
+NEXT_STEP = re.compile(
     r"(?:#{1,6} |\*\*)(?:step|case|part|endpoint|claim|lemma|stage|phase|scenario|method|approach) [^=]*?\**:?",
     re.IGNORECASE,
 )
@@ -794,7 +794,7 @@ def last_sentence(tail: str) -> tuple[str, bool] | None:
         return None
     tail = re.sub(r"\s*(?:\\\[|\\\]|\$\$)\s*", " ", _DISPLAY_END.sub("\n", tail[-4_000:])).strip()
     lines = [line for line in tail.splitlines() if re.search(r"\w", line)][-_AFTERWORD_LINES:]
-    if lines and _NEXT_STEP.fullmatch(lines[-1].strip()):
+    if lines and NEXT_STEP.fullmatch(lines[-1].strip()):
         return None
     followed = len(lines) > 1 and lines[-2].startswith(lines[-1]) and "?" not in lines[-2]
     if followed:

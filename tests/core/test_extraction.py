@@ -498,7 +498,7 @@ MATHS = [
     ("Lou ate a third. Together they have eaten $\\frac{13}{15}$ of the cake.", "\\frac{13}{15}"),
     ("A quarter turn leaves her facing **east**.", "east"),
     ("In half of these $x < y$. Hence there are 8 possible values for $a$.", "8"),
-    ("Thus p ≤ 50. The best shoes she could afford originally cost **\\$50**.", "\\$50"),
+    ("Thus p ≤ 50. The best shoes she could afford originally cost **\\$50**.", "50"),
     ("Equality holds once. So exactly 1 ordered pair satisfies the equation.", "1"),
     ("They meet after 1.5 hours.\n\nSo, they meet **27 miles from City A**.", "27"),
     ("**Result:** $5 + 1 =$ ____\n\n**Answer:** $\\boxed{\\phantom{00}}$", None),
