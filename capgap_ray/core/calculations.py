@@ -19,19 +19,25 @@ _ABOUT = re.compile(r"\s*≈[^=≈\n]*$")
 _FIGURES = re.compile(r"(?<![\w.])\\?\$?(-?[0-9][0-9,]*(?:\.[0-9]+)?)(?![\w.]*[0-9])")
 _RESULT = re.compile(r"\$?\\?\$?(-?[0-9][0-9,]*(?:\.[0-9]+)?)(?![\w^(*/+-]| [-+*/×·÷(])")
 _VALUE = re.compile(r"\$?\\?\$?(-?[0-9][0-9,.]*(?:/[0-9]+)?)%?\$?(?: ?[a-zA-Z/²³°]+){0,3}")
+_WORD = re.compile(r"[a-zA-Z]{2,}")
+_PRICE = re.compile(r"\\?\$[0-9][0-9.,]*(?![\w(^])")
+_ITEM = re.compile(r"\s*(?:[-•*] |[0-9]+[.)] )")
 _STEP = re.compile(
     r"^\W*(?:let|step|case|check|first|next|now|then|if|for)\b|[?≠<>]|\b[0-9]*[a-z]\s*[-+*/]", re.IGNORECASE
 )
 """A line that is a step, or in which something is still to be solved."""
-_BEGINS = re.compile(r"\b(?:first|start|begin)\b", re.IGNORECASE)
+_BEGINS = re.compile(r"\b(?:first|start|begin|try|to (?:find|determine|solve|maximi[sz]e|minimi[sz]e))\b", re.IGNORECASE)
 """What the line before a step says."""
 
 
 def final_result(tail: str) -> str | None:
     """Return the value of the calculation that a text's last line is, or of the result that the line leads to."""
     plain = _ABOUT.sub("", _GOES_ON.sub(" ", tail[-_TAIL:].replace("**", "").replace("−", "-")))
-    *before, last = SENTENCES.split(plain.rstrip(" .\n"))
-    if CUT.search(last[-20:]) or _STEP.search(last) or (before and _BEGINS.search(before[-1])):
+    plain, stopped = plain.rstrip(" .\n"), plain.rstrip().endswith(".")
+    *before, last = SENTENCES.split(plain)
+    if CUT.search(last[-20:]) or _PRICE.sub("", last).count("$") % 2:
+        return None
+    if _ITEM.match(plain.rpartition("\n")[2]) or _STEP.search(last) or (before and _BEGINS.search(before[-1])):
         return None
     *sides, last = _EQUALS.split(last)
     value = _VALUE.fullmatch(last)
@@ -40,12 +46,16 @@ def final_result(tail: str) -> str | None:
     results = [result for sentence in before for result in _EQUALS.split(sentence)[1:]]
     earlier = [rational(result[1]) for each in results if (result := _RESULT.match(each))]
     left = _figures_only(sides[-1])
+    if not stopped and set(_WORD.findall(value[0])) - set(_WORD.findall(plain[: -len(value[0])])):
+        return None  # a unit that is cut
     if left is None:
-        return value[1] if earlier and rational(value[1]) == earlier[-1] else None
+        named = re.search("[0-9]", sides[-1]) is None
+        return value[1] if named and earlier and rational(value[1]) == earlier[-1] else None
     if compare(left, value[1]).equal is not True:
         return None
     drawn_on = {rational(number) for number in _FIGURES.findall(" ".join(sides))}
-    return value[1] if not earlier or drawn_on & set(earlier) else None
+    whole = not earlier and len(before) < 2 and (len(sides) > 2 or stopped)
+    return value[1] if whole or drawn_on & set(earlier) else None
 
 
 def _figures_only(side: str) -> str | None:

@@ -59,7 +59,8 @@ _MATHS_WITHIN = re.compile(r"(?<=[^\s$])\$ *\n+(?=[a-z])")
 """The end of a display that its sentence goes on after."""
 _INTRODUCED = re.compile(r":[*_]*\n\s*(?![-*•|#]|[0-9]+[.)] )")
 _MARKS = re.compile(r"^[\s>#*_•]*(?:- )?|\*\*|__|[*_]+$")
-_BOLD_VALUE = re.compile(r"\*\*[^*]*[0-9][^*]*\*\*|\\(?:mathbf|textbf|boldsymbol)\s?\{[^{}]*[0-9]|\*\*[^*]*[0-9][^*]*$")
+_BOLD = re.compile(r"\*\*([^*]+)(?:\*\*|$)|\\(?:mathbf|textbf|boldsymbol)\s?\{([^{}]*)")
+_HEADING = re.compile(r"\W*[0-9]+[.)](?: |$)|.*:\s*$")
 _VALUE = re.compile(rf"[0-9]|\$[^$]+\$|\b(?:{'|'.join(NUMBER_WORDS)})\b", re.IGNORECASE)
 
 # --- what a sentence does --------------------------------------------------------------------------------------------
@@ -124,7 +125,7 @@ _TRIED = re.compile(
 _GOES_ON = re.compile(
     r"^(?:each|factor|write|express|expand)\b"
     r"|\b(?:given(?! expression| number)|then|if|none|now|(?<!has )(?<!have )to be|(?:we|i)(?:['’]ll| will)|going to|let['’]?s|until|still (?:to be|unknown|open)"
-    r"|yet|so far|in turn|continu\w+|remain(?:s|ing) to|try\w*|again|before|except|should)\b",
+    r"|(?:problem|question) (?:says|states|gives)|yet|so far|in turn|continu\w+|remain(?:s|ing) to|try\w*|again|before|except|should)\b",
     re.IGNORECASE,
 )
 """Words of a sentence after which a text would go on."""
@@ -300,7 +301,14 @@ def _sentence(text: str) -> _Sentence:
     aside = beside or _VALUE.search(claim) is None
     planned = _PLANS.match(claim) is not None or (_PLANS.match(bare) is not None and not concluded)
     planned = FIRST.match(bare) is not None or (planned and "=" not in bare and not aside)
-    return _Sentence(_BOLD_VALUE.search(text) is not None and not NEXT_STEP.match(text), bare, claim, concluded, drawn, aside, beside, planned)
+    return _Sentence(_sets_in_bold(text), bare, claim, concluded, drawn, aside, beside, planned)
+
+
+def _sets_in_bold(text: str) -> bool:
+    """Return whether a sentence sets a value in bold, other than the number of a heading."""
+    spans = [one or other for one, other in _BOLD.findall(text)]
+    valued = any(re.search("[0-9]", span) and not _HEADING.match(span) for span in spans)
+    return valued and not NEXT_STEP.match(text)
 
 
 def _last_claim(

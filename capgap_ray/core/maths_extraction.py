@@ -127,6 +127,7 @@ _EXPRESSION = re.compile(r"(?=.*[0-9])(?=.*[-−+*/×·(])(?!.*[a-zA-Z]{2} )[^=<
 """One that is all that is concluded: "So: 15x - 80"."""
 _OF_NUMBER = re.compile(r"\$?\\?[a-zA-Z]+\(-?[0-9./]+\) ?= ?([^=]+?)\$?")
 _AFTER_DASH = re.compile(r" [—–] \$?(-?[0-9][^ =$]*)\$?$")
+_ARROW = re.compile(r"\\(?:Longr|R)ightarrow|\\implies|[⇒⟹]|=>")
 _NAMELY = re.compile(r"\bnamely,? \$?([^$]+)\$?$")
 _SET_APART = re.compile(r"\\(?:mathbf|textbf|boldsymbol|underline)\s?\{([^{}]*)\}")
 _MATHS_WORD = re.compile(
@@ -177,7 +178,7 @@ def _value_of_claim(claim: str) -> str | None:
     claim = re.sub(r"=\s?\$\s+(?=[0-9])", "= ", re.sub(r"\b(?:minus|negative) (?=\w)", "-", claim))
     claim = _SET_APART.sub(r"\1", _SET_APART.sub(r"\1", claim))
     claim = _CONGRUENT.sub("=", _MODULO.sub("", claim))
-    if claim.count("=") > 1 and not _POWER.match(claim):
+    if _ARROW.split(claim)[-1].count("=") > 1 and not _POWER.match(claim):
         value = unwrapped(re.sub(r" [a-z ]+$", "", claim.rpartition("=")[2]).strip(" $"))
         if is_value(value):
             return value
@@ -378,7 +379,7 @@ def _maths_conclusion(text: str) -> str | None:
     if concluded:
         if _TO_DO.search(claim):
             return None
-        if last_line and finished and _EXPRESSION.fullmatch(alone) and reads_as_maths(alone):
+        if last_line and tail.endswith(".") and _EXPRESSION.fullmatch(alone) and reads_as_maths(alone):
             return alone
         priced = re.search(r"\b(?:of|is|at|for) \\?\$([0-9][0-9,.]*)$", claim) if claim.count("$") == 1 else None
         return (
