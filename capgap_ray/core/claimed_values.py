@@ -69,7 +69,7 @@ _PLANS = re.compile(
     r"\W*(?:now|next|then|let|step|case|suppose|assume|consider|(?:so |therefore |hence |thus )?,?(?:we|i|you) "
     r"(?:still )?(?:need|must|want|have to|should|will|can now)|to (?:find|get|solve|compute|calculate)"
     r"|second|third|for (?:each|every)|given|recall|initially|originally|multiply|divide|add|subtract|put|factor"
-    r"|expand|take|dividing|multiplying|adding|subtracting|squaring)\b(?!.* (?:gives|get|is|makes|leaves) )",
+    r"|expand|take|dividing|multiplying|adding|subtracting|squaring)\b(?!.* (?:gives|get|is|makes|leaves|bringing|leaving|giving|making) )",
     re.IGNORECASE,
 )
 _DRAWN = re.compile(
@@ -337,7 +337,8 @@ def _last_claim(
             return at, value
         if sentence.drawn or "=" in sentence.claim:
             return None
-        ends = ends and _DENIES.search(sentence.claim) is not None
+        tells = IS.search(sentence.claim) or _CALCULATES.search(sentence.claim)
+        ends = ends and (tells is None or _DENIES.search(sentence.claim) is not None)
     return None
 
 

@@ -356,10 +356,10 @@ REFUSED = re.compile(
     r"|\b(?:cannot|can['’]?t|(?:unable|not able|impossible) to)(?: be)? "
     r"(?:give|determin\w+|decid\w+|answer\w*|solv\w+|say|tell|know\w*|find|found)\b"
     r"|\b(?:remains?|needs?|has) to be (?:done|found|computed|checked)\b|\brun out of (?:space|time|tokens)\b"
-    r"|\bdo(?:es)?n['’]t (?:say|tell|give|specify|state|let)\b|\bdepends on\b|\bplease (?:provide|share|clarify|run)\b"
+    r"|\bdo(?:es)?n['’]t (?:say|tell|give|specify|state|let)\b|\bdepends (?:on|how)\b|\bplease (?:provide|share|clarify|run)\b"
     r"|\b(?:would you like me to|shall i|should i|do you want me to) "
     r"(?:carry|proceed|continue|compute|calculate|solve|go)\b"
-    r"|\bdoes this (?:plan|approach)\b",
+    r"|\bdoes this (?:plan|approach)\b|\b(?:you|try to|and) (?:can |could |should )?continue from here\b",
     re.IGNORECASE,
 )
 """What a text without boxed or stated answer says of it near its end."""
@@ -848,7 +848,8 @@ def claim_of(sentence: str) -> tuple[str, bool]:
         r"(?:which (?:leaves|makes|gives|means|(?:simplifies|reduces|evaluates) to)(?: that)?|"
         r"that(?: is|'s)(?:,|(?= \$?[0-9]))|i\.e\.,?|so|"
         r"therefore|thus|hence|whence|then|which (?:is|are|equals)(?=\s[\\$]*[0-9])|and since [^,]*,|"
-        r"for an? (?:total|profit|loss|cost|price) of|giving(?: us)?|making|leaving (?:us|him|her|them|me|you) with|"
+        r"for an? (?:total|profit|loss|cost|price) of|giving(?: us)?|making|meaning(?: that)?|leaving (?:us|him|her|them|me|you) with|"
+        r"(?:bring|tak)ing it (?:down |up |back )?to|"
         r"(?:we|I) (?:get|have|find|see|obtain|conclude)(?: that)?)\s",
         claim,
     )

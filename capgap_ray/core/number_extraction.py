@@ -138,6 +138,7 @@ _ADJUNCT = re.compile(
     r"increas|decreas|amount|cost|earn|sav|add|tak)\w*ing)\b)[a-z].*"
 )
 """What follows a stated value without changing it: ", working 50 weeks a year"."""
+_WITH_UNIT = re.compile(r"[\s$*]*[0-9][0-9,.]*(?: [a-z]+){1,2}(?=, (?!and |but |so |plus |which )[a-z])")
 _ASIDE = re.compile(r"\s\([^()]*\)")
 
 
@@ -187,6 +188,8 @@ def number_in(claim: str) -> str | None:
     claim = re.sub(r",? (?:or|that is|i\.e\.),? [0-9.]+ cents$", "", unwrapped(claim.strip(MARKUP)))
     if "=" in claim:
         claim = claim.rpartition("=")[2]
+        if with_unit := _WITH_UNIT.match(claim):
+            claim = with_unit[0]
     claim = re.sub(r"(?<![0-9.,] )(?<![0-9.,])[0-9]{1,3}(?: [0-9]{3})+(?![0-9.,])", _ungrouped, claim)
     claim = re.sub(
         r"\b([0-9]+) dollars and ([0-9]{2}) cents\b", r"\1.\2", claim.replace("$", "") if " cents" in claim else claim

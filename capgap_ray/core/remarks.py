@@ -43,7 +43,7 @@ CONCLUDES_LATER = re.compile(
     re.IGNORECASE,
 )
 LEAVES = re.compile(
-    rf"\W*(?:{_CHECKING}|{_TOPIC}\b)|.*\b(?:which|this|that) (?:confirms|checks|matches|agrees|verifies)\b"
+    rf"\W*(?:{_CHECKING}|{_TOPIC}\b|indeed, |(?:we|you|one) (?:could|can|may|might)\b[^:]*\b(?:too|as well)\b)|.*\b(?:which|this|that) (?:confirms|checks|matches|agrees|verifies)\b"
     r"|.*\bcan be (?:checked|verified|confirmed)\b",
     re.IGNORECASE,
 )
