@@ -26,7 +26,9 @@ _STEP = re.compile(
     r"^\W*(?:let|step|case|check|first|next|now|then|if|for)\b|[?≠<>]|\b[0-9]*[a-z]\s*[-+*/]", re.IGNORECASE
 )
 """A line that is a step, or in which something is still to be solved."""
-_BEGINS = re.compile(r"\b(?:first|start|begin|try|to (?:find|determine|solve|maximi[sz]e|minimi[sz]e))\b", re.IGNORECASE)
+_BEGINS = re.compile(
+    r"\b(?:first|start|begin|try|to (?:find|determine|solve|maximi[sz]e|minimi[sz]e))\b", re.IGNORECASE
+)
 """What the line before a step says."""
 
 

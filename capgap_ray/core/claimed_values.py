@@ -8,8 +8,10 @@ is still to be solved and a hedge give nothing, and neither does a text that bre
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, chain
 
 from capgap_ray.core.extraction import (
     AIM,
@@ -61,7 +63,10 @@ _INTRODUCED = re.compile(r":[*_]*\n\s*(?![-*•|#]|[0-9]+[.)] )")
 _MARKS = re.compile(r"^[\s>#*_•]*(?:- )?|\*\*|__|[*_]+$")
 _BOLD = re.compile(r"\*\*([^*]+)(?:\*\*|$)|\\(?:mathbf|textbf|boldsymbol)\s?\{([^{}]*)")
 _HEADING = re.compile(r"\W*[0-9]+[.)](?: |$)|.*:\s*$")
-_VALUE = re.compile(rf"[0-9]|\$[^$]+\$|\b(?:{'|'.join(NUMBER_WORDS)})\b", re.IGNORECASE)
+_VALUE = re.compile(
+    rf"[0-9]|\$[^$]+\$|\b(?:{'|'.join(NUMBER_WORDS.keys() - {'one'})}|(?:is|are|has|have|only|just|exactly) one)\b",
+    re.IGNORECASE,
+)
 
 # --- what a sentence does --------------------------------------------------------------------------------------------
 
@@ -129,6 +134,12 @@ _GOES_ON = re.compile(
     re.IGNORECASE,
 )
 """Words of a sentence after which a text would go on."""
+_THEY_NEED = re.compile(
+    r"\b(?:he|she|they|you|[A-Z][a-z]+(?: [A-Z][a-z.]+)?) (?:still )?(?:needs?|should|must|ha(?:s|ve) to)"
+    r"(?=(?: [a-z]+)? \\?[$€£]?[0-9])"
+)
+"""What somebody needs is no plan of the text."""
+_LABEL = re.compile(r"^[A-Za-z][\w ]{0,30}: ")
 _CALCULATES = re.compile(
     r"=\s?[-$(\\]*(?:[0-9]|[dt]?frac|sqrt)|[0-9)$}°]\s?(?:[-+*/×÷·−]|\\times|\\cdot)\s?[-$(\\]*[0-9]"
     r"|\b(?:plus|minus|divid\w+|multipl\w+|adding|subtracting|counting)\b",
@@ -183,28 +194,38 @@ def claimed_value(text: str, read: Read) -> str | None:
     tail = own_text(text)
     if refuses(tail):
         return None
-    texts = _sentences(tail)
-    for at in range(max(1, len(texts) - _LAST), len(texts)):
+    lines = _lines(tail)
+    texts = list(chain.from_iterable(lines))
+    last = _last_claim(texts, read) if _finished(tail) else None
+    claim = _sentence(texts[last[0]]) if last else None
+    firm = claim is not None and (claim.drawn or claim.bold)
+    begin = _concluded_from(lines, last[0]) if last and firm else 0
+    for at in range(max(1, begin, len(texts) - _LAST), len(texts)):
         if not LEAVES.match(texts[at]) or any(map(_LOOKS_AGAIN.search, texts[at:])):
             continue
         if (found := _last_claim(texts[:at], read, checked=not texts[at].startswith(("**", "#")))) is not None:
             return found[1]
-    if not _finished(tail):
-        return None
-    found = _last_claim(texts, read)
-    if found and ((claim := _sentence(texts[found[0]])).drawn or claim.bold):
-        return found[1]
-    found = _last_claim(texts, read, stated=True) or found
-    return found[1] if found else None
+    if not firm and _finished(tail):
+        last = _last_claim(texts, read, stated=True) or last
+    return last[1] if last else None
+
+
+def _concluded_from(lines: Sequence[Sequence[str]], sentence: int) -> int:
+    """Return the number of the sentence from which a text has left its checks: the first in the line of that one,
+    or 0 where that line is a check itself.
+    """
+    starts = list(accumulate(map(len, lines), initial=0))
+    line = bisect_right(starts, sentence) - 1
+    return 0 if any(map(LEAVES.match, lines[line][: sentence - starts[line]])) else starts[line]
 
 
 def emphasised_value(tail: str, read: Read) -> str | None:
     """Return what `read` finds in the last conclusion that is set in bold, if nothing is concluded or bold after it."""
-    texts = _sentences(tail) if _finished(tail) else []
+    texts = list(chain.from_iterable(_lines(tail))) if _finished(tail) else []
     for at in range(len(texts) - 1, max(-1, len(texts) - _LAST), -1):
         sentence = _sentence(texts[at])
         if sentence.drawn and sentence.bold and not (sentence.aside or sentence.planned):
-            return None if at == len(texts) - 1 else _claimed(sentence, texts[:at], read, False, False)
+            return None if at == len(texts) - 1 else _claimed(sentence, texts[:at], read, None, False)
         if (sentence.drawn and _VALUE.search(sentence.claim)) or sentence.bold or _LOOKS_AGAIN.search(texts[at]):
             return None
     return None
@@ -274,13 +295,13 @@ def _finished(tail: str) -> bool:
     )
 
 
-def _sentences(tail: str) -> list[str]:
-    """Return the sentences of a text's end, displays within the sentence that they belong to."""
+def _lines(tail: str) -> list[list[str]]:
+    """Return the sentences of the lines of a text's end, displays within the sentence that they belong to."""
     flat = _DISPLAY.sub(_inline, _INLINE.sub(r"$\1$", _ROWS.sub(_in_one_row, tail[-_TAIL:])))
     flat = _INTRODUCED.sub(": ", _LED_TO.sub(r"\1 ", flat))
     flat = _MATHS_WITHIN.sub("$ ", flat)
     lines = [line.strip() for line in flat.splitlines() if re.search(r"\w", line)]
-    return [piece for line in lines for piece in sentences(line)]
+    return [sentences(line) for line in lines]
 
 
 def _in_one_row(match: re.Match[str]) -> str:
@@ -318,7 +339,7 @@ def _last_claim(
 
     `checked`: a check follows. `stated`: what only says that something is its value counts as a claim, too.
     """
-    ends = not checked  # nothing but asides was passed
+    passed: list[str] = []  # claims after it that were not understood
     for at in range(len(texts) - 1, max(-1, len(texts) - _LAST), -1):
         if texts[at].startswith(("|", "<")):
             continue
@@ -333,17 +354,22 @@ def _last_claim(
             if last and not sentence.beside and (PLAN.match(sentence.bare) or _PLANS.match(sentence.bare)):
                 return None
             continue
-        if (value := _claimed(sentence, texts[:at], read, ends, stated)) is not None:
+        if (value := _claimed(sentence, texts[:at], read, None if checked else passed, stated)) is not None:
             return at, value
         if sentence.drawn or "=" in sentence.claim:
             return None
-        tells = IS.search(sentence.claim) or _CALCULATES.search(sentence.claim)
-        ends = ends and (tells is None or _DENIES.search(sentence.claim) is not None)
+        if not _DENIES.search(sentence.claim):
+            passed.append(sentence.claim)
     return None
 
 
-def _claimed(sentence: _Sentence, before: Sequence[str], read: Read, ends: bool, stated: bool) -> str | None:
-    """Return the value of a sentence, if it is one that a text may settle on."""
+def _claimed(
+    sentence: _Sentence, before: Sequence[str], read: Read, after: Sequence[str] | None, stated: bool
+) -> str | None:
+    """Return the value of a sentence, if it is one that a text may settle on.
+
+    `after`: the claims after it, asides left out; None where a check follows.
+    """
     earlier = "\n".join(before)
     text = f"{earlier}\n{sentence.bare}"
     pieces = [(piece, value.rstrip(",")) for piece in _shorter(sentence.claim) if (value := read(piece)) is not None]
@@ -351,15 +377,17 @@ def _claimed(sentence: _Sentence, before: Sequence[str], read: Read, ends: bool,
         return None
     value = next((value for _, value in pieces if computed(value, text)), pieces[0][1])
     piece = next(piece for piece, other in reversed(pieces) if other == value)
+    ends = after is not None and all(_adds_nothing(claim, value) for claim in after)
     if any(pattern.search(piece) for pattern in (INEXACT, HEDGED, ON_THE_WAY)) or _TRIED.search(sentence.claim):
         return None
-    says = IS.search(piece) is not None or re.match(r"[A-Za-z][\w ]{0,30}: ", piece) is not None
+    says = any(pattern.search(piece) for pattern in (IS, _THEY_NEED, _LABEL))
     curve = says and re.search(r"\bequation\b", piece) is not None
     if piece.count("=") < 2 and _TO_BE_SOLVED.search(piece) and not curve and not _all_known(piece, earlier):
         return None
     named = re.fullmatch(r"[^=0-9]*[a-zA-Z][^=0-9]*=[^=]*", piece)  # x = 5 is no calculation
     again = computed(value, earlier if named else text)
-    unsure = not curve and any(pattern.search(piece) for pattern in (GIVEN, _GOES_ON, PLAN, AIM))
+    said = _THEY_NEED.sub("", piece)
+    unsure = not curve and any(pattern.search(said) for pattern in (GIVEN, _GOES_ON, PLAN, AIM))
     if sentence.drawn and (again or not unsure):
         return value
     if sentence.bold and ends and not unsure:
@@ -370,6 +398,11 @@ def _claimed(sentence: _Sentence, before: Sequence[str], read: Read, ends: bool,
         return value
     known = re.search(r"[a-zA-Z]", bare_of_commands(value)) is None
     return value if stated and ends and says and known and not unsure and _CALCULATES.search(earlier) else None
+
+
+def _adds_nothing(claim: str, value: str) -> bool:
+    """Return whether a claim is no step, and its figures are this value's if there are any."""
+    return not ON_THE_WAY.search(claim) and {rational(each) for each in NUMBER.findall(claim)} <= {rational(value)}
 
 
 def _all_known(equation: str, earlier: str) -> bool:

@@ -20,7 +20,7 @@ _TOPIC = (
     r"|(?:we|you|one) (?:could|can|may|might) also|let me also|one more check|teacher['’]s comment|score:"
     r"|comment|confidence|bonus|follow-up|related|practice|challenge|exercise"
     r"|try it yourself|extension|other \w+|common (?:mistake|error|pitfall)s?|summary of"
-    r"|where (?:this|the) [a-z ]{1,40} comes? from|does (?:that|this) make sense|it may be worthwhile"
+    r"|where (?:this|the) [a-z ]{1,40} comes? from|does (?:that|this) make sense|it may be worthwhile|intuition|intuitively"
     r"|(?:an )?alternative(?:ly| (?:via|method|solution|approach))|key (?:takeaways?|points?|ideas?)"
     r"|frequently asked|for (?:comparison|reference|context)|thanks? for|in the next"
     r"|if you(?:['’]d like| want) to practice"
