@@ -340,6 +340,7 @@ def _last_claim(
     `checked`: a check follows. `stated`: what only says that something is its value counts as a claim, too.
     """
     passed: list[str] = []  # claims after it that were not understood
+    said_again: list[str] = []  # and those that nothing else may stand over
     for at in range(len(texts) - 1, max(-1, len(texts) - _LAST), -1):
         if texts[at].startswith(("|", "<")):
             continue
@@ -355,10 +356,10 @@ def _last_claim(
                 return None
             continue
         if (value := _claimed(sentence, texts[:at], read, None if checked else passed, stated)) is not None:
-            return at, value
+            return (at, value) if all(_repeats(claim, value) for claim in said_again) else None
         if sentence.drawn or "=" in sentence.claim:
-            return None
-        if not _DENIES.search(sentence.claim):
+            said_again.append(sentence.claim)
+        elif not _DENIES.search(sentence.claim):
             passed.append(sentence.claim)
     return None
 
@@ -403,6 +404,12 @@ def _claimed(
 def _adds_nothing(claim: str, value: str) -> bool:
     """Return whether a claim is no step, and its figures are this value's if there are any."""
     return not ON_THE_WAY.search(claim) and {rational(each) for each in NUMBER.findall(claim)} <= {rational(value)}
+
+
+def _repeats(claim: str, value: str) -> bool:
+    """Return whether the last number of a claim is this value."""
+    numbers = re.findall(r"[0-9]+(?:\.[0-9]+)?", claim)
+    return bool(numbers) and rational(numbers[-1]) == rational(value)
 
 
 def _all_known(equation: str, earlier: str) -> bool:

@@ -129,7 +129,7 @@ _ARITHMETIC_IN_WORDS = re.compile(r"[0-9][^=→]{0,60} [-/÷*×+] ")
 _EXPLAINED = re.compile(
     r",?\s+(?:because|(?<!and )since|so that|which|where|while|whereas|after|compared|leaving|including)\b"
     r"|,\s+(?:assuming|using|counting|considering|excluding|based on|with)\b"
-    r"|:\s+(?=[^:]*(?:,| and )[^:]*$)|,\s+(?=[0-9.,]+ (?:more|less|fewer)\b)",
+    r"|:\s+(?=[^:]*(?:,| and )[^:]*$)|,\s+(?=[0-9.,]+ (?:\w+ )?(?:more|less|fewer)\b)",
     re.IGNORECASE,
 )
 _ADJUNCT = re.compile(

@@ -11,7 +11,7 @@ _CHECKING = (
     r"(?:(?:step [0-9]+[:.]|so|now|and|we|i|you|to|can|will|i['’]ll|also|just|let|me|let['’]s|us|should|quick|as|an?|the|my|another|one"
     r"|is|for|here(?:['’]s)?|it) ){0,6}"
     r"(?:double[- ]?check|check|verif|confirm(?! that\b)|sanity|reality|proof|(?:make|be) sure|calculator"
-    r"|substituting back|plugging (?:it )?back|(?:this|that) (?:right|correct)\b)"
+    r"|substituting [a-z ]{0,40}back|plugging [a-z ]{0,40}back|(?:this|that) (?:right|correct)\b)"
 )
 _TOPIC = (
     r"(?:(?:some |a few )?remarks?|(?:a few |some |a )?notes? on|generali[sz]ations?|p\.?s\b|fun fact|(?:quick |pro )?tips?"
@@ -90,6 +90,8 @@ ASIDE = re.compile(
     r"|in (?:decimals?|decimal form|reality)|as a (?:decimal|percent|mixed|side)|another|an alternative|alternatively"
     r"|incidentally|as a by-?product|it(?:['’]s| is) (?:interesting|a coincidence|no coincidence)|please note"
     r"|(?:at|during|in) (?:that|this) (?:point|time|moment|period|case)\b|including|excluding|one (?:might|may) wonder"
+    r"|compared (?:with|to)|(?:at|with) (?:this|that|the same) (?:pace|rate|speed|price|value)\b"
+    r"|(?:so |or |i\.e\.,? )?(?:about|around|roughly|approximately)\b|(?:that|this) amounts to\b"
     r"|you can (?:also )?approximate|both (?:ways|methods|sides)|(?:quick )?recap|fun fact|to give you|\([A-Za-z]|score:"
     r"|step [0-9]+: (?:done|none|check)|by the way|in [0-9]+ (?:years|days|months|hours)|(?:i|we)(?:['’]ve)? (?:had|could|used|also|never|did(?:n['’]t| not))\b|i [a-z]+ed\b(?!.*(?:=|to get))|(?:the |here is the )?(?:full |complete )?list\b"
     r"|(?:that|this)(?:['’]s| is) (?:the same as|equivalent to|about|around|roughly|approximately|one hour"
