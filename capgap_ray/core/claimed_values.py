@@ -139,6 +139,7 @@ _THEY_NEED = re.compile(
     r"(?=(?: [a-z]+)? \\?[$€£]?[0-9])"
 )
 """What somebody needs is no plan of the text."""
+_ABOUT = re.compile(r"(?:so |or |that(?:['’]s| is) )?(?:about|around|roughly|approximately)\b", re.IGNORECASE)
 _LABEL = re.compile(r"^[A-Za-z][\w ]{0,30}: ")
 _CALCULATES = re.compile(
     r"=\s?[-$(\\]*(?:[0-9]|[dt]?frac|sqrt)|[0-9)$}°]\s?(?:[-+*/×÷·−]|\\times|\\cdot)\s?[-$(\\]*[0-9]"
@@ -171,8 +172,8 @@ _WHEN = re.compile(r",? (?:when|while|after|before|once|by the time|if)\b[^0-9,]
 
 @dataclass(frozen=True, slots=True)
 class _Sentence:
-    bold: bool
-    """Whether it sets a value in bold."""
+    bold: str
+    """The one value that it sets in bold, if there is one."""
     bare: str
     """Without markup, and without what certainly follows its value."""
     claim: str
@@ -318,18 +319,18 @@ def _sentence(text: str) -> _Sentence:
     bare = _FOLLOWS.sub("", _MARKS.sub("", text).strip(" .!"))
     claim, concluded = claim_of(bare)
     drawn = _DRAWN.match(bare) is not None
-    beside = not drawn and any(pattern.match(bare) for pattern in (LEAVES, CHECK, BESIDE, ASIDE))
+    beside = _ABOUT.match(bare) is not None or (not drawn and any(pattern.match(bare) for pattern in (LEAVES, CHECK, BESIDE, ASIDE)))
     aside = beside or _VALUE.search(claim) is None
     planned = _PLANS.match(claim) is not None or (_PLANS.match(bare) is not None and not concluded)
     planned = FIRST.match(bare) is not None or (planned and "=" not in bare and not aside)
-    return _Sentence(_sets_in_bold(text), bare, claim, concluded, drawn, aside, beside, planned)
+    return _Sentence(_set_in_bold(text), bare, claim, concluded, drawn, aside, beside, planned)
 
 
-def _sets_in_bold(text: str) -> bool:
-    """Return whether a sentence sets a value in bold, other than the number of a heading."""
+def _set_in_bold(text: str) -> str:
+    """Return the one value that a sentence sets in bold, other than the number of a heading; empty if there is none."""
     spans = [one or other for one, other in _BOLD.findall(text)]
-    valued = any(re.search("[0-9]", span) and not _HEADING.match(span) for span in spans)
-    return valued and not NEXT_STEP.match(text)
+    valued = [span for span in spans if re.search("[0-9]", span) and not _HEADING.match(span)]
+    return valued[0] if len(valued) == 1 and not NEXT_STEP.match(text) else ""
 
 
 def _last_claim(
@@ -373,6 +374,8 @@ def _claimed(
     """
     earlier = "\n".join(before)
     text = f"{earlier}\n{sentence.bare}"
+    if sentence.bold and sentence.drawn and (marked := _alone(sentence.bold, read)):
+        return marked
     pieces = [(piece, value.rstrip(",")) for piece in _shorter(sentence.claim) if (value := read(piece)) is not None]
     if not pieces:
         return None
@@ -399,6 +402,11 @@ def _claimed(
         return value
     known = re.search(r"[a-zA-Z]", bare_of_commands(value)) is None
     return value if stated and ends and says and known and not unsure and _CALCULATES.search(earlier) else None
+
+
+def _alone(bold: str, read: Read) -> str | None:
+    """Return the value of a text that is no more than that, with its unit."""
+    return read(bold.rstrip(".!")) if re.fullmatch(r"[$\\]*-?[$\\]*[0-9][^a-zA-Z=]*(?: [a-z]+){0,3}[.!]?", bold) else None
 
 
 def _adds_nothing(claim: str, value: str) -> bool:

@@ -91,7 +91,7 @@ ASIDE = re.compile(
     r"|incidentally|as a by-?product|it(?:['’]s| is) (?:interesting|a coincidence|no coincidence)|please note"
     r"|(?:at|during|in) (?:that|this) (?:point|time|moment|period|case)\b|including|excluding|one (?:might|may) wonder"
     r"|compared (?:with|to)|(?:at|with) (?:this|that|the same) (?:pace|rate|speed|price|value)\b"
-    r"|(?:so |or |i\.e\.,? )?(?:about|around|roughly|approximately)\b|(?:that|this) amounts to\b"
+    r"|(?:that|this) amounts to\b"
     r"|you can (?:also )?approximate|both (?:ways|methods|sides)|(?:quick )?recap|fun fact|to give you|\([A-Za-z]|score:"
     r"|step [0-9]+: (?:done|none|check)|by the way|in [0-9]+ (?:years|days|months|hours)|(?:i|we)(?:['’]ve)? (?:had|could|used|also|never|did(?:n['’]t| not))\b|i [a-z]+ed\b(?!.*(?:=|to get))|(?:the |here is the )?(?:full |complete )?list\b"
     r"|(?:that|this)(?:['’]s| is) (?:the same as|equivalent to|about|around|roughly|approximately|one hour"
