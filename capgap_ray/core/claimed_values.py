@@ -74,7 +74,7 @@ _PLANS = re.compile(
     r"\W*(?:now|next|then|let|step|case|suppose|assume|consider|(?:so |therefore |hence |thus )?,?(?:we|i|you) "
     r"(?:still )?(?:need|must|want|have to|should|will|can now)|to (?:find|get|solve|compute|calculate)"
     r"|second|third|for (?:each|every)|given|recall|initially|originally|multiply|divide|add|subtract|put|factor"
-    r"|expand|take|dividing|multiplying|adding|subtracting|squaring)\b(?!.* (?:gives|get|is|makes|leaves|bringing|leaving|giving|making) )",
+    r"|expand|take|dividing|multiplying|adding|subtracting|squaring)\b(?!.* (?:gives|get|is|makes|leaves|yields|equals|bringing|leaving|giving|making) )",
     re.IGNORECASE,
 )
 _DRAWN = re.compile(
@@ -111,7 +111,7 @@ _TAILS = re.compile(
     r"(?:,|;| [—–-]|:)? \(?(?:when|where|if|because|since|as|so that|with|and (?:my|this|that|it|we|i|the|not|you)"
     r"|not|but|although|though|while|whereas|which|who|whose|regardless|in whatever|until|before|after"
     r"|for (?:those|an?|the|all|every|each|\$)|to (?:fill|cover|buy|make|pay|reach|finish|get|complete|arrive)|each of"
-    r"|one for|in (?:total|all)|altogether|overall|at (?:the|this)|is the|on the|now|currently|using|with|coming|taken"
+    r"|one for|in (?:total|all)|altogether|overall|at (?:the|this)|is the|on the|now|currently|given|using|with|coming|taken"
     r"|attained|reached|achieved)\b.*$"
     r"|: (?:[^:]*,){2}.*$| in base [0-9]+$| as an? [a-z ]+$| \([^()]*\)$|, (?:or|i\.e\.)\b.*$|,? being\b.*$",
     re.IGNORECASE,
@@ -358,7 +358,9 @@ def _last_claim(
             continue
         if (value := _claimed(sentence, texts[:at], read, None if checked else passed, stated)) is not None:
             return (at, value) if all(_repeats(claim, value) for claim in said_again) else None
-        if sentence.drawn or "=" in sentence.claim:
+        if "=" in sentence.claim:
+            return None
+        if sentence.drawn:
             said_again.append(sentence.claim)
         elif not _DENIES.search(sentence.claim):
             passed.append(sentence.claim)

@@ -294,6 +294,17 @@ _OUR_ANSWER = re.compile(
 )
 _SAID = re.compile(r"\b(?:which|(?:and )?(?:that|this)) is (?:our|the|my) (?:final |desired |required )?answer[.!]")
 """After it a text says nothing new of its answer."""
+_LEADS = re.compile(
+    r"(?:(?:,| [—–])\$?\s*|(?<=\w) (?=so (?:he|she|they)\b))(?:and (?=so|thus|hence|then \$?[a-zA-Z] =))?"
+    r"(?:which (?:leaves|makes|gives|means|(?:simplifies|reduces|evaluates) to)(?: that)?|"
+    r"that(?: is|'s)(?:,|(?= \$?[0-9]))|i\.e\.,?|so|"
+    r"therefore|thus|hence|whence|then|which (?:is|are|equals)(?=\s[\\$]*[0-9])|and since [^,]*,|"
+    r"for an? (?:total|profit|loss|cost|price) of|giving(?: us)?|making|meaning(?: that)?|"
+    r"leaving (?:us|him|her|them|me|you) with|(?:bring|tak)ing it (?:down |up |back )?to|"
+    r"(?:we|I) (?:get|have|find|see|obtain|conclude)(?: that)?)\s"
+    r"|(?<=[\w$]) and (?:obtain|ends? up with|arrive at)\s"
+)
+"""What leads to the conclusion within a sentence."""
 _BECAUSE_AFTER = re.compile(r",? because\b.*$", re.IGNORECASE)
 _SUPPOSED = re.compile(r"(?:if(?! (?:you|we) follow)|suppos\w+|assum\w+|unless)\b", re.IGNORECASE)
 _BECAUSE = re.compile(r"(?:since|because|as|given that)\b(?:\$[^$]*\$|[^=$])*(?:,|(?<=,\$))\s+", re.IGNORECASE)
@@ -843,14 +854,5 @@ def claim_of(sentence: str) -> tuple[str, bool]:
         return f"the answer is {named[1]}", True
     if (because := _BECAUSE_AFTER.search(claim)) and re.search(r"[0-9]", claim[: because.start()]):
         claim = claim[: because.start()]
-    clauses = re.split(
-        r"(?:(?:,| [—–])\$?\s*|(?<=\w) (?=so (?:he|she|they)\b))(?:and (?=so|thus|hence|then \$?[a-zA-Z] =))?"
-        r"(?:which (?:leaves|makes|gives|means|(?:simplifies|reduces|evaluates) to)(?: that)?|"
-        r"that(?: is|'s)(?:,|(?= \$?[0-9]))|i\.e\.,?|so|"
-        r"therefore|thus|hence|whence|then|which (?:is|are|equals)(?=\s[\\$]*[0-9])|and since [^,]*,|"
-        r"for an? (?:total|profit|loss|cost|price) of|giving(?: us)?|making|meaning(?: that)?|leaving (?:us|him|her|them|me|you) with|"
-        r"(?:bring|tak)ing it (?:down |up |back )?to|"
-        r"(?:we|I) (?:get|have|find|see|obtain|conclude)(?: that)?)\s",
-        claim,
-    )
+    clauses = _LEADS.split(claim)
     return clauses[-1], bool(concluded) or len(clauses) > 1

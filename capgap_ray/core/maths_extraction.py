@@ -128,6 +128,7 @@ _EXPRESSION = re.compile(r"(?=.*[0-9])(?=.*[-−+*/×·(])(?!.*[a-zA-Z]{2} )[^=<
 _OF_NUMBER = re.compile(r"\$?\\?[a-zA-Z]+\(-?[0-9./]+\) ?= ?([^=]+?)\$?")
 _AFTER_DASH = re.compile(r" [—–] \$?(-?[0-9][^ =$]*)\$?$")
 _ARROW = re.compile(r"\\(?:Longr|R)ightarrow|\\implies|[⇒⟹]|=>")
+_LINE = re.compile(r", or (?:simply |equivalently )?\$(y ?= ?(?=[^$=]*x)[^$=]+)\$$")
 _NAMELY = re.compile(r"\bnamely,? \$?([^$]+)\$?$")
 _SET_APART = re.compile(r"\\(?:mathbf|textbf|boldsymbol|underline)\s?\{([^{}]*)\}")
 _MATHS_WORD = re.compile(
@@ -190,7 +191,7 @@ def _value_of_claim(claim: str) -> str | None:
         return claim
     if (namely := _NAMELY.search(claim)) and is_value(namely[1]):
         return namely[1]
-    if (curve := _EQUATION_OF.search(claim)) and reads_as_maths(curve[1]):
+    if (curve := _EQUATION_OF.search(claim) or _LINE.search(claim)) and reads_as_maths(curve[1]):
         return curve[1].strip()
     if said := _SUMMED.search(claim) or _THERE_ARE.match(claim) or _WORKED_OUT.search(claim):
         return said[1]

@@ -73,6 +73,7 @@ BESIDE = re.compile(
     r"^(?:the|this|that|it)\b(?![^.]*=)[^.]*\bwould (?:only |otherwise )?(?:be|have)\b"
     r"|^if\b(?!.*, but )(?!we\b.*, so ).*(?:\bwould\b|['’]d\b)"
     r"|.*\b(?:question|problem) (?:does not|doesn['’]t) ask\b"
+    r"|(?!.*, so ).*, but the (?:question|problem) (?:was|is) (?:only )?about\b"
     r"|^this is the [^.]{1,60} (?:that )?the (?:question|problem) asked for\W*$"
     r"|.*,? as the (?:problem|question) (?:says|states|said|stated|requires)\W*$"
     r"|.*(?:\bnot|n['’]t) (?:be )?(?:counted|included|relevant)\W*$"
