@@ -74,12 +74,14 @@ _PLANS = re.compile(
     r"\W*(?:now|next|then|let|step|case|suppose|assume|consider|(?:so |therefore |hence |thus )?,?(?:we|i|you) "
     r"(?:still )?(?:need|must|want|have to|should|will|can now)|to (?:find|get|solve|compute|calculate)"
     r"|second|third|for (?:each|every)|given|recall|initially|originally|multiply|divide|add|subtract|put|factor"
-    r"|expand|take|dividing|multiplying|adding|subtracting|squaring)\b(?!.* (?:gives|get|is|makes|leaves|yields|equals|bringing|leaving|giving|making) )",
+    r"|expand|take|dividing|multiplying|adding|subtracting|squaring)\b"
+    r"(?!.* (?:gives|get|is|makes|leaves|yields|equals|bringing|leaving|giving|making) )",
     re.IGNORECASE,
 )
 _DRAWN = re.compile(
     r"\W*(?:so|thus|hence|therefore|consequently|altogether|in total|(?:the )?(?:final|total|overall)|conclusion"
-    r"|in summary|we conclude|it follows that|result|in other words|i can (?:therefore |thus |now )?(?:say|confirm|conclude)"
+    r"|in summary|we conclude|it follows that|result|in other words"
+    r"|i can (?:therefore |thus |now )?(?:say|confirm|conclude)"
     r"|to (?:sum|summari[sz]e|conclude)|(?:putting|combining|comparing)[^,.=:]{1,60},"
     r"|(?:counting|adding|summing|multiplying|subtracting|dividing)[^,.=:]{0,40}"
     r"(?::|,? (?:(?:we|i|you) (?:have|get|find)|gives?|yields?)))(?!\w)",
@@ -111,8 +113,8 @@ _TAILS = re.compile(
     r"(?:,|;| [—–-]|:)? \(?(?:when|where|if|because|since|as|so that|with|and (?:my|this|that|it|we|i|the|not|you)"
     r"|not|but|although|though|while|whereas|which|who|whose|regardless|in whatever|until|before|after"
     r"|for (?:those|an?|the|all|every|each|\$)|to (?:fill|cover|buy|make|pay|reach|finish|get|complete|arrive)|each of"
-    r"|one for|in (?:total|all)|altogether|overall|at (?:the|this)|is the|on the|now|currently|given|using|with|coming|taken"
-    r"|attained|reached|achieved)\b.*$"
+    r"|one for|in (?:total|all)|altogether|overall|at (?:the|this)|is the|on the|now|currently|given|using"
+    r"|with|coming|taken|attained|reached|achieved)\b.*$"
     r"|: (?:[^:]*,){2}.*$| in base [0-9]+$| as an? [a-z ]+$| \([^()]*\)$|, (?:or|i\.e\.)\b.*$|,? being\b.*$",
     re.IGNORECASE,
 )
@@ -129,8 +131,9 @@ _TRIED = re.compile(
 """Words of a claim that is about something else than the value sought."""
 _GOES_ON = re.compile(
     r"^(?:each|factor|write|express|expand)\b"
-    r"|\b(?:given(?! expression| number)|then|if|none|now|(?<!has )(?<!have )to be|(?:we|i)(?:['’]ll| will)|going to|let['’]?s|until|still (?:to be|unknown|open)"
-    r"|(?:problem|question) (?:says|states|gives)|yet|so far|in turn|continu\w+|remain(?:s|ing) to|try\w*|again|before|except|should)\b",
+    r"|\b(?:given(?! expression| number)|then|if|none|now|(?<!has )(?<!have )to be|(?:we|i)(?:['’]ll| will)|going to"
+    r"|let['’]?s|until|still (?:to be|unknown|open)|(?:problem|question) (?:says|states|gives)|yet|so far|in turn"
+    r"|continu\w+|remain(?:s|ing) to|try\w*|again|before|except|should)\b",
     re.IGNORECASE,
 )
 """Words of a sentence after which a text would go on."""
@@ -319,7 +322,8 @@ def _sentence(text: str) -> _Sentence:
     bare = _FOLLOWS.sub("", _MARKS.sub("", text).strip(" .!"))
     claim, concluded = claim_of(bare)
     drawn = _DRAWN.match(bare) is not None
-    beside = _ABOUT.match(bare) is not None or (not drawn and any(pattern.match(bare) for pattern in (LEAVES, CHECK, BESIDE, ASIDE)))
+    beside = not drawn and any(pattern.match(bare) for pattern in (LEAVES, CHECK, BESIDE, ASIDE))
+    beside = beside or _ABOUT.match(bare) is not None
     aside = beside or _VALUE.search(claim) is None
     planned = _PLANS.match(claim) is not None or (_PLANS.match(bare) is not None and not concluded)
     planned = FIRST.match(bare) is not None or (planned and "=" not in bare and not aside)
@@ -408,7 +412,8 @@ def _claimed(
 
 def _alone(bold: str, read: Read) -> str | None:
     """Return the value of a text that is no more than that, with its unit."""
-    return read(bold.rstrip(".!")) if re.fullmatch(r"[$\\]*-?[$\\]*[0-9][^a-zA-Z=]*(?: [a-z]+){0,3}[.!]?", bold) else None
+    alone = re.fullmatch(r"[$\\]*-?[$\\]*[0-9][^a-zA-Z=]*(?: [a-z]+){0,3}[.!]?", bold)
+    return read(bold.rstrip(".!")) if alone else None
 
 
 def _adds_nothing(claim: str, value: str) -> bool:

@@ -54,7 +54,8 @@ _CLAUSE = re.compile(
 )
 _DENIED = re.compile(
     r"\b(?:not|no|never|neither|nor|none|cannot|wrong|incorrect|false|untrue|fails?|impossible|out|worse|weaker"
-    r"|except|rather than|instead of|unlike|as opposed to|other than|(?:all|anything|everything) but|the other|other (?:options|choices)|careful|beware"
+    r"|except|rather than|instead of|unlike|as opposed to|other than|(?:all|anything|everything) but|the other"
+    r"|other (?:options|choices)|careful|beware"
     r"|others|bro?ken?|breaks|remaining (?:options|choices|ones|edits|statements)|(?:violat|contradict|conflict"
     r"|eliminat|exclud|reject"
     r"|discard|dismiss)\w*|rul(?:ed?|es|ing) out)\b|n['’]t\b|\[no\]|≠",

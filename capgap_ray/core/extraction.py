@@ -229,8 +229,10 @@ SENTENCES = re.compile(
 _DISPLAY_END = re.compile(r"(?:(?:\\\]|\$\$)[ \t.]*\n|\\end\{(?:align|gather)\*?\}[ .]?)\s*(?=[*#]|[A-Z][a-z])")
 """A display that a sentence of its own follows; any other display belongs to the sentence around it."""
 _SENTENCE_STOP = re.compile(r"(?<!\b[sS]q)(?<!\bcu)(?:[.?;]|!(?!\s*[-+*/=^$\\)]))(?=[*_`$\"')\]]{0,4}(?:\s|$))")
-PREMISE = re.compile(r"\b(?:first(?! (?:[0-9]|one|two|three|four|five|six|seven|eight|nine|ten)\b)|next|step|let|need to|given(?! by)|each|then|if|than)\b", re.IGNORECASE)
-ON_THE_WAY = re.compile(r"\b(?:first(?! (?:[0-9]|one|two|three|four|five|six|seven|eight|nine|ten)\b)|next|step|let|need to)\b", re.IGNORECASE)
+_FIRST = r"first(?! (?:[0-9]|one|two|three|four|five|six|seven|eight|nine|ten)\b)"
+"""Not "the first six"."""
+PREMISE = re.compile(rf"\b(?:{_FIRST}|next|step|let|need to|given(?! by)|each|then|if|than)\b", re.IGNORECASE)
+ON_THE_WAY = re.compile(rf"\b(?:{_FIRST}|next|step|let|need to)\b", re.IGNORECASE)
 """The words of `PREMISE` that also make a computed result ("each costs 9 / 12 = 0.75") a step."""
 GIVEN = re.compile(
     r"^(?:initially|originally|now|next|similarly|meanwhile|also|for|in order)\b"
@@ -310,7 +312,7 @@ _SUPPOSED = re.compile(r"(?:if(?! (?:you|we) follow)|suppos\w+|assum\w+|unless)\
 _BECAUSE = re.compile(r"(?:since|because|as|given that)\b(?:\$[^$]*\$|[^=$])*(?:,|(?<=,\$))\s+", re.IGNORECASE)
 AIM = re.compile(
     r"\b(?:theorem|identity|equations?|formula|rewrite|recall|cases?|steps?|unknowns?|variables?|"
-    r"first(?! (?:[0-9]|one|two|three|four|five|six|seven|eight|nine|ten)\b)|need|must(?! (?:be|(?:have )?\w+ [0-9]))|find|solv\w*|comput\w*|minimi\w+|maximi\w+|consider|"
+    rf"{_FIRST}|need|must(?! (?:be|(?:have )?\w+ [0-9]))|find|solv\w*|comput\w*|minimi\w+|maximi\w+|consider|"
     r"us(?:e|ing)|substitut\w+|apply|check|show|prove|want|factori[sz]ation)\b",
     re.IGNORECASE,
 )
@@ -367,7 +369,8 @@ REFUSED = re.compile(
     r"|\b(?:cannot|can['’]?t|(?:unable|not able|impossible) to)(?: be)? "
     r"(?:give|determin\w+|decid\w+|answer\w*|solv\w+|say|tell|know\w*|find|found)\b"
     r"|\b(?:remains?|needs?|has) to be (?:done|found|computed|checked)\b|\brun out of (?:space|time|tokens)\b"
-    r"|\bdo(?:es)?n['’]t (?:say|tell|give|specify|state|let)\b|\bdepends (?:on|how)\b|\bplease (?:provide|share|clarify|run)\b"
+    r"|\bdo(?:es)?n['’]t (?:say|tell|give|specify|state|let)\b|\bdepends (?:on|how)\b"
+    r"|\bplease (?:provide|share|clarify|run)\b"
     r"|\b(?:would you like me to|shall i|should i|do you want me to) "
     r"(?:carry|proceed|continue|compute|calculate|solve|go)\b"
     r"|\bdoes this (?:plan|approach)\b|\b(?:you|try to|and) (?:can |could |should )?continue from here\b",

@@ -123,7 +123,7 @@ _CONGRUENT = re.compile(r"≡|\\equiv(?![a-z])")
 _MODULO = re.compile(r"(?:\\?[,; ])*(?:\\pmod\s?\{[^{}]*\}|\(mod [^()]*\)|\$? (?:modulo|mod) \$?[0-9a-z]+)")
 _POWER = re.compile(r"\W*[a-zA-Z]\^\{?[0-9]\}?\s*=")
 """One that is still to be solved for its base."""
-_EXPRESSION = re.compile(r"(?=.*[0-9])(?=.*[-−+*/×·(])(?!.*[a-zA-Z]{2} )[^=<>≤≥$]+")
+_EXPRESSION = re.compile(r"(?=.*[0-9])(?=.*[-−+*/×·(])(?!.*(?<!\\)\b[a-zA-Z]{2})[^=<>≤≥$:]+")
 """One that is all that is concluded: "So: 15x - 80"."""
 _OF_NUMBER = re.compile(r"\$?\\?[a-zA-Z]+\(-?[0-9./]+\) ?= ?([^=]+?)\$?")
 _AFTER_DASH = re.compile(r" [—–] \$?(-?[0-9][^ =$]*)\$?$")

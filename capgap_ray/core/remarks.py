@@ -8,24 +8,24 @@ from __future__ import annotations
 import re
 
 _CHECKING = (
-    r"(?:(?:step [0-9]+[:.]|so|now|and|we|i|you|to|can|will|i['’]ll|also|just|let|me|let['’]s|us|should|quick|as|an?|the|my|another|one"
-    r"|is|for|here(?:['’]s)?|it) ){0,6}"
+    r"(?:(?:step [0-9]+[:.]|so|now|and|we|i|you|to|can|will|i['’]ll|also|just|let|me|let['’]s|us|should|quick|as|an?"
+    r"|the|my|another|one|is|for|here(?:['’]s)?|it) ){0,6}"
     r"(?:double[- ]?check|check|verif|confirm(?! that\b)|sanity|reality|proof|(?:make|be) sure|calculator"
     r"|substituting [a-z ]{0,40}back|plugging [a-z ]{0,40}back|(?:this|that) (?:right|correct)\b)"
 )
 _TOPIC = (
-    r"(?:(?:some |a few )?remarks?|(?:a few |some |a )?notes? on|generali[sz]ations?|p\.?s\b|fun fact|(?:quick |pro )?tips?"
-    r"|(?:as for|concerning|about) the other|(?:(?:possible|some) )?follow-?ups?|for other|for readers"
-    r"|(?:to )?recap|summary table|here(?:['’]s| is) the same"
-    r"|(?:we|you|one) (?:could|can|may|might) also|let me also|one more check|teacher['’]s comment|score:"
-    r"|comment|confidence|bonus|follow-up|related|practice|challenge|exercise"
-    r"|try it yourself|extension|other \w+|common (?:mistake|error|pitfall)s?|summary of"
-    r"|where (?:this|the) [a-z ]{1,40} comes? from|does (?:that|this) make sense|it may be worthwhile|intuition|intuitively"
-    r"|(?:an )?alternative(?:ly| (?:via|method|solution|approach))|key (?:takeaways?|points?|ideas?)"
-    r"|frequently asked|for (?:comparison|reference|context)|thanks? for|in the next"
-    r"|if you(?:['’]d like| want) to practice"
+    r"(?:(?:some |a few )?remarks?|(?:a few |some |a )?notes? on|comment|fun fact|(?:quick |pro )?tips?|p\.?s\b"
+    r"|key (?:takeaways?|points?|ideas?)|common (?:mistake|error|pitfall)s?|intuition|intuitively|generali[sz]ations?"
+    r"|where (?:this|the) [a-z ]{1,40} comes? from|does (?:that|this) make sense|it may be worthwhile"
+    r"|(?:an )?alternative(?:ly| (?:via|method|solution|approach))|one more check|let me also"
+    r"|(?:we|you|one) (?:could|can|may|might) also"
+    r"|(?:to |quick )?recap|summary (?:of|table)|here(?:['’]s| is) the same|confidence|score:|teacher['’]s comment"
+    r"|other \w+|(?:as for|concerning|about) the other|for (?:other|readers|comparison|reference|context)|related"
+    r"|(?:(?:possible|some) )?follow-?ups?|practice|challenge|exercise|extension|bonus|try it yourself|in the next"
+    r"|if you(?:['’]d like| want) to practice|frequently asked|thanks? for"
     r"|(?:(?:here(?:['’]s| is) )?a )?similar(?: (?:problem|question|exercise)s?)?)"
 )
+"""What a text turns to after its answer."""
 SECTION = re.compile(
     rf"\n[#*_ \t]*(?:{_TOPIC}|verification|verify"
     r"|(?:let['’]?s )?(?:quick |double[- ]?|sanity |plausibility )?check(?:ing)?"
@@ -43,14 +43,16 @@ CONCLUDES_LATER = re.compile(
     re.IGNORECASE,
 )
 LEAVES = re.compile(
-    rf"\W*(?:{_CHECKING}|{_TOPIC}\b|indeed, |(?:we|you|one) (?:could|can|may|might)\b[^:]*\b(?:too|as well)\b)|.*\b(?:which|this|that) (?:confirms|checks|matches|agrees|verifies)\b"
+    rf"\W*(?:{_CHECKING}|{_TOPIC}\b|indeed, |(?:we|you|one) (?:could|can|may|might)\b[^:]*\b(?:too|as well)\b)"
+    r"|.*\b(?:which|this|that) (?:confirms|checks|matches|agrees|verifies)\b"
     r"|.*\bcan be (?:checked|verified|confirmed)\b",
     re.IGNORECASE,
 )
 """How a sentence begins after which a text says nothing new of its answer: a check, or another topic."""
 CHECK = re.compile(
     rf"[*_#\s>(-]*(?:{_CHECKING}|note"
-    r"|(?:this|which) (?:is (?:achieved|attained)|occurs|happens|completes|confirms|agrees with|verifies|matches(?! \(| option))"
+    r"|(?:this|which) (?:is (?:achieved|attained)|occurs|happens|completes|confirms|agrees with|verifies"
+    r"|matches(?! \(| option))"
     r"|(?:i )?hope|let me know|feel free|[\w ]{1,40} can be (?:checked|verified|confirmed)\b"
     r"|if you (?:have|need|would)|please (?:let|feel)|(?:correct|indeed|perfect|great|done)\b(?=[.!])"
     r"|[—–~]\s?[A-Z][^0-9]*$|(?:source|reference)s?:|that(?:'s| is) enough\b"
@@ -83,18 +85,18 @@ BESIDE = re.compile(
 """What would be the case otherwise, and checks that end in "as needed"."""
 
 ASIDE = re.compile(
-    r"\W*(?:note|notice|remember|remark|keep in mind|be careful|if|had|otherwise"
-    r"|(?:some|many|most) (?:people|students|of)|just to be safe|(?:as )?an? (?:spot|quick)|p\.?s\b"
-    r"|it(?:['’]s| is) worth|in degrees"
-    r"|in (?:this|the above) (?:problem|solution)|in case"
-    r"|for (?:those|the curious|reference|comparison|example|instance|the record)"
-    r"|in (?:decimals?|decimal form|reality)|as a (?:decimal|percent|mixed|side)|another|an alternative|alternatively"
-    r"|incidentally|as a by-?product|it(?:['’]s| is) (?:interesting|a coincidence|no coincidence)|please note"
-    r"|(?:at|during|in) (?:that|this) (?:point|time|moment|period|case)\b|including|excluding|one (?:might|may) wonder"
-    r"|compared (?:with|to)|(?:at|with) (?:this|that|the same) (?:pace|rate|speed|price|value)\b"
+    r"\W*(?:note|notice|please note|remember|remark|keep in mind|be careful|if|had|otherwise|incidentally|by the way"
+    r"|p\.?s\b|fun fact|(?:quick )?recap|score:|step [0-9]+: (?:done|none|check)|(?:as )?an? (?:spot|quick)"
+    r"|(?:the |here is the )?(?:full |complete )?list\b|to give you|just to be safe|another|an alternative|alternatively"
+    r"|(?:some|many|most) (?:people|students|of)|one (?:might|may) wonder|you can (?:also )?approximate"
+    r"|it(?:['’]s| is) (?:worth|interesting|a coincidence|no coincidence)|as a by-?product|including|excluding"
+    r"|in (?:this|the above) (?:problem|solution)|in case|in degrees|in (?:decimals?|decimal form|reality)"
+    r"|in [0-9]+ (?:years|days|months|hours)|as a (?:decimal|percent|mixed|side)|both (?:ways|methods|sides)"
+    r"|for (?:those|the curious|reference|comparison|example|instance|the record)|compared (?:with|to)"
+    r"|(?:at|during|in) (?:that|this) (?:point|time|moment|period|case)\b"
+    r"|(?:at|with) (?:this|that|the same) (?:pace|rate|speed|price|value)\b"
+    r"|(?:i|we)(?:['’]ve)? (?:had|could|used|also|never|did(?:n['’]t| not))\b|i [a-z]+ed\b(?!.*(?:=|to get))|\([A-Za-z]"
     r"|(?:that|this) amounts to\b"
-    r"|you can (?:also )?approximate|both (?:ways|methods|sides)|(?:quick )?recap|fun fact|to give you|\([A-Za-z]|score:"
-    r"|step [0-9]+: (?:done|none|check)|by the way|in [0-9]+ (?:years|days|months|hours)|(?:i|we)(?:['’]ve)? (?:had|could|used|also|never|did(?:n['’]t| not))\b|i [a-z]+ed\b(?!.*(?:=|to get))|(?:the |here is the )?(?:full |complete )?list\b"
     r"|(?:that|this)(?:['’]s| is) (?:the same as|equivalent to|about|around|roughly|approximately|one hour"
     r"|[$€£]?[0-9][0-9.,]* (?:\w+ )?(?:more|less|fewer|higher|lower|above|below)\b)"
     r"|this (?:kind|type|is (?:because|since|why|possible)|means it|matches|agrees|works|follows))"
