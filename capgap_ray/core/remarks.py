@@ -87,7 +87,8 @@ BESIDE = re.compile(
 ASIDE = re.compile(
     r"\W*(?:note|notice|please note|remember|remark|keep in mind|be careful|if|had|otherwise|incidentally|by the way"
     r"|p\.?s\b|fun fact|(?:quick )?recap|score:|step [0-9]+: (?:done|none|check)|(?:as )?an? (?:spot|quick)"
-    r"|(?:the |here is the )?(?:full |complete )?list\b|to give you|just to be safe|another|an alternative|alternatively"
+    r"|(?:the |here is the )?(?:full |complete )?list\b|to give you|just to be safe|another|an alternative"
+    r"|alternatively"
     r"|(?:some|many|most) (?:people|students|of)|one (?:might|may) wonder|you can (?:also )?approximate"
     r"|it(?:['’]s| is) (?:worth|interesting|a coincidence|no coincidence)|as a by-?product|including|excluding"
     r"|in (?:this|the above) (?:problem|solution)|in case|in degrees|in (?:decimals?|decimal form|reality)"
