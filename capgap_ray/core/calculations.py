@@ -48,13 +48,13 @@ def final_result(tail: str) -> str | None:
     results = [result for sentence in before for result in _EQUALS.split(sentence)[1:]]
     earlier = [rational(result[1]) for each in results if (result := _RESULT.match(each))]
     left = _figures_only(sides[-1])
-    if not stopped and set(_WORD.findall(value[0])) - set(_WORD.findall(plain[: -len(value[0])])):
-        return None  # a unit that is cut
     if left is None:
         named = re.search("[0-9]", sides[-1]) is None
         return value[1] if named and earlier and rational(value[1]) == earlier[-1] else None
     if compare(left, value[1]).equal is not True:
         return None
+    if not stopped and set(_WORD.findall(value[0])) - set(_WORD.findall(plain[: -len(value[0])])):
+        return None  # a unit that is cut
     drawn_on = {rational(number) for number in _FIGURES.findall(" ".join(sides))}
     whole = not earlier and len(before) < 2 and (len(sides) > 2 or stopped)
     return value[1] if whole or drawn_on & set(earlier) else None

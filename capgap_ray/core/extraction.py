@@ -196,7 +196,7 @@ _NEXT_ITEM = re.compile(
 )
 _POSED = re.compile(
     r"\n[ \t]*\n(?!(?:wait|hmm|but|however|now|so|let)\b)"
-    r"(?=[^\n?]{1,600}[.,] (?:and )?how (?:many|much|long|far|old)\b[^\n?]{1,200}\? \S)",
+    r"(?=[^\n?]{1,600}[.,] (?:and |so )?how (?:many|much|long|far|old)\b[^\n?]{1,200}\? \S)",
     re.IGNORECASE,
 )
 _ANSWERED = re.compile(r"\b(?:answer is|answer:)|####|\\boxed", re.IGNORECASE)

@@ -180,7 +180,7 @@ def _value_of_claim(claim: str) -> str | None:
     claim = _SET_APART.sub(r"\1", _SET_APART.sub(r"\1", claim))
     claim = _CONGRUENT.sub("=", _MODULO.sub("", claim))
     if _ARROW.split(claim)[-1].count("=") > 1 and not _POWER.match(claim):
-        value = unwrapped(re.sub(r" [a-z ]+$", "", claim.rpartition("=")[2]).strip(" $"))
+        value = unwrapped(re.sub(r" [a-z ]+$", "", claim.rpartition("=")[2]).strip(" $,"))
         if is_value(value):
             return value
     if said := _OF_NUMBER.fullmatch(claim) or _AFTER_DASH.search(claim):

@@ -318,7 +318,7 @@ def _only_bold(tail: str) -> str | None:
     marked = re.findall(r"\*\*([^*\n]+)\*\*", tail)
     if len(marked) != 1 or not re.search(r"[.!)*]$", tail) or INEXACT.search(tail) or NO_RESULT.search(marked[0]):
         return None
-    number = rf"(?:[-\\$€£]*[0-9][0-9.,]*%?|{'|'.join(NUMBER_WORDS)})(?: [a-z]+){{0,3}}\.?"
+    number = rf"(?:[-\\$€£]*[0-9](?:[0-9.,]*[0-9])?%?|{'|'.join(NUMBER_WORDS)})(?: [a-z]+){{0,3}}\.?"
     if not re.fullmatch(number, marked[0], re.IGNORECASE) or PREMISE.search(marked[0]):
         return None
     return number_in(marked[0])

@@ -520,6 +520,45 @@ MATHS = [
     ("I will now find the area. The base is 6 and the height is 4.", None),
     ("So far we have $f(1) = 2$ and $f(2) = 5$.", None),
     ("Hence the problem reduces to solving $x^2 - 5x + 6 = 0$.", None),
+    # the calculation that a text ends in
+    ("f(3) = 2(9) - 3\n= 18 - 3\n= 15", "15"),
+    ("The odds are\n\nQ = 3/8 × 2/7\n  = 6/56\n  = 3/28\n  ≈ 0.107", "3/28"),
+    ("2 · 17 = 34\n34 - 9 = 25\n\nThey want the rest → 25", "25"),
+    ("We multiply out. $4(7)^2 = 19", None),
+    ("Boxes: 4 × 3 = 12\nBags: 5 × 2 = 10", None),
+    ("Combine:\n\n9y − 4y = 5y\n2 − 8 = −6\n\nSo: 5y − 6 🎉", "5y − 6"),
+    ("Group them. 3b + 3 = 3(b + 1). So we have 3(b + 1", None),
+    # congruences, powers, sums of letters that are known
+    ("So $13^{-1}\\equiv 97\\equiv \\mathbf{25} \\pmod{36}$.", "25"),
+    ("By Vieta $p+q=7$, $pq=5$. Now $p^2+q^2=(p+q)^2-2pq=49-10=39$, and that was it.", "39"),
+    ("Then p = 92 and q = 7, and they share no factor. So p + q = 99. To be sure, look at 92/7 again.", "99"),
+    # what stands behind a conclusion
+    ("Their sum is 18 + 4 = 22.\n\n**So the sum is 22.** That's not much, as 30 points were to be had.", "22"),
+    ("So the larger root is $x = 9$. At that point the other factor equals $4 - 9 = -5$.", "9"),
+    ("The speed is 3d ÷ (d/20) = 60 mph\n\nCommon mistake: averaging 50 and 80 to get 65.", "60"),
+    ("√12 + √27 = 2√3 + 3√3 = 5√3\n\nYou can approximate this as 8.66.", "5√3"),
+    ("So $n = 12$.\n\n### Let's check our work\n\n$12 + 8 = 20$ and $20 - 3 = 17$.", "12"),
+    ("So we keep 6.\n\nLet me check: 6 + 6 = 12. Yes!\n\nSo the number of pairs is 15.", "15"),
+    ("P(both) = 5/20 · 4/19 = 20/380 = 1/19. So about 5.3%.", "1/19"),
+    ("Putting the two bounds together, the domain is $(1,4)$. Some forget the logarithm, so be careful.", "(1,4)"),
+    ("Setting it to 162 gives $360/n = 18$, whence $n = 20$. So we're dealing with a 20-gon.", "20"),
+    ("The sum of the first six terms: $3\\cdot 63 = 189$.\n\nDouble-checking by listing: 3, 6, 12, 24, 48, 96.", "189"),
+    (
+        "It follows that $\\cos A = -3/5$, which is our answer.\n\nRecall that $3^2 + 4^2 = 5^2$, so 5 it had to be.",
+        "-3/5",
+    ),
+    ("So the least base is the one of choice (D).\n\n**D**", "D"),
+    ("We look at them one by one.\n\n**D**", None),
+    # boxes
+    ("Each gets $\\boxed{350}$ g. That's equivalent to $\\boxed{0.35}$ kg.", "350"),
+    ("So $x = \\boxed{8}$ (and $\\boxed{-3}$ is rejected because lengths are positive).", "8"),
+    ("First $\\boxed{8}$.\n\nThat is the half; all in all it is $\\boxed{16}$.", "16"),
+    # programs
+    (
+        "So the value is $7$.\n\n```python\nprint(21 / 3.0)\n```\n```output\n6.9999\n```\nUp to rounding, of course.",
+        "7",
+    ),
+    ("```\n>>> 2 ** 5\n32\n```", "32"),
 ]
 NUMBERS = [
     ("7 dozen eggs.\n\nShe eats 3 × 7 = 21 eggs a week. In 4 weeks that's 84, and a dozen is 12 eggs.", "7"),
@@ -895,6 +934,46 @@ NUMBERS = [
     ("Sure! Let's solve this step by step. Nina sold 48 clips in May.", None),
     ("So we need to find half of 48.", None),
     ("The problem says that Will earns $12 an hour.", None),
+    ("Total distance = 180 km, total time = 3 h.\nAverage speed = 180/3 = 60 km/h", "60"),
+    ("Income = $500\nCosts = $180 + $70 = $250\nProfit = $500 − $250 → $250 🎉", "250"),
+    ("We start with the pens. 6 × 3 = 18", None),
+    ("Adding up, 90 + 150 = 240, so the crates weigh 240 kg, well below the limit of 400 kg of the lift.", "240"),
+    (
+        "He has 45.\n\nSo the total is **72** dollars.\n\nA word on tips: 15% of 72 is 10.80, which many would leave.",
+        "72",
+    ),
+    ("**4. Pens**\n\n- For 12 pupils it's a lot.", None),
+    ("So Ana has 30 shells left. To check, 30 + 12 = 42. So each of 6 bags held 7 shells.", "30"),
+    ("The jar holds 90 beads.\n\nTo recap:\n\n| Step | Beads |\n|---|---|\n| red | 60 |\n| blue | 30 |", "90"),
+    (
+        "It isn't clear what a bus costs. The problem doesn't give it.\n\nTickets: 4 × 6 = 24.\nSo they pay $24.",
+        "24",
+    ),
+    (
+        "So she pays 24 dollars for tickets. But the price of the bus is not given, so the total cannot be determined.",
+        None,
+    ),
+    ("So the answer isn't 600 — it's 300.", "300"),
+    ("He had 80, meaning he has $35 left, which he'll save.", "35"),
+    ("16 + 8 = 24. She uses a coupon, bringing it down to $19.", "19"),
+    ("17 / 4 = 4.25. They cannot hire a part of a van. They need 5 vans.", "5"),
+    ("Her dad got 60 × 2 = **120** shells. The 15 broken ones don't count.", "120"),
+    (
+        "How many has Tom? He has 6 + 5 = 11. (The 6 are Ann's. Together with 4 of Bob's that would make 21 in all.)",
+        "11",
+    ),
+    (
+        "The answer is 6.\n\nA shop has 20 hats. It sells 5 of them, so how many are left? The answer is 15.\n\nA",
+        "6",
+    ),
+    ("The answer is 6.\n\nWait, is that right, and if so, how many are red? All of them. The answer is 12.", "12"),
+    ("The answer is 6.\n\n**Practice problems**\n\n1. What is 5 times 8? (Answer: 40)", "6"),
+    (
+        "Now the answer would be 10, but the problem asks for the share. 10/40 = 25%.\n\nSo 25% of them sing.",
+        "25",
+    ),
+    ("There are two ways. With lists, a has 3 and b has 8. I'd suggest that you try to continue from here.", None),
+    ("One may read it so that Bob has 12 + 24 = 36. It depends how you read the problem.", None),
 ]
 
 
@@ -1378,6 +1457,11 @@ KINDS: list[tuple[AnswerKind, str, str | None]] = [
     ("boolean", "The argument is invalid because the second premise says nothing of Ann.", "invalid"),
     ("boolean", "He said yes. She said no.", None),
     ("boolean", "The first clause is True. The second is False.", None),
+    ("option", "From the clues, Eve holds the key. Option (E) it is!", "(E)"),
+    ("option", "(A) The owl is first (B) The crow is first (C) The jay is first\n(B) holds; (A) and (C) don't.", "(B)"),
+    ("option", "The matching one is B. One should be careful with (F), which is a week earlier.", "(B)"),
+    ("option", "So option (C) is correct; the other clues are consistent but not needed.", "(C)"),
+    ("option", "Option (C) fits, but not with the second clue.", None),
 ]
 
 
@@ -1416,6 +1500,13 @@ HOSTILE = [
     "sort the " * (MEGA // 9) + "sorted:",
     "sorted: " * (MEGA // 8),
     "```python\n>>> " * (MEGA // 14),
+    "```\n>>> " * (MEGA // 8),
+    "a\U0001f600" * (MEGA // 2),
+    "\n\na, how many " * (MEGA // 14),
+    "(a. " * (MEGA // 4),
+    "let me check " * (MEGA // 13),
+    "1 = 1 = " * (MEGA // 8),
+    "**5" * (MEGA // 3),
 ]
 
 
