@@ -123,6 +123,8 @@ _JOINED = re.compile(
     r"(?:[a-zA-Z]\s*=\s*)?"
 )
 _JOINED_BY_OR = re.compile(r"\}[\s$.]*\bor\b")
+_BASE = re.compile(r"_(?:\{[0-9]{1,2}\}|[0-9])")
+"""The base of the number in a box, written behind it."""
 _SAME_AS = re.compile(r"\b(?:equivalent to|equivalently|the same as)[,:]?[\s$(\\[]{0,9}\Z", re.IGNORECASE)
 _REJECTED = re.compile(r"[\s$)\\\]]{0,9}(?:is|are|was|must be) (?:rejected|discarded|extraneous|excluded|ruled out)\b")
 _EITHER_WAY = re.compile(r"\b(?:depending on|ambiguous|unclear)\b", re.IGNORECASE)
@@ -243,7 +245,7 @@ GIVEN = re.compile(
 )
 """Words of a sentence that is on the way to the answer, beyond `PREMISE`."""
 AFTERTHOUGHT = re.compile(
-    r",? as (?:required|desired|claimed|needed|wanted|expected)$"
+    r"(?<=[$)]) with \$?[A-Z] ?= ?\S.*$|,? as (?:required|desired|claimed|needed|wanted|expected)$"
     r"|(?<=[0-9$)}\]*])(?:, with (?!.*\bbeing\b)[a-z]+|(?:,? (?:which|and (?:it|this)) (?:(?:is|are) )?|,? )"
     r"(?:reached|attained|achieved|obtained|taken|occurs|occurring|happens)(?: only)? "
     r"(?:when|at|for|if|by|with|iff))\b.*$"
@@ -370,7 +372,7 @@ REFUSED = re.compile(
     r"(?:give|determin\w+|decid\w+|answer\w*|solv\w+|say|tell|know\w*|find|found)\b"
     r"|\b(?:remains?|needs?|has) to be (?:done|found|computed|checked)\b|\brun out of (?:space|time|tokens)\b"
     r"|\bdo(?:es)?n['’]t (?:say|tell|give|specify|state|let)\b|\bdepends (?:on|how)\b"
-    r"|\bplease (?:provide|share|clarify|run)\b"
+    r"|\bplease (?:give|send|provide|share|clarify|run)\b"
     r"|\b(?:would you like me to|shall i|should i|do you want me to) "
     r"(?:carry|proceed|continue|compute|calculate|solve|go)\b"
     r"|\bdoes this (?:plan|approach)\b|\b(?:you|try to|and) (?:can |could |should )?continue from here\b",
@@ -469,6 +471,8 @@ def boxed_answer(text: str) -> tuple[int, str] | None:
         return None
     if _EITHER_WAY.search(text[max(0, box[0] - 150) : box[0]]) and _JOINED_BY_OR.search(text[box[0] : box[1]]):
         return None
+    if base := _BASE.match(text, box[1]):
+        return base.end(), box[2] + base[0]
     left, _, right = box[2].partition("=")
     return box[1], unwrapped(right) if _OF_FUNCTION.fullmatch(left.strip()) and is_value(right) else box[2]
 

@@ -550,6 +550,7 @@ MATHS = [
     ("So the least base is the one of choice (D).\n\n**D**", "D"),
     ("We look at them one by one.\n\n**D**", None),
     # boxes
+    ("The product is $\\boxed{43}_5$.", "43_5"),
     ("Each gets $\\boxed{350}$ g. That's equivalent to $\\boxed{0.35}$ kg.", "350"),
     ("So $x = \\boxed{8}$ (and $\\boxed{-3}$ is rejected because lengths are positive).", "8"),
     ("First $\\boxed{8}$.\n\nThat is the half; all in all it is $\\boxed{16}$.", "16"),
