@@ -204,6 +204,12 @@ class Experiment(Part):
         self._check_precision(grid)
         if not any(point.sft.method == "lora" for point in grid) and any(point.sft.lora != Lora() for point in grid):
             raise ValueError("sft.lora: is used with sft.method: lora, and no cell has that; set it, or remove lora")
+        fewest = min(point.sft.workers for point in grid)
+        if (least := self.resources.least_workers(fewest)) > fewest:
+            raise ValueError(
+                f"resources.min_workers: {least} is more than sft.workers ({fewest}); set it to {fewest} or less, or "
+                "remove it"
+            )
         for each in self.comparisons:
             self.pairs(each, grid)
         splits = self.over_splits()

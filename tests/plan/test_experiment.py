@@ -150,6 +150,14 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"resources": {"engine_gpus": 0.5}}, r"resources\.engine_gpus: 0\.5 is no whole number"),
     ({"resources": {"worker_gpus": 1.5}}, r"resources\.worker_gpus: 1\.5 is no whole number"),
     ({"resources": {"worker_gpus": 2}}, r"resources\.worker_gpus: 2: a training worker computes on one GPU"),
+    (
+        {"resources": {"min_workers": 3}},
+        r"resources\.min_workers: 3 is more than sft\.workers \(2\); set it to 2 or less, or remove it$",
+    ),
+    (
+        {"resources": {"min_workers": 3}, "axes": {"sft.workers": [4, 1]}},
+        r"resources\.min_workers: 3 is more than sft\.workers \(1\)",
+    ),
     ({"sft": {"lora": {"rank": 64}}}, r"sft\.lora: is used with sft\.method: lora"),
     ({"axes": {"sft.lora.rank": [8, 64]}}, r"sft\.lora: is used with sft\.method: lora"),
     ({"sampling": {"max_tokens": 4096}}, r"sampling: max_tokens 4096 leaves no room .* engine\.max_model_len \(4096\)"),
