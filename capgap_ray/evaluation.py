@@ -13,7 +13,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -24,7 +24,16 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from capgap_ray.artifacts.step import Step
 from capgap_ray.artifacts.store import Store, StoreError
-from capgap_ray.catalog.models import MODELS, ModelSpec, content_hash, is_hub_id, known_positions, resolve, too_long
+from capgap_ray.catalog.models import (
+    MODELS,
+    ModelSpec,
+    content_hash,
+    is_hub_id,
+    known_configs,
+    positions_of,
+    resolve,
+    too_long,
+)
 from capgap_ray.catalog.tasks import data_of, expand, find_task, not_ours, of_no_task, own_files, read_yaml
 from capgap_ray.core.answers import outcome, same_answer
 from capgap_ray.core.passk import Sample, k_samples
@@ -88,11 +97,12 @@ def evaluate(argv: Sequence[str] | None = None) -> None:
         if (why := refusal(settings.resources, labels.values())) is not None:
             raise ValueError(why)
         bases = [_base(name, label, arguments.revision) for name, label in labels.items()]
-        check_models({label: source for source, _, label in bases})
+        sources = {label: source for source, _, label in bases}
+        configs = known_configs(sources) | check_models(sources)
         models = [each for base in bases for each in _on_base(base, arguments.adapter)]
-        for source, _, _ in bases:
-            settings = _fitted(settings, source)
-        if (why := too_long(settings.engine.max_model_len, {label: source for source, _, label in bases})) is not None:
+        for config in configs.values():
+            settings = _fitted(settings, config)
+        if (why := too_long(settings.engine.max_model_len, configs)) is not None:
             raise ValueError(why)
         asked = _asked(arguments.tasks, settings)
         settings = settings.model_copy(update={"data": own_files(name for name, _ in asked) | settings.data})
@@ -178,9 +188,9 @@ def _on_base(base: tuple[str, str, str], adapters: Sequence[str]) -> list[tuple[
     return made
 
 
-def _fitted(settings: EvaluationSettings, source: str) -> EvaluationSettings:
+def _fitted(settings: EvaluationSettings, config: Mapping[str, Any]) -> EvaluationSettings:
     """With the context of the model where it is shorter than the default. A length that was asked for stays."""
-    longest = known_positions(source)
+    longest = positions_of(config)
     asked_for = "max_model_len" in settings.engine.model_fields_set
     if asked_for or longest is None or longest >= settings.engine.max_model_len:
         return settings

@@ -22,7 +22,7 @@ from capgap_ray.analysis import engine_notes, form_notes, judge_audit, left_out,
 from capgap_ray.artifacts.step import Step, unique
 from capgap_ray.artifacts.store import Record, Store, StoreError
 from capgap_ray.cards import check_upload, publish, write_recipe
-from capgap_ray.catalog.models import Endpoint, Model, too_long
+from capgap_ray.catalog.models import Endpoint, Model, known_configs, too_long, untrainable
 from capgap_ray.catalog.tasks import data_of, find_task, not_ours
 from capgap_ray.choice import chosen, expected, given_up, groups, searched
 from capgap_ray.core.chance import chance_level
@@ -101,11 +101,11 @@ def open_run(what: str | None, argv: Sequence[str] | None = None, *, builds: boo
         models = resolve_models(experiment)
         if builds:
             _check_keys(models)
-            read = {name: model.source for name, model in models.items() if model.has_weights}
-            if (why := too_long(experiment.engine.max_model_len, read)) is not None:
-                raise ExperimentError(why)
         with _no_collector():
             plans = tuple(plan(single, models) for single in experiment.over_splits())
+        read = {name: model.source for name, model in models.items() if model.has_weights}
+        if builds:
+            _check_configs(plans[0], known_configs(read))
         if arguments.strict:
             _refuse_confounds(plans[0])
         store = Store(arguments.store)
@@ -119,8 +119,7 @@ def open_run(what: str | None, argv: Sequence[str] | None = None, *, builds: boo
         if builds and not arguments.dry_run:
             if (why := missing(experiment.resources.trackers)) is not None:
                 raise ExperimentError(why)
-            served = [name for name, model in models.items() if model.has_weights]
-            if (why := refusal(experiment.resources, served)) is not None:
+            if (why := refusal(experiment.resources, read)) is not None:
                 raise ExperimentError(why)
             ready = {step.params["set"] for made in plans for step in made.published.values() if not store.built(step)}
             specs = (*map(find_task, experiment.task_names()), *map(published_spec, sorted(ready)))
@@ -128,7 +127,7 @@ def open_run(what: str | None, argv: Sequence[str] | None = None, *, builds: boo
             for name in filter(not_ours, experiment.task_names()):
                 data = data_of(experiment.places(), name)
                 load_task(find_task(name), data, experiment.prompt.version).check_readable()
-            check_models({name: model.source for name, model in models.items() if model.has_weights})
+            _check_configs(plans[0], check_models(read))
     except (ExperimentError, HubError, StoreError, TaskError) as error:
         refuse(str(error))
     given = sys.argv[1:] if argv is None else argv
@@ -150,6 +149,17 @@ def _check_keys(models: Mapping[str, Model]) -> None:
         endpoint = None if model.has_weights else Endpoint.from_source(model.source)
         if endpoint and endpoint.key_env is not None and not endpoint.key():
             raise ExperimentError(f"models.{model.name}.key_env: environment variable {endpoint.key_env} is not set")
+
+
+def _check_configs(made: Plan, configs: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise ExperimentError on a model that the engine cannot serve as asked, or a student that cannot be trained so.
+    `configs`: name -> config.json of the models of which it is known."""
+    why = too_long(made.experiment.engine.max_model_len, configs)
+    for student, cutoff in dict.fromkeys((cell.student.name, cell.sft.cutoff_tokens) for cell in made.cells):
+        if student in configs:
+            why = why or untrainable(student, configs[student], cutoff)
+    if why is not None:
+        raise ExperimentError(why)
 
 
 def _refuse_confounds(made: Plan) -> None:

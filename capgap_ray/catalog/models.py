@@ -7,10 +7,11 @@ import json
 import os
 import struct
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 EMBEDDED = Path(__file__).parent.parent / "tiny" / "models"
 _HASH_LIMIT = 1 << 30
@@ -19,6 +20,7 @@ _SAMPLES, _SAMPLE_BYTES = 16, 1 << 16
 """Of each file of such a folder, evenly spread."""
 
 
+CONFIG = "config.json"
 SECOND_COPY = "consolidated*.safetensors"
 """All weights again, under Mistral's own names; neither fetched nor read."""
 
@@ -141,8 +143,12 @@ def resolve(name: str, spec: ModelSpec) -> Model:
         pinned = f"{spec.source}@{spec.revision}" if spec.revision else f"{spec.source}{MOVING}"
         return Model(name=name, source=pinned, identity=pinned, weights=pinned, parameters=spec.parameters)
     files = weight_files(folder)
-    if not files or not (folder / "config.json").is_file():
+    if not files or not (folder / CONFIG).is_file():
         raise ValueError(f"model {name!r}: {folder} needs config.json and *.safetensors (pickles are never read)")
+    try:
+        _read_config(folder / CONFIG)
+    except ValueError as error:
+        raise ValueError(f"model {name!r}: {error}") from None
     parameters = sum(_count(file, name) for file in files)
     sampled = _sampled_hash(folder)
     if spec.revision is not None:
@@ -185,35 +191,94 @@ def _count(file: Path, name: str) -> int:
     return total
 
 
-def known_positions(source: str) -> int | None:
-    """How long a context the model has, by the config.json of a folder or of a Hub model in this machine's cache. None
-    where there is none, or where it stretches its positions (`rope_scaling`): vLLM then has its own reckoning.
-    """
-    file = Path(source) / "config.json"
+def known_config(source: str) -> dict[str, Any] | None:
+    """The config.json of a folder, or of a Hub model in this machine's cache; None where there is none to be read."""
+    file = Path(source) / CONFIG
     if not Path(source).is_dir():
         from huggingface_hub import try_to_load_from_cache
 
         name, _, revision = source.partition("@")
-        cached = try_to_load_from_cache(name, "config.json", revision=revision or None)
+        cached = try_to_load_from_cache(name, CONFIG, revision=revision or None)
         file = Path(cached) if isinstance(cached, str) else file
-    if not file.is_file():
-        return None
-    whole = json.loads(file.read_text())
-    config = whole.get("text_config") or whole
-    stretched = config.get("rope_scaling") or "factor" in json.dumps(config.get("rope_parameters") or {})
-    return None if stretched or "model_max_length" in config else config.get("max_position_embeddings")
+    with suppress(OSError, ValueError):  # `resolve` names a folder's; of the cache, who fetches the model does
+        return _read_config(file)
+    return None
 
 
-def too_long(max_model_len: int, models: Mapping[str, str]) -> str | None:
-    """The mistake in one line where a model is known to have a shorter context than the engine is to give it. `models`:
-    name -> source."""
-    for name, source in models.items():
-        most = known_positions(source)
+def known_configs(sources: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """`known_config` of those that have one. `sources`: name -> folder or `<Hub id>@<revision>`."""
+    return {name: config for name, source in sources.items() if (config := known_config(source)) is not None}
+
+
+def _read_config(file: Path) -> dict[str, Any]:
+    """Raises ValueError, naming the file, where it is no JSON object."""
+    try:
+        found = json.loads(file.read_bytes())
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise ValueError(f"{file} is damaged (no JSON object); copy it again")
+    return found
+
+
+def positions_of(config: Mapping[str, Any]) -> int | None:
+    """How long a context the model has, by its config.json. None where it does not say, or stretches its positions
+    (`rope_scaling`): vLLM then has its own reckoning."""
+    of_text = config.get("text_config") or config
+    stretched = of_text.get("rope_scaling") or "factor" in json.dumps(of_text.get("rope_parameters") or {})
+    return None if stretched or "model_max_length" in of_text else of_text.get("max_position_embeddings")
+
+
+def too_long(max_model_len: int, configs: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """The mistake in one line where a model is known to have a shorter context than the engine is to give it.
+    `configs`: name -> config.json."""
+    for name, config in configs.items():
+        most = positions_of(config)
         if most is not None and max_model_len > most:
             return (
                 f"engine.max_model_len: {max_model_len} is more than the {most} positions of model {name!r}; set it to "
                 f"{most} or less"
             )
+    return None
+
+
+_EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
+"""What configurations call the number of experts of a layer; none or 0 in a dense model."""
+_WINDOW_OFF = ("qwen2", "qwen3", "smollm3")
+"""Kinds of models that use the `sliding_window` of their configuration only with `use_sliding_window`."""
+TRAINED_BY = (
+    *("max_position_embeddings", "layer_types", "sliding_window", "attn_logit_softcapping"),
+    *_EXPERTS,
+)
+"""What `untrainable` looks at where transformers has read the configuration."""
+
+
+def untrainable(student: str, config: Mapping[str, Any], cutoff_tokens: int) -> str | None:
+    """In one line, why a student of this configuration cannot be trained on rows of so many tokens; None where nothing
+    speaks against it. `student`: its name for people.
+
+    `config`: config.json as it is, or those of `TRAINED_BY` that it has as transformers reads it, which fills in what a
+    file may leave out: what cannot be seen of the file is seen before the training.
+    """
+    config = config.get("text_config") or config
+    positions = config.get("max_position_embeddings")
+    if positions is not None and cutoff_tokens > positions:
+        return (
+            f"sft.cutoff_tokens: {cutoff_tokens} is more than the {positions} positions of student {student}; set it "
+            f"to {positions} or less"
+        )
+    kinds = set(config.get("layer_types") or ()) - {"full_attention"}
+    slides = config.get("use_sliding_window", config.get("model_type") not in _WINDOW_OFF)
+    if "layer_types" not in config and config.get("sliding_window") and slides:  # Mistral's, in every layer
+        kinds = {"sliding_attention"}
+    if kinds or config.get("attn_logit_softcapping"):
+        return (
+            f"student {student}: its attention is not plain ({', '.join(sorted(kinds)) or 'soft-capped logits'}), and "
+            "would be trained as if it were; choose a student with full attention in every layer"
+        )
+    if any(config.get(name) for name in _EXPERTS):
+        # Loaded, their weights are fused and have other names than in files, and "all-linear" leaves them out of LoRA.
+        return f"student {student}: it is a mixture of experts, which is not trained here; choose a dense one"
     return None
 
 

@@ -7,16 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from capgap_ray.catalog.models import weight_files
+from capgap_ray.catalog.models import TRAINED_BY, untrainable, weight_files
 from capgap_ray.core.budget import batches, hold_out, pack
 from capgap_ray.core.masking import Rendering, TokenizedExample, prepare
 from capgap_ray.records import TrainingExample
 from capgap_ray.settings import Sft
 from capgap_ray.stages.turns import end_of_turn
 from capgap_ray.stages.weights import check_shards
-
-_EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
-"""What configurations call the number of experts of a layer; none or 0 in a dense model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,23 +162,9 @@ def check(
             f"student {source}: its tokenizer has {len(tokenizer)} tokens and its embedding only {config.vocab_size} "
             "rows; use the tokenizer that belongs to the weights"
         )
-    positions = getattr(config, "max_position_embeddings", None)
-    if positions is not None and sft.cutoff_tokens > positions:
-        raise ValueError(
-            f"sft.cutoff_tokens: {sft.cutoff_tokens} is more than the {positions} positions of student {source}; "
-            f"set it to {positions} or less"
-        )
-    kinds = set(getattr(config, "layer_types", None) or ()) - {"full_attention"}
-    if not hasattr(config, "layer_types") and getattr(config, "sliding_window", None):  # Mistral's, in every layer
-        kinds = {"sliding_attention"}
-    if kinds or getattr(config, "attn_logit_softcapping", None):
-        raise ValueError(
-            f"student {source}: its attention is not plain ({', '.join(sorted(kinds)) or 'soft-capped logits'}), and "
-            "would be trained as if it were; choose a student with full attention in every layer"
-        )
-    if any(getattr(config, name, None) for name in _EXPERTS):
-        # Loaded, their weights are fused and have other names than in files, and "all-linear" leaves them out of LoRA.
-        raise ValueError(f"student {source}: it is a mixture of experts, which is not trained here; choose a dense one")
+    known = {name: getattr(config, name) for name in TRAINED_BY if hasattr(config, name)}
+    if (why := untrainable(source, known, sft.cutoff_tokens)) is not None:
+        raise ValueError(why)
     slots = slots_of(prepare(examples, tokenizer, rendering(sft)).rows, sft)
     training, _ = hold_out(len(slots), sft.validation.share if sft.validation else 0.0, sft.seed)
     updates_of([slots[index] for index in training], sft, length)

@@ -3,11 +3,14 @@ data set after 25 s only, and on a model in every engine anew."""
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from capgap_ray.core.task_spec import TaskError, TaskSpec
 
@@ -40,16 +43,18 @@ def check_reachable(specs: Iterable[TaskSpec]) -> None:
         raise unreachable(needed, error) from None
 
 
-def check_models(sources: Mapping[str, str]) -> None:
-    """See that the Hub gives out the models that are not in the local cache. Raises HubError on the first that it does
-    not: unknown, private or gated. A Hub that does not answer says nothing: the nodes may have what they need.
+def check_models(sources: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """See that the Hub gives out the models that are not in the local cache: name -> config.json of those. Raises
+    HubError on the first that it does not: unknown, private or gated. A Hub that does not answer says nothing: the
+    nodes may have what they need.
 
     `sources`: name -> `<Hub id>@<revision>`, or a folder, which needs no Hub.
     """
     from huggingface_hub import constants, get_token
 
+    found: dict[str, dict[str, Any]] = {}
     if constants.HF_HUB_OFFLINE:
-        return
+        return found
     token = get_token()
     for name, source in sources.items():
         if Path(source).is_dir():
@@ -57,18 +62,20 @@ def check_models(sources: Mapping[str, str]) -> None:
         hub, _, revision = source.partition("@")
         if (Path(constants.HF_HUB_CACHE) / f"models--{hub.replace('/', '--')}" / "snapshots").is_dir():
             continue
-        request = urllib.request.Request(f"{constants.ENDPOINT}/{hub}/resolve/{revision}/config.json", method="HEAD")
+        request = urllib.request.Request(f"{constants.ENDPOINT}/{hub}/resolve/{revision}/config.json")
         if token:
             request.add_unredirected_header("Authorization", f"Bearer {token}")
         try:
-            urllib.request.urlopen(request, timeout=_SECONDS).close()
+            with urllib.request.urlopen(request, timeout=_SECONDS) as answer:
+                found[name] = json.load(answer)
         except urllib.error.HTTPError as error:
             if error.code in (401, 403, 404):
                 raise HubError(
                     f"model {name!r}: {_refusal(hub, revision, error.headers.get('X-Error-Code'))}"
                 ) from None
-        except OSError:
-            return
+        except (OSError, http.client.HTTPException, ValueError):  # the last: not from the Hub, but from a proxy
+            return found
+    return found
 
 
 def _refusal(hub: str, revision: str, code: str | None) -> str:

@@ -3,12 +3,16 @@
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from capgap_ray import flow
+from capgap_ray.catalog.models import EMBEDDED
 from capgap_ray.flow import open_run
 from capgap_ray.stages import engine
 
@@ -64,6 +68,53 @@ def test_a_gpu_build_of_vllm_without_a_gpu(
     assert said.startswith("error: resources.engine_gpus: 0")
     assert said.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+GEMMA_3: dict[str, Any] = {
+    "architectures": ["Gemma3ForConditionalGeneration"],
+    "model_type": "gemma3",
+    "text_config": {"model_type": "gemma3_text", "hidden_size": 2560, "sliding_window": 1024},
+}
+"""Of google/gemma-3-4b-it, as published: which layers have the window is left to transformers."""
+
+
+def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit, match="2"):
+        open_run("", [str(ROOT / "jobs/experiments/tiny.yaml"), "--set", "comparisons=[]", *arguments])
+    return capsys.readouterr().err
+
+
+def test_a_student_that_training_would_refuse_is_refused_in_the_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not when it is to be trained, after the teachers have written for hours."""
+    mine = tmp_path / "mine"
+    shutil.copytree(EMBEDDED / "tiny-student-0.15m", mine)
+    (mine / "config.json").write_text(json.dumps(GEMMA_3))
+    own = ["--store", str(tmp_path / "store"), "--set", f"models={{mine: {{source: {mine}}}}}"]
+    plain = "its attention is not plain (sliding_attention), and would be trained as if it were; choose a student"
+    for dry in (["--dry-run"], []):
+        assert f"error: student mine: {plain}" in refused([*own, "--set", "students=[mine]", *dry], capsys)
+    # As a teacher it is asked and not trained, and an untouched student is, too.
+    open_run("", [*own, "--set", "teachers.large=mine", "--set", "allow_larger_student=true", "--dry-run"])
+    one_trained = ["--set", "axes={student: [tiny-student-0.5m], sft.batch: [2x1, 5x4]}"]
+    open_run("", [*own, "--set", "students=[mine, tiny-student-0.5m]", *one_trained, "--dry-run"])
+    long = refused(["--dry-run", "--set", "sft.cutoff_tokens=2049"], capsys)
+    assert "error: sft.cutoff_tokens: 2049 is more than the 2048 positions of student tiny-student-" in long
+    # Of a Hub model that is not here yet: what the Hub says.
+    monkeypatch.setattr(flow, "check_models", lambda sources: {"far": GEMMA_3})
+    far = "models={far: {source: org/far, parameters: 1000}}"
+    assert f"student far: {plain}" in refused([own[0], own[1], "--set", far, "--set", "students=[far]"], capsys)
+    assert not (tmp_path / "store" / "examples").exists()
+
+
+def test_a_models_damaged_configuration_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mine = tmp_path / "mine"
+    shutil.copytree(EMBEDDED / "tiny-student-0.15m", mine)
+    (mine / "config.json").write_text('{"model_type": "qwen2", ')
+    said = refused(["--set", f"models={{mine: {{source: {mine}}}}}", "--set", "students=[mine]"], capsys)
+    assert said.startswith("error: students: model 'mine': ")
+    assert "config.json is damaged (no JSON object); copy it again" in said
 
 
 def test_a_store_that_cannot_be_written(tmp_path: Path) -> None:

@@ -69,8 +69,8 @@ def test_what_enters_no_identity(make: Make, monkeypatch: pytest.MonkeyPatch) ->
 def test_the_key_is_in_no_source_and_must_be_set_where_something_is_built(
     make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    engine = {"max_model_len": 2048}
-    experiment = make(models={"api": API}, teachers={"small": "tiny-teacher-small", "large": "api"}, engine=engine)
+    teachers, short = {"small": "tiny-teacher-small", "large": "api"}, {"cutoff_tokens": 1024}
+    experiment = make(models={"api": API}, teachers=teachers, engine={"max_model_len": 2048}, sft=short)
     arguments = [str(tmp_path / "experiment.yaml"), "--store", str(tmp_path / "store"), "--dry-run"]
     monkeypatch.delenv("CAPGAP_TEST_KEY", raising=False)
     with pytest.raises(SystemExit, match="2"):

@@ -13,6 +13,7 @@ from sft_ranks import STUDENT, examples
 
 from capgap_ray.artifacts.store import Store, StoreError
 from capgap_ray.catalog.chat_templates import read_template
+from capgap_ray.catalog.models import untrainable
 from capgap_ray.settings import Sft
 from capgap_ray.stages.sft_data import Length, check, load_tokenizer, slots_of, updates_of
 from capgap_ray.stages.sft_state import Facts, States
@@ -94,6 +95,28 @@ def test_a_student_that_cannot_be_trained_is_named(spoil: Callable[[Path], None]
     spoil(folder)
     with pytest.raises(ValueError, match=message):
         check(str(folder), "mine", examples(8), SFT, Length())
+
+
+@pytest.mark.parametrize(
+    ("config", "why"),
+    [
+        ({"model_type": "gemma3_text", "sliding_window": 512, "sliding_window_pattern": 6}, "(sliding_attention)"),
+        ({"model_type": "gemma2", "attn_logit_softcapping": 50.0}, "(soft-capped logits)"),
+        ({"model_type": "mistral", "sliding_window": 4096}, "(sliding_attention)"),
+        ({"model_type": "qwen3_5", "text_config": {"layer_types": ["linear_attention"]}}, "(linear_attention)"),
+        ({"model_type": "qwen2", "sliding_window": 4096, "use_sliding_window": True}, "(sliding_attention)"),
+        ({"model_type": "mixtral", "num_local_experts": 8, "sliding_window": None}, "mixture of experts"),
+        ({"model_type": "qwen3_moe", "num_experts": 128}, "mixture of experts"),
+        ({"model_type": "llama", "max_position_embeddings": 1023}, "1024 is more than the 1023 positions"),
+        ({"model_type": "mistral", "sliding_window": None}, None),
+        ({"model_type": "qwen2", "sliding_window": 131072, "use_sliding_window": False}, None),
+        ({"model_type": "qwen2", "sliding_window": 131072}, None),
+        ({"model_type": "granitemoehybrid", "num_local_experts": 0, "layer_types": ["full_attention"]}, None),
+    ],
+)
+def test_what_a_configuration_tells_as_it_is_published(config: dict[str, object], why: str | None) -> None:
+    said = untrainable("mine", config, 1024)
+    assert said is None if why is None else why in str(said)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from capgap_ray.catalog.models import ModelSpec, known_positions, resolve, too_long
+from capgap_ray.catalog.models import ModelSpec, known_config, known_configs, positions_of, resolve, too_long
 from capgap_ray.stages import weights
 from capgap_ray.stages.weights import AdapterError, check_adapter, local_folder, shape_difference
 
@@ -52,14 +52,16 @@ def test_the_context_of_a_model_is_known_from_its_folder_or_the_cache(
         {},
     ):
         (snapshot / "config.json").write_text(json.dumps(config))
-        found.append(known_positions(str(snapshot)))
-        assert known_positions(f"org/name@{revision}") == found[-1]
+        assert known_config(str(snapshot)) == known_config(f"org/name@{revision}") == config
+        found.append(positions_of(config))
     assert found == [512, 512, None, None, None]
-    assert known_positions("org/other@main") is None
+    (snapshot / "config.json").write_text("{")
+    assert known_config(f"org/name@{revision}") is None
     (snapshot / "config.json").write_text('{"max_position_embeddings": 512}')
-    models = {"endless": "org/other@main", "mine": f"org/name@{revision}"}
-    assert too_long(512, models) is None
-    assert too_long(513, models) == (
+    configs = known_configs({"endless": "org/other@main", "mine": f"org/name@{revision}"})
+    assert [*configs] == ["mine"]
+    assert too_long(512, configs) is None
+    assert too_long(513, configs) == (
         "engine.max_model_len: 513 is more than the 512 positions of model 'mine'; set it to 512 or less"
     )
 

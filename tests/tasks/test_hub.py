@@ -23,13 +23,14 @@ ANSWERS = {
 
 
 class Hub(BaseHTTPRequestHandler):
-    def do_HEAD(self) -> None:
+    def do_GET(self) -> None:
         ASKED.append((self.path, self.headers.get("Authorization")))
         status, code = ANSWERS["/".join(self.path.split("/")[1:3])]
         self.send_response(status)
         if code:
             self.send_header("X-Error-Code", code)
         self.end_headers()
+        self.wfile.write(b'{"model_type": "llama"}' if status == 200 else b"")
 
     def log_message(self, *_: object) -> None:
         pass
@@ -50,7 +51,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
 
 
 def test_what_is_given_out_is_no_mistake() -> None:
-    check_models({"a": "org/open@main", "b": "org/broken@main"})
+    assert check_models({"a": "org/open@main", "b": "org/broken@main"}) == {"a": {"model_type": "llama"}}
     assert [(f"/org/{name}/resolve/main/config.json", "Bearer hf_secret") for name in ("open", "broken")] == ASKED
 
 
