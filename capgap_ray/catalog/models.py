@@ -104,7 +104,7 @@ class Model:
 
     name: str
     source: str
-    """A local folder, or `<Hub id>@<revision>`, or `Endpoint.source`."""
+    """The path of a folder, absolute, or `<Hub id>@<revision>`, or `Endpoint.source`."""
     identity: str
     """What enters the key of every step that runs it: content hash, or Hub id and revision; of an endpoint its name
     here, its model's name there and its revision, so that the same model elsewhere is the same."""
@@ -157,7 +157,8 @@ def resolve(name: str, spec: ModelSpec) -> Model:
         raise ValueError(f"model {name!r}: give `revision` (any name for its content): it is too large to hash")
     else:
         identity = content_hash(folder)
-    return Model(name=name, source=str(folder), identity=identity, weights=sampled, parameters=parameters)
+    place = str(folder.absolute())  # wherever a worker's own folder is
+    return Model(name=name, source=place, identity=identity, weights=sampled, parameters=parameters)
 
 
 def is_hub_id(name: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
 import struct
 import threading
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from capgap_ray.artifacts.fetch import copies, fetch, is_remote
+from capgap_ray.artifacts.store import StoreError
 from capgap_ray.catalog.models import SECOND_COPY, Endpoint, is_hub_id, weight_files
 
 ON = "::"
@@ -164,7 +166,7 @@ def local_folder(source: str, arrived: Callable[[], None] = lambda: None) -> str
     `org/name@revision` from the Hugging Face Hub.
 
     `arrived` is called, from another thread, while bytes of it arrive, be it that another process fetches them. Raises
-    StoreError where object storage has no such folder, huggingface_hub's errors where the Hub cannot be
+    StoreError where this node or object storage has no such folder, huggingface_hub's errors where the Hub cannot be
     reached and the snapshot is not cached.
     """
     if Path(source).is_dir():
@@ -172,10 +174,15 @@ def local_folder(source: str, arrived: Callable[[], None] = lambda: None) -> str
     if is_remote(source):
         with _watched(lambda: copies(source), arrived):
             return fetch(source, tuple(_FILES))
+    name, at, revision = source.partition("@")
+    if not (at and is_hub_id(name)):
+        raise StoreError(
+            f"node {platform.node()} has no folder {source}; every node that works for the run needs it: put it on "
+            "a file system that all nodes share, at one path, or name a model of the Hub in its place"
+        )
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub.file_download import repo_folder_name
 
-    name, _, revision = source.partition("@")
     cached = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=name, repo_type="model")
     with _watched(lambda: [cached], arrived):
         return snapshot_download(name, revision=revision or None, allow_patterns=_FILES, ignore_patterns=SECOND_COPY)

@@ -1,5 +1,6 @@
 """Folders stay folders; Hub sources become the cached snapshot of their revision."""
 
+import shutil
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -9,13 +10,31 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from capgap_ray.catalog.models import ModelSpec, known_config, known_configs, positions_of, resolve, too_long
+from capgap_ray.artifacts.store import StoreError
+from capgap_ray.catalog.models import EMBEDDED, ModelSpec, known_config, known_configs, positions_of, resolve, too_long
 from capgap_ray.stages import weights
 from capgap_ray.stages.weights import AdapterError, check_adapter, local_folder, shape_difference
 
 
 def test_a_folder_is_itself(tmp_path: Path) -> None:
     assert local_folder(str(tmp_path)) == str(tmp_path)
+
+
+def test_a_folder_that_another_node_has_is_not_looked_up_on_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "models").mkdir()
+    shutil.copytree(EMBEDDED / "tiny-student-0.15m", tmp_path / "models" / "mine@home")
+    monkeypatch.chdir(tmp_path)
+    model = resolve("mine", ModelSpec(source="models/mine@home"))
+    monkeypatch.chdir("/")  # a worker
+    assert local_folder(model.source) == str(tmp_path / "models" / "mine@home")
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: pytest.fail("the Hub was asked"))
+    monkeypatch.setattr("platform.node", lambda: "gpu-2")
+    shutil.rmtree(tmp_path / "models")
+    why = f"node gpu-2 has no folder {model.source}; every node .* a file system that all nodes share, .* of the Hub"
+    with pytest.raises(StoreError, match=why):
+        local_folder(model.source)
 
 
 def test_a_revision_is_the_snapshot_that_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
