@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from capgap_ray.analysis import form_notes, recipe_card, revision_notes
 from capgap_ray.artifacts.step import Step, unique
 from capgap_ray.catalog.accelerators import ACCELERATORS, Accelerator
-from capgap_ray.catalog.models import Endpoint, Model
+from capgap_ray.catalog.models import Endpoint, Model, known_config, vocabulary_of
 from capgap_ray.core.budget import count_updates
 from capgap_ray.core.confounds import YIELD_TOLERANCE, find_confounds, treated_fields
 from capgap_ray.core.cost import (
@@ -729,22 +729,25 @@ def _fits(made: Plan, device: Accelerator) -> Iterable[Fit]:
             )
             mend = f"resources.parallel: {{{name}: {{tensor: {least}}}}}"
             yield _fit(f"engine {name}", max(gpus, 1), engine, engines_own, mend)
+    words = {student.name: vocabulary_of(known_config(student.source) or {}) for student in made.students()}
     for student, sft in {(cell.student, _shape(cell.sft)): (cell.student, cell.sft) for cell in made.cells}.values():
+        vocabulary = words[student.name] or ASSUMED.vocabulary
         what = f"training {student.name} ({sft.method}, batch {sft.batch}, rows of {sft.cutoff_tokens} tokens)"
-        need = _training_gigabytes(student, sft)
-        yield _fit(what, sft.workers, need, usable, "" if need <= usable else _smaller(student, sft, usable))
+        need = _training_gigabytes(student, vocabulary, sft)
+        mend = "" if need <= usable else _smaller(student, vocabulary, sft, usable)
+        yield _fit(what, sft.workers, need, usable, mend)
         fewest = resources.least_workers(sft.workers)
         if need <= usable and fewest < sft.workers:
             # Each then holds more of the state: a training that has lost a node would be given up for want of memory.
             need_of = {
-                workers: _training_gigabytes(student, sft.model_copy(update={"workers": workers}))
+                workers: _training_gigabytes(student, vocabulary, sft.model_copy(update={"workers": workers}))
                 for workers in range(fewest, sft.workers + 1)
             }
             least = next(workers for workers, need in need_of.items() if need <= usable)
             yield _fit(f"{what}, at the least", fewest, need_of[fewest], usable, f"resources.min_workers: {least}")
 
 
-def _training_gigabytes(student: Model, sft: Sft) -> float:
+def _training_gigabytes(student: Model, vocabulary: int, sft: Sft) -> float:
     """On each device."""
     memory = training_memory(
         student.parameters,
@@ -753,11 +756,12 @@ def _training_gigabytes(student: Model, sft: Sft) -> float:
         bits=16 if sft.precision == "bfloat16" else 32,
         tokens=sft.batch.per_device * sft.cutoff_tokens,
         recompute=sft.gradient_checkpointing,
+        vocabulary=vocabulary,
     )
     return memory.total / GIGABYTE
 
 
-def _smaller(student: Model, sft: Sft, usable: float) -> str:
+def _smaller(student: Model, vocabulary: int, sft: Sft, usable: float) -> str:
     """The first change that makes it fit. Those that leave the updates as they are go first, and LoRA last."""
     per_device, accumulation = sft.batch.per_device, sft.batch.accumulation
     smaller = [n for n in range(per_device - 1, 0, -1) if per_device % n == 0]
@@ -773,7 +777,7 @@ def _smaller(student: Model, sft: Sft, usable: float) -> str:
     def first(method: str) -> str | None:
         for way in ways:
             change = {"method": method, "gradient_checkpointing": True, **way}
-            if _training_gigabytes(student, sft.model_copy(update=change)) <= usable:
+            if _training_gigabytes(student, vocabulary, sft.model_copy(update=change)) <= usable:
                 told = {name: value for name, value in change.items() if value != getattr(sft, name)}
                 return ", ".join(f"sft.{name}: {'true' if value is True else value}" for name, value in told.items())
         return None

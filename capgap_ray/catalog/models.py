@@ -222,10 +222,20 @@ def _read_config(file: Path) -> dict[str, Any]:
     return found
 
 
+def _of_text(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The part of a config.json that tells of the language model."""
+    return config.get("text_config") or config
+
+
+def vocabulary_of(config: Mapping[str, Any]) -> int | None:
+    """How many words the model has, by its config.json; None where it does not say."""
+    return _of_text(config).get("vocab_size")
+
+
 def positions_of(config: Mapping[str, Any]) -> int | None:
     """How long a context the model has, by its config.json. None where it does not say, or stretches its positions
     (`rope_scaling`): vLLM then has its own reckoning."""
-    of_text = config.get("text_config") or config
+    of_text = _of_text(config)
     stretched = of_text.get("rope_scaling") or "factor" in json.dumps(of_text.get("rope_parameters") or {})
     return None if stretched or "model_max_length" in of_text else of_text.get("max_position_embeddings")
 
@@ -261,7 +271,7 @@ def untrainable(student: str, config: Mapping[str, Any], cutoff_tokens: int) -> 
     `config`: config.json as it is, or those of `TRAINED_BY` that it has as transformers reads it, which fills in what a
     file may leave out: what cannot be seen of the file is seen before the training.
     """
-    config = config.get("text_config") or config
+    config = _of_text(config)
     positions = config.get("max_position_embeddings")
     if positions is not None and cutoff_tokens > positions:
         return (

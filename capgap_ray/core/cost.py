@@ -35,6 +35,8 @@ class Assumed:
     decode_utilisation: float = 0.1
     bytes_per_token: float = 5.0
     """Of text as stored, compressed, with its scores."""
+    vocabulary: int = 152_000
+    """Of a student whose config.json is not known: Qwen2.5's."""
 
     def words(self) -> tuple[str, ...]:
         """What the numbers rest on, a line each."""
@@ -47,6 +49,7 @@ class Assumed:
             "start-up and waiting are not counted",
             "operations: 2 per weight and token forward, 4 backward (LoRA 2), 2 more with gradient checkpointing",
             "at most: every answer as long as the token budget, every rationale right, every answer judged",
+            f"memory: a vocabulary of {self.vocabulary:,} words where a student's config.json is not here",
             "disk: what stays; a training that runs holds its newest state besides, 12 bytes per trained weight, twice "
             "that while it writes the next",
         )
@@ -117,6 +120,7 @@ def training_memory(
     bits: Literal[16, 32],
     tokens: int,
     recompute: bool,
+    vocabulary: int = ASSUMED.vocabulary,
 ) -> Memory:
     """Return the bytes per worker of a micro-batch of `tokens` tokens.
 
@@ -124,8 +128,8 @@ def training_memory(
 
     Working: DeepSpeed gathers up to 10^9 weights at a time. The peak of the rest is where the backward pass begins: all
     that the layers saved (`saved_by_layer`), and of the loss its log-softmax, the gradient of that and the gradient of
-    the logits, each in float32 over a vocabulary of 152,000, if all tokens are supervised. With checkpointing a layer
-    keeps its input only, and all that it saves is there again when its turn comes and the loss is done with.
+    the logits, each in float32 over the vocabulary, if all tokens are supervised. With checkpointing a layer keeps its
+    input only, and all that it saves is there again when its turn comes and the loss is done with.
 
     Width and layers are guessed from the number of weights, in Qwen2.5's proportions: an MLP 5.4 and keys 1/7 as wide
     as the model, which makes 18.5 width^2 weights a layer, and one layer for each 64 of width. Without checkpointing
@@ -135,7 +139,7 @@ def training_memory(
     state = zero3_bytes(parameters, trainable, workers, bits).total
     width = (parameters * 64 / 18.5) ** (1 / 3)
     layer = saved_by_layer(round(width), round(width / 7), round(5.4 * width), bits)
-    layers, loss = width / 64, 3 * 4 * 152_000
+    layers, loss = width / 64, 3 * 4 * vocabulary
     per_token = layers * width * bits / 8 + max(loss, layer) if recompute else layers * layer + loss
     gathered = min(parameters, 10**9) * bits // 8
     return Memory(state=state, working=int(gathered + tokens * per_token))

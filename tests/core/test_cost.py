@@ -64,7 +64,7 @@ def test_activations_are_not_guessed_too_low(
     def working(tokens: int) -> int:
         return training_memory(parameters, workers=1, lora=False, bits=16, tokens=tokens, recompute=False).working
 
-    guessed = (working(10_000) - working(0)) / 10_000 - 12 * 152_000
+    guessed = (working(10_000) - working(0)) / 10_000 - 12 * ASSUMED.vocabulary
     assert 1 < guessed / (layers * saved_by_layer(width, key_value, inner, 16)) < 1.41
 
 

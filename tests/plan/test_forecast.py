@@ -255,6 +255,27 @@ def test_models_that_do_not_fit_are_named_with_the_mend() -> None:
     assert available == {"engine": 40, "training": 72}, "the share is the engines' own"
 
 
+def test_memory_counts_the_vocabulary_that_a_student_has(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    snapshot = tmp_path / "models--org--mine" / "snapshots" / "abc"
+    snapshot.mkdir(parents=True)
+    models = {"mine": {"source": "org/mine", "revision": "abc", "parameters": 10**5}}
+    sft = {"cutoff_tokens": 2000, "gradient_checkpointing": True}  # 2 rows a step
+
+    def gigabytes(student: str) -> float:
+        found = told(make(resources=GPU, students=[student], models=models, sft=sft, axes={}))
+        return next(fit.gigabytes for fit in found.fits if fit.what.startswith("training"))
+
+    # Each token's loss takes 12 bytes a word, and its layers next to nothing.
+    assumed = gigabytes("mine")
+    assert assumed == pytest.approx(4000 * 12 * 152_000 / 1e9, rel=0.01)
+    (snapshot / "config.json").write_text(json.dumps({"text_config": {"vocab_size": 262_208}}))
+    assert gigabytes("mine") / assumed == pytest.approx(262_208 / 152_000, rel=0.01)
+    assert gigabytes("tiny-student-0.15m") < 0.2, "1,024 words"
+
+
 def test_what_fits_on_all_workers_may_not_on_the_fewest() -> None:
     def of_7b(*changes: str) -> list[tuple[float, bool, str]]:
         named = ["resources.accelerator=A100-80GB", 'sft.batch="1x2"', *changes]
