@@ -1,10 +1,13 @@
 """The experiments that ship: each expands without network, GPU or weights, with the papers' hyper-parameters."""
 
+import functools
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from pydantic import TypeAdapter
 
 from capgap_ray.catalog.models import EMBEDDED, MODELS
 from capgap_ray.experiment import Experiment, Point, load
@@ -12,6 +15,7 @@ from capgap_ray.forecast import forecast
 from capgap_ray.plan import Plan, plan, resolve_models
 
 FOLDER = Path(__file__).parents[2] / "jobs" / "experiments"
+README = (FOLDER.parents[1] / "README.md").read_text()
 TABLE_1 = {  # capacity-gap paper, Table 1; the ancestor's MATH_short_CoT.yaml and MATH_long_CoT.yaml
     "method": "full",
     "learning_rate": 1e-5,
@@ -63,9 +67,8 @@ def test_the_readmes_own_experiment_loads_fits_and_compares_the_teachers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a newcomer copies, on the GPU that it names."""
-    text = (FOLDER.parents[1] / "README.md").read_text()
     tree = yaml.safe_load((FOLDER / "tiny.yaml").read_text())
-    tree |= yaml.safe_load(text.split("## Your own models and tasks")[1].split("```yaml\n")[1].split("```")[0])
+    tree |= yaml.safe_load(README.split("## Your own models and tasks")[1].split("```yaml\n")[1].split("```")[0])
     tree["models"]["mine"]["source"] = str(EMBEDDED / "tiny-student-0.5m")
     monkeypatch.chdir(tmp_path)
     Path("my_items.jsonl").write_text("".join(f'{{"question": "{n} + 1", "answer": "{n + 1}"}}\n' for n in range(9)))
@@ -76,6 +79,42 @@ def test_the_readmes_own_experiment_loads_fits_and_compares_the_teachers(
     assert all(fit.fits for fit in told.fits), told.fits
     assert not told.lints
     assert experiment.axes == {"filter.size": (None, "smallest")}
+
+
+@pytest.mark.parametrize(
+    ("start", "cells"),
+    [
+        ("axes: {sft.batch", 2 * 3 * 8),
+        ("points:", 2 * (2 * 2 + 2 * 2)),  # each pair of cells with a control arm of equal epochs and one of updates
+        ("development:", 2 * 3),
+    ],
+)
+def test_the_readmes_grids_are_ones(start: str, cells: int, tmp_path: Path) -> None:
+    """In the place of what the experiment has that they are put into."""
+    blocks = [each.split("```")[0] for each in README.split("```yaml\n")[1:]]
+    (block,) = (each for each in blocks if each.startswith(start))
+    tree = yaml.safe_load((FOLDER / "tiny.yaml").read_text())
+    if start == "development:":
+        tree["axes"] = {}
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(tree | {"comparisons": []} | yaml.safe_load(block)))
+    experiment = load(str(tmp_path / "own.yaml"))[0]
+    assert len(plan(experiment, resolve_models(experiment)).cells) == cells
+
+
+def test_the_readmes_fields_are_fields() -> None:
+    """Of the code in its sentences all that sets a field, but for values that are a letter in a number's place."""
+    checked = set()
+    for span in re.findall(r"`([^`]+)`", re.sub(r"```.*?```", "", README, flags=re.S)):
+        name, colon, value = " ".join(span.split()).partition(": ")
+        first, *path = name.split(".")
+        if not colon or first not in Experiment.model_fields or re.fullmatch("[a-zA-Z]", value):
+            continue
+        several = first == "filter" and value.startswith("[")  # an axis
+        for each in yaml.safe_load(value) if several else [yaml.safe_load(value)]:
+            tree = functools.reduce(lambda below, key: {key: below}, reversed(path), each)
+            TypeAdapter(Experiment.model_fields[first].annotation).validate_python(tree)
+        checked.add(name)
+    assert {"rationales", "models", "filter.size", "resources.grows_to", "split.train_from"} <= checked
 
 
 def test_all_the_named_ones_are_there() -> None:
