@@ -19,6 +19,7 @@ from capgap_ray.report.model_card import model_card
 from capgap_ray.results import Results
 from capgap_ray.scored_arms import arm_label, key_of
 from capgap_ray.stages.publish import CARD, PushError, check_push, push
+from capgap_ray.stages.weights import hub_id
 
 RECIPE = "recipe.json"
 """The recipe card, beside the weights."""
@@ -60,7 +61,7 @@ def publish(store: Store, plans: Sequence[Plan], results: Results, say: Callable
             checkpoint,
             arm_label(key_of(cell)),
             trainings=alike[key_of(cell)],
-            base_model=_hub_id(cell),
+            base_model=hub_id(cell.student.source) or cell.student.name,
             base_license=_license(experiment, cell.student.name),
             teachers=experiment.teachers,
             data_licenses={task: known for task in plans[0].tasks if (known := data_license(task)) is not None},
@@ -83,12 +84,6 @@ def _repositories(name: str | None, plans: Sequence[Plan]) -> Iterator[tuple[Cel
         for cell in made.cells:
             own = re.sub(r"[^A-Za-z0-9.]+", "-", " ".join([cell.student.name, cell.arm, *split]))
             yield cell, f"{name}-{own}" if many else str(name)
-
-
-def _hub_id(cell: Cell) -> str:
-    """As the Hub knows the base model, without its revision; the model's name where it is a folder."""
-    hub, at, _ = cell.student.source.partition("@")
-    return hub if at and not hub.startswith("/") else cell.student.name
 
 
 def _license(experiment: Experiment, model: str) -> str | None:

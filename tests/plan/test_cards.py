@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from capgap_ray import cards
 from capgap_ray.analysis import results
 from capgap_ray.artifacts.store import Store, StoreError
+from capgap_ray.catalog.models import EMBEDDED
 from capgap_ray.experiment import Experiment
 from capgap_ray.mistakes import ExperimentError
 from capgap_ray.plan import Plan, plan, resolve_models
@@ -69,6 +71,17 @@ def test_card_and_recipe_lie_beside_every_checkpoint(make: Make, tmp_path: Path)
         assert "teacher *large*: tiny-teacher-large" in card
         recipe = json.loads((folder / "recipe.json").read_text())
         assert (recipe["mixture"], recipe["updates"]) == (cell.mixture, summary(cell.train)["updates"])
+
+
+def test_a_folder_of_the_hubs_cache_is_the_hubs_model(make: Make, tmp_path: Path) -> None:
+    snapshot = tmp_path / "models--org--mine" / "snapshots" / "abc"
+    shutil.copytree(EMBEDDED / "tiny-student-0.15m", snapshot)
+    store = Store(str(tmp_path / "store"))
+    models = {"mine": {"source": str(snapshot)}, "other": OWN["mine"]}
+    made, _ = built(make, store, models=models, students=["mine", "other"])
+    for cell in made.cells:
+        card = (tmp_path / "store" / store.folder(cell.train) / "README.md").read_text()
+        assert f'base_model: "{"org/mine" if cell.student.name == "mine" else "other"}"' in card
 
 
 def test_seeds_of_one_arm_share_its_scores(make: Make, tmp_path: Path) -> None:
