@@ -52,8 +52,6 @@ from capgap_ray.tasks.hub import HubError, check_models, check_reachable
 if TYPE_CHECKING:
     from capgap_ray.stages.engine_pool import EnginePool
 
-Outcomes = Literal["right", "wrong", "unparsable", "truncated"]
-
 
 class EvaluationSettings(BaseModel):
     """What `--set FIELD=VALUE` can change; the fields are those of an experiment."""

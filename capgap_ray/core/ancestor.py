@@ -1,8 +1,8 @@
 """The ancestor repository's own scoring, defects included, for the parity mode and nothing else.
 
-Behaviour of `lm-evaluation-harness/math_metric_llm_eval_general.py` and `math_metric_gsm8k.py` of
-Small-Model-Learnability-Gap at 814cf97, written anew. Its equality is lm-eval's `hendrycks_math` family, which
-the tests compare it with. Every other path of this project scores with `core/answers.py`.
+Behaviour of `lm-evaluation-harness/math_metric_llm_eval_general.py` of Small-Model-Learnability-Gap at 814cf97,
+written anew. Its equality is lm-eval's `hendrycks_math` family, which the tests compare it with. Every other path of
+this project scores with `core/answers.py`.
 
 Rows keep the script's fields and their order: index, problem, answer, resp_answer, exact_match,
 llm_check_result, llm_check_result_reason.
@@ -155,19 +155,6 @@ def _slash_fraction(text: str) -> str:
     return f"\\frac{{{a}}}{{{b}}}" if text == f"{a}/{b}" else text
 
 
-def harness_is_equiv(left: str | None, right: str | None) -> bool:
-    """Return the equality of the harness's own metric for AIME, AMC and OlympiadBench.
-
-    It is `is_equiv` after leading zeros and a decimal part of zeros are stripped from both sides, so far that
-    "0" equals an empty answer.
-    """
-    return is_equiv(_without_zeros(left), _without_zeros(right))
-
-
-def _without_zeros(text: str | None) -> str | None:
-    return None if text is None else re.sub(r"\.0+$", "", text).lstrip("0")
-
-
 # --- rows ------------------------------------------------------------------------------------------
 
 
@@ -268,33 +255,3 @@ def summary(rows: Sequence[Row]) -> dict[str, float]:
         "llm_check_result_accuracy": sum(row["llm_check_result"] or 0 for row in rows) / len(rows),
         "none_llm_check_result_count": sum(row["llm_check_result"] is None for row in rows),
     }
-
-
-# --- GSM8K -----------------------------------------------------------------------------------------
-
-_GSM8K_STRICT = re.compile(r"Final Answer: \\boxed\{(-?[0-9.,]*[0-9]+)\}")
-_GSM8K_FLEXIBLE = re.compile(r"(-?[$0-9.,]{2,})|(-?[0-9]+)")
-
-
-def gsm8k_strict(response: str) -> str:
-    """Return what the task's strict filter reads: the first `Final Answer: \\boxed{n}`, else `[invalid]`."""
-    found = _GSM8K_STRICT.search(response)
-    return found[1].strip() if found else "[invalid]"
-
-
-def gsm8k_flexible(response: str) -> str:
-    """Return what the flexible filter reads: the last number anywhere, else `[invalid]`."""
-    last = None
-    for last in _GSM8K_FLEXIBLE.finditer(response):  # noqa: B007  the last match is what the loop is for
-        pass
-    return (last[1] or last[2]).strip() if last else "[invalid]"
-
-
-def gsm8k_equal(answer: str, gold: str) -> bool:
-    """Return the task's exact match: commas, dollars, all up to `#### ` and a final full stop go; case too."""
-    return _gsm8k_form(answer) == _gsm8k_form(gold)
-
-
-def _gsm8k_form(text: str) -> str:
-    text = text.replace(",", "").replace("$", "").rpartition("#### ")[2]
-    return re.sub(r"\.$", "", text).lower()

@@ -5,9 +5,8 @@ with 2 x 1 and none: ten times fewer updates, so that a difference in scores say
 mixture (paper, appendix B). A comparison with any confound yields no verdict.
 
 Data yield is different. If the mixture is the treatment, teachers that solve more items give more rows,
-and at equal epochs more updates: that is what the choice of a teacher does. It is told by `yield_note`
-and is no confound while the updates differ by less than `YIELD_TOLERANCE`. Seeds are noise, not bias,
-and never a confound.
+and at equal epochs more updates: that is what the choice of a teacher does. It is no confound while the
+updates differ by less than `YIELD_TOLERANCE`. Seeds are noise, not bias, and never a confound.
 """
 
 from __future__ import annotations
@@ -124,24 +123,6 @@ def find_confounds(
         if getattr(left, field) != getattr(right, field):
             note(field, f"other {name} ({_shown(left, field)} against {_shown(right, field)})")
     return tuple(found)
-
-
-def yield_note(left: RecipeCard, right: RecipeCard) -> str | None:
-    """Return in words how the arms' data differ in amount, which belongs to the treatment, or None.
-
-    Told are training rows with the updates that follow from them, and supervised tokens per update,
-    which differ wherever one teacher writes longer chains of thought.
-    """
-    parts = []
-    if left.rows != right.rows:
-        updates = f" and {left.updates} against {right.updates} updates" * (left.updates != right.updates)
-        rows = _ratio(left.rows, right.rows, "training rows", many=True)
-        parts.append(f"{rows} ({left.rows} against {right.rows}){updates}")
-    before, after = left.supervised_tokens_per_update, right.supervised_tokens_per_update
-    if not _same(before, after):
-        tokens = _ratio(before, after, "supervised tokens per update", many=True)
-        parts.append(f"{tokens} ({before:.0f} against {after:.0f})")
-    return "; ".join(parts) or None
 
 
 def _differ_by_yield(left: RecipeCard, right: RecipeCard) -> bool:

@@ -105,11 +105,6 @@ def flops(operations: float) -> str:
     return f"{operations:.3g} FLOP"
 
 
-def bytes_of(n: int) -> str:
-    """Return a file's size: `812 kB`, `14.2 MB`."""
-    return f"{n / 1e6:.1f} MB" if n >= 1e6 else f"{max(1, round(n / 1e3))} kB"
-
-
 def duration(seconds: float) -> str:
     """Return seconds as `45 s`, `3 min 20 s` or `2 h 05 min`."""
     if not math.isfinite(seconds):

@@ -86,7 +86,6 @@ class Trained:
     """Updates that an earlier, interrupted run had done."""
     state_bytes: dict[str, int]
     """Of parameters, gradients and optimizer on rank 0."""
-    seconds_to_first_update: float
     seconds: float
     """Of all updates together."""
 
@@ -107,7 +106,6 @@ def run(
     do the same updates. Goes on from the newest state of an interrupted run. Raises ValueError on rows that cannot
     be trained on and on an export that equals the untouched student or is not the trained one, and NotFiniteError.
     """
-    begun = time.monotonic()
     import torch
     import torch.distributed as dist
 
@@ -207,7 +205,6 @@ def run(
         canary=canary,
         resumed_from=first,
         state_bytes=state_bytes,
-        seconds_to_first_update=ready - begun,
         seconds=ended - ready,
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from capgap_ray.core.budget import lr_integral
-from capgap_ray.core.confounds import YIELD_TOLERANCE, find_confounds, treated_fields, yield_note
+from capgap_ray.core.confounds import YIELD_TOLERANCE, find_confounds, treated_fields
 from capgap_ray.records import RecipeCard
 
 
@@ -57,7 +57,6 @@ def fields(left: RecipeCard, right: RecipeCard, *treatment: str) -> dict[str, st
 def test_equal_arms_have_no_confound() -> None:
     assert find_confounds(card(), card(mixture="short")) == ()
     assert not find_confounds(card(), card(mixture="short"))
-    assert yield_note(card(), card(mixture="short")) is None
 
 
 def test_the_ancestors_mixture_against_its_single_teacher() -> None:
@@ -143,13 +142,11 @@ def test_workers_count_only_where_the_batch_differs() -> None:
 
 
 @pytest.mark.parametrize("rows", [5329, 5300, 4493, 3600])
-def test_data_yield_within_the_tolerance_is_a_note(rows: int) -> None:
+def test_data_yield_within_the_tolerance_is_none(rows: int) -> None:
     assert rows * YIELD_TOLERANCE > 5329
     left, right = card(rows=rows, mixture="small"), card()
     assert find_confounds(left, right) == ()
     assert find_confounds(right, left) == ()
-    note = yield_note(left, right)
-    assert (note is None) == (rows == 5329)
 
 
 def test_data_yield_beyond_the_tolerance_is_a_confound() -> None:
@@ -171,17 +168,6 @@ def test_warmup_as_a_share_of_naturally_different_updates_is_no_confound() -> No
     right = card(warmup_updates=40)
     assert fields(left, right) == {}
     assert set(fields(dataclasses.replace(left, warmup_updates=80), right)) == {"warmup_updates", "lr_integral"}
-
-
-def test_yield_note_tells_rows_updates_and_tokens() -> None:
-    left = card(rows=100, mixture="small", supervised_tokens_per_update=1000.0)
-    right = card(rows=130, supervised_tokens_per_update=2500.0)
-    assert yield_note(left, right) == (
-        "1.3x more training rows (100 against 130) and 26 against 34 updates; "
-        "2.5x more supervised tokens per update (1000 against 2500)"
-    )
-    even = dataclasses.replace(card(), rows=5328)
-    assert yield_note(card(), even) == "0.019 % fewer training rows (5329 against 5328)"
 
 
 def test_longer_rationales_are_the_treatments_nature() -> None:
