@@ -146,7 +146,7 @@ class Wanted:
 
     points: float
     design: Design | None
-    detects: float | None
+    detectable: float | None
     """In points."""
 
 
@@ -232,8 +232,9 @@ def forecast(plans: Sequence[Plan], summary: Summary, *, selected: bool, wanted_
             "measured: the mean of the store's answers of the same model, task and token budget; a distilled student "
             "is taken to write as much as its teachers",
             *_search_words(experiment),
-            f"power: {100 * DISCORDANT:.0f} % of items discordant between two arms, {100 * PERSISTENT:.0f} % of that "
-            "variance the items' own; pooled over tasks as one set of items; what training runs differ by comes on top",
+            f"detectable: the smallest true difference that is found with 80 % power; {100 * DISCORDANT:.0f} % of "
+            f"items discordant between two arms, {100 * PERSISTENT:.0f} % of that variance the items' own; pooled over "
+            "tasks as one set of items; what training runs differ by comes on top",
         ),
     )
 
@@ -860,7 +861,7 @@ def _wanted(plans: Sequence[Plan], known: _Known, tasks: Sequence[str], points: 
 
     items = sum(_test_items(plans, task) for task in tasks)
     found = cheapest(points / 100, items, cost, level=_levels(made)[0])
-    return Wanted(points=points, design=found[0] if found else None, detects=100 * found[1] if found else None)
+    return Wanted(points=points, design=found[0] if found else None, detectable=100 * found[1] if found else None)
 
 
 # --- in words ------------------------------------------------------------------------------------------------
@@ -894,12 +895,12 @@ def lines(told: Forecast) -> Iterable[str]:
     yield f"compares    {told.compared}: {_count_of(told.claims, 'claim')}, among which 5 % of error are shared"
     yield from _short(_lint_lines(told.lints))
     yield from (f"note        {each}" for each in told.notes)
-    yield from _short(_detects_lines(told))
+    yield from _short(_detectable_lines(told))
     yield _wanted_line(told.wanted)
     yield from (f"assumed     {each}" for each in told.assumptions)
 
 
-def _detects_lines(told: Forecast) -> Iterable[str]:
+def _detectable_lines(told: Forecast) -> Iterable[str]:
     """One line per design; tasks of the same share it."""
     tasks: defaultdict[Detectable, list[str]] = defaultdict(list)
     for each in told.detectable:
@@ -909,9 +910,9 @@ def _detects_lines(told: Forecast) -> Iterable[str]:
         if d.points is not None:
             among = "none" if d.points_corrected is None else f"{d.points_corrected:.1f}"
             among = f"{among} among all {_count_of(told.claims, 'claim')}"
-            least = f"{d.points:.1f} points or more as the only question, {among}"
+            least = f"a difference of {d.points:.1f} points or more as the only question, {among}"
         of = ", ".join(_count_of(n, word) for n, word in ((d.items, "item"), (d.samples, "sample"), (d.seeds, "seed")))
-        yield f"detects     {names[0] if len(names) == 1 else f'each of {len(names)} tasks'}: {of}: {least}" + (
+        yield f"detectable  {names[0] if len(names) == 1 else f'each of {len(names)} tasks'}: {of}: {least}" + (
             "" if len(names) == 1 else f" [{', '.join(names)}]"
         )
 
@@ -982,13 +983,13 @@ def _lint_lines(found: Sequence[Lint]) -> Iterable[str]:
 
 
 def _wanted_line(wanted: Wanted) -> str:
-    if wanted.design is None or wanted.detects is None:
-        return f"design      no design with these test items detects {wanted.points:g} points; add items"
+    if wanted.design is None or wanted.detectable is None:
+        return f"design      {wanted.points:g} points are detectable by no design with these test items; add items"
     d = wanted.design
     return (
         f"design      cheapest for {wanted.points:g} points: {_count_of(d.items, 'item')} x "
         f"{_count_of(d.samples, 'sample')} x {_count_of(d.seeds, 'seed')} "
-        f"(detects {wanted.detects:.1f})"
+        f"({wanted.detectable:.1f} are detectable)"
     )
 
 

@@ -202,8 +202,8 @@ def _in_words(c: Comparison) -> str:
     if c.mde is None:
         return f"{measured}; no difference is shown; {c.n} items are too few to show any"
     return (
-        f"{measured}; no difference is shown; the smallest difference these {c.n} items could have shown "
-        f"is {100 * c.mde:.0f} points{_corrected(c)}"
+        f"{measured}; no difference is shown; the smallest detectable difference of these {c.n} "
+        f"items is {100 * c.mde:.0f} points{_corrected(c)}"
     )
 
 

@@ -375,7 +375,8 @@ def _decided(results: Results, verdict: Verdict) -> Advice:
     unknown = "No fair comparison with the untouched student names a best arm. "
     unseen = ""
     if verdict.helps == "undetermined" and gain and gain.mde is not None:
-        unseen = f" This many items find a true difference of {formats.points(gain.mde)} points or more."
+        size = formats.points(gain.mde)
+        unseen = f" This many items find a true difference of {size} points or more: the smallest detectable one."
     return Advice(
         student=verdict.student,
         status=verdict.helps,

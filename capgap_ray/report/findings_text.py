@@ -112,7 +112,7 @@ def _numbers(c: Comparison) -> str:
         text += "; confounded: " + "; ".join(confound.note for confound in c.confounds)
     elif c.p_adjusted is None or c.p_adjusted >= 0.05:
         size = "none" if c.mde_adjusted is None else f"{100 * c.mde_adjusted:.1f}"
-        text += f"; smallest detectable {size}"
+        text += f"; smallest detectable difference {size}"
     return text
 
 

@@ -127,9 +127,8 @@ def advantages(results: Results) -> Table:
         for c in results.comparisons
         if c.kind == "teacher"
     ]
-    return _table(
-        "student | task | arm | against | n | advantage | 95 % low | 95 % high | adjusted p | MDE | confounded", rows
-    )
+    header = "student | task | arm | against | n | advantage | 95 % low | 95 % high | adjusted p"
+    return _table(f"{header} | detectable alone | confounded", rows)
 
 
 def updates(results: Results) -> Table:
@@ -471,7 +470,9 @@ def comparisons(results: Results) -> Table:
     """Every comparison, right minus left in points, the worst degradation first, unmeasured ones last."""
     worst_first = sorted(results.comparisons, key=lambda c: (c.delta is None, c.delta or 0.0))
     header = "kind | student | task | left | right | n | unscored | left accuracy | right accuracy | change"
-    columns = f"{header} | 95 % low | 95 % high | p | adjusted p | MDE | test | confounds (right against left)"
+    columns = (
+        f"{header} | 95 % low | 95 % high | p | adjusted p | detectable alone | test | confounds (right against left)"
+    )
     return _table(columns, [_comparison(c) for c in worst_first])
 
 

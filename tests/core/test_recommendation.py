@@ -92,7 +92,7 @@ def test_harm_needs_every_mixture_below_zero() -> None:
 def test_undetermined_names_the_smallest_detectable_difference(gain: Comparison) -> None:
     found = verdict(gain)
     assert (found.helps, found.best_mixture) == ("undetermined", "mix")
-    assert "the smallest difference these 120 items could have shown is 12 points" in found.reasons[0]
+    assert "the smallest detectable difference of these 120 items is 12 points" in found.reasons[0]
     assert not shows_difference(gain)
 
 
@@ -150,7 +150,7 @@ def test_teachers_that_cannot_be_told_apart() -> None:
     found = verdict(comparison("large", 0.1), comparison("large", 0.01, left="small"))
     assert found.teacher_to_use is None
     assert "the teachers cannot be told apart" in found.reasons
-    assert any("could have shown is 12 points" in reason for reason in found.reasons)
+    assert any("smallest detectable difference of these 120 items is 12 points" in reason for reason in found.reasons)
 
 
 def test_a_confounded_teacher_comparison_never_yields_a_teacher() -> None:

@@ -332,13 +332,13 @@ def test_power_per_task_and_pooled_and_the_cheapest_design(make: Make) -> None:
     assert one is not None and pooled is not None and pooled < one
     corrected = [each.points_corrected for each in found.detectable]
     assert corrected[0] is not None and corrected[2] is not None and one < corrected[0] and pooled < corrected[2]
-    text = [line for line in lines(found) if line.startswith("detects")]
-    assert text[0].startswith("detects     each of 2 tasks: 20 items, 1 sample, 3 seeds: "), "said once"
+    text = [line for line in lines(found) if line.startswith("detectable")]
+    assert text[0].startswith("detectable  each of 2 tasks: 20 items, 1 sample, 3 seeds: "), "said once"
     assert text[0].endswith(" claims [tiny/dyck_languages, tiny/word_sorting]")
     assert text[1].endswith(
         f"{pooled:.1f} points or more as the only question, {corrected[2]:.1f} among all {found.claims} claims"
     )
-    assert found.wanted.design is not None and found.wanted.detects is not None and found.wanted.detects <= 40
+    assert found.wanted.design is not None and found.wanted.detectable is not None and found.wanted.detectable <= 40
     assert told(make(), wanted_points=1.0).wanted.design is None
 
 

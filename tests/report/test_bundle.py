@@ -38,7 +38,7 @@ def test_pictures_are_pictures(files: dict[str, bytes]) -> None:
 def test_tables_as_parquet_hold_numbers_and_nulls(results: Results, files: dict[str, bytes]) -> None:
     found = pq.read_table(io.BytesIO(files["tables/comparisons.parquet"]))
     assert found.num_rows == len(results.comparisons)
-    assert {found.schema.field(name).type for name in ("change", "MDE")} == {"double"}
+    assert {found.schema.field(name).type for name in ("change", "detectable alone")} == {"double"}
     assert found.schema.field("n").type == "int64" and found["change"].null_count == 1
 
 

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -127,6 +128,15 @@ def test_confounded_comparisons_are_told_in_words(html: str) -> None:
     assert text.count("mix / 5x4 against large / 2x1 is confounded: 10.0x fewer updates") == 2
     assert "2 of 17 compared pairs of arms are confounded" in text
     assert text.count("; all tasks): mix / 5x4 against large / 2x1 is confounded") == 2
+
+
+def test_the_smallest_detectable_difference_has_one_name_and_is_spelt_out(html: str) -> None:
+    assert not re.search(r"\bMDE\b", _Reader(html).flat)
+    template = (Path(page.__file__).parent / "page.html").read_text()  # whatever results there are
+    for name in ("“Detectable”", "“Detectable alone”"):
+        meaning = template.partition(f"{name}: ")[2]
+        assert meaning.startswith("the smallest detectable difference, ")
+        assert "the smallest true one that " in meaning[:120]
 
 
 def test_every_figure_has_words_a_caption_and_a_table(html: str) -> None:

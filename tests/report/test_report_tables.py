@@ -194,7 +194,7 @@ def test_none_is_a_dash_and_degradations_come_first(results: Results) -> None:
     numbers = [float(change) for change in changes[:-1]]
     assert numbers == sorted(numbers) and numbers[0] < 0
     last = dict(zip(table.header, table.rows[-1], strict=True))
-    assert {last[name] for name in ("left accuracy", "right accuracy", "p", "adjusted p", "MDE")} == {"—"}
+    assert {last[name] for name in ("left accuracy", "right accuracy", "p", "adjusted p", "detectable alone")} == {"—"}
     assert last["n"] == "0"
     judged = _column(tables.accuracies(results, "test"), "judged")
     assert "—" in judged and "0.0" not in judged
