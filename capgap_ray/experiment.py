@@ -166,15 +166,9 @@ class Experiment(Part):
             warm = self.sampling.temperature if own.temperature is None else own.temperature
             if own.samples > 1 and warm == 0:
                 raise ValueError(f"rationales.samples: {own.samples} of teacher {role} need a temperature above 0")
-        if self.filter.keep == "majority" and any(self.rationales.of(role).samples < 3 for role in self.teachers):
-            raise ValueError("filter.keep: majority needs rationales.samples of at least 3")
         for role in self.published:
             if role not in self.teachers:
                 raise ValueError(f"published: unknown teacher {role!r}{did_you_mean(role, self.teachers)}")
-        if self.published and (self.filter.all_teachers or self.filter.decontaminate is not None):
-            raise ValueError(
-                "published: the sets are filtered by their authors; use filter.keep: own without decontaminate"
-            )
         for name in self.chat_templates:
             if name not in self.students:
                 raise ValueError(f"chat_templates: {name!r} is no student{did_you_mean(name, self.students)}")
@@ -202,6 +196,10 @@ class Experiment(Part):
         self._check_budgets()
         grid = self.grid()
         self._check_precision(grid)
+        for rules in {id(point.filter): point.filter for point in grid}.values():
+            self._check_filter(rules)
+        every = self.shares()
+        _refuse_equal_shares({name: every[name] for name in dict.fromkeys(point.mixture for point in grid)})
         if not any(point.sft.method == "lora" for point in grid) and any(point.sft.lora != Lora() for point in grid):
             raise ValueError("sft.lora: is used with sft.method: lora, and no cell has that; set it, or remove lora")
         fewest = min(point.sft.workers for point in grid)
@@ -211,6 +209,7 @@ class Experiment(Part):
                 "remove it"
             )
         for each in self.comparisons:
+            refuse_duplicates(f"comparisons.{each.name}.match", each.match)
             self.pairs(each, grid)
         splits = self.over_splits()
         if self.development is not None or self.search is not None:
@@ -247,6 +246,25 @@ class Experiment(Part):
             raise ValueError(f"engine.dtype: {has} engine.dtype: float16")
         if resources.worker_gpus and any(point.sft.precision == "bfloat16" for point in grid):
             raise ValueError(f"sft.precision: {has} sft.precision: float32")
+
+    def _check_filter(self, rules: Filter) -> None:
+        """One of the grid: what it asks of the rationales has to be in them."""
+        if self.published and (rules.all_teachers or rules.decontaminate is not None):
+            raise ValueError(
+                "published: the sets are filtered by their authors; use filter.keep: own without decontaminate"
+            )
+        for role in (each for each in self.teachers if each not in self.published):
+            samples = self.rationales.of(role).samples
+            if rules.keep == "majority" and samples < 3:
+                raise ValueError("filter.keep: majority needs rationales.samples of at least 3")
+            if rules.pass_rate is not None:
+                low, high = rules.pass_rate
+                least = 0 if rules.keep in ("majority", "finished") else 1  # or none of them is kept
+                if not any(low <= right / n <= high for n in range(1, samples + 1) for right in range(least, n + 1)):
+                    raise ValueError(
+                        f"filter.pass_rate: [{low:g}, {high:g}] keeps nothing of teacher {role}, who writes "
+                        f"{samples} of an item; raise rationales.samples, or widen it"
+                    )
 
     def _check_development(self, grid: Sequence[Point], splits: int) -> None:
         if self.development is None:
@@ -347,8 +365,10 @@ class Experiment(Part):
         names = {"student": self.students, "mixture": tuple(self.shares())}
         implied = {"student": self.students, "mixture": tuple(self.mixtures)}
         first = Point(student=names["student"][0], mixture=names["mixture"][0], filter=self.filter, sft=self.sft)
-        recipes: dict[str, Point] = {}
-        grid = []
+        recipes: dict[str, tuple[Point, str]] = {}
+        """Axes but student and mixture -> a cell that has them, and what it then is."""
+        written: dict[tuple[str, ...], dict[str, Any]] = {}
+        grid: list[Point] = []
         for cell in expand(points, axes, implied, self.max_cells):
             who = {axis: str(cell[axis]) for axis in names}
             for axis, name in who.items():
@@ -357,9 +377,13 @@ class Experiment(Part):
             recipe = {axis: value for axis, value in cell.items() if axis not in who}
             key = repr(recipe)
             if key not in recipes:
-                recipes[key] = first.replaced(recipe)
-            grid.append(Point(**who, filter=recipes[key].filter, sft=recipes[key].sft))
-        refuse_duplicates("axes: cell", (" / ".join(map(str, _identity(point))) for point in grid))
+                made = first.replaced(recipe)
+                recipes[key] = made, f"{made.filter.model_dump_json()} {made.sft.model_dump_json()}"
+            made, whole = recipes[key]
+            grid.append(Point(**who, filter=made.filter, sft=made.sft))
+            if (same := written.setdefault((*who.values(), whole), cell)) is not cell:
+                one, other = (", ".join(f"{axis} {value}" for axis, value in each.items()) for each in (same, cell))
+                raise ValueError(f"axes: {one!r} and {other!r} are one cell; remove one of them")
         return grid
 
     def varied(self) -> tuple[str, ...]:
@@ -414,8 +438,12 @@ def _without_split(axes: Mapping[str, tuple[Any, ...]]) -> dict[str, tuple[Any, 
     return {axis: values for axis, values in axes.items() if axis != "split.seed"}
 
 
-def _identity(point: Point) -> tuple[str, ...]:
-    return (point.student, point.mixture, point.filter.model_dump_json(), point.sft.model_dump_json())
+def _refuse_equal_shares(mixtures: Mapping[str, Mapping[str, float]]) -> None:
+    """Raise ValueError if two mixtures are one, under two names."""
+    names: dict[tuple[tuple[str, float], ...], str] = {}
+    for name, shares in mixtures.items():
+        if (same := names.setdefault(tuple(sorted(shares.items())), name)) != name:
+            raise ValueError(f"mixtures.{name}: has the shares of {same}, and so the same data; remove one of them")
 
 
 def _with_field(tree: Mapping[str, Any], axis: str, path: Sequence[str], value: Any) -> dict[str, Any]:
@@ -431,12 +459,15 @@ def _with_field(tree: Mapping[str, Any], axis: str, path: Sequence[str], value: 
 class _UniqueKeyLoader(yaml.SafeLoader):
     """Safe YAML that refuses a key written twice, where PyYAML would silently keep the last."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for number, (key, (written, _)) in enumerate(zip(keys, node.value, strict=True)):
-            if key in keys[:number]:
-                raise ExperimentError(f"line {written.start_mark.line + 1}: key {key!r} is written twice")
-        return super().construct_mapping(node, deep)
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        written: set[tuple[str, str]] = set()  # before `<<` brings in keys that the mapping's own go before
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if (key.tag, key.value) in written:
+                    raise ExperimentError(f"line {key.start_mark.line + 1}: key {key.value!r} is written twice")
+                written.add((key.tag, key.value))
+        return node
 
 
 def load(path: str, overrides: Sequence[str] = ()) -> tuple[Experiment, str]:

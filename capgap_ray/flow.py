@@ -22,7 +22,7 @@ from capgap_ray.analysis import engine_notes, form_notes, judge_audit, left_out,
 from capgap_ray.artifacts.step import Step, unique
 from capgap_ray.artifacts.store import Record, Store, StoreError
 from capgap_ray.cards import check_upload, publish, write_recipe
-from capgap_ray.catalog.models import Endpoint, Model, known_configs, too_long, untrainable
+from capgap_ray.catalog.models import Endpoint, Model, known_configs, too_long, unsplit, untrainable
 from capgap_ray.catalog.tasks import data_of, find_task, not_ours
 from capgap_ray.choice import chosen, expected, given_up, groups, searched
 from capgap_ray.core.chance import chance_level
@@ -158,6 +158,12 @@ def _check_configs(made: Plan, configs: Mapping[str, Mapping[str, Any]]) -> None
     for student, cutoff in dict.fromkeys((cell.student.name, cell.sft.cutoff_tokens) for cell in made.cells):
         if student in configs:
             why = why or untrainable(student, configs[student], cutoff)
+    resources = made.experiment.resources
+    for name, config in configs.items():
+        own = resources.parallel.get(name)
+        field = f"parallel.{name}.tensor" if own else "engine_gpus"
+        if (odd := unsplit(name, own.tensor if own else int(resources.engine_gpus) or 1, config)) is not None:
+            why = why or f"resources.{field}: {odd}"
     if why is not None:
         raise ExperimentError(why)
 

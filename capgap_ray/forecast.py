@@ -223,7 +223,12 @@ def forecast(plans: Sequence[Plan], summary: Summary, *, selected: bool, wanted_
         fits=tuple(_fits(first, device)) if device else (),
         lints=(*lints(first, cards), *uneven),
         compared=_compared(first),
-        notes=(*form_notes(first), *revision_notes(first), *_yield_notes(known[0], uneven)),
+        notes=(
+            *form_notes(first),
+            *revision_notes(first),
+            *_yield_notes(known[0], uneven),
+            *_idle_notes(first),
+        ),
         claims=sum(claims(first)),
         detectable=tuple(_detectable(experiment, plans, tasks)),
         wanted=_wanted(plans, known[0], tasks, wanted_points),
@@ -372,6 +377,18 @@ def _yield_notes(known: _Known, uneven: Sequence[Lint]) -> Iterable[str]:
             f"two teachers get a verdict only if their arms' updates are less than {YIELD_TOLERANCE:g} times apart, as "
             "they are not where one teacher keeps so many more rationales than the other; with the axis "
             "`filter.size: [null, smallest]` they are compared with all of their data and with equally much"
+        )
+
+
+def _idle_notes(made: Plan) -> Iterable[str]:
+    """Teachers whose rationales are written for nothing."""
+    used = {role for step in made.mixtures.values() for role in step.params["mixture"]}
+    if any(cell.filter.all_teachers for cell in made.cells):
+        return
+    for role in (each for each in made.experiment.teachers if each not in used):
+        yield (
+            f"teacher {role} is in no mixture of the grid: its rationales are written and train nobody; name it in "
+            "mixtures, or remove it"
         )
 
 

@@ -54,7 +54,15 @@ def validated(kind: type[Any], tree: Any, where: str = "") -> Any:
     try:
         return kind.model_validate(tree)
     except ValidationError as error:
-        raise ExperimentError("; ".join(_explain(each, kind, where) for each in error.errors())) from None
+        found = error.errors()
+        # A list whose one entry is wrong is to pydantic too short as well.
+        found = [each for each in found if each["type"] != "too_short" or not _below(each["loc"], found)]
+        raise ExperimentError("; ".join(_explain(each, kind, where) for each in found)) from None
+
+
+def _below(place: tuple[int | str, ...], errors: Sequence[Any]) -> bool:
+    """Whether there are errors within the field at that place."""
+    return any(len(each["loc"]) > len(place) and each["loc"][: len(place)] == place for each in errors)
 
 
 def _explain(error: Any, kind: type[BaseModel], where: str) -> str:
@@ -70,6 +78,8 @@ def _explain(error: Any, kind: type[BaseModel], where: str) -> str:
         return f"{field}{'.' if of_field else ': '}{message}" if field else str(message)
     if error["type"] == "string_pattern_mismatch":
         message = _IN_WORDS[error["ctx"]["pattern"]]
+        if path[0] in ("students", "teachers", "judge") and "/" in error["input"]:
+            message = f"describe it under models, such as NAME: {{source: {error['input']}}}, and write NAME here"
     elif error["type"] == "too_short":
         message = "give at least one"
     elif error["type"] == "int_parsing":

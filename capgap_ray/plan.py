@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import combinations
 from types import MappingProxyType
 from typing import Any
 
@@ -289,6 +290,17 @@ def resolve_models(experiment: Experiment) -> dict[str, Model]:
             found[name] = replace(found[name], chat_template=read_template(template))
         except ValueError as error:
             raise ExperimentError(f"chat_templates.{name}: {error}") from None
+    for first, second in combinations(experiment.teachers, 2):
+        one, other = (
+            (found[experiment.teachers[role]].weights, experiment.rationales.of(role), experiment.published.get(role))
+            for role in (first, second)
+        )
+        if one == other:
+            raise ExperimentError(
+                f"teachers.{second}: {experiment.teachers[second]} would write the same rationales as {first}, "
+                f"{experiment.teachers[first]}; name another model, or give one of them settings of its own in "
+                "rationales.per_teacher"
+            )
     judge = found[experiment.judge.model]
     for name in (*experiment.students, *experiment.teachers.values()):
         if found[name].weights == judge.weights:

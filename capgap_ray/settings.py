@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from capgap_ray.catalog.accelerators import ACCELERATORS
 from capgap_ray.catalog.judges import DEFAULT_JUDGE_PROMPT
-from capgap_ray.core.axes import check_axis
+from capgap_ray.core.axes import check_axis, refuse_duplicates
 from capgap_ray.core.splitting import fold_sizes, part_sizes
 from capgap_ray.mistakes import NAME, URL, VARIABLE
 
@@ -21,8 +21,24 @@ Name = Annotated[str, Field(pattern=NAME)]
 """Names that can stand in a file name: letters, digits, dot, dash and underscore."""
 
 
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+"""What every generator of random numbers takes."""
+
+
 class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_switch(cls, value: Any, info: ValidationInfo) -> Any:
+        """pydantic takes true for 1."""
+        if isinstance(value, bool):
+            kinds = cls.model_fields[str(info.field_name)].annotation
+            if {int, float} & {kinds, *get_args(kinds)}:
+                raise ValueError(
+                    "write a number, not " + ("true (or yes, or on)" if value else "false (or no, or off)")
+                )
+        return value
 
 
 class ModelEntry(Part):
@@ -94,7 +110,7 @@ class Split(Part):
     """Training items per task. None: all that the test part leaves."""
     test: int | None = Field(default=None, gt=0)
     """Test items per task. None: ceil(0.4 n) of n, the paper's 3:2 (with `train_from: train` all n)."""
-    seed: int = 0
+    seed: Seed = 0
     train_from: Literal["test", "train"] = "test"
     """`test`: both parts are cut from the task's measured split, as the paper does with BBH. `train`: training items
     are the task's own training split (MATH 7,500, GSM8K 7,473), test items its measured one."""
@@ -153,11 +169,14 @@ class Proxies(Part):
     """Kept traces of each task and teacher that every untouched student reads, drawn by `seed`; 0 for none. None: 200
     where there are mixtures to choose among, else none: reported to be enough to choose a teacher (arXiv 2601.14249),
     and cheap, since nothing is generated."""
-    seed: int = 0
+    seed: Seed = 0
 
 
 TRACES = 200
 """Of `Proxies.traces` where it is None and there is a choice."""
+
+
+StopString = Annotated[str, Field(min_length=1)]
 
 
 class Sampling(Part):
@@ -168,11 +187,11 @@ class Sampling(Part):
     max_tokens: int = Field(default=1024, gt=0)
     retry_truncated: int | None = Field(default=None, gt=0)
     """A larger token budget with which only those completions are repeated that `max_tokens` cut off."""
-    stop: tuple[str, ...] = ("\n\nQ:",)
+    stop: tuple[StopString, ...] = ("\n\nQ:",)
     """Stop strings beside the end token. A base model goes on with the next question; this ends it, and occurs in no
     answer. Not BBH's own list: its letter `Q` makes 7 items unanswerable, and its blank line cuts paragraphs; that
     one is used under `parity: lm-eval`."""
-    seed: int = 0
+    seed: Seed = 0
 
     @model_validator(mode="after")
     def _retries_with_more(self) -> Sampling:
@@ -190,7 +209,7 @@ class TeacherSampling(Part):
     top_p: float | None = Field(default=None, gt=0.0, le=1.0)
     max_tokens: int | None = Field(default=None, gt=0)
     retry_truncated: int | None = Field(default=None, gt=0)
-    stop: tuple[str, ...] | None = None
+    stop: tuple[StopString, ...] | None = None
 
     def applied(self) -> dict[str, Any]:
         """What differs from `sampling`."""
@@ -264,14 +283,14 @@ class Filter(Part):
     size: int | Literal["smallest", "intersection"] | None = None
     """Rationales per teacher and task, drawn by `seed`: a number; as many as the teacher with fewest keeps; or as many
     as are right on items that every teacher solved."""
-    seed: int = 0
+    seed: Seed = 0
 
     @field_validator("size", mode="before")
     @classmethod
     def _number_or_word(cls, value: Any) -> Any:
-        if isinstance(value, str) and value not in ("smallest", "intersection"):
-            raise ValueError(f"write a number, smallest or intersection, not {value!r}")
-        return value
+        if value is None or (isinstance(value, int) and value > 0) or value in ("smallest", "intersection"):
+            return value
+        raise ValueError(f"write a number above 0, smallest or intersection, not {value!r}")
 
     @model_validator(mode="after")
     def _in_order(self) -> Filter:
@@ -279,8 +298,8 @@ class Filter(Part):
             bounds = getattr(self, name)
             if bounds is not None and not 0 <= bounds[0] <= bounds[1]:
                 raise ValueError(f"{name}: write [lowest, highest], not {list(bounds)}")
-        if isinstance(self.size, int) and self.size < 1:
-            raise ValueError(f"size: must be at least 1, not {self.size}")
+        if self.pass_rate is not None and self.pass_rate[1] > 1:
+            raise ValueError(f"pass_rate: write shares of 0 to 1, not {list(self.pass_rate)}")
         return self
 
     @property
@@ -430,7 +449,7 @@ class Sft(Part):
     """Of the weights that compute; masters and AdamW's moments are fp32 either way."""
     validation: Validation | None = None
     checkpoints: Checkpoints | None = None
-    seed: int = 42
+    seed: Seed = 42
 
     def method_name(self) -> str:
         """The method with all that makes it another one."""
@@ -445,7 +464,7 @@ class Sft(Part):
             value = {"preset": value}
         if isinstance(value, Mapping) and "preset" in value:
             name = value["preset"]
-            if name not in SFT_PRESETS:
+            if not isinstance(name, str) or name not in SFT_PRESETS:
                 raise ValueError(f"preset: {name!r} is unknown; known: {', '.join(SFT_PRESETS)}")
             return {**SFT_PRESETS[name], **{key: each for key, each in value.items() if key != "preset"}}
         return value
@@ -578,6 +597,7 @@ class Resources(Part):
     def _least_and_most(self) -> Resources:
         if self.min_engines is not None and self.min_engines > self.engines:
             raise ValueError(f"min_engines: {self.min_engines} is more than engines ({self.engines})")
+        refuse_duplicates("trackers", self.trackers)
         return self
 
     @field_validator("engine_gpus", "worker_gpus")
@@ -652,7 +672,7 @@ class Search(Part):
     """Cells that are tried, of each student and mixture."""
     keep: int = Field(default=1, gt=0)
     """Best cells of each student and mixture that go on to the test items."""
-    seed: int = 0
+    seed: Seed = 0
     grace: float = Field(default=0.25, gt=0, le=1)
     """Of `asha`: share of a cell's updates at its first rung."""
     reduction: float = Field(default=2, gt=1)

@@ -137,7 +137,9 @@ def resolve(name: str, spec: ModelSpec) -> Model:
     folder = Path(spec.source)
     if not folder.is_dir():
         if not is_hub_id(spec.source):
-            raise ValueError(f"model {name!r}: folder {spec.source!r} does not exist")
+            raise ValueError(
+                f"model {name!r}: source {spec.source!r} is no folder here, and no Hub id (organisation/name); give one"
+            )
         if spec.parameters is None:
             raise ValueError(f"model {name!r}: give `parameters` (number of weights) for a Hub model")
         pinned = f"{spec.source}@{spec.revision}" if spec.revision else f"{spec.source}{MOVING}"
@@ -251,6 +253,16 @@ def too_long(max_model_len: int, configs: Mapping[str, Mapping[str, Any]]) -> st
                 f"{most} or less"
             )
     return None
+
+
+def unsplit(name: str, gpus: int, config: Mapping[str, Any]) -> str | None:
+    """What is wrong and the mend where so many GPUs cannot share the layers of a model of that config.json; None where
+    they can, or it does not say."""
+    heads = _of_text(config).get("num_attention_heads")
+    if heads is None or heads % gpus == 0:
+        return None
+    fewer = next(n for n in range(min(gpus, heads), 0, -1) if heads % n == 0)
+    return f"{gpus} GPUs cannot share the {heads} attention heads of model {name!r}; set {fewer}"
 
 
 _EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")

@@ -57,7 +57,7 @@ def expand(
             raise ValueError(f"points: number {number} is empty; name at least one axis, such as {{sft.batch: 2x1}}")
         if both := next((axis for axis in point if axis in axes), None):
             raise ValueError(f"points: {both!r} of number {number} is also in axes; name it in one of them")
-    refuse_duplicates("points", [str(sorted((axis, str(value)) for axis, value in p.items())) for p in points])
+    refuse_duplicates("points", [", ".join(sorted(f"{axis} {value}" for axis, value in p.items())) for p in points])
     bases: Sequence[Mapping[str, Any]] = points or [{}]
     spans = [{axis: v for axis, v in {**implied, **axes}.items() if axis not in base} for base in bases]
     cells = sum(math.prod(len(values) for values in span.values()) for span in spans)

@@ -40,6 +40,11 @@ def processor_seconds() -> float:
         ("students=[tiny-teacher-large]", "is not smaller than teacher"),
         ("axes={sft.nope: [1]}", "axes: 'sft.nope' names no field"),
         ("mixtures={m: {small: 0.5, large: 0.6}}", "sum to 1"),
+        ("resources.engine_gpus=3", "resources.engine_gpus: 3 GPUs cannot share the 2 attention heads of model 'tiny-"),
+        (
+            "resources.parallel={tiny-judge: {tensor: 3}}",
+            "tiny-judge.tensor: 3 GPUs cannot share the 4 attention heads of model 'tiny-judge'; set 2",
+        ),
         ("engine.max_model_len=9999", "engine.max_model_len: 9999 is more than the 2048 positions of model 'tiny-"),
         ("axes={judge.model: [a, b]}", "axes: 'judge.model' would change what is measured"),
         (f"axes={{sft.seed: {list(range(9999))}}}", "axes: 59,994 cells are more than max_cells (10,000)"),

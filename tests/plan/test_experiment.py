@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from capgap_ray.catalog.models import EMBEDDED
 from capgap_ray.experiment import Experiment, load
 from capgap_ray.mistakes import ExperimentError
 from capgap_ray.plan import resolve_models
@@ -33,7 +34,47 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"engine": {"tensor_parallel_size": 2}}, r"tensor_parallel_size: unknown field; did you mean resources\.parallel"),
     ({"sft": "table3"}, r"sft\.preset: 'table3' is unknown; known: table1"),
     ({"sft": {"checkpoints": {"every": 1, "at": [1]}}}, r"sft\.checkpoints: give either every \(a number\)"),
-    ({"filter": {"size": "big"}}, r"filter\.size: write a number, smallest or intersection, not 'big'$"),
+    ({"filter": {"size": 1.5}}, r"^filter\.size: write a number above 0, smallest or intersection, not 1\.5$"),
+    ({"filter": {"pass_rate": [20, 80]}}, r"filter\.pass_rate: write shares of 0 to 1, not \[20\.0, 80\.0\]"),
+    (
+        {"axes": {"filter.pass_rate": [None, [0.2, 0.8]]}},
+        r"filter\.pass_rate: \[0\.2, 0\.8\] keeps nothing of teacher .*, who writes 1 of an item; raise",
+    ),
+    ({"axes": {"filter.keep": ["own", "majority"]}}, r"filter\.keep: majority needs rationales\.samples of at least 3"),
+    (
+        {"published": {"small": "short"}, "axes": {"filter.keep": ["own", "intersection"]}},
+        r"published: the sets are filtered by their authors; use filter\.keep: own",
+    ),
+    ({"sft": {"epochs": True}}, r"^sft\.epochs: write a number, not true \(or yes, or on\)$"),
+    ({"sft": {"preset": ["table1"]}}, r"sft\.preset: \['table1'\] is unknown; known: table1"),
+    ({"sft": {"seed": -1}}, r"sft\.seed: .*greater than or equal to 0 \(got -1\)"),
+    ({"sft": {"seed": 2**32}}, r"sft\.seed: .*less than 4294967296"),
+    ({"sampling": {"stop": [""]}}, r"sampling\.stop\.0: String should have at least 1 character"),
+    ({"tasks": [1]}, r"^tasks\.0: Input should be a valid string \(got 1\)$"),
+    (
+        {"students": ["Qwen/Qwen2.5-0.5B-Instruct"]},
+        r"^students\.0: describe it under models, such as NAME: \{source: Qwen/Qwen2\.5-0\.5B-Instruct\}, and",
+    ),
+    (
+        {"mixtures": {"a": {"small": 1.0}, "b": {"small": 1.0}}},
+        r"mixtures\.b: has the shares of a, and so the same data; remove one of them",
+    ),
+    ({"resources": {"trackers": ["wandb", "wandb"]}}, r"resources\.trackers: 'wandb' occurs twice"),
+    ({"axes": {}, "points": [{"mixture": "mix"}, {"mixture": "mix"}]}, r"^points: 'mixture mix' occurs twice$"),
+    (
+        {
+            "comparisons": [
+                {
+                    "name": "c",
+                    "left": {"mixture": "small", "batch": "2x1"},
+                    "right": {"mixture": "mix", "batch": "2x1"},
+                    "match": ["updates", "updates"],
+                }
+            ]
+        },
+        r"comparisons\.c\.match: 'updates' occurs twice",
+    ),
+    ({"filter": {"size": "big"}}, r"filter\.size: write a number above 0, smallest or intersection, not 'big'$"),
     ({"models": {"mine": {"source": "a/b", "parameters": "7B"}}}, r"mine\.parameters: write a whole number in figures"),
     ({"selection": {"gap_points": 200}}, r"selection\.gap_points: .*100 \(got 200\)"),
     (
@@ -67,7 +108,10 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"axes": {"sft.seed": list(range(2000))}}, r"axes: 12,000 cells are more than max_cells \(10,000\)"),
     ({"axes": {}, "max_cells": 5}, r"axes: 6 cells are more than max_cells \(5\)"),
     ({"axes": {"sft.epochs": [1, "1"]}}, r"axes\.sft\.epochs: '1' occurs twice"),
-    ({"axes": {"sft.learning_rate": ["1e-3", 0.001]}}, r"axes: cell: '.*' occurs twice"),
+    (
+        {"axes": {"sft.learning_rate": ["1e-3", 0.001]}},
+        r"axes: 'student .*, mixture large, sft\.learning_rate 1e-3' and '.* 0\.001' are one cell; remove one of them$",
+    ),
     ({"axes": {}, "points": [{}]}, r"points: number 1 is empty"),
     ({"axes": {}, "points": [{"sft.batch": "2x1"}, {"sft.batch": "2x1"}]}, r"points: .* occurs twice"),
     ({"points": [{"sft.batch": "2x1"}]}, r"points: 'sft\.batch' of number 1 is also in axes"),
@@ -354,6 +398,28 @@ def test_a_key_written_twice_is_refused(tmp_path: Path) -> None:
     path.write_text("name: a\nname: b\n")
     with pytest.raises(ExperimentError, match=r"bad\.yaml: line 2: key 'name' is written twice"):
         load(str(path))
+
+
+def test_merge_keys_bring_in_what_is_not_written_twice(tmp_path: Path, make: Make) -> None:
+    make()
+    path = tmp_path / "experiment.yaml"
+    text = path.read_text()
+    assert "\nsft:\n  workers: 2\n" in text
+    path.write_text(text.replace("\nsft:\n", "\nsft:\n  <<: {workers: 7, epochs: 3}\n"))
+    sft = load(str(path))[0].sft
+    assert (sft.workers, sft.epochs) == (2, 3)
+    path.write_text(text.replace("\nsft:\n", "\nsft:\n  workers: 3\n"))
+    with pytest.raises(ExperimentError, match=r"key 'workers' is written twice"):
+        load(str(path))
+
+
+def test_two_teachers_that_would_write_the_same_are_refused(make: Make) -> None:
+    teachers = {"small": "tiny-teacher-small", "large": "mine"}
+    models = {"mine": {"source": str(EMBEDDED / "tiny-teacher-small")}}
+    with pytest.raises(ExperimentError, match=r"teachers\.(small|large): .* would write the same rationales as"):
+        resolve_models(make(teachers=teachers, models=models))
+    resolve_models(make(teachers=teachers, models=models, rationales={"per_teacher": {"large": {"max_tokens": 99}}}))
+    resolve_models(make(teachers=teachers, models=models, published={"large": "long"}))
 
 
 @given(st.integers(1, 10**6), st.integers(1, 10**6))

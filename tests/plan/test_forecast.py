@@ -255,6 +255,18 @@ def test_models_that_do_not_fit_are_named_with_the_mend() -> None:
     assert available == {"engine": 40, "training": 72}, "the share is the engines' own"
 
 
+def test_a_teacher_that_trains_nobody_is_told(make: Make) -> None:
+    teachers = {"small": "tiny-teacher-small", "large": "tiny-teacher-large", "long": "tiny-teacher-long"}
+
+    def notes(**changes: Any) -> list[str]:
+        return [each for each in told(make(teachers=teachers, **changes)).notes if "is in no mixture" in each]
+
+    (note,) = notes()
+    assert note.startswith("teacher long is in no mixture of the grid: its rationales are written and train nobody;")
+    assert not notes(filter={"keep": "intersection"}), "by what it solved the others' are chosen"
+    assert not notes(axes={"teacher": ["small", "large", "long"]})
+
+
 def test_memory_counts_the_vocabulary_that_a_student_has(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -114,7 +114,7 @@ def test_decontamination_reads_every_tasks_items(make: Make) -> None:
         ({"rationales": {"per_teacher": {"nobody": {}}}}, "rationales.per_teacher: unknown teacher 'nobody'"),
         ({"filter": {"keep": "majority"}}, "filter.keep: majority needs rationales.samples of at least 3"),
         ({"filter": {"tokens": [9, 3]}}, r"tokens: write \[lowest, highest\], not \[9, 3\]"),
-        ({"filter": {"size": 0}}, "size: must be at least 1"),
+        ({"filter": {"size": 0}}, "filter.size: write a number above 0, smallest or intersection, not 0"),
         ({"filter": {"size": "largest"}}, "filter.size"),
         ({"mixing": {"by": "characters"}}, "mixing.by"),
         ({"max_error_share": 1.0}, "max_error_share"),

@@ -110,7 +110,7 @@ def test_unselected_tasks_are_measured_and_nothing_more(make: Make) -> None:
         ),
         (
             {"models": {"x": {"source": "/nowhere"}}, "students": ["x"]},
-            r"students: model 'x': folder '/nowhere' does not exist",
+            r"students: model 'x': source '/nowhere' is no folder here, and no Hub id \(organisation/name\); give one",
         ),
         ({"models": {"x": {"source": "org/x"}}, "students": ["x"]}, r"model 'x': give `parameters`"),
     ],
