@@ -34,7 +34,7 @@ from capgap_ray.catalog.models import (
     resolve,
     too_long,
 )
-from capgap_ray.catalog.tasks import data_of, expand, find_task, not_ours, of_no_task, own_files, read_yaml
+from capgap_ray.catalog.tasks import check_shots, data_of, expand, find_task, not_ours, of_no_task, own_files, read_yaml
 from capgap_ray.core.answers import outcome, same_answer
 from capgap_ray.core.passk import Sample, k_samples
 from capgap_ray.core.task_spec import TaskError
@@ -43,7 +43,7 @@ from capgap_ray.mistakes import ExperimentError
 from capgap_ray.plan import VERSIONS, examples_version
 from capgap_ray.records import Completion, Request
 from capgap_ray.rows import from_row, to_row
-from capgap_ray.settings import Engine, Prompt, Resources, Sampling
+from capgap_ray.settings import Engine, Prompt, Resources, Sampling, check_budget
 from capgap_ray.stages.engine import refusal
 from capgap_ray.stages.weights import ON, check_adapter, known_shapes
 from capgap_ray.tasks import Task, fingerprint, load, source_of, tables
@@ -102,6 +102,7 @@ def evaluate(argv: Sequence[str] | None = None) -> None:
             settings = _fitted(settings, config)
         if (why := too_long(settings.engine.max_model_len, configs)) is not None:
             raise ValueError(why)
+        check_budget("sampling", settings.sampling.model_dump(), settings.engine.max_model_len)
         asked = _asked(arguments.tasks, settings)
         settings = settings.model_copy(update={"data": own_files(name for name, _ in asked) | settings.data})
         wanted = _wanted(asked, arguments.limit, settings, models)
@@ -236,13 +237,15 @@ def _steps(
     spec = find_task(task)
     found = tables(spec, data_of(settings.data, task), train=False)
     shots = spec.shots if settings.prompt.shots is None else settings.prompt.shots
+    declared, files = read_yaml(spec.yaml)
+    check_shots(spec, declared, shots)
     stop = spec.stop if settings.parity == "lm-eval" else settings.sampling.stop
     examples = Step(
         stage="examples",
         version=examples_version(task),
         params={
             "task": task,
-            "fingerprint": fingerprint(read_yaml(spec.yaml)[1]),
+            "fingerprint": fingerprint(files),
             "source": source_of(spec, found),
             "every": limit or True,
             "prompt": {**settings.prompt.model_dump(), "shots": shots},

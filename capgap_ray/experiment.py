@@ -43,6 +43,7 @@ from capgap_ray.settings import (
     Sft,
     Split,
     TaskSelection,
+    check_budget,
     teacher_as_mixture,
 )
 
@@ -224,12 +225,7 @@ class Experiment(Part):
             if own and not (model in self.models and self.models[model].endpoint):
                 budgets[f"rationales of teacher {role}"] = {**budgets["sampling"], **own}
         for where, settings in budgets.items():
-            for name in ("max_tokens", "retry_truncated"):
-                if (settings[name] or 0) >= self.engine.max_model_len:
-                    raise ValueError(
-                        f"{where}: {name} {settings[name]} leaves no room for a prompt in engine.max_model_len "
-                        f"({self.engine.max_model_len}); raise that, or lower {name}"
-                    )
+            check_budget(where, settings, self.engine.max_model_len)
             if settings["retry_truncated"] is not None and settings["retry_truncated"] <= settings["max_tokens"]:
                 raise ValueError(
                     f"{where}: retry_truncated {settings['retry_truncated']} is not more than max_tokens "

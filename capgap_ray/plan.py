@@ -23,7 +23,7 @@ from capgap_ray.artifacts.step import Step, unique
 from capgap_ray.catalog.chat_templates import read_template
 from capgap_ray.catalog.judges import JUDGE_PROMPTS
 from capgap_ray.catalog.models import MODELS, Endpoint, Model, ModelSpec, resolve
-from capgap_ray.catalog.tasks import data_of, find_task, not_ours, read_yaml
+from capgap_ray.catalog.tasks import check_shots, data_of, find_task, not_ours, read_yaml
 from capgap_ray.core.task_spec import TaskError
 from capgap_ray.experiment import Experiment, Point
 from capgap_ray.mistakes import ExperimentError, did_you_mean
@@ -624,12 +624,7 @@ def _examples(experiment: Experiment, task: str) -> Step:
         found = tables(spec, data_of(experiment.places(), task), train=own)
         source = source_of(spec, found)
         declared, files = read_yaml(spec.yaml)
-        shown = [] if spec.file else (declared.get("fewshot_config") or {}).get("samples")
-        if isinstance(shown, list) and experiment.shots(task) > len(shown):  # where they are items, lm-eval knows
-            raise TaskError(
-                f"task {task}: prompt.shots is {experiment.shots(task)}, and it has {len(shown)} few-shot examples; "
-                f"set prompt.shots: {len(shown)}"
-            )
+        check_shots(spec, declared, experiment.shots(task))
         if own and spec.train_split is None:
             raise TaskError(f"task {task} has no training split; set split.train_from: test")
         rows, train_rows = (

@@ -200,6 +200,16 @@ class Sampling(Part):
         return self
 
 
+def check_budget(where: str, sampling: Mapping[str, Any], max_model_len: int) -> None:
+    """Raises ValueError where an answer may take all of the engine's context. `where`: the field of `sampling`."""
+    for name in ("max_tokens", "retry_truncated"):
+        if (sampling[name] or 0) >= max_model_len:
+            raise ValueError(
+                f"{where}: {name} {sampling[name]} leaves no room for a prompt in engine.max_model_len "
+                f"({max_model_len}); raise that, or lower {name}"
+            )
+
+
 class TeacherSampling(Part):
     """How a teacher generates rationales. None: as in `sampling`."""
 

@@ -35,6 +35,14 @@ MODELS = Path(__file__).parents[1] / "capgap_ray" / "tiny" / "models"
             "engine.max_model_len: 9999 is more than the 2048 positions of model 'tiny-judge'; set it to 2048 or less",
         ),
         (
+            ["--model", "tiny-judge", "--tasks", "tiny/dyck_languages", "--set", "sampling.max_tokens=2048"],
+            "sampling: max_tokens 2048 leaves no room for a prompt in engine.max_model_len (2048)",
+        ),
+        (
+            ["--model", "tiny-judge", "--tasks", "tiny/dyck_languages", "--set", "prompt.shots=4"],
+            "task tiny/dyck_languages: prompt.shots is 4, and it has 3 few-shot examples; set prompt.shots: 3",
+        ),
+        (
             ["--model", "tiny-judge", "--tasks", "x", "--adapter", "/nowhere", "--set", "engine.lora=merged"],
             "engine.lora: merged is for experiments",
         ),

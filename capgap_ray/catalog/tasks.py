@@ -206,6 +206,16 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], list[Path]]:
     return {**merged, **tree}, files
 
 
+def check_shots(spec: TaskSpec, declared: Mapping[str, Any], shots: int) -> None:
+    """Raises TaskError where the task has fewer examples to show. `declared`: what its YAML says, by `read_yaml`."""
+    shown = [] if spec.file else (declared.get("fewshot_config") or {}).get("samples")
+    if isinstance(shown, list) and shots > len(shown):  # where they are items, lm-eval knows
+        raise TaskError(
+            f"task {spec.name}: prompt.shots is {shots}, and it has {len(shown)} few-shot examples; set prompt.shots: "
+            f"{len(shown)}"
+        )
+
+
 class _Part(BaseModel):
     """What we read of a task's YAML; the rest is lm-eval's."""
 
