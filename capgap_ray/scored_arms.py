@@ -15,9 +15,10 @@ import numpy as np
 from capgap_ray.artifacts.step import Step, canonical_json
 from capgap_ray.core.arms import UNTOUCHED, Arm, Runs
 from capgap_ray.core.confounds import find_confounds, treated_fields
-from capgap_ray.core.findings import Declared, Levelled, Table, find, gap_selection
+from capgap_ray.core.findings import Declared, Levelled, Table, find
 from capgap_ray.core.proxies import TeacherPart
 from capgap_ray.core.surprisal import proxies_of, ratio_of_means
+from capgap_ray.core.unclaimed import gap_selection
 from capgap_ray.plan import Cell, Plan
 from capgap_ray.records import (
     Confound,

@@ -27,7 +27,6 @@ claim nothing: rules by name, patterns by chance, proxies and their leads, selec
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,7 +36,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from capgap_ray.core import capacity_gap
+from capgap_ray.core import capacity_gap, unclaimed
 from capgap_ray.core.arms import (
     UNTOUCHED,
     Arm,
@@ -52,9 +51,9 @@ from capgap_ray.core.arms import (
     random_effects,
     shared_by_tasks,
 )
-from capgap_ray.core.protocol_rules import CAPACITY_GAP, EFFICACY, Distilled, effective, has_pattern
-from capgap_ray.core.proxies import Cell, Parts, TeacherPart, judge_proxies, leads, value_of
-from capgap_ray.core.recommendation import SIGNIFICANCE, recommend, select_tasks, shows_difference, thresholds
+from capgap_ray.core.lineup import Lineup
+from capgap_ray.core.proxies import Cell, Parts, judge_proxies, leads, value_of
+from capgap_ray.core.recommendation import SIGNIFICANCE, recommend, shows_difference, thresholds
 from capgap_ray.core.statistics import rejection_levels, weighted_holm
 from capgap_ray.records import (
     ArmAccuracy,
@@ -62,12 +61,10 @@ from capgap_ray.records import (
     Confound,
     Efficacy,
     Equal,
-    Estimated,
     Findings,
     GainParts,
     QuantityQuality,
     RandomEffects,
-    RuleReading,
     Selection,
     TeacherAdvantage,
 )
@@ -76,9 +73,6 @@ SCHEMA, VERSION = "capgap-ray/findings", 1
 ALL = "all"
 """The task of what is pooled over tasks, and the student of what is pooled over students."""
 Confounded = Callable[[Arm, Arm], tuple[Confound, ...]]
-
-_RANKS = ({"small": 0, "large": 1}, {"weak": 0, "strong": 1}, {"weaker": 0, "stronger": 1}, {"short": 0, "long": 1})
-"""Words of teacher names that say which is the weaker; short CoT counts as the weaker, as in the paper."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,22 +177,7 @@ class _Finder:
     def __init__(
         self, table: Table, weaker: str | None, teacher_sizes: Mapping[str, float], confounded: Confounded
     ) -> None:
-        self.arms = {(a.task, *a.key): a for a in table.arms}
-        self.tasks = tuple(dict.fromkeys(a.task for a in table.arms))
-        self.teachers = tuple(dict.fromkeys(a.teacher for a in table.arms if a.teacher != UNTOUCHED))
-        self.recipes = tuple(dict.fromkeys(a.recipe for a in table.arms if a.teacher != UNTOUCHED))
-        distilled = {a.student for a in table.arms if a.teacher != UNTOUCHED}
-        names = [s for s in dict.fromkeys(a.student for a in table.arms) if s in distilled or s not in self.teachers]
-        sizes = {s: table.sizes.get(s) for s in names}
-        self.students = dict(sorted(sizes.items(), key=lambda pair: (pair[1] is None, pair[1] or 0.0)))
-        if not self.students:
-            raise ValueError("the results hold no student: every row is of a teacher")
-        if weaker is not None and weaker not in self.teachers:
-            raise ValueError(f"weaker: {weaker!r} is no teacher of these results; they are {', '.join(self.teachers)}")
-        self.weaker = weaker
-        self.teacher_sizes = {
-            t: size for t in self.teachers if (size := teacher_sizes.get(t, table.sizes.get(t))) is not None
-        }
+        self.lineup = Lineup(table.arms, table.sizes, weaker, teacher_sizes)
         self.confounded = confounded
         self.runs = Runs(table.arms)
         self.family: list[_Look] = []
@@ -215,7 +194,8 @@ class _Finder:
         levelled: Sequence[Levelled],
         exchanges: int,
     ) -> Findings:
-        readings = self._readings(rule) if rule else ()
+        readings, unread = unclaimed.read_rule(self.lineup, rule) if rule else ((), [])
+        self.refused += unread
         gains = self._gains()
         duels = self._duels()
         advantages = self._advantages()
@@ -226,25 +206,29 @@ class _Finder:
         efficacy = tuple(sorted(map(self._efficacy, gains), key=_degradations_first))
         told = tuple(map(self._advantage, advantages))
         verdicts = tuple(capacity_gap.verdict(gap, look.p_adjusted, look.share) for gap, look in gaps)
-        chosen = tuple(selection) or self._selection(threshold_points)
-        measured = self._proxies() | proxies
+        chosen = tuple(selection) or unclaimed.selection(self.lineup, self.runs, threshold_points)
+        if chosen and not selection:
+            self.notes.append(
+                "task selection: measured on the items of these results; to choose tasks, measure it on training items"
+            )
+        measured = unclaimed.few_shot_gaps(self.lineup) | proxies
         values = {name: {cell: value_of(of_cell) for cell, of_cell in each.items()} for name, each in measured.items()}
         judged = judge_proxies(values, _mean_gains(efficacy))
         known = leads(measured)
         comparisons = tuple(self._comparison(asked, "declared", each) for each, asked in others)
         quantity = tuple(make() for make in parted)
-        self._say(advantages, verdicts)
+        self.notes += unclaimed.caveats(self.lineup, len(self.family), len(advantages), len(verdicts))
         return Findings(
             schema=SCHEMA,
             version=VERSION,
-            level="items" if any(a.items is not None for a in self.arms.values()) else "aggregated",
+            level="items" if any(a.items is not None for a in self.lineup.arms.values()) else "aggregated",
             rows=self.table.rows,
-            tasks=self.tasks,
-            students=self.students,
-            teachers=self.teachers,
-            recipes=self.recipes,
+            tasks=self.lineup.tasks,
+            students=self.lineup.students,
+            teachers=self.lineup.teachers,
+            recipes=self.lineup.recipes,
             recommendations=recommend(
-                tuple(self.students),
+                tuple(self.lineup.students),
                 efficacy,
                 told,
                 verdicts,
@@ -252,7 +236,7 @@ class _Finder:
                 self._tokens(),
                 chosen,
                 judged,
-                self._few_shot_leads(),
+                unclaimed.few_shot_leads(self.lineup, self.runs),
                 known,
                 quantity,
             ),
@@ -270,7 +254,7 @@ class _Finder:
             refused=tuple(dict.fromkeys(self.refused)),
             notes=tuple(dict.fromkeys(self.notes)),
             declared=comparisons,
-            arms=tuple(map(_accuracy, self.arms.values())),
+            arms=tuple(map(_accuracy, self.lineup.arms.values())),
             leads=known,
             quantity=quantity,
         )
@@ -279,15 +263,15 @@ class _Finder:
 
     def _gains(self) -> list[_Asked]:
         asked = []
-        for student, teacher, recipe in self._trained():
+        for student, teacher, recipe in self.lineup.trained():
             parts = []
-            for task in self.tasks:
-                arm = self.arms.get((task, student, teacher, recipe))
+            for task in self.lineup.tasks:
+                arm = self.lineup.arms.get((task, student, teacher, recipe))
                 if arm is None:
                     continue
-                base = self._untouched(task, student, recipe)
+                base = self.lineup.untouched(task, student, recipe)
                 if base is None:
-                    self.refused.append(f"efficacy of {name(arm)}: {self._no_baseline(task, student, recipe)}")
+                    self.refused.append(f"efficacy of {name(arm)}: {self.lineup.no_baseline(task, student, recipe)}")
                     continue
                 parts += self._fair("efficacy", [(arm, 1.0), (base, -1.0)])
             asked += self._ask(parts, student, (teacher, UNTOUCHED), recipe)
@@ -295,13 +279,13 @@ class _Finder:
 
     def _advantages(self) -> list[_Asked]:
         asked = []
-        for recipe in self.recipes:
-            for pair in combinations(self.teachers, 2):
-                weak, strong = self._order(*pair)[:2]
-                for student in self.students:
+        for recipe in self.lineup.recipes:
+            for pair in combinations(self.lineup.teachers, 2):
+                weak, strong = self.lineup.order(*pair)[:2]
+                for student in self.lineup.students:
                     parts = []
-                    for task in self.tasks:
-                        both = self._both(task, student, weak, strong, recipe)
+                    for task in self.lineup.tasks:
+                        both = self.lineup.both(task, student, weak, strong, recipe)
                         if both is not None:
                             parts += self._fair("comparison of teachers", [(both[0], 1.0), (both[1], -1.0)])
                     asked += self._ask(parts, student, (weak, strong), recipe)
@@ -312,12 +296,12 @@ class _Finder:
         """The advantage over all students together, each of equal weight, pooled over tasks."""
         trained = [
             s
-            for s in self.students
-            if any((task, s, t, recipe) in self.arms for task in self.tasks for t in (weak, strong))
+            for s in self.lineup.students
+            if any((task, s, t, recipe) in self.lineup.arms for task in self.lineup.tasks for t in (weak, strong))
         ]
         parts: list[Part] = []
-        for task in self.tasks:
-            pairs = [both for s in trained if (both := self._both(task, s, weak, strong, recipe)) is not None]
+        for task in self.lineup.tasks:
+            pairs = [both for s in trained if (both := self.lineup.both(task, s, weak, strong, recipe)) is not None]
             if len(trained) < 2 or len(pairs) < len(trained):
                 continue
             weight = 1 / len(pairs)
@@ -367,16 +351,18 @@ class _Finder:
         )
 
     def _duels(self) -> list[capacity_gap.Duel]:
-        sized = capacity_gap.sizes_of(self.students)
+        sized = capacity_gap.sizes_of(self.lineup.students)
         made = []
-        for recipe in self.recipes:
-            for pair in combinations(self.teachers, 2):
-                weak, strong, ordered = self._order(*pair)
-                students = [s for s in sized if any(self._both(t, s, weak, strong, recipe) for t in self.tasks)]
+        for recipe in self.lineup.recipes:
+            for pair in combinations(self.lineup.teachers, 2):
+                weak, strong, ordered = self.lineup.order(*pair)
+                students = [
+                    s for s in sized if any(self.lineup.both(t, s, weak, strong, recipe) for t in self.lineup.tasks)
+                ]
                 if len({sized[s] for s in students}) < 2:
                     continue
-                for task in self.tasks:
-                    arms = [self._both(task, s, weak, strong, recipe) for s in students]
+                for task in self.lineup.tasks:
+                    arms = [self.lineup.both(task, s, weak, strong, recipe) for s in students]
                     if any(both is None for both in arms):
                         missing = students[arms.index(None)]
                         self.refused.append(
@@ -445,15 +431,15 @@ class _Finder:
                 right=(student, teacher, right),
                 only_pooled=True,
             )
-            for student in self.students
-            for teacher in self.teachers
-            for left, right in combinations(self.recipes, 2)
+            for student in self.lineup.students
+            for teacher in self.lineup.teachers
+            for left, right in combinations(self.lineup.recipes, 2)
         ]
 
     def _declared(self, each: Declared) -> list[_Asked]:
         parts = []
-        for task in self.tasks:
-            left, right = (self.arms.get((task, *key)) for key in (each.left, each.right))
+        for task in self.lineup.tasks:
+            left, right = (self.lineup.arms.get((task, *key)) for key in (each.left, each.right))
             if left is not None and right is not None:
                 parts += self._fair(each.name, [(right, 1.0), (left, -1.0)])
         student, teacher, recipe = each.right
@@ -470,8 +456,8 @@ class _Finder:
         (_, left, recipe), (student, right, right_recipe) = each.natural
         what = f"quantity against quality of {_label(right, right_recipe)} and {_label(left, recipe)}, {student}"
         fours = []
-        for task in self.tasks:
-            four = [self.arms.get((task, *key)) for key in (*each.natural, *each.level)]
+        for task in self.lineup.tasks:
+            four = [self.lineup.arms.get((task, *key)) for key in (*each.natural, *each.level)]
             known = [arm for arm in four if arm is not None]
             if len(known) == 4 and self._fair(what, [(arm, 0.0) for arm in known]):
                 fours.append(known)
@@ -522,35 +508,6 @@ class _Finder:
 
     # --- arms --------------------------------------------------------------------------------------
 
-    def _trained(self) -> list[tuple[str, str, str]]:
-        order = {s: i for i, s in enumerate(self.students)}
-        keys = dict.fromkeys(a.key for a in self.arms.values() if a.teacher != UNTOUCHED)
-        return sorted(keys, key=lambda key: order[key[0]])
-
-    def _untouched(self, task: str, student: str, recipe: str) -> Arm | None:
-        """The student before distillation: measured under the same recipe's name, or the only one there is."""
-        if (same := self.arms.get((task, student, UNTOUCHED, recipe))) is not None:
-            return same
-        every = [a for a in self.arms.values() if (a.task, a.student, a.teacher) == (task, student, UNTOUCHED)]
-        return every[0] if len(every) == 1 else None
-
-    def _no_baseline(self, task: str, student: str, recipe: str) -> str:
-        """Why `_untouched` finds none, and the mend."""
-        others = [a.recipe for a in self.arms.values() if (a.task, a.student, a.teacher) == (task, student, UNTOUCHED)]
-        if not others:
-            return (
-                f"there is no untouched {student} on {task}; measure it on the same items (rows with an empty teacher)"
-            )
-        told = " and ".join(other or "an empty one" for other in others)
-        return (
-            f"the untouched {student} on {task} is there {len(others)} times, under the recipes {told}, and not under "
-            f"{recipe or 'an empty one'}; leave one of them, or name it by the recipe that it belongs to"
-        )
-
-    def _both(self, task: str, student: str, weak: str, strong: str, recipe: str) -> tuple[Arm, Arm] | None:
-        first, second = (self.arms.get((task, student, teacher, recipe)) for teacher in (weak, strong))
-        return None if first is None or second is None else (first, second)
-
     def _fair(self, what: str, part: Part) -> list[Part]:
         """The part in a list, or none and a refusal."""
         try:
@@ -559,20 +516,6 @@ class _Finder:
             self.refused.append(f"{what}: {refusal}")
             return []
         return [part]
-
-    def _order(self, first: str, second: str) -> tuple[str, str, bool]:
-        """(weaker, stronger, whether that is known): as told, by size, by words of their names."""
-        if self.weaker in (first, second):
-            return (first, second, True) if self.weaker == first else (second, first, True)
-        sizes = [self.teacher_sizes.get(t) for t in (first, second)]
-        if None not in sizes and sizes[0] != sizes[1]:
-            return (first, second, True) if (sizes[0] or 0) < (sizes[1] or 0) else (second, first, True)
-        for ranks in _RANKS:
-            found = [[ranks[w] for w in re.findall(r"[a-z]+", t.lower()) if w in ranks] for t in (first, second)]
-            if all(len(each) == 1 for each in found) and found[0] != found[1]:
-                return (first, second, True) if found[0] < found[1] else (second, first, True)
-        low, high = sorted((first, second))
-        return low, high, False
 
     # --- records -----------------------------------------------------------------------------------
 
@@ -635,11 +578,11 @@ class _Finder:
         return TeacherAdvantage(
             task=asked.task,
             student=asked.student,
-            size=self.students.get(asked.student),
+            size=self.lineup.students.get(asked.student),
             recipe=asked.recipe,
             weaker=weak,
             stronger=strong,
-            ordered=self._order(weak, strong)[2],
+            ordered=self.lineup.order(weak, strong)[2],
             better=better,
             comparison=comparison,
         )
@@ -670,175 +613,13 @@ class _Finder:
                         ),
                     )
 
-    # --- selection, proxies, rules -----------------------------------------------------------------
-
-    def _few_shot(self, task: str) -> tuple[list[Arm], list[Arm]]:
-        """(teachers, students), untouched, on one task."""
-        untouched = [a for a in self.arms.values() if a.task == task and a.teacher == UNTOUCHED]
-        return (
-            [a for a in untouched if a.student in self.teachers],
-            [a for a in untouched if a.student in self.students],
-        )
-
-    def _few_shot_leads(self) -> tuple[str, ...]:
-        """Every two teachers' own accuracies in words: what a choice before training can rest on."""
-        own = {(task, arm.student): arm for task in self.tasks for arm in self._few_shot(task)[0]}
-        said = []
-        for first, second in combinations(self.teachers, 2):
-            pairs = [(own.get((task, first)), own.get((task, second))) for task in self.tasks]
-            parts: list[Part] = [[(a, 1.0), (b, -1.0)] for a, b in pairs if a is not None and b is not None]
-            try:
-                found = estimate(parts, self.runs) if parts else None
-            except Refusal:
-                continue
-            if found is not None:
-                low, high = 100 * found.low, 100 * found.high
-                said.append(
-                    f"few-shot, {first} scores {100 * found.value:+.1f} points against {second} (95 % interval "
-                    f"{low:+.1f} to {high:+.1f}): "
-                    + (
-                        "where teachers differ much, start with the stronger one; a hint that only training can confirm"
-                        if low > 0 or high < 0
-                        else "their own accuracies give no reason to prefer either"
-                    )
-                )
-        return tuple(said)
-
-    def _selection(self, threshold_points: float) -> tuple[Selection, ...]:
-        made = []
-        for task in self.tasks:
-            of_teachers, of_students = self._few_shot(task)
-            if of_teachers and of_students and None not in (a.accuracy for a in of_teachers + of_students):
-                made.append(gap_selection(task, of_teachers, of_students, self.runs, threshold_points))
-        if made:
-            self.notes.append(
-                "task selection: measured on the items of these results; to choose tasks, measure it on training items"
-            )
-        return tuple(made)
-
-    def _proxies(self) -> dict[str, Parts]:
-        gaps: dict[Cell, list[TeacherPart]] = {}
-        for task in self.tasks:
-            of_teachers, of_students = ({a.student: a for a in each} for each in self._few_shot(task))
-            for student, before in of_students.items():
-                for teacher, arm in of_teachers.items():
-                    theirs, own = arm.accuracy, before.accuracy
-                    if theirs is not None and own is not None:
-                        error = math.sqrt(theirs * (1 - theirs) / arm.n)
-                        found = Estimated(value=theirs - own, error=error)
-                        gaps[task, student, teacher] = [TeacherPart(share=1.0, source=teacher, measured=found)]
-        return {"few-shot gap": gaps} if gaps else {}
-
-    def _readings(self, rule: str) -> tuple[RuleReading, ...]:
-        if rule not in EFFICACY and rule not in CAPACITY_GAP:
-            raise ValueError(f"rule {rule!r} is unknown; known: {', '.join([*EFFICACY, *CAPACITY_GAP])}")
-        formula = (EFFICACY.get(rule) or CAPACITY_GAP[rule]).formula
-        sized = capacity_gap.sizes_of(self.students)
-        made = []
-        for recipe in self.recipes:
-            for pair in combinations(self.teachers, 2):
-                weak, strong, _ = self._order(*pair)
-                for task in self.tasks:
-                    arms = {s: both for s in sized if (both := self._both(task, s, weak, strong, recipe))}
-                    holds = self._reading(rule, task, arms, sized, recipe)
-                    if holds is not None:
-                        made.append(
-                            RuleReading(
-                                rule=rule,
-                                formula=formula,
-                                task=task,
-                                weaker=weak,
-                                stronger=strong,
-                                recipe=recipe,
-                                holds=holds,
-                            )
-                        )
-        return tuple(made)
-
-    def _reading(
-        self, rule: str, task: str, arms: Mapping[str, tuple[Arm, Arm]], sized: Mapping[str, float], recipe: str
-    ) -> bool | None:
-        """None, and a refusal, where the rule cannot be read."""
-        points = {s: tuple(100 * (arm.accuracy or 0.0) for arm in both) for s, both in arms.items()}
-        try:
-            if not arms or any(arm.accuracy is None for both in arms.values() for arm in both):
-                raise ValueError("no student was distilled from both teachers")
-            if rule in CAPACITY_GAP:
-                return bool(has_pattern(rule, [w - s for w, s in points.values()], [sized[s] for s in arms]))
-            before = {s: self._untouched(task, s, recipe) for s in arms}
-            bases = [b for b in before.values() if b is not None and b.accuracy is not None]
-            if len(bases) < len(arms):
-                raise ValueError("an untouched student is missing")
-            of_teachers, of_students = ([a.accuracy for a in each] for each in self._few_shot(task))
-            gap = None
-            if of_teachers and of_students and None not in of_teachers + of_students:
-                gap = 100 * (fmean(of_teachers) - fmean(of_students))  # type: ignore[arg-type]
-            return effective(
-                rule,
-                Distilled(
-                    baseline=[100 * (base.accuracy or 0.0) for base in bases],
-                    distilled=list(points.values()),
-                    gap=gap,
-                    baseline_items=bases[0].n,
-                    distilled_items=next(iter(arms.values()))[0].n,
-                ),
-            )
-        except ValueError as error:
-            self.refused.append(f"rule {rule} on {task}: {error}")
-            return None
-
     def _tokens(self) -> dict[tuple[str, str, str], float]:
         """(student, teacher, recipe) -> mean tokens of an answer, over tasks."""
         by_key: dict[tuple[str, str, str], list[float]] = {}
-        for arm in self.arms.values():
+        for arm in self.lineup.arms.values():
             if arm.tokens is not None:
                 by_key.setdefault(arm.key, []).append(arm.tokens)
         return {key: fmean(values) for key, values in by_key.items()}
-
-    def _say(self, advantages: Sequence[_Asked], verdicts: Sequence[object]) -> None:
-        """What cannot be said, and under which assumptions the rest is."""
-        if self.family:
-            self.notes.append(
-                f"claims in one family: {len(self.family)}; the chance of any false one among them is at most 5 %"
-            )
-        if not self.teachers:
-            self.notes.append("no distilled student: efficacy, teachers and capacity gap cannot be judged")
-        elif len(self.teachers) == 1:
-            self.notes.append("one teacher only: teachers cannot be compared, and there is no capacity gap to look for")
-        elif not advantages:
-            self.notes.append("no two teachers taught one student under one recipe on the same items")
-        if len(self.teachers) > 1 and not verdicts:
-            sizes = {size for size in self.students.values() if size is not None}
-            unknown = [s for s, size in self.students.items() if size is None]
-            if unknown and len(sizes) < 2:
-                self.notes.append(
-                    f"capacity gap: the size of {', '.join(unknown)} is not known; add a column `size` (billions of "
-                    "parameters)"
-                )
-            elif len(sizes) < 2:
-                self.notes.append("capacity gap: students of one size only; it needs at least two")
-        trained = [a for a in self.arms.values() if a.teacher != UNTOUCHED]
-        self.notes += [
-            f"{name(a)}: {a.scored_runs} of {len(a.runs)} training runs have a score"
-            for a in trained
-            if a.scored_runs < len(a.runs)
-        ]
-        if trained and all(a.scored_runs <= 1 for a in trained):
-            self.notes.append(
-                "one training run per arm: the intervals are about these trained models; how much another training "
-                "seed would change them is not known"
-            )
-        if any(a.items is None for a in trained):
-            self.notes.append(
-                "accuracies without items: nothing is paired, so differences are tested as if the items were different "
-                "ones (intervals too wide rather than too narrow), and unscored items cannot be told from wrong ones"
-            )
-        unscored = sum(a.unscored for a in self.arms.values())
-        if unscored:
-            self.notes.append(
-                f"{unscored} items of an arm have no score; they are left out, not counted as wrong, and bound_low and "
-                "bound_high say what could hide in them"
-            )
 
 
 # --- pieces ----------------------------------------------------------------------------------------
@@ -878,22 +659,6 @@ def _mean_parts(parts: Sequence[GainParts | None]) -> GainParts | None:
         each = [getattr(part, field) for part in known]
         values[field] = None if None in each else fmean(each)
     return GainParts(**values)
-
-
-def gap_selection(
-    task: str, teachers: Sequence[Arm], students: Sequence[Arm], runs: Runs, threshold_points: float
-) -> Selection:
-    """Return whether a task passes the in-context gap rule, with an interval of the gap over the same items."""
-    shares: list[dict[str, float]] = [{a.student: a.accuracy or 0.0 for a in each} for each in (teachers, students)]
-    (chosen,) = select_tasks({task: shares[0]}, {task: shares[1]}, teachers[0].n, threshold_points)
-    part = [(a, 1 / len(teachers)) for a in teachers] + [(a, -1 / len(students)) for a in students]
-    try:
-        found = estimate([part], runs)
-    except Refusal:  # measured on other items: the gap stands without an interval
-        return chosen
-    if found is None:
-        return chosen
-    return dataclasses.replace(chosen, ci_low=100 * found.low, ci_high=100 * found.high)
 
 
 def _accuracy(arm: Arm) -> ArmAccuracy:
