@@ -1,6 +1,7 @@
 """The whole flow, shrunken: one task, one teacher, one student, two cells."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -19,6 +20,6 @@ SHRUNKEN = [
 ]
 
 
-def command(store: Path, job: str = "grid") -> list[str]:
-    overrides = [word for override in SHRUNKEN for word in ("--set", override)]
-    return [sys.executable, f"jobs/{job}.py", "--store", str(store), *overrides]
+def command(store: Path, job: str = "grid", overrides: Sequence[str] = ()) -> list[str]:
+    words = [word for override in (*SHRUNKEN, *overrides) for word in ("--set", override)]
+    return [sys.executable, f"jobs/{job}.py", "--store", str(store), *words]

@@ -22,7 +22,7 @@ def test_a_model_is_scored_and_its_samples_logged(tmp_path: Path) -> None:
     arguments = [
         *("--model", "tiny-teacher-small", "tiny-student-0.15m", "--tasks", "tiny/dyck_languages:2,tiny/word_sorting"),
         *("--limit", "20", "--store", str(tmp_path / "store"), "--set", "engine.dtype=float32"),
-        *("--set", "sampling.max_tokens=128", "--set", "sampling.temperature=0.5"),
+        *("--set", "sampling.max_tokens=128", "--set", "sampling.temperature=0.5", "--set", "resources.engines=1"),
     ]
     first = evaluate(*arguments).splitlines()
     accuracies = [line for line in first if line.startswith("accuracy")]
