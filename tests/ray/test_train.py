@@ -79,7 +79,12 @@ def test_what_the_workers_of_a_dead_trial_held_is_free_again(crew: Any) -> None:
 
 def test_a_killed_worker_costs_nothing_but_time(crew: Any, tmp_path: Path) -> None:
     undisturbed, killed = Store(str(tmp_path / "undisturbed")), Store(str(tmp_path / "killed"))
-    sft = {"method": "lora", "validation": {"share": 0.05, "every": 5}, "checkpoints": {"at": [2]}}
+    sft = {
+        "method": "lora",
+        "lora": {"dropout": 0.1},
+        "validation": {"share": 0.05, "every": 5},
+        "checkpoints": {"at": [2]},
+    }
     one, other = step(undisturbed, sft), step(killed, sft)
     build_checkpoint(undisturbed, one, STUDENT, RESOURCES, crew)
 
