@@ -84,7 +84,7 @@ _DRAWN = re.compile(
     r"|i can (?:therefore |thus |now )?(?:say|confirm|conclude)"
     r"|to (?:sum|summari[sz]e|conclude)|(?:putting|combining|comparing)[^,.=:]{1,60},"
     r"|(?:counting|adding|summing|multiplying|subtracting|dividing)[^,.=:]{0,40}"
-    r"(?::|,? (?:(?:we|i|you) (?:have|get|find)|gives?|yields?)))(?!\w)",
+    r"(?::|, (?=\$)|,? (?:(?:we|i|you) (?:have|get|find)|gives?|yields?)))(?!\w)",
     re.IGNORECASE,
 )
 """How a sentence begins that is drawn from what stands before it."""

@@ -80,7 +80,9 @@ _OPEN = re.compile(
     re.IGNORECASE,
 )
 _STRUCK = re.compile(r"(?:^[ \t]*[-•*] )?~~[^~\n]{1,200}~~", re.MULTILINE)
-_END_OF_PROOF = re.compile(r"\.?\s?[∎■□]")
+_END_OF_PROOF = re.compile(
+    r"\.?\s?[∎■□]|(?:\\[qd]?quad|\\hfill|\\[,; ])?\s?\\(?:blacksquare|square|Box|qed)(?=[\s$.\\\])]{0,9}(?:\n|\Z))"
+)
 _CORRECTED = re.compile(
     r"\b(?:(?:is|are|was) not|isn't|not) (?!only\b)(?:option )?(?:\$[^$\n]{1,80}\$|[^\s,;]{1,40})"
     r"(?:,? but(?= )|(?:;|,| [—–-]) (?:it|that)(?:['’]s| is))(?: rather)?",
@@ -192,7 +194,8 @@ _NEXT_ITEM = re.compile(
     r"|\n\[Question\]|\nYou are an AI assistant\b"
     r"|\n(?:#{1,4} )?(?:Exercise|Question|Problem) [0-9]+[:.\n]|\n(?:Q|Question|Human|User): "
     r"|\n#{1,4} (?:Instruction|Question|Problem|Input|Human|User):?[ \t]*\n"
-    r"|\n(?:Now,? )?[Ll]et'?s (?:try|do|solve|look at) (?:another|a similar|the next)\b"
+    r"|\n(?:Now,? )?[Ll]et['’]?s (?:try|do|solve|look at|think step by step about) (?:another|a similar|the next)\b"
+    r"|(?<=[.!?] )Let['’]?s (?:try|do|solve) another\b"
     r"|\\n(?:\\n)?(?:Human|User|Q|Question|Assistant): ?"
     r"|<\|(?:im_end|endoftext|eot_id|end_of_text|user|end)\|>|</s>|<end_of_turn>|<eos>|<｜end▁of▁sentence｜>|\[/?INST\]"
 )
@@ -370,7 +373,8 @@ REFUSED = re.compile(
     r"|\bnot clear (?:which|what|whether)\b|\bnot (?:given|known|specified|stated|provided)\b"
     r"|\b(?:cannot|can['’]?t|(?:unable|not able|impossible) to)(?: be)? "
     r"(?:give|determin\w+|decid\w+|answer\w*|solv\w+|say|tell|know\w*|find|found)\b"
-    r"|\b(?:remains?|needs?|has) to be (?:done|found|computed|checked)\b|\brun out of (?:space|time|tokens)\b"
+    r"|\b(?:remains?|needs?|has) to be (?:done|found|computed|checked)\b|\brun(?:ning)? out of (?:space|time|tokens)\b"
+    r"|\bas an exercise (?:for|to) the reader\b"
     r"|\bdo(?:es)?n['’]t (?:say|tell|give|specify|state|let)\b|\bdepends (?:on|how)\b"
     r"|\bplease (?:give|send|provide|share|clarify|run)\b"
     r"|\b(?:would you like me to|shall i|should i|do you want me to) "

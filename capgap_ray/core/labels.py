@@ -25,6 +25,7 @@ from capgap_ray.core.extraction import (
     last_statement,
     own_text,
     placeholder,
+    refuses,
     settled,
     stated_line,
 )
@@ -62,6 +63,13 @@ _LISTED_OPTION = re.compile(r"^[ \t]*(?:[-*•|] *)*\(?([A-Z])[).][ |*]+(\S[^\n]
 _INLINE_OPTION = re.compile(r"\(([A-Z])\) ([^()\n,;.?]{1,80}?)(?=,? (?:and |or )?\([A-Z]\)|[:,;.?\n])")
 _MARKED = re.compile(r"\*\*([^*\n]{1,80})\*\*|(?<![\w])['\"“‘]([^'\"“”’\n]{1,80})['\"”’](?![\w])")
 _BOLD = re.compile(r"\*\*([^*\n]{1,80})\*\*")
+_BOLD_LINE = re.compile(r"^\*\*\(([A-Z])\)(?: [^*\n]{1,200})?\*\*[ .!]*$", re.MULTILINE)
+_NOT_SAID = re.compile(
+    r"\b(?:if|unless|whether|were|either|maybe|perhaps|might|could|probably|unsure)\b"
+    r"|(?:\b(?:not|never)|n['’]t)\W*$|\b(?:first|next|step|then|let)\b",
+    re.IGNORECASE,
+)
+_CONCLUDES = re.compile(rf"\b(?:{'|'.join(BOOLEANS)}|so|thus|hence|therefore|answer|conclusion)\b", re.IGNORECASE)
 _COMPLEMENT = re.compile(
     r"^[^\n]*\b(?:(?:is|are) (?!(?:that|because|to)\b)(?:(?:dancing|playing|partnered|left) with )?|from |between )"
     r"(?:the )?(.{1,60})$"
@@ -240,6 +248,8 @@ def _concluded(text: str, kind: AnswerKind) -> str | None:
     text = text[-2 * LONGEST_ANSWER :]
     tail = own_text(text)
     lines = _lines(tail)
+    if kind == "option" and (own := _own_line(tail)):
+        return f"({own})"
     if kind == "option" and (letter := claimed_option(text, _listed_options(text))):
         return f"({letter})"
     if not lines:
@@ -249,7 +259,7 @@ def _concluded(text: str, kind: AnswerKind) -> str | None:
     if kind == "brackets":
         return _closers(lines)
     if kind == "boolean":
-        return claimed_verdict(text)
+        return claimed_verdict(text) or _only_bold_boolean(tail)
     tail = without_breakdown(tail) if kind == "text" else tail
     found = last_sentence(tail)
     if found is None:
@@ -265,6 +275,26 @@ def _concluded(text: str, kind: AnswerKind) -> str | None:
         return _concluded(before, kind)  # what follows is a remark or a check
     named = _complement(tail, sentence, followed)
     return None if named and re.search(r"[0-9]|, .* and ", named) else named
+
+
+def _own_line(tail: str) -> str | None:
+    """Return the letter of a last line that is all bold, `**(C) Dan was fourth**`, and of which there is but one."""
+    letters = _BOLD_LINE.findall(tail)
+    return str(letters[0]) if len(letters) == 1 and _BOLD_LINE.search(tail.rpartition("\n")[2]) else None
+
+
+def _only_bold_boolean(tail: str) -> str | None:
+    """Return the boolean that ends a line in bold, if a finished text has no other one in bold and at most a paragraph
+    after it, which concludes nothing.
+    """
+    marked = [each.strip(" .!") for each in _BOLD.findall(tail) if each.strip(" .!").casefold() in BOOLEANS]
+    if len(marked) != 1 or refuses(tail) or not re.search(r"[.!)*\]]$", tail):
+        return None
+    before, _, after = tail.partition(f"**{marked[0]}")
+    ends, rest = re.match(r"[.!]?\*\*[.!]?(?:\n|$)", after), after.partition("\n")[2].strip()
+    if ends is None or "\n" in rest or _CONCLUDES.search(rest):
+        return None
+    return None if _NOT_SAID.search(before.rpartition("\n")[2]) else marked[0]
 
 
 def _lines(text: str) -> list[str]:

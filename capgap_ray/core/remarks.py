@@ -14,7 +14,8 @@ _CHECKING = (
     r"|substituting [a-z ]{0,40}back|plugging [a-z ]{0,40}back|(?:this|that) (?:right|correct)\b)"
 )
 _TOPIC = (
-    r"(?:(?:some |a few )?remarks?|(?:a few |some |a )?notes? on|comment|fun fact|(?:quick |pro )?tips?|p\.?s\b"
+    r"(?:(?:(?:some|a few|one (?:more|last|final)) )?(?:remarks?|comments?|test points)"
+    r"|(?:a few |some |a )?notes? on|fun fact|(?:quick |pro )?tips?|p\.?s\b"
     r"|key (?:takeaways?|points?|ideas?)|common (?:mistake|error|pitfall)s?|intuition|intuitively|generali[sz]ations?"
     r"|where (?:this|the) [a-z ]{1,40} comes? from|does (?:that|this) make sense|it may be worthwhile"
     r"|(?:an )?alternative(?:ly| (?:via|method|solution|approach))|one more check|let me also"
@@ -22,7 +23,7 @@ _TOPIC = (
     r"|(?:to |quick )?recap|summary (?:of|table)|here(?:['’]s| is) the same|confidence|score:|teacher['’]s comment"
     r"|other \w+|(?:as for|concerning|about) the other|for (?:other|readers|comparison|reference|context)|related"
     r"|(?:(?:possible|some) )?follow-?ups?|practice|challenge|exercise|extension|bonus|try it yourself|in the next"
-    r"|if you(?:['’]d like| want) to practice|frequently asked|thanks? for"
+    r"|if you (?:prefer|like)\b|if you(?:['’]d like| want) to practice|frequently asked|thanks? for"
     r"|(?:(?:here(?:['’]s| is) )?a )?similar(?: (?:problem|question|exercise)s?)?)"
 )
 """What a text turns to after its answer."""

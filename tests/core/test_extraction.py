@@ -560,6 +560,16 @@ MATHS = [
         "7",
     ),
     ("```\n>>> 2 ** 5\n32\n```", "32"),
+    # ends of proofs, comments, another example
+    ("The share is\n$$P = \\frac{3/2}{6} = \\frac14.\\qquad\\blacksquare$$", "\\frac14"),
+    ("So there are $6! \\cdot 3 = 2160$ orders.\n\nIf you prefer cases: 5 places, and 432 for each.", "2160"),
+    ("So the largest is 14.\n\n*Comments.* With 5 rows it is 20, and 6 rows give 27.", "14"),
+    ("Hence the domain is $(1,4)$.\n\n**Some test points**\n\n- $x = 2$: fine.\n- $x = 5$: not.", "(1,4)"),
+    ("$\\boxed{6}$\n\nLet's do another one of this kind. What is $2^5$? We have $\\boxed{32}$", "6"),
+    ("Fine so far. Let's do another one: $y = 3$.\n\n$\\boxed{3}$", "3"),
+    ("Adding up the first column, $a + b + c = \\mathbf{31}$.", "31"),
+    ("From $b = 4$ we get $2a = 9$. I'm running out of space, so the rest is left as it is.", None),
+    ("Now $3a = 7$. The rest is left as an exercise for the reader.", None),
 ]
 NUMBERS = [
     ("7 dozen eggs.\n\nShe eats 3 × 7 = 21 eggs a week. In 4 weeks that's 84, and a dozen is 12 eggs.", "7"),
@@ -1463,6 +1473,12 @@ KINDS: list[tuple[AnswerKind, str, str | None]] = [
     ("option", "The matching one is B. One should be careful with (F), which is a week earlier.", "(B)"),
     ("option", "So option (C) is correct; the other clues are consistent but not needed.", "(C)"),
     ("option", "Option (C) fits, but not with the second clue.", None),
+    ("option", "Ann came last but one.\n\n- (A) Bo: first ✗\n- (B) Cy: third ✗\n\n**(C) Ann: fourth**", "(C)"),
+    ("boolean", "Nine is odd, hence:\n\nnot not not True is **False**.", "False"),
+    ("boolean", "Asked that, most would go with **Yes**.\n\nThe story tells more of the weather than of him.", "Yes"),
+    ("boolean", "The first one is **True**.\n\nSo it depends on the second one.", None),
+    ("boolean", "It would be **True** if the second one were.", None),
+    ("boolean", "It is not **True**.", None),
 ]
 
 
@@ -1508,6 +1524,9 @@ HOSTILE = [
     "let me check " * (MEGA // 13),
     "1 = 1 = " * (MEGA // 8),
     "**5" * (MEGA // 3),
+    "**(A) a**\n" * (MEGA // 10),
+    "**True** " * (MEGA // 9),
+    "\\quad\\square" * (MEGA // 12),
 ]
 
 
