@@ -67,7 +67,9 @@ def check_models(sources: Mapping[str, str]) -> dict[str, dict[str, Any]]:
             request.add_unredirected_header("Authorization", f"Bearer {token}")
         try:
             with urllib.request.urlopen(request, timeout=_SECONDS) as answer:
-                found[name] = json.load(answer)
+                config = json.load(answer)
+            if isinstance(config, dict):
+                found[name] = config
         except urllib.error.HTTPError as error:
             if error.code in (401, 403, 404):
                 raise HubError(
