@@ -17,6 +17,7 @@ _WRITTEN = tuple(
         (r"\\\(\s*\(?([A-Z])\)?\s*\\\)|\$\(?([A-H])\)?\$|(?<!\w)\[([A-Z])\]", ""),  # in maths or in square brackets
         (r"\*{1,3}(?:Option )?\(?([A-Z])[).:]{0,2}\*{1,3}", ""),  # in bold
         (r"\b((?i:option|choice|answer|pick|choose|select|go with)) \(?([a-r])\)", r"\1 (\2)"),
+        (rf"\((?i:{_NOUN}) ([A-Z])\)", ""),
         (rf"\b((?i:{_NOUN}))[:,]? [\"“]?\(?([A-Z])\b\)?(?!['’])[\"”]?(?=\W|$)", r"\1 (\2)"),
         (r"^([\s>•#-]*)\(?([A-Z])[).](?=\s)", r"\1(\2)"),  # as a list has it
         (r"(?<=\s)([A-Z])\)(?=\s)", ""),
@@ -132,7 +133,7 @@ _FITS = re.compile(
     r"|far|and|remaining|that|logically|deductively|humorous|sarcastic|overall|of the two|my final) )*"
     r"(?:correct|right|true|answer|solution|best|better|option|choice|pick|winner|match|fit|statement|sentence|edit"
     r"|one|funniest|wittiest|closest|nearest|sarcastic|humorous|humou?r|funny|ironic|only|left|suitable|appropriate"
-    r"|similar|what|number|recommendation|it)\b(?!, but| one has|-)"
+    r"|similar|what|number|recommendation|recommended|it)\b(?!, but| one has|-)"
     r"|\b(?:must|has to|should) be (?:the |it|right|correct|true|chosen)"
     r"|\bhas the (?:correct|right|proper|standard|usual)\b"
     r"|\b(?:fits|matches|works|holds|wins|remains|applies|suits|satisfies|makes (?:the most )?sense"
@@ -142,6 +143,7 @@ _FITS = re.compile(
     r"|\b(?:states|says|does) (?:exactly|precisely) (?:that|this|so)\b)"
 )
 """What is said of an option that is the answer."""
+_IF = re.compile(r"[^.]*\bwould\b[^.]*\b(?:if|unless)\b", re.IGNORECASE)
 _TAKEN_BACK = re.compile(r"^(?:but|yet|though|although|however)\b", re.IGNORECASE)
 _ITEM_YES = re.compile(
     r"\[yes\]|(?:[-–—:→=|(?]\s*|← *)[\"“(]*(?:yes|true|correct|right|matches|fits|this is (?:it|right)|answer)\b"
@@ -253,7 +255,7 @@ def _of_sentence(
                 before = f"{clauses[place - 1]} {before}".rstrip()
             if _DENIED.search(before) or _DENIED.search(after.partition(":")[0]):
                 denied.add(found[1])
-            elif _UNSURE.search(before):
+            elif _UNSURE.search(before) or _IF.match(after):
                 doubtful = True
             elif taken_back:
                 continue

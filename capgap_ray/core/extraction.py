@@ -259,7 +259,7 @@ AFTERTHOUGHT = re.compile(
     r"|(?<=[0-9]),? which (?:is|represents) an? (?!total\b)[a-z][^=]*$"
     r"|(?<=[a-z]) at [$€£]?[0-9][0-9.,]* each$"
     r"|,? or [$€£]?[0-9][0-9.,]* [a-z]+ (?:for each|per)\b.*$"
-    r"|,? (?:or|which is) [0-9]+ hours? and [0-9]+ minutes?$"
+    r"|,? (?:or|which (?:is|equals|makes|(?:works out|comes|amounts) to)) [0-9]+ hours? and [0-9]+ minutes?$"
     r"|(?<=[0-9$)}\]]) at (?:that|this) (?:time|moment|point|instant)$"
     r"|(?<=[0-9])(?:,| [—–]) an? (?:quarter|half|third|tenth) of an? [a-z]+(?: [a-z]+)?$"
     r"|,? instead of [$€£]?[0-9][0-9.,]*$"
@@ -387,11 +387,16 @@ _BUT_CONCLUDES = re.compile(
     r"\n[*_# ]*(?:so|thus|hence|therefore|conclusion)\b[^\n]*[0-9]|(?:\bnot|n['’]t) (?:the question|asked)\b",
     re.IGNORECASE,
 )
+_CONCLUDED_BEFORE = re.compile(
+    r"(?:^|\n)(?:so|thus|hence|therefore)\b[^\n]*\*\*[^*\n]*[0-9][^*\n]*\*\*[^\n]*\.\s*\n\s*\Z", re.IGNORECASE
+)
+"""What makes of "would you like me to calculate" at the end an offer to do more."""
 _EMOJI = re.compile(" ?[\U0001f300-\U0001faff\u2600-\u27bf\ufe0f\u200d]+")
 _LAST_EMOJI = re.compile(f"([\\w)%$°])(?:{_EMOJI.pattern})\\Z")
 """It finishes a sentence as a full stop does."""
 _BULLET = re.compile(r"^[ #>]*(?:-+(?= |[^-0-9.$\\]))?[ #>]*")
 MARKUP = " \t\r\n*_`>:"
+_RATIO = re.compile(r"[0-9]{1,9}(?: ?: ?[0-9]{1,9}){1,3}")
 
 
 def opened_thinking(prompt: str) -> str:
@@ -669,6 +674,8 @@ def reads_as_maths(piece: str) -> bool:
         return False
     if re.search(r"[0-9]\s*\$?\s+or\s+\$?\s*-?[0-9]", piece) or "?" in piece or INEXACT.search(piece):
         return False
+    if _RATIO.fullmatch(piece):
+        return True
     exact, approximately, _ = re.sub("≈", r"\\approx", piece).partition("\\approx")
     ways = readings(exact if approximately and re.search(r"[0-9]", exact) else piece)
     if isinstance(ways, str):
@@ -706,6 +713,8 @@ def displayed_value(tail: str, sentence: str) -> str | None:
             r":\s*$|\b(?:left with|we (?:get|obtain)(?: the (?:\w+ ){0,2}\w+)?|gives|simplifies to|becomes)\s*$", before
         )
         return maths if ready and re.search("[0-9]", maths) and reads_as_maths(maths) else None
+    if valued_names(maths):
+        return unwrapped(maths)  # x = 7 or x = -2
     sides = [unwrapped(side) for side in re.split(r"(?<![<>!])=", maths)]
     led = re.search(r"\b(?:is|are|equals)[\s:]*$", before) is not None and is_value(sides[-1])
     if led and EQUATION.search(maths) and "equation" not in before[-150:]:
@@ -743,6 +752,15 @@ def is_value(text: str) -> bool:
     )
 
 
+def valued_names(piece: str) -> set[str]:
+    """Return the names that a list of several values gives them to (`x = 1 or x = 2`); none where one has no name."""
+    ways = readings(unwrapped(piece))
+    if isinstance(ways, str) or len(ways[0]) < 2:
+        return set()
+    names = {item.label for item in ways[0]}
+    return set() if "" in names else names
+
+
 def own_text(text: str) -> str:
     """Return the end of a text that a conclusion is looked for in: without emoji, later sections and rulers."""
     tail = _EMOJI.sub("", _LAST_EMOJI.sub(r"\1.", text[-_TAIL:].rstrip())).strip()
@@ -760,7 +778,9 @@ def own_text(text: str) -> str:
 def refuses(tail: str) -> bool:
     """Return whether a text says near its end that it has no answer, and concludes nothing after that."""
     said = REFUSED.search(tail, max(0, len(tail) - NEAR_END))
-    return said is not None and _BUT_CONCLUDES.search(tail, said.end()) is None
+    if said is None or _BUT_CONCLUDES.search(tail, said.end()):
+        return False
+    return not (tail.endswith("?") and _CONCLUDED_BEFORE.search(tail[: said.start()]))
 
 
 def still_open(tail: str, sentence: str) -> bool:

@@ -76,6 +76,7 @@ _COMPLEMENT = re.compile(
 )
 _PAIRS = re.compile(r"\w[–-][A-Z]\w*, [A-Z]\w*[–-]")
 """Who has what after a step: "Fred–Lola, Eve–Ophelia"."""
+_TIMES = re.compile(r"(?:between )?[0-9]{1,2}(?::[0-9]{2})? ?[ap]m (?:to|and|until) [0-9]{1,2}(?::[0-9]{2})? ?[ap]m")
 _SUPERLATIVE = re.compile(
     r"(?:we can conclude that )?(.*\b(?:is|are|was|were|finish\w*|c[ao]mes?|ranks?|placed?|ends? up) (?:in )?"
     r"(?:the )?(?:\w+est|first|second|third|last|\w+most|most \w+|least \w+)"
@@ -177,8 +178,9 @@ def _listed_options(text: str) -> list[str]:
 
 def guess(text: str) -> tuple[str, AnswerKind] | None:
     """Return the answer of a text without thinking and its kind, where no task tells the kind."""
+    argued = _ARGUMENT.search(own_text(text)) is not None
     for read in (_marked, _concluded):
-        for kind in _GUESSES:
+        for kind in ("boolean", *_GUESSES) if argued else _GUESSES:
             answer = _checked(read(text, kind), kind)
             if answer is None or (kind == "option" and not _option_letter(_plain(answer, kind), ())):
                 continue
@@ -190,6 +192,8 @@ def guess(text: str) -> tuple[str, AnswerKind] | None:
     return None
 
 
+_ARGUMENT = re.compile(r"\bis \W*(?:deductively )?(?:in)?valid\W*\Z", re.IGNORECASE)
+"""How a text ends that judges an argument, be one of its premises lettered as an option is."""
 _GUESSES: tuple[AnswerKind, ...] = ("option", "boolean", "brackets", "text", "words")
 
 
@@ -274,7 +278,7 @@ def _concluded(text: str, kind: AnswerKind) -> str | None:
     if before and _SUMS_UP.match(re.split(r"[.!]\s+|\n", before)[-1]):
         return _concluded(before, kind)  # what follows is a remark or a check
     named = _complement(tail, sentence, followed)
-    return None if named and re.search(r"[0-9]|, .* and ", named) else named
+    return None if named and re.search(r"[0-9]|, .* and ", named) and not _TIMES.fullmatch(named) else named
 
 
 def _own_line(tail: str) -> str | None:

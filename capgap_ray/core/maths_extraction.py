@@ -43,8 +43,9 @@ from capgap_ray.core.extraction import (
     settled,
     stated_line,
     still_open,
+    valued_names,
 )
-from capgap_ray.core.maths import rational, readings, unwrapped
+from capgap_ray.core.maths import rational, unwrapped
 from capgap_ray.core.notation import LONGEST_MATHS
 from capgap_ray.core.number_extraction import number_in
 from capgap_ray.core.number_words import NUMBER_WORDS
@@ -302,7 +303,7 @@ def _maths_conclusion(text: str) -> str | None:
             and reads_as_maths(bare)
         ):
             last = unwrapped(bare.rpartition("=")[2])
-            return last if bare.count("=") > 1 and is_value(last) else bare
+            return last if bare.count("=") > 1 and is_value(last) and not valued_names(bare) else bare
     found = last_sentence(tail)
     if found is None:
         return None
@@ -466,7 +467,7 @@ def _claimed(claim: str, concluded: bool) -> str | None:
         chain = chain or (piece.count("=") > 1 and all(map(is_value, piece.replace("$", "").split("=")[1:])))
         if not concluded and not named and not chain:
             return None
-        if _listed_values(piece):
+        if len(valued_names(piece)) == 1:
             return unwrapped(piece)
         last = unwrapped(re.split(r"\\q?quad", piece)[-1])
         right = unwrapped(last.rpartition("=")[2].strip(" $"))
@@ -492,14 +493,6 @@ def _claimed(claim: str, concluded: bool) -> str | None:
     if counted := _COUNTED.fullmatch(piece.rstrip("²³")):
         return counted[1]
     return piece if reads_as_maths(piece) else None
-
-
-def _listed_values(piece: str) -> bool:
-    """Return whether a text gives one name several values: `x = 1 or x = 2`."""
-    ways = readings(unwrapped(piece))
-    if isinstance(ways, str) or len(ways[0]) < 2:
-        return False
-    return len({item.label for item in ways[0]}) == 1 and ways[0][0].label != ""
 
 
 def _last_span(claim: str, before: str) -> str | None:

@@ -26,6 +26,7 @@ OPTIONS: list[tuple[str, tuple[str, ...], str | None]] = [
     ("Ann is first, as statement (A) has it.", (), "A"),
     ("Correct statement → (D) The oranges are third", (), "D"),
     ("Looking at them we see that\n\n(A) The book is the rightmost\n\nis correct.", (), "A"),
+    ("Thus, **Cargo** (option B) would be the recommended film.", (), "B"),
     # verdicts on each of the listed options
     ("| (A) | 1pm | no |\n| (B) | 2pm | **yes** |\n| (C) | 3pm | no |", (), "B"),
     ("Checking them: (A) Ada ✗ (B) Amy ✓ (C) Eli ✗", (), "B"),
@@ -49,6 +50,7 @@ OPTIONS: list[tuple[str, tuple[str, ...], str | None]] = [
     ("It is (A).\n\nActually, (A) is wrong.", (), None),
     ("The right one is (A) and the right one is (B).", (), None),
     ("Is (B) the right one?", (), None),
+    ("(B) would be the right one if the ball were red.", (), None),
     ("So it is (A). Next, we need to apply the clue, which", (), None),
     ("Clue 2: the robin is second. Slots left: 1, 4.\n- H", (), None),
     ("7. C↔B: C yellow, B pink", (), None),

@@ -570,8 +570,22 @@ MATHS = [
     ("Adding up the first column, $a + b + c = \\mathbf{31}$.", "31"),
     ("From $b = 4$ we get $2a = 9$. I'm running out of space, so the rest is left as it is.", None),
     ("Now $3a = 7$. The rest is left as an exercise for the reader.", None),
+    # lists of values, ratios
+    ("So the roots are\n\n\\[ x = 6 \\text{ or } x = -3. \\]", "x = 6 \\text{ or } x = -3"),
+    (
+        "Hence the solutions are:\n\n$$x = 6 \\quad\\text{or}\\quad x = -3$$",
+        "x = 6 \\quad\\text{or}\\quad x = -3",
+    ),
+    ("The ratio is $34 : 26$, which simplifies to\n\n> **17 : 13**", "17 : 13"),
+    ("So the sides are in the ratio **3:4:5**.", "3:4:5"),
 ]
 NUMBERS = [
+    (
+        "So he naps for **195 minutes** a week, which works out to 3 hours and 15 minutes.\n\nWould you like me to "
+        "calculate that for a month?",
+        "195",
+    ),
+    ("She has 12 days. So we have to divide 96 by 12. Would you like me to calculate that?", None),
     ("7 dozen eggs.\n\nShe eats 3 × 7 = 21 eggs a week. In 4 weeks that's 84, and a dozen is 12 eggs.", "7"),
     ("Adding both, 75,000 in the first and 88,000 then, we see that it sold 163,000 tickets over the year.", "163,000"),
     ("She saves 20% of it, so she puts aside $250,000 — a quarter of a million dollars.", "250,000"),
@@ -1545,6 +1559,8 @@ def test_a_hostile_megabyte_takes_less_than_a_second(text: str) -> None:
         ("So the answer is No.", ("No", "boolean")),
         ("So the answer is ] ).", ("] )", "brackets")),
         ("So the answer is 5.", ("5", "text")),
+        ("- P: Only ants bite.\n- C: Bo bites.\n\nThe argument is **deductively valid**.", ("valid", "boolean")),
+        ("Hence Ann could have gone there between **2pm to 5pm**.", ("2pm to 5pm", "text")),
         ("The answer is either True or False.", None),
         ("So the answer is (", None),
         ("<think>So the answer is (A).", None),
