@@ -61,13 +61,15 @@ class Trainer:
     """Whether each rank keeps its gradients whole until the end of an update, rather than of a micro-step."""
     rows_of: int = field(init=False)
     """Tokens of a micro-batch are filled up to a multiple of this."""
+    keeps_early: bool = field(init=False)
+    """Whether the last layer leaves out the tokens that the output layer does not see."""
 
     def __post_init__(self) -> None:
         import torch.distributed as dist
 
         self.world, self.rank = dist.get_world_size(), dist.get_rank()
         self.lengths = [slot.tokens for slot in self.slots]
-        self.engine, self.rows_of = _engine(self.source, self.sft, self.world)
+        self.engine, self.rows_of, self.keeps_early = _engine(self.source, self.sft, self.world)
         self.device = self.engine.device
         self.reduced_once = sum(each.ds_numel for _, each in self._trainable()) <= _BUCKET
 
@@ -129,6 +131,8 @@ class Trainer:
         """Logits [supervised, vocabulary] and target ids [supervised]; the output layer sees nothing else."""
         import torch
 
+        from capgap_ray.stages.sft_layers import KEPT
+
         spans = [length for slot in chosen for length in slot.spans]
         fill = torch.zeros(-sum(spans) % self.rows_of, dtype=torch.long)  # of no example
         ids = torch.cat([*(slot.ids for slot in chosen), fill]).to(self.device)
@@ -143,7 +147,7 @@ class Trainer:
             position_ids=torch.cat([*(slot.positions for slot in chosen), fill])[None].to(self.device),
             example_lengths=spans,
             example_bounds=self._bounds(spans),
-            logits_to_keep=keep,
+            **({KEPT: keep} if self.keeps_early else {"logits_to_keep": keep}),
             use_cache=False,
         ).logits.squeeze(0)[: len(supervised)]
         return logits, ids[supervised]
@@ -156,10 +160,19 @@ class Trainer:
             return None
         return torch.tensor([0, *itertools.accumulate(spans)], dtype=torch.int32, device=self.device)
 
+    def summed(self, values: Sequence[float]) -> list[float]:
+        """Each value's sum over ranks; collective."""
+        import deepspeed.comm
+        import torch
+
+        sums = torch.tensor(values, dtype=torch.float64, device=self.device)
+        deepspeed.comm.all_reduce(sums)
+        found: list[float] = sums.tolist()
+        return found
+
     def mean_loss(self, slots: Sequence[Slot]) -> float:
         """Mean loss over all supervised tokens of the slots; collective."""
         import torch
-        import torch.distributed as dist
 
         lengths = [slot.tokens for slot in slots]
         steps = balance_update(
@@ -172,8 +185,7 @@ class Trainer:
                 chosen = [slots[index] for index in members] or [slots[0]]
                 total += self._loss(chosen, [float(bool(members))] * len(chosen))
         self.engine.train()
-        dist.all_reduce(total)
-        return float(total) / sum(slot.supervised for slot in slots)
+        return self.summed([float(total)])[0] / sum(slot.supervised for slot in slots)
 
     def log_probabilities(self, texts: Sequence[Sequence[int]]) -> tuple[float, ...]:
         """Mean log-probability per token of each text, given as ids; collective, the same on every rank."""
@@ -280,15 +292,22 @@ class Trainer:
         parameter_offload.FWD_MODULE_STACK.clear()
 
 
-def _engine(source: str, sft: Sft, world: int) -> tuple[Any, int]:
-    """The DeepSpeed engine, and the multiple of tokens that its layers like."""
+def _engine(source: str, sft: Sft, world: int) -> tuple[Any, int, bool]:
+    """The DeepSpeed engine, the multiple of tokens that its layers like and whether its last layer keeps some only."""
     import deepspeed
     import torch
     import torch.distributed as dist
     from transformers import AttentionInterface, AutoModelForCausalLM
     from transformers.integrations import HfDeepSpeedConfig
 
-    from capgap_ray.stages.sft_layers import ROWS, onednn_gains, this_processor, through_onednn, with_own_gradients
+    from capgap_ray.stages.sft_layers import (
+        ROWS,
+        keep_early,
+        onednn_gains,
+        this_processor,
+        through_onednn,
+        with_own_gradients,
+    )
 
     _freeze_modules()
     logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
@@ -317,6 +336,7 @@ def _engine(source: str, sft: Sft, world: int) -> tuple[Any, int]:
     by_onednn = in_float32_on_cpu and onednn_gains(this_processor()) and through_onednn(model)
     if in_float32_on_cpu:
         with_own_gradients(model)
+    keeps_early = in_float32_on_cpu and not sft.gradient_checkpointing and keep_early(model)
     if sft.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     # What is gathered at once rather than tensor by tensor: whole layers, or all of a model that fits a bucket. (Its
@@ -337,7 +357,7 @@ def _engine(source: str, sft: Sft, world: int) -> tuple[Any, int]:
         # Not many times an update, which is 3 % of a tiny model's; a crew collects garbage between jobs.
         gc.set_threshold(50_000, 20, 50)
     del keep_alive
-    return engine, ROWS if by_onednn else 1
+    return engine, ROWS if by_onednn else 1, keeps_early
 
 
 def _elements(module: Any) -> int:
@@ -354,6 +374,8 @@ def _through_shared_memory(backend: Any) -> None:
     """Let ZeRO-3's collectives go through shared memory, where all ranks are on one machine."""
     import torch.distributed as dist
     from deepspeed.comm.torch import Noop
+    from deepspeed.runtime.comm.coalesced_collectives import reduce_scatter_coalesced as by_deepspeed
+    from deepspeed.runtime.zero import stage3
 
     from capgap_ray.stages.sft_shared import share
 
@@ -376,6 +398,10 @@ def _through_shared_memory(backend: Any) -> None:
         shared.all_reduce(tensor)
         return Noop()
 
+    def reduce_scatter_coalesced(tensors: list[Any], group: Any = None) -> list[Any]:
+        return shared.mean_parts(tensors) or by_deepspeed(tensors, group)
+
+    stage3.reduce_scatter_coalesced = reduce_scatter_coalesced
     backend.all_gather_function = all_gather
     backend.reduce_scatter_function = reduce_scatter
     backend.all_reduce = all_reduce

@@ -9,6 +9,7 @@ operations each, and twice as many in the backward pass; with a gradient of thei
 from __future__ import annotations
 
 import functools
+import inspect
 import re
 import types
 from collections.abc import Callable
@@ -72,6 +73,31 @@ def with_own_gradients(model: torch.nn.Module) -> None:
             names = {**names, "apply_rotary_pos_emb": _rotary}
             own = types.FunctionType(forward.__code__, names, None, forward.__defaults__, forward.__closure__)
             each.forward = types.MethodType(own, each)
+
+
+KEPT = "kept_tokens"
+"""Argument of a model's forward pass: the positions [kept] whose logits it gives, where `keep_early` changed it."""
+
+
+def keep_early(model: torch.nn.Module) -> bool:
+    """Let the last layer of `model` compute what follows its attention for the kept tokens only, which are all that the
+    head sees; returns whether it is a layer of Qwen2's kind, as most are. Of a tiny model's layers it is every second.
+    """
+    from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer
+
+    layers = [each for each in model.modules() if type(each).__name__.endswith("DecoderLayer")]
+    known = inspect.unwrap(Qwen2DecoderLayer.forward)
+    if not layers or not _same(inspect.unwrap(type(layers[-1]).forward), known):
+        return False
+    layers[-1].forward = functools.partial(_last_layer, layers[-1])
+    return True
+
+
+def _last_layer(layer: Any, hidden_states: torch.Tensor, **options: Any) -> torch.Tensor:
+    """hidden_states [1, tokens, width] -> [1, kept, width]."""
+    attended, _ = layer.self_attn(hidden_states=layer.input_layernorm(hidden_states), **options)
+    kept: torch.Tensor = (hidden_states + attended)[:, options[KEPT]]
+    return kept + layer.mlp(layer.post_attention_layernorm(kept))
 
 
 def _same(function: Any, known: Callable[..., Any]) -> bool:

@@ -39,8 +39,9 @@ class Shared:
         rows = output.view(self._world, -1)
         width = SLOT_BYTES // part.itemsize
         for start in range(0, len(part), width):
-            for row, piece in zip(rows, self._show(part[start : start + width]), strict=True):
-                row[start : start + width].copy_(piece)
+            for rank, piece in enumerate(self._show(part[start : start + width])):
+                if rank != self._rank or rows[rank].data_ptr() != part.data_ptr():
+                    rows[rank, start : start + width].copy_(piece)
 
     def reduce_scatter(self, output: torch.Tensor, whole: torch.Tensor) -> None:
         """Sum of all [ranks x n] -> output [n], this rank's row of it."""
@@ -49,6 +50,29 @@ class Shared:
         for start in range(0, len(output), width):
             shown = self._show(rows[:, start : start + width])
             _add(output[start : start + width], [piece[self._rank] for piece in shown])
+
+    def mean_parts(self, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor] | None:
+        """This rank's part of the mean of each tensor, as DeepSpeed's `reduce_scatter_coalesced` gives it: the ranks'
+        parts are of one length, and what the last ones lack is zero. None where all together are too large for a slot.
+        """
+        flat = [each.view(-1) for each in tensors]
+        lengths = [-(-len(each) // self._world) for each in flat]
+        dtype, width = flat[0].dtype, sum(lengths)
+        room = width * self._world * dtype.itemsize
+        if room > SLOT_BYTES:
+            return None
+        rows = self._next[self._rank][:room].view(dtype).view(self._world, -1)
+        for rank, row in enumerate(rows):
+            pieces = [each[rank * length : (rank + 1) * length] for each, length in zip(flat, lengths, strict=True)]
+            if sum(map(len, pieces)) == width:
+                torch.cat(pieces, out=row)
+            else:
+                row.zero_()
+                for place, piece in zip(row.split(lengths), pieces, strict=True):
+                    place[: len(piece)].copy_(piece)
+        mine = torch.empty(width, dtype=dtype)
+        _add(mine, [each[self._rank] for each in self._show(rows)])
+        return list(mine.div_(self._world).split(lengths))
 
     def all_reduce(self, tensor: torch.Tensor) -> None:
         """Sum in place."""
@@ -62,7 +86,8 @@ class Shared:
         """What each rank shows, in the type and shape of this one's; valid until the next call but one."""
         self._slots, self._next = self._next, self._slots
         shown = [slot[: mine.nbytes].view(mine.dtype).view(mine.shape) for slot in self._slots]
-        shown[self._rank].copy_(mine)
+        if shown[self._rank].data_ptr() != mine.data_ptr():
+            shown[self._rank].copy_(mine)
         for pipe in self._tell:
             pipe.write(b".")
         for pipe in self._hear:

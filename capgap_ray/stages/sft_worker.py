@@ -136,12 +136,6 @@ def run(
     warmup = int(sft.warmup_ratio * len(updates))
     ready = time.monotonic()
 
-    def reduced() -> None:
-        """Sum the ranks' parts of the latest losses."""
-        summed = torch.tensor(local, dtype=torch.float64, device=trainer.device)
-        dist.all_reduce(summed)
-        losses.extend(summed.tolist())
-
     for number in range(first, len(updates)):
         rate = learning_rate_at(number, len(updates), sft.learning_rate, warmup, sft.schedule)
         part = trainer.update(updates[number], number, rate)
@@ -155,7 +149,7 @@ def run(
         if measure:
             validation_losses[str(done)] = trainer.mean_loss(validation)
         if measure or save or last or done % _REDUCE_EVERY == 0:
-            reduced()
+            losses.extend(trainer.summed(local))
             if rank == 0:
                 tell(
                     Progress(

@@ -130,3 +130,34 @@ def test_other_norms_and_positions_stay_as_they_are() -> None:
         with_own_gradients(model)
     assert {type(each).__name__ for each in gemma.modules() if "forward" in vars(each)} == {"GemmaAttention"}
     assert not any("forward" in vars(each) for each in cohere.modules())
+
+
+@pytest.mark.parametrize("architecture", ["Qwen2", "Llama", "Qwen3"])
+def test_a_last_layer_that_keeps_some_tokens_gives_their_logits_and_all_gradients(architecture: str) -> None:
+    import torch
+
+    from capgap_ray.stages.sft_layers import KEPT, keep_early
+
+    model = made(architecture)
+    ids, keep = torch.randint(50, (1, 9)), torch.tensor([3, 4, 8, 0])
+
+    def results(**kept: torch.Tensor) -> dict[str, torch.Tensor]:
+        model.zero_grad()
+        logits = model(input_ids=ids, use_cache=False, **kept).logits
+        logits.square().sum().backward()
+        return {"logits": logits, **{name: each.grad for name, each in model.named_parameters()}}
+
+    usual = results(logits_to_keep=keep)
+    assert keep_early(model)
+    ours = results(**{KEPT: keep})
+    assert ours["logits"].shape[1] == len(keep)
+    for name, theirs in usual.items():
+        torch.testing.assert_close(ours[name], theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_a_last_layer_of_another_kind_stays_as_it_is() -> None:
+    from capgap_ray.stages.sft_layers import keep_early
+
+    cohere = made("Cohere")  # its attention and its MLP stand side by side
+    assert not keep_early(cohere)
+    assert not any("forward" in vars(each) for each in cohere.modules())

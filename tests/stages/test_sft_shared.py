@@ -69,6 +69,15 @@ def collectives(rank: int) -> None:
             assert scattered.equal(mine)
             shared.all_reduce(whole)
             assert whole.equal(total)
+        wholes = [torch.randint(-9, 9, shape, generator=made).to(dtype) for shape in ((2, 3), (6,), (4,), (1,))]
+        if dtype.is_floating_point:
+            parts = shared.mean_parts(wholes)
+            assert parts is not None
+            for whole, part in zip(wholes, parts, strict=True):
+                dist.all_reduce(total := whole.clone())
+                padded = torch.nn.functional.pad(total.view(-1), (0, -total.numel() % RANKS)) / RANKS
+                assert part.equal(padded.chunk(RANKS)[rank])
+        assert shared.mean_parts([torch.zeros(61, dtype=torch.float32)]) is None  # more than a slot holds
     scalar = torch.tensor(rank)
     shared.all_reduce(scalar)
     assert scalar == sum(range(RANKS))
