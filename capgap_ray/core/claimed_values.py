@@ -240,6 +240,8 @@ def value_of_end(tail: str, read: Read) -> str | None:
     found = last_sentence(tail)
     if found is None or not re.search(r"[.!*)]$", tail) or _ASKS_ON.search(tail[-NEAR_END:]) or FIRST.match(found[0]):
         return None
+    if ASIDE.match(found[0]):
+        return None
     sentence = re.sub(r"\s\([^()]*\)$", "", found[0].strip(" .!*_"))
     claim, _ = claim_of(_WHEN.sub("", sentence))
     on_the_way = (INEXACT, ON_THE_WAY, GIVEN, PLAN, AIM, _GOES_ON)

@@ -265,6 +265,7 @@ AFTERTHOUGHT = re.compile(
     r"|,? instead of [$€£]?[0-9][0-9.,]*$"
     r"|,? i\.e\.,? (?:[0-9.]+\s?\\?% of|(?:he|she|it|they) [a-z]+ (?:on|in|at|by))\b.*$"
     r"|,? or \$?[0-9.]+(?:\s?\\?%\$?|\$? as an? \w+)$"
+    r"|,? valid (?:for|when|where|if) \$?[a-z]\$? ?(?:≠|=|[<>≤≥]|\\(?:neq?|[lg]eq?)).*$"
     r"|,? for (?:all|every|any)(?: (?:real|positive|integers?|numbers?|values of)){0,3} \$?[a-z]\$?$",
     re.IGNORECASE,
 )

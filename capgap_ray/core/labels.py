@@ -41,6 +41,7 @@ problem. `text`: anything else, plain numbers included."""
 LONGEST_ANSWER = 2_000
 """Characters. A longer line is not an answer but a run-on text: nothing is extracted from it."""
 
+_PLAUSIBLE = {"plausible": "yes", "implausible": "no", "not plausible": "no"}
 BOOLEANS = frozenset(("true", "false", "yes", "no", "valid", "invalid"))
 
 _TAKEN_BACK = re.compile(r"\b(?:wait|actually|however|on second thought|hmm)\b|\?", re.IGNORECASE)
@@ -77,6 +78,17 @@ _COMPLEMENT = re.compile(
 _PAIRS = re.compile(r"\w[–-][A-Z]\w*, [A-Z]\w*[–-]")
 """Who has what after a step: "Fred–Lola, Eve–Ophelia"."""
 _TIMES = re.compile(r"(?:between )?[0-9]{1,2}(?::[0-9]{2})? ?[ap]m (?:to|and|until) [0-9]{1,2}(?::[0-9]{2})? ?[ap]m")
+_VISITED = re.compile(
+    r"\b(?:must|could|can) (?:only )?have (?:gone|been)\b[^.]* (?:between|from) (?:the hours of )?"
+    rf"\**({_TIMES.pattern})\**"
+)
+_ANSWERS = re.compile(
+    r"(?:the|its|his|her|their) (?:[a-z-]+ ){0,3}(?:match|shape|figure|option|choice|movie|film|recommendation|colou?r"
+    r"|date|penguin|animal|person|name|object|item|book|bird|fruit|vehicle|golfer)"
+    r"(?: (?:of|on|in|to|for) [a-z ,]{1,60})? is (?:an? |the )?(\**[\w:/-]+(?: [\w:/-]+){0,3}\**)",
+    re.IGNORECASE,
+)
+"""A last line that says no more than what is asked for: "The shape is a triangle"."""
 _SUPERLATIVE = re.compile(
     r"(?:we can conclude that )?(.*\b(?:is|are|was|were|finish\w*|c[ao]mes?|ranks?|placed?|ends? up) (?:in )?"
     r"(?:the )?(?:\w+est|first|second|third|last|\w+most|most \w+|least \w+)"
@@ -314,6 +326,10 @@ def _complement(tail: str, sentence: str, followed: bool) -> str | None:
         r"(?:so )?(.{1,60}?) is (?:my|our) (?:final )?(?:pick|choice|answer)", claim, re.IGNORECASE
     ):
         return picked[1].strip(_MARKUP)
+    if visited := _VISITED.search(claim):
+        return visited[1]
+    if tail.endswith(f"\n{sentence}") and (named := _ANSWERS.fullmatch(claim)) and not HEDGED.search(claim):
+        return named[1].strip(_MARKUP)
     label = labelled_value(tail, sentence)
     named = label is not None and re.match(r"[A-Z0-9]", label)
     if not (followed or named or re.search(r"[.!*`'\")]$", tail)) or HEDGED.search(sentence):
@@ -436,6 +452,7 @@ def equal(answer: str, target: str, kind: AnswerKind, choices: Sequence[str]) ->
             return letter is not None and letter == (gold or _option_letter(target, choices))
         return _text_form(answer) == _text_form(target)  # no more: `(A) 4` is not the option `4`
     if kind == "boolean":
+        answer, target = (_PLAUSIBLE.get(each.casefold(), each) for each in (answer, target))
         return _boolean(answer) == target.casefold()
     if kind == "brackets":
         # Commas are what some models put between brackets; any other character is left to differ.

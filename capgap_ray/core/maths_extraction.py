@@ -118,8 +118,11 @@ _WORKED_OUT = re.compile(r"[0-9)] ?[-+*/×·÷] ?\(?[0-9][0-9.,]*\)? ?= ?(-?[0-9
 """A calculation in figures, with its unit: `20 - 12 = 8 feet less`."""
 _SUMMED = re.compile(r"(?:^|: )\$?[A-Za-z](?: ?[-+] ?[A-Za-z])+ ?= ?(-?[0-9]+)\$?$")
 """`a + b + m = 13`."""
+_MEASURED = re.compile(r" (-?[0-9][0-9.,/]*) (?:square |cubic )?[a-z]+\.?")
+_IS_NUMBER = r"[^,.=]*\b(?:is|are) \$?(-?[0-9]+)\$?"
 _THERE_ARE = re.compile(r"there (?:are|is) (?:exactly |only |a total of )?\$?([0-9]+)\$? [a-z]")
 _EQUATION_OF = re.compile(r"\bequation\b[^$=]*?(?: is)?:? \$?([^$=:]*=[^$=]*)\$?$")
+_CURVE_IS = re.compile(r"[^*$=]*\bequation\b[^*$=]* is:? ((?=[^=]*y)[^=:]*=(?=[^=]*[x0-9])[^=]*)")
 _CONGRUENT = re.compile(r"≡|\\equiv(?![a-z])")
 _MODULO = re.compile(r"(?:\\?[,; ])*(?:\\pmod\s?\{[^{}]*\}|\(mod [^()]*\)|\$? (?:modulo|mod) \$?[0-9a-z]+)")
 _POWER = re.compile(r"\W*[a-zA-Z]\^\{?[0-9]\}?\s*=")
@@ -169,7 +172,7 @@ def _maths_end(text: str) -> str | None:
         claimed = claimed_value(tail, _value_of_claim)
         if claimed and (not found or is_value(found) or "\\ne" in found):
             return claimed
-    elif "," in found and not computed(found, tail):  # 196 has 9 divisors: 1, 2, 4, ...
+    elif re.match(r"[^(\[{\\]*,", found) and not computed(found, tail):  # 196 has 9 divisors: 1, 2, 4, ...
         claimed = claimed_value(tail, _value_of_claim)
         return claimed if claimed and computed(claimed, tail) else found
     return found or _headed(text) or value_of_end(tail, _value_in) or final_result(tail)
@@ -252,6 +255,7 @@ def _maths_statement(after: str) -> str | None:
     sentence = AFTERTHOUGHT.sub("", sentence)
     if sign == "?" or len(sentence) > LONGEST_MATHS or CONDITIONAL.search(sentence):
         return None
+    sentence = re.sub(r",? i (?:think|believe)$", "", sentence, flags=re.IGNORECASE)
     if twice := _said_twice(sentence):
         return twice
     for piece in (sentence, REASON.split(sentence, maxsplit=1)[0]):
@@ -308,6 +312,8 @@ def _maths_conclusion(text: str) -> str | None:
     if found is None:
         return None
     sentence, followed = found
+    if _is_item(tail, sentence):
+        return None
     if (letter := _CHOICE.fullmatch(sentence)) and re.search(
         rf"\b(?:choice|option) \(?{letter[1]}\b|\({letter[1]}\)", tail
     ):
@@ -318,6 +324,10 @@ def _maths_conclusion(text: str) -> str | None:
         r"(?<!\w)(?:\*\*|`)([0-9.,]+)(?:\*\*|`)(?!\w)", r"\1", _plain_predicate(_TRAILING_ASIDE.sub("", claim))
     )
     concluded = concluded or (labelled is not None and CONCLUSION.match(sentence) is not None)
+    if concluded and (answered := re.match(r"(yes|no), (?=\S)", claim, re.IGNORECASE)):
+        return answered[1]
+    if concluded and (first := _first_of_two(tail, sentence, claim)):
+        return first
     if still_open(tail, sentence) or re.search(r"\bequations?:", claim):
         return None
     if not followed and (displayed := displayed_value(tail, sentence)):
@@ -347,6 +357,8 @@ def _maths_conclusion(text: str) -> str | None:
     )
     if curve := re.fullmatch(r"[^*$]*\bequation\b[^*$]* is \*\*([^*]+=[^*]+)\*\*", sentence.rstrip(".")):
         return curve[1] if finished and reads_as_maths(curve[1]) else None
+    if followed and (curve := _CURVE_IS.fullmatch(sentence.rstrip("."))) and reads_as_maths(curve[1]):
+        return curve[1]
     if name := _named(claim, finished and (concluded or last_line)):
         return name
     aim = AIM.search(_SATISFY.sub("", claim))
@@ -417,6 +429,8 @@ def _value_of_name(line: str) -> str | None:
     """Return the value of a line that says no more than what a name stands for: `d = 3√13`, `|w| = 5/13`."""
     left, _, right = line.strip("$`*").partition("=")
     value = unwrapped(right.strip())
+    if re.fullmatch(r"[A-Z][a-z]+(?: [a-z]+){0,3} ", left) and (measured := _MEASURED.fullmatch(right)):
+        return measured[1]
     named = (
         NAME.fullmatch(left.strip(" |∠"))
         or re.fullmatch(r"(?:sin|cos|tan) [A-Za-z]", left.strip())
@@ -437,6 +451,24 @@ def _said_again(tail: str, claim: str) -> str | None:
         and value == rational(computed[1])
     )
     return numbers[0] if same else None
+
+
+def _is_item(tail: str, sentence: str) -> bool:
+    """Return whether a sentence is a bare value in a list of such."""
+    if rational(sentence.strip(MARKUP + "$.")) is None:
+        return False
+    items = re.findall(
+        r"^[ \t]*(?:[-•*]|[0-9]{1,2}[.)]) +([^\n]+)\n[ \t]*(?:[-•*]|[0-9]{1,2}[.)]) +([^\n]+)", tail, re.MULTILINE
+    )
+    return any(sentence in pair for pair in items)
+
+
+def _first_of_two(tail: str, sentence: str, claim: str) -> str | None:
+    """Return the value of the first of two clauses where it is the result just before them: "the largest is 42 and the
+    smallest is 34"."""
+    two = re.fullmatch(rf"{_IS_NUMBER} and [^,.=]*{_IS_NUMBER}", claim)
+    results = re.findall(r"=\s*(-?[0-9][0-9.,]*(?<![.,]))", tail[: tail.rfind(sentence)])
+    return two[1] if two and results and rational(results[-1]) == rational(two[1]) else None
 
 
 def _plain_predicate(claim: str) -> str:
@@ -507,7 +539,10 @@ def _last_span(claim: str, before: str) -> str | None:
         span is None
         or not (span.start() or re.search("[0-9]", span[0]))
         or not re.search(before, claim[: span.start()])
-        or re.search(r"\b(?:all|when|where|if|every|some|namely|or)\W*$", claim[: span.start()])
+        or re.search(
+            r"\b(?:all|(?<!precisely )(?<!exactly )when|where|(?<!and only )if|every|some|namely|or)\W*$",
+            claim[: span.start()],
+        )
         or (
             span[3] and (len(NUMBER.findall(claim)) > 1 or PLAN.search(claim) or _SOUGHT.search(claim, 0, span.start()))
         )

@@ -101,6 +101,8 @@ _ITEM = re.compile(r"\s*(?:[-•*] |(?:[0-9]{1,2}[.)] )?[A-Za-z][\w' ]{0,40}: [$
 _HEADED = re.compile(
     r"\**(-?\$?[0-9](?:[0-9.,]*[0-9])?)"
     r"(?:\.?\**[ \t]*\n\s*\n|\.\**\s+(?=To see (?:why|this)\b|Here|Explanation|Reason)| [a-z]+\.\s+(?=[A-Z]))"
+    rf"|((?:{'|'.join(NUMBER_WORDS)}))\.\s+(?=[A-Z])",
+    re.IGNORECASE,
 )
 """The answer first, then why."""
 _FIRST_LINE = re.compile(r"\**-?\$?[0-9](?:[0-9.,]*[0-9])?\**(?: [a-z]+){1,3}\.\**")
@@ -116,6 +118,12 @@ _IN_BOTH = re.compile(
 )
 """`twelve (12)`."""
 _SCALED = re.compile(rf"\b([0-9]{{1,9}}(?:\.[0-9]{{1,9}})?) ({'|'.join(SCALES)})\b", re.IGNORECASE)
+_EXPLAINED_BELOW = re.compile(
+    r"([^\n]{1,150})[.!]\**\n\s*[*_# ]*(?:explanation|reason(?:ing)?|why|steps|working)[*_]*:?[*_]*[ \t]*\n(.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+_AGAIN = re.compile(r"\s([0-9][0-9,]*)\b[^0-9.\n]{0,40}\.\s+\1(?: [a-z]+)?\Z")
+"""A last fragment that is the number of the sentence before it: "so 5 each. 5 cookies"."""
 _CALCULATION = re.compile(r"<<[^<>\n]{0,200}>>")
 """GSM8K's calculator marks."""
 _UNIT = re.compile(
@@ -123,7 +131,7 @@ _UNIT = re.compile(
     r"(?![\w^]))"
 )
 """Between a number and a unit written to it: `5,600kg`."""
-_RESULT = re.compile(r"(?:=|\bis)[\s$*\\]*(-?[0-9][0-9,]*(?:\.[0-9]+)?)")
+_RESULT = re.compile(r"(?:=|->|→|\bis)[\s$*\\]*(-?[0-9][0-9,]*(?:\.[0-9]+)?)")
 _ARITHMETIC = re.compile(r"[0-9)]\s*[-+*/×÷=]\s*[$(]?[0-9]")
 _ARITHMETIC_IN_WORDS = re.compile(r"[0-9][^=→]{0,60} [-/÷*×+] ")
 _EXPLAINED = re.compile(
@@ -186,6 +194,9 @@ def _number_statement(after: str) -> str | None:
 def number_in(claim: str) -> str | None:
     """Return the one number that a claim is about: after its last `=`, the only one, or the first with its unit."""
     claim = re.sub(r",? (?:or|that is|i\.e\.),? [0-9.]+ cents$", "", unwrapped(claim.strip(MARKUP)))
+    said, because, _ = claim.partition(" because ")
+    if because and "=" not in said and len(NUMBER.findall(said)) == 1:
+        claim = said
     if "=" in claim:
         claim = claim.rpartition("=")[2]
         if with_unit := _WITH_UNIT.match(claim):
@@ -269,16 +280,28 @@ def _number_conclusion(text: str, thought: bool) -> str | None:
     first, _, rest = tail.partition("\n\n")
     if _FIRST_LINE.fullmatch(first) and not re.search(rf"(?:^|[.!?] |\n)(?:{CONCLUSION.pattern})", rest, re.I):
         return number_in(first)
-    if emphasised := emphasised_value(tail, _number_of_end):
-        return emphasised
+    if said := _said_first(tail) or emphasised_value(tail, _number_of_end):
+        return said
     found = _last_number(tail, thought) or _only_bold(tail)
     if not found or not concludes(tail):
         claimed = claimed_value(tail, _number_of_end)
         if claimed and (not found or digresses(tail) or computed(claimed, tail)):
             return claimed
     return (
-        found or (number_in(headed[1]) if headed else None) or value_of_end(tail, _number_of_end) or final_result(tail)
+        found
+        or (number_in(headed[1] or headed[2]) if headed else None)
+        or value_of_end(tail, _number_of_end)
+        or final_result(tail)
+        or ((again := _AGAIN.search(tail[-NEAR_END:])) and again[1])
     )
+
+
+def _said_first(tail: str) -> str | None:
+    """Return the number of the sentence that an explanation follows and comes to, whatever is remarked after it."""
+    explained = _EXPLAINED_BELOW.fullmatch(tail)
+    value = number_in(explained[1]) if explained else None
+    results = _RESULT.findall(explained[2]) if explained else []
+    return value if value and results and rational(results[-1]) == rational(value) else None
 
 
 def _number_of_end(clause: str) -> str | None:
@@ -291,6 +314,8 @@ def without_breakdown(tail: str) -> str:
     """Return a text without the list or table, at its end, of what the total before it is made of."""
     lines = tail.split("\n")
     parts = next((count for count, line in enumerate(reversed(lines)) if not _PART.match(line)), len(lines))
+    if lines[-1].startswith("|") and lines[-1].count("**") == tail.count("**") == 2:
+        return tail  # the table has the total, too
     before = _RECAP.sub("", "\n".join(lines[: len(lines) - parts]).rstrip("\n"))
     total = before.rpartition("\n")[2]
     numbers = NUMBER.findall(total)
@@ -316,7 +341,7 @@ def _sum_of_ends(lines: Sequence[str]) -> Fraction | None:
 def _only_bold(tail: str) -> str | None:
     """Return the number that is all that a finished text sets in bold: "**160 minutes**", explained after it."""
     marked = re.findall(r"\*\*([^*\n]+)\*\*", tail)
-    if len(marked) != 1 or not re.search(r"[.!)*]$", tail) or INEXACT.search(tail) or NO_RESULT.search(marked[0]):
+    if len(marked) != 1 or not re.search(r"[.!)*|]$", tail) or INEXACT.search(tail) or NO_RESULT.search(marked[0]):
         return None
     number = rf"(?:[-\\$€£]*[0-9](?:[0-9.,]*[0-9])?%?|{'|'.join(NUMBER_WORDS)})(?: [a-z]+){{0,3}}\.?"
     if not re.fullmatch(number, marked[0], re.IGNORECASE) or PREMISE.search(marked[0]):

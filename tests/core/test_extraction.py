@@ -578,6 +578,23 @@ MATHS = [
     ),
     ("The ratio is $34 : 26$, which simplifies to\n\n> **17 : 13**", "17 : 13"),
     ("So the sides are in the ratio **3:4:5**.", "3:4:5"),
+    # several values, remarks after the value, measures
+    ("so $6x = 18$ and $x = 3$.\n\nThus the ordered pair $(x,y)$ that solves the system is $(3,-4)$.", "(3,-4)"),
+    (
+        "It asks for the largest, so it's\n\n\\[ n + 4 = 32 \\]\n\nThus the largest is 32 and the smallest is 24.",
+        "32",
+    ),
+    ("3 · 2 · 1 = 6\n\nLet me list them:\n- 1\n- 4\n- 9\n- 36\n\nYes, that's six of them.", "6"),
+    ("Half of it is $13$. OK that's consistent.\n\nArea = 13 square units", "13"),
+    ("answer is 5 i think", "5"),
+    ("**Result:** It has real roots precisely when $k \\leq 9$. When $k = 9$ they coincide.", "k \\leq 9"),
+    ("After cancelling, the simplified form is (x+2)/(x-5), valid for x ≠ 5.", "(x+2)/(x-5)"),
+    ("It is divisible by 7, as $91 = 7 \\times 13$.\n\nTherefore, no, 91 is not a prime number.", "no"),
+    (
+        "The equation in slope-intercept form is:\n\n$$y = -2x + 9$$\n\nThis is the line through $(4,1)$ that is "
+        "perpendicular to the given one.",
+        "y = -2x + 9",
+    ),
 ]
 NUMBERS = [
     (
@@ -585,6 +602,13 @@ NUMBERS = [
         "calculate that for a month?",
         "195",
     ),
+    (
+        "Ann needs to save for 8 weeks.\n\nExplanation:\n- She saves $20 a week\n- $160 / $20 = 8\n\nThus Ann will "
+        "have exactly $240 by then.",
+        "8",
+    ),
+    ("The answer is $6.50 because 2 cost 2 × $6.50 = $13.00, half of which is paid by the coupon.", "6.50"),
+    ("she had 10. she share with friend half so 5 each. 5 cookies", "5"),
     ("She has 12 days. So we have to divide 96 by 12. Would you like me to calculate that?", None),
     ("7 dozen eggs.\n\nShe eats 3 × 7 = 21 eggs a week. In 4 weeks that's 84, and a dozen is 12 eggs.", "7"),
     ("Adding both, 75,000 in the first and 88,000 then, we see that it sold 163,000 tickets over the year.", "163,000"),
@@ -1013,6 +1037,18 @@ def test_numbers(text: str, answer: str | None) -> None:
 
 
 BBH = [
+    # no more than what is asked for
+    ("geometric_shapes", "A closed figure with three sides is a triangle.\n\nThe shape is a triangle.", "triangle"),
+    ("penguins_in_a_table", "1. Al – 80 cm\n2. Bo – 70 cm\n\nThe second tallest penguin is Bo.", "Bo"),
+    ("movie_recommendation", "- *Ran*: a drama.\n- *Up*: animated.\n\nThe best match is Up.", "Up"),
+    ("geometric_shapes", "We draw a line. The shape is a triangle so far.\n\nNext we look at the second curve.", None),
+    (
+        "temporal_sequences",
+        "- 3pm–5pm: **nobody saw him**\n\nHe must have gone to the zoo between 3pm to 5pm. (It closes at 7pm.)",
+        "3pm to 5pm",
+    ),
+    ("object_counting", "Eleven. The fruits are: three plums, two figs and six pears. 3 + 2 + 6.", "11"),
+    ("multistep_arithmetic_two", "The first is 12.\n\n| Factor | Value |\n|---|---|\n| A × B | **-252** |", "-252"),
     (
         "formal_fallacies",
         "The argument is **invalid**: one of them satisfies the premises. (If it were so, it'd be valid.)",
