@@ -328,8 +328,8 @@ def _complement(tail: str, sentence: str, followed: bool) -> str | None:
         return picked[1].strip(_MARKUP)
     if visited := _VISITED.search(claim):
         return visited[1]
-    if tail.endswith(f"\n{sentence}") and (named := _ANSWERS.fullmatch(claim)) and not HEDGED.search(claim):
-        return named[1].strip(_MARKUP)
+    if tail.endswith(f"\n{sentence}") and (asked := _ANSWERS.fullmatch(claim)) and not HEDGED.search(claim):
+        return asked[1].strip(_MARKUP)
     label = labelled_value(tail, sentence)
     named = label is not None and re.match(r"[A-Z0-9]", label)
     if not (followed or named or re.search(r"[.!*`'\")]$", tail)) or HEDGED.search(sentence):

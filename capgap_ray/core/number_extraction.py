@@ -194,9 +194,9 @@ def _number_statement(after: str) -> str | None:
 def number_in(claim: str) -> str | None:
     """Return the one number that a claim is about: after its last `=`, the only one, or the first with its unit."""
     claim = re.sub(r",? (?:or|that is|i\.e\.),? [0-9.]+ cents$", "", unwrapped(claim.strip(MARKUP)))
-    said, because, _ = claim.partition(" because ")
-    if because and "=" not in said and len(NUMBER.findall(said)) == 1:
-        claim = said
+    stated, because, _ = claim.partition(" because ")
+    if because and "=" not in stated and len(NUMBER.findall(stated)) == 1:
+        claim = stated
     if "=" in claim:
         claim = claim.rpartition("=")[2]
         if with_unit := _WITH_UNIT.match(claim):
