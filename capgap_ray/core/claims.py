@@ -72,7 +72,7 @@ _SURE = re.compile(
 """Denials that deny nothing of the option they stand by."""
 _UNSURE = re.compile(
     r"\b(?:maybe|perhaps|possibly|probably|might|may|could(?! (?:only )?have)|unsure|not sure|either|whether"
-    r"|wonder|unclear"
+    r"|wonder|unclear|format"
     r"|depends|guess|unlikely|if|unless|suppose|assum\w+|at first|thought|initially|glance|tempting|plausible"
     r"|possible)\b"
     r"|\bor\b(?! [A-Z])",
@@ -261,7 +261,9 @@ def _of_sentence(
                 continue
             elif _FITS.match(after) or (not after and _FITS.match(", ".join(later))):
                 claimed.add(found[1])
-            elif _EXAMINED.search(before) or _LISTS.search(before):
+            elif _EXAMINED.search(before) or (
+                _LISTS.search(before) and not (before.endswith("between") and len(LETTER.findall(clause)) == 1)
+            ):
                 continue
             elif (
                 (by_text and (last or line or concluded or _DIRECTLY.search(before)))

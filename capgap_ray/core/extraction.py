@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from capgap_ray.core.maths import compare, readings, unwrapped
 from capgap_ray.core.notation import LONGEST_MATHS
-from capgap_ray.core.remarks import BESIDE, CHECK, CONCLUDES_LATER, SECTION, TO_THE_READER, WISH
+from capgap_ray.core.remarks import BESIDE, CHECK, CONCLUDES_LATER, LEAVES, SECTION, TO_THE_READER, WISH
 
 T = TypeVar("T")
 
@@ -133,6 +133,7 @@ _EITHER_WAY = re.compile(r"\b(?:depending on|ambiguous|unclear)\b", re.IGNORECAS
 """What makes of two boxes that "or" joins a hedge, where it stands before them."""
 _UNSURE_BEFORE = re.compile(
     r"\b(?:if|(?<!question )(?<!question of )whether|suppose|assum\w+|unless)\b[^.!?\n]*$"
+    r"|\bformat\b[^.!?\n]*$"
     r"|\b(?:don'?t|not(?! plausible)|cannot|can'?t|isn'?t|wonder|guess\w*|might|maybe|perhaps|could|probably|unlikely|"
     r"possibl[ey]|former|incorrect|wrong|expla\w+|intermediate|partial|check|an)\b[^.!?,;\n]*$",
     re.IGNORECASE,
@@ -263,6 +264,9 @@ AFTERTHOUGHT = re.compile(
     r"|(?<=[0-9$)}\]]) at (?:that|this) (?:time|moment|point|instant)$"
     r"|(?<=[0-9])(?:,| [—–]) an? (?:quarter|half|third|tenth) of an? [a-z]+(?: [a-z]+)?$"
     r"|,? instead of [$€£]?[0-9][0-9.,]*$"
+    r"|,? (?:or|which is|that is|that['’]s|i\.e\.),? [0-9]+ cents$|,? (?:i\.e\.|that is),? [a-z -]+$"
+    r"|,? or,? in (?:general|standard|slope-intercept|vertex|decimal) form,? .*$"
+    r"|,? or (?:a little|just|slightly) (?:under|over|more|less)\b.*$|,? or -?[0-9.]+ (?:if|when|in)\b[^=]*$"
     r"|,? i\.e\.,? (?:[0-9.]+\s?\\?% of|(?:he|she|it|they) [a-z]+ (?:on|in|at|by))\b.*$"
     r"|,? or \$?[0-9.]+(?:\s?\\?%\$?|\$? as an? \w+)$"
     r"|,? valid (?:for|when|where|if) \$?[a-z]\$? ?(?:≠|=|[<>≤≥]|\\(?:neq?|[lg]eq?)).*$"
@@ -338,10 +342,10 @@ IS = re.compile(
 NAME = re.compile(
     r"(?:\\[a-z]+ ?)?(?:[a-zA-Z]{1,3}|\{[a-zA-Z]{1,3}\}|\[[a-zA-Z]{1,3}\])'{0,3}(?:\^\{-1\})?"
     r"(?:_\w|_\{[^{}]*\})?(?:\([^()]*\))?"
-    r"|\([a-z](?:,\s*[a-z])+\)"
+    r"|\(\\?[a-z]+(?:,\s*\\?[a-z]+)+\)"
 )
 _OF_FUNCTION = re.compile(
-    r"[A-Za-z](?:\^\{-1\})?\s?(?:\\left)?\([^()]*\)|\|[a-z]\|"
+    r"[A-Za-z](?:\^\{-1\})?\s?(?:\\left)?\((?:[^()]|\([^()]*\))*\)|\|[a-z]\|"
     r"|\\(?:log|ln|sin|cos|tan|angle)(?![a-zA-Z])[^=<>]*"
 )
 """What a box may name before its value: `P(\\text{even})`, `\\log_2 \\sqrt{x}`."""
@@ -483,8 +487,17 @@ def boxed_answer(text: str) -> tuple[int, str] | None:
         return None
     if base := _BASE.match(text, box[1]):
         return base.end(), box[2] + base[0]
-    left, _, right = box[2].partition("=")
-    return box[1], unwrapped(right) if _OF_FUNCTION.fullmatch(left.strip()) and is_value(right) else box[2]
+    return box[1], value_alone(box[2])
+
+
+def value_alone(answer: str) -> str:
+    """Return an answer without the name that it is the value of: `P(\\text{even}) = \\frac12`."""
+    left, _, right = answer.partition("=")
+    return (
+        unwrapped(right)
+        if _OF_FUNCTION.fullmatch(left.strip(" $")) and is_value(unwrapped(right.strip(" $")))
+        else answer
+    )
 
 
 def settled(
@@ -782,6 +795,16 @@ def refuses(tail: str) -> bool:
     if said is None or _BUT_CONCLUDES.search(tail, said.end()):
         return False
     return not (tail.endswith("?") and _CONCLUDED_BEFORE.search(tail[: said.start()]))
+
+
+def before_remarks(tail: str) -> str:
+    """Return a text without the paragraphs at its end that begin with a check or a remark."""
+    while "\n\n" in tail:
+        before, _, last = tail.rpartition("\n\n")
+        if not any(pattern.match(last) for pattern in (CHECK, BESIDE, LEAVES)):
+            break
+        tail = before.rstrip()
+    return tail
 
 
 def still_open(tail: str, sentence: str) -> bool:

@@ -65,6 +65,10 @@ _INLINE_OPTION = re.compile(r"\(([A-Z])\) ([^()\n,;.?]{1,80}?)(?=,? (?:and |or )
 _MARKED = re.compile(r"\*\*([^*\n]{1,80})\*\*|(?<![\w])['\"“‘]([^'\"“”’\n]{1,80})['\"”’](?![\w])")
 _BOLD = re.compile(r"\*\*([^*\n]{1,80})\*\*")
 _BOLD_LINE = re.compile(r"^\*\*\(([A-Z])\)(?: [^*\n]{1,200})?\*\*[ .!]*$", re.MULTILINE)
+_SO = re.compile(r"(?:so|thus|hence|therefore),? (?:it is )?\(?([A-R])\)?\.?")
+_BOOLEAN_FIRST = re.compile(rf"\s*\*\*({'|'.join(BOOLEANS)})[.,!]?\*\*", re.IGNORECASE)
+_BOOLEAN_LINE = re.compile(r"(yes|no),? (?:you|he|she|they|it|this|we)\b(?!.*\b(?:yes|no|not)\b)", re.IGNORECASE)
+_CONCLUDED = re.compile(r"(?:^|[.!] |\n)\W*(?:so|thus|hence|therefore|in conclusion)\b", re.IGNORECASE)
 _NOT_SAID = re.compile(
     r"\b(?:if|unless|whether|were|either|maybe|perhaps|might|could|probably|unsure)\b"
     r"|(?:\b(?:not|never)|n['’]t)\W*$|\b(?:first|next|step|then|let)\b",
@@ -72,19 +76,23 @@ _NOT_SAID = re.compile(
 )
 _CONCLUDES = re.compile(rf"\b(?:{'|'.join(BOOLEANS)}|so|thus|hence|therefore|answer|conclusion)\b", re.IGNORECASE)
 _COMPLEMENT = re.compile(
-    r"^[^\n]*\b(?:(?:is|are) (?!(?:that|because|to)\b)(?:(?:dancing|playing|partnered|left) with )?|from |between )"
+    r"^[^\n]*\b(?:(?:is|are) (?!(?:that|because|to)\b)(?:(?:dancing|playing|partnered|left) with )?"
+    r"|from |between |\b(?:has|gets|holds|ends up with) )"
     r"(?:the )?(.{1,60})$"
 )
 _PAIRS = re.compile(r"\w[–-][A-Z]\w*, [A-Z]\w*[–-]")
 """Who has what after a step: "Fred–Lola, Eve–Ophelia"."""
 _TIMES = re.compile(r"(?:between )?[0-9]{1,2}(?::[0-9]{2})? ?[ap]m (?:to|and|until) [0-9]{1,2}(?::[0-9]{2})? ?[ap]m")
+_WITH_FIGURES = re.compile(rf"{_TIMES.pattern}|[0-9]{{2}}/[0-9]{{2}}/[0-9]{{4}}")
+"""Labels that have figures and are no numbers."""
 _VISITED = re.compile(
     r"\b(?:must|could|can) (?:only )?have (?:gone|been)\b[^.]* (?:between|from) (?:the hours of )?"
     rf"\**({_TIMES.pattern})\**"
 )
+_DATE = re.compile(r"\b(?:on|is|was) (?:the )?\**([0-9]{2}/[0-9]{2}/[0-9]{4})\**$")
 _ANSWERS = re.compile(
     r"(?:the|its|his|her|their) (?:[a-z-]+ ){0,3}(?:match|shape|figure|option|choice|movie|film|recommendation|colou?r"
-    r"|date|penguin|animal|person|name|object|item|book|bird|fruit|vehicle|golfer)"
+    r"|date|penguin|animal|person|name|object|item|book|bird|fruit|vehicle|golfer|one)"
     r"(?: (?:of|on|in|to|for) [a-z ,]{1,60})? is (?:an? |the )?(\**[\w:/-]+(?: [\w:/-]+){0,3}\**)",
     re.IGNORECASE,
 )
@@ -100,7 +108,7 @@ _SUPERLATIVE = re.compile(
 _SORTED = re.compile(
     r"\b(?:sorted|alphabetical(?:ly)?|final|correct(?= order))(?: (?:list|words|order|sequence|version|result"
     r"|alphabetically|as))*,?"
-    r"(?: (?:of (?:the )?words))?(?: (?:is|are|gives?|we get|becomes))?[*_]{0,3}:",
+    r"(?: (?:of )?(?:the )?(?:words|list))?(?: (?:is|are|reads?|gives?|we get|becomes))?[*_]{0,3}:",
     re.IGNORECASE,
 )
 _TO_SORT = re.compile(r"\bsort (?:the|these|all)\b[^\n.]*$", re.IGNORECASE)
@@ -122,8 +130,8 @@ _BRACKET_RUN = re.compile(r"[\[\](){}<>\s,\\*_`$\"']*")
 _CLOSERS = r"([\])}>](?:[\s,]*[\])}>])*)"
 _CLOSING = re.compile(
     r"\b(?:clos\w+|remaining (?:brackets|parentheses|symbols|part|sequence|closers)|missing|complet\w+|needed"
-    r"|left to add"
-    r"|rest of the \w+)\b[^\n]{0,60}?(?:\b(?:is|are|be|with|by|:)):?"
+    r"|left to add|(?:appended|added)"
+    r"|rest of the \w+)\b[^\n]{0,60}?(?:\b(?:is|are|be|with|by|:))(?: therefore| thus| then)?:?"
     rf"[*_`$\"'\s]+{_CLOSERS}[*_`$\"'.\s]*$"
     rf"|\b(?:need|add|append|write|single|just|only) {_CLOSERS} (?:to )?(?:complet|clos|finish|end)\w*",
     re.IGNORECASE,
@@ -190,7 +198,7 @@ def _listed_options(text: str) -> list[str]:
 
 def guess(text: str) -> tuple[str, AnswerKind] | None:
     """Return the answer of a text without thinking and its kind, where no task tells the kind."""
-    argued = _ARGUMENT.search(own_text(text)) is not None
+    argued = _ARGUMENT.search(own_text(text)) or re.search(r"^\W*P1\b", text[-2 * LONGEST_ANSWER :], re.MULTILINE)
     for read in (_marked, _concluded):
         for kind in ("boolean", *_GUESSES) if argued else _GUESSES:
             answer = _checked(read(text, kind), kind)
@@ -275,7 +283,9 @@ def _concluded(text: str, kind: AnswerKind) -> str | None:
     if kind == "brackets":
         return _closers(lines)
     if kind == "boolean":
-        return claimed_verdict(text) or _only_bold_boolean(tail)
+        head, line = _BOOLEAN_FIRST.match(text), _BOOLEAN_LINE.match(lines[-1])
+        verdict = claimed_verdict(text) or (line[1] if line else None) or _only_bold_boolean(tail)
+        return head[1] if head and not _CONCLUDED.search(tail) else verdict
     tail = without_breakdown(tail) if kind == "text" else tail
     found = last_sentence(tail)
     if found is None:
@@ -290,13 +300,19 @@ def _concluded(text: str, kind: AnswerKind) -> str | None:
     if before and _SUMS_UP.match(re.split(r"[.!]\s+|\n", before)[-1]):
         return _concluded(before, kind)  # what follows is a remark or a check
     named = _complement(tail, sentence, followed)
-    return None if named and re.search(r"[0-9]|, .* and ", named) and not _TIMES.fullmatch(named) else named
+    return None if named and re.search(r"[0-9]|, .* and ", named) and not _WITH_FIGURES.fullmatch(named) else named
 
 
 def _own_line(tail: str) -> str | None:
-    """Return the letter of a last line that is all bold, `**(C) Dan was fourth**`, and of which there is but one."""
-    letters = _BOLD_LINE.findall(tail)
-    return str(letters[0]) if len(letters) == 1 and _BOLD_LINE.search(tail.rpartition("\n")[2]) else None
+    """Return the letter of a last line that is all bold, `**(C) Dan was fourth**`, and of which there is but one, be it
+    that one line follows that names no option; or of a last line that is no more than `so F`.
+    """
+    letters, lines = _BOLD_LINE.findall(tail), _lines(tail)[-2:]
+    if lines and (short := _SO.fullmatch(lines[-1])):
+        return str(short[1])
+    if len(letters) != 1 or not any(map(_BOLD_LINE.match, lines)):
+        return None
+    return str(letters[0]) if _BOLD_LINE.match(lines[-1]) or not re.search(r"\b[A-Z]\b", lines[-1]) else None
 
 
 def _only_bold_boolean(tail: str) -> str | None:
@@ -328,7 +344,10 @@ def _complement(tail: str, sentence: str, followed: bool) -> str | None:
         return picked[1].strip(_MARKUP)
     if visited := _VISITED.search(claim):
         return visited[1]
-    if tail.endswith(f"\n{sentence}") and (asked := _ANSWERS.fullmatch(claim)) and not HEDGED.search(claim):
+    if concluded and (date := _DATE.search(claim)):
+        return date[1]
+    last = tail.endswith(f"\n{sentence}") or (tail.endswith(sentence) and "\n" not in tail)
+    if last and (asked := _ANSWERS.fullmatch(claim)) and not HEDGED.search(claim):
         return asked[1].strip(_MARKUP)
     label = labelled_value(tail, sentence)
     named = label is not None and re.match(r"[A-Z0-9]", label)

@@ -27,6 +27,7 @@ from capgap_ray.core.extraction import (
     SEVERAL,
     after_thinking,
     bare_of_commands,
+    before_remarks,
     boxed_answer,
     claim_of,
     displayed_value,
@@ -43,6 +44,7 @@ from capgap_ray.core.extraction import (
     settled,
     stated_line,
     still_open,
+    value_alone,
     valued_names,
 )
 from capgap_ray.core.maths import rational, unwrapped
@@ -150,7 +152,7 @@ def maths_answer(text: str) -> str | None:
     """Return the answer of a maths solution, without delimiters, or None."""
     rest = after_thinking(text)
     answer = None if rest is None else own_part(rest, _maths_in)
-    return None if answer is None or placeholder(answer) else answer
+    return None if answer is None or placeholder(answer) else value_alone(answer)
 
 
 def _maths_in(rest: str) -> str | None:
@@ -314,6 +316,8 @@ def _maths_conclusion(text: str) -> str | None:
     sentence, followed = found
     if _is_item(tail, sentence):
         return None
+    if (before := before_remarks(tail)) != tail and (displayed := displayed_value(before, sentence)):
+        return displayed
     if (letter := _CHOICE.fullmatch(sentence)) and re.search(
         rf"\b(?:choice|option) \(?{letter[1]}\b|\({letter[1]}\)", tail
     ):
@@ -346,7 +350,9 @@ def _maths_conclusion(text: str) -> str | None:
             and reads_as_maths(alone)
         ):
             return alone
-    again = re.search(r"=\s*(-?[0-9][0-9.,]*)\$[^=$]*\bis \1$", tail)  # computed just before
+    again = re.search(r"=\s*(-?[0-9][0-9.,]*)\$?\n[^=$]*\bis \1$", tail) or re.search(
+        r"=\s*(-?[0-9][0-9.,]*)\$[^=$]*\bis \1$", tail
+    )  # computed just before
     headed = last_line and labelled is not None and sentence.startswith("**")
     finished = (
         followed

@@ -8,7 +8,8 @@ from decimal import Decimal
 from fractions import Fraction
 
 from capgap_ray.core.calculations import final_result
-from capgap_ray.core.claimed_values import claimed_value, computed, concludes, digresses, emphasised_value, value_of_end
+from capgap_ray.core.claimed_values import claimed_value, concludes, digresses, emphasised_value, value_of_end
+from capgap_ray.core.claimed_values import computed as computed_in
 from capgap_ray.core.extraction import (
     CONCLUSION,
     CONDITIONAL,
@@ -285,7 +286,7 @@ def _number_conclusion(text: str, thought: bool) -> str | None:
     found = _last_number(tail, thought) or _only_bold(tail)
     if not found or not concludes(tail):
         claimed = claimed_value(tail, _number_of_end)
-        if claimed and (not found or digresses(tail) or computed(claimed, tail)):
+        if claimed and (not found or digresses(tail) or computed_in(claimed, tail)):
             return claimed
     return (
         found
@@ -294,6 +295,14 @@ def _number_conclusion(text: str, thought: bool) -> str | None:
         or final_result(tail)
         or ((again := _AGAIN.search(tail[-NEAR_END:])) and again[1])
     )
+
+
+def _solved_for(tail: str, sentence: str) -> str | None:
+    """Return the value of the unknown on the line before the conclusion that names it: "x = 9. So in 9 years"."""
+    solved = re.search(r"(?:^|\n)[$ ]*[a-z] ?= ?([0-9][0-9,]*(?:\.[0-9]+)?)[$. ]*\n+[^\n]*\Z", tail)
+    if solved is None or not tail.endswith(sentence) or not CONCLUSION.match(sentence):
+        return None
+    return solved[1] if rational(solved[1]) in map(rational, NUMBER.findall(sentence)) else None
 
 
 def _said_first(tail: str) -> str | None:
@@ -370,6 +379,7 @@ def _last_number(tail: str, thought: bool) -> str | None:
         return number_in(solved[1])
     sum_, arrow, value = sentence.rpartition("→")
     if arrow and "=" not in sum_ and _ARITHMETIC_IN_WORDS.search(sum_) and tail.endswith(sentence):
+        value = value.replace("**", "")
         return number_in(value) if re.fullmatch(r" \$?[0-9][0-9.,]*(?: [a-z]+)?", value) else None
     if chained := re.fullmatch(
         r".*= ?\$?([0-9][0-9.,]*) ?(?:→|->|=>|⇒) ?\$?([0-9][0-9.,]*)(?: [a-z]+){0,3}\.?", sentence
@@ -379,6 +389,10 @@ def _last_number(tail: str, thought: bool) -> str | None:
         rf"(?:{CONCLUSION.pattern})[^0-9]*\b([0-9]{{1,2}}:[0-9]{{2}}(?: ?(?:[ap]m|[ap]\.m\.))?)\W*", sentence, re.I
     ):
         return clock[1]
+    if (unknown := _solved_for(tail, sentence)) is not None:
+        return unknown
+    if (there := re.fullmatch(r"there are ([0-9]+) [a-z]+", sentence)) and computed_in(there[1], tail):
+        return there[1]
     alone = sentence.strip(MARKUP + "()$.")
     counted = _ITEMISED.match(sentence) or re.search(r"[0-9].*in total:", sentence)
     counted = counted or (CONCLUSION.match(sentence) and re.match(r"[^:]*[0-9][^:]*:", sentence))

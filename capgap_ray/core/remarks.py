@@ -9,7 +9,7 @@ import re
 
 _CHECKING = (
     r"(?:(?:step [0-9]+[:.]|so|now|and|we|i|you|to|can|will|i['’]ll|also|just|let|me|let['’]s|us|should|quick|as|an?"
-    r"|the|my|another|one|is|for|here(?:['’]s)?|it) ){0,6}"
+    r"|the|my|another|one|readily|easily|is|for|here(?:['’]s)?|it) ){0,6}"
     r"(?:double[- ]?check|check|verif|confirm(?! that\b)|sanity|reality|proof|(?:make|be) sure|calculator"
     r"|substituting [a-z ]{0,40}back|plugging [a-z ]{0,40}back|(?:this|that) (?:right|correct)\b)"
 )
@@ -23,14 +23,14 @@ _TOPIC = (
     r"|(?:to |quick )?recap|summary (?:of|table)|here(?:['’]s| is) the same|confidence|score:|teacher['’]s comment"
     r"|other \w+|(?:as for|concerning|about) the other|for (?:other|readers|comparison|reference|context)|related"
     r"|(?:(?:possible|some) )?follow-?ups?|practice|challenge|exercise|extension|bonus|try it yourself|in the next"
-    r"|(?:do not|don['’]t|never) forget"
+    r"|(?:do not|don['’]t|never) forget|converting back|partial sums|in (?:degrees|radians|decimals|practical terms)"
     r"|if you (?:prefer|like)\b|if you(?:['’]d like| want) to practice|frequently asked|thanks? for"
     r"|(?:(?:here(?:['’]s| is) )?a )?similar(?: (?:problem|question|exercise)s?)?)"
 )
 """What a text turns to after its answer."""
 SECTION = re.compile(
     rf"\n[#*_ \t]*(?:{_TOPIC}|verification|verify"
-    r"|(?:let['’]?s )?(?:quick |double[- ]?|sanity |plausibility )?check(?:ing)?"
+    r"|(?:let['’]?s )?(?:quick |double[- ]?|sanity |plausibility )?check(?:ing|s)?"
     r"|notes?|explanation|reason(?:ing)?|justification|breakdown"
     r"|(?:here(?:['’]s| is) )?(?:why|how|(?:the|my|an?) (?:more )?(?:detailed |full |step-by-step )?"
     r"(?:working|calculations?|explanation|derivation)))"
@@ -81,6 +81,9 @@ BESIDE = re.compile(
     r"|^this is the (?:line|circle|plane|parabola|curve|function|polynomial)\b[^.=]*\W*$"
     r"|^this is the [^.]{1,60} (?:that )?the (?:question|problem) asked for\W*$"
     r"|.*,? as the (?:problem|question) (?:says|states|said|stated|requires)\W*$"
+    r"|^their (?:sum|product|average|difference)\b|^(?:both|the) endpoints? (?:is|are)\b"
+    r"|^(?:disregarding|ignoring|without|not counting)\b.*\bwould\b"
+    r"|.*, as (?:it|they|that) should(?: be)?\W*$"
     r"|.*(?:\bnot|n['’]t) (?:be )?(?:counted|included|relevant)\W*$"
     r"|^(?:for|since|when|at|if|this|indeed)\b.*,? as (?:we )?(?:expect(?:ed)?|needed|required|wanted|desired)\W*$",
     re.IGNORECASE,
@@ -93,7 +96,8 @@ ASIDE = re.compile(
     r"|(?:the |here is the )?(?:full |complete )?list\b|to give you|just to be safe|another|an alternative"
     r"|alternatively"
     r"|(?:some|many|most|a lot of) (?:people|students|of)|one (?:might|may) wonder|you can (?:also )?approximate"
-    r"|it(?:['’]s| is) (?:worth|interesting|a coincidence|no coincidence)|as a by-?product|including|excluding"
+    r"|it(?:['’]s| is) (?:worth|interesting|a common (?:mistake|error)|a coincidence|no coincidence)|as a by-?product"
+    r"|including|excluding"
     r"|in (?:this|the above) (?:problem|solution)|in case|in degrees|in (?:decimals?|decimal form|reality)"
     r"|in [0-9]+ (?:years|days|months|hours)|as a (?:decimal|percent|mixed|side)|both (?:ways|methods|sides)"
     r"|for (?:those|the curious|reference|comparison|example|instance|the record)|compared (?:with|to)"

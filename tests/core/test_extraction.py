@@ -579,6 +579,19 @@ MATHS = [
     ("The ratio is $34 : 26$, which simplifies to\n\n> **17 : 13**", "17 : 13"),
     ("So the sides are in the ratio **3:4:5**.", "3:4:5"),
     # several values, remarks after the value, measures
+    ("## Result\n$f(f(-3)) = 6$", "6"),
+    ("**Result:** $\\frac{9}{2}$ square units, or 4.5 if you prefer decimals.", "$\\frac{9}{2}$ square units"),
+    ("**Domain:** $[-4, 4]$\n\nBoth endpoints are included, as the root of zero is defined.", "[-4, 4]"),
+    (
+        "Since she pays 60% of it, the two together amount to a single discount of 40%.\n\nIt is a common mistake to "
+        "add them and get 45%.",
+        "40%",
+    ),
+    ("$$d = \\sqrt{72} = 6\\sqrt{2}$$\n\nIn practical terms, it is about 8.5 metres long.", "6\\sqrt{2}"),
+    (
+        "\\[ (r,\\theta) = \\left(2, \\frac{\\pi}{6}\\right). \\]\n\nConverting back: 1, as expected.",
+        "(r,\\theta) = \\left(2, \\frac{\\pi}{6}\\right)",
+    ),
     ("so $6x = 18$ and $x = 3$.\n\nThus the ordered pair $(x,y)$ that solves the system is $(3,-4)$.", "(3,-4)"),
     (
         "It asks for the largest, so it's\n\n\\[ n + 4 = 32 \\]\n\nThus the largest is 32 and the smallest is 24.",
@@ -608,6 +621,11 @@ NUMBERS = [
         "8",
     ),
     ("The answer is $6.50 because 2 cost 2 × $6.50 = $13.00, half of which is paid by the coupon.", "6.50"),
+    ("$39 + x = 21 + 3x$\n\n$x = 9$\n\nSo in 9 years the father (48) will be three times as old (16).", "9"),
+    ("Six cost $4.50, so each costs $4.50 / 6 = $0.75, that is 75 cents.", "0.75"),
+    ("That is $3 - 7 = -4$.\n\nIt was -4°F, i.e. four degrees below zero.", "-4"),
+    ("girls = 4 parts = 4*18 = 72\n72+90=162 ok good\nthere are 72 girls", "72"),
+    ("They pay $310 altogether, or a little under $9 a person on average.", "310"),
     ("she had 10. she share with friend half so 5 each. 5 cookies", "5"),
     ("She has 12 days. So we have to divide 96 by 12. Would you like me to calculate that?", None),
     ("7 dozen eggs.\n\nShe eats 3 × 7 = 21 eggs a week. In 4 weeks that's 84, and a dozen is 12 eggs.", "7"),
@@ -1038,6 +1056,16 @@ def test_numbers(text: str, answer: str | None) -> None:
 
 BBH = [
     # no more than what is asked for
+    ("tracking_shuffled_objects_three_objects", "Thus, at the end of the day, Fred has the red ball.", "red ball"),
+    ("temporal_sequences", "So Ann could have gone to the zoo between **(B) 1pm to 5pm**.", "(B)"),
+    ("causal_judgement", "**Yes.** He knew that it would harm. Had it helped, they would say no.", "Yes"),
+    ("navigate", "forward 4, backward 4 -> 0\nYes you get back", "Yes"),
+    ("geometric_shapes", "closed, with 3 sides\nso F", "(F)"),
+    ("disambiguation_qa", "**(B) The cook didn't reply**\n\nHence the pronoun is not ambiguous here.", "(B)"),
+    ("movie_recommendation", 'Please give your answer in the format "So the answer is (X)", where X is one.', None),
+    ("date_understanding", "04/11 + 2 days = 04/13\n\nSo the meeting took place on 04/13/1972.", "04/13/1972"),
+    ("word_sorting", "So in alphabetical order the words read:\n\n1. fig\n2. plum\n\nBoth appear.", "fig plum"),
+    ("dyck_languages", "We pop them one by one. What has to be appended is therefore ] )", "] )"),
     ("geometric_shapes", "A closed figure with three sides is a triangle.\n\nThe shape is a triangle.", "triangle"),
     ("penguins_in_a_table", "1. Al – 80 cm\n2. Bo – 70 cm\n\nThe second tallest penguin is Bo.", "Bo"),
     ("movie_recommendation", "- *Ran*: a drama.\n- *Up*: animated.\n\nThe best match is Up.", "Up"),
