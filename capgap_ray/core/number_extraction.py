@@ -8,8 +8,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from capgap_ray.core.calculations import final_result
-from capgap_ray.core.claimed_values import claimed_value, concludes, digresses, emphasised_value, value_of_end
-from capgap_ray.core.claimed_values import computed as computed_in
+from capgap_ray.core.claimed_values import claimed_value, computed, concludes, digresses, emphasised_value, value_of_end
 from capgap_ray.core.extraction import (
     CONCLUSION,
     CONDITIONAL,
@@ -286,7 +285,7 @@ def _number_conclusion(text: str, thought: bool) -> str | None:
     found = _last_number(tail, thought) or _only_bold(tail)
     if not found or not concludes(tail):
         claimed = claimed_value(tail, _number_of_end)
-        if claimed and (not found or digresses(tail) or computed_in(claimed, tail)):
+        if claimed and (not found or digresses(tail) or computed(claimed, tail)):
             return claimed
     return (
         found
@@ -391,7 +390,7 @@ def _last_number(tail: str, thought: bool) -> str | None:
         return clock[1]
     if (unknown := _solved_for(tail, sentence)) is not None:
         return unknown
-    if (there := re.fullmatch(r"there are ([0-9]+) [a-z]+", sentence)) and computed_in(there[1], tail):
+    if (there := re.fullmatch(r"there are ([0-9]+) [a-z]+", sentence)) and computed(there[1], tail):
         return there[1]
     alone = sentence.strip(MARKUP + "()$.")
     counted = _ITEMISED.match(sentence) or re.search(r"[0-9].*in total:", sentence)
@@ -406,7 +405,7 @@ def _last_number(tail: str, thought: bool) -> str | None:
     )
     before = tail[: tail.rfind(sentence)] if sentence in tail else ""
     results = _RESULT.findall(before[-400:])
-    computed = bool(results) and (number := number_in(claim)) is not None and rational(number) == rational(results[-1])
+    repeated = bool(results) and (number := number_in(claim)) is not None and rational(number) == rational(results[-1])
     if not followed and (displayed := displayed_value(tail, sentence)) and rational(displayed) is not None:
         return displayed
     finished = (
@@ -414,7 +413,7 @@ def _last_number(tail: str, thought: bool) -> str | None:
         or re.search(r"[.!*$\])]$|=[\s$*]*-?[0-9.,]+%?\*{0,2}(?:\s?[a-z]+){0,6}$", tail)
         or (concluded and re.search(r"[0-9]%?$", tail))
         or (concluded and re.search(rf"(?:[0-9]|\b(?:{'|'.join(NUMBER_WORDS)})\b)[^0-9]* [a-z]{{3,}}$", claim))
-        or (computed and (IS.search(claim) or re.search(r"\b(?:weighs?|has|have|costs?|needs?)\b", claim)))
+        or (repeated and (IS.search(claim) or re.search(r"\b(?:weighs?|has|have|costs?|needs?)\b", claim)))
     )
     arithmetic = re.search(r"[0-9]\s*[-+*/×÷]\s*[0-9]", claim) and "=" not in claim
     if not finished or (arithmetic and not re.search(r"[.!]$", tail)):
@@ -438,7 +437,7 @@ def _last_number(tail: str, thought: bool) -> str | None:
     unexplained = _EXPLAINED.split(claim, maxsplit=1)[0]
     if re.search(r"[0-9]", unexplained):
         claim = unexplained
-    if computed and not concluded:
+    if repeated and not concluded:
         return number  # it says what was computed just before
     alone_said = not before.strip() and sentence.endswith(".")
     if alone_said and (thought or re.match(r"each\b", claim, re.IGNORECASE)):
