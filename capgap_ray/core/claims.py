@@ -22,7 +22,7 @@ _WRITTEN = tuple(
         (r"^([\s>•#-]*)\(?([A-Z])[).](?=\s)", r"\1(\2)"),  # as a list has it
         (r"(?<=\s)([A-Z])\)(?=\s)", ""),
         (
-            r"(?<!\S)([B-HJ-R])(?=[.,;:!]\s|[.!]$|\s(?:is|has|fits|matches|works|follows|and|or|but|because)\b)",
+            r"(?<!\S)(?!Q:)([B-HJ-R])(?=[.,;:!]\s|[.!]$|\s(?:is|has|fits|matches|works|follows|and|or|but|because)\b)",
             "",
         ),
         (

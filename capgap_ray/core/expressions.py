@@ -776,6 +776,9 @@ def _relation(operators: list[str], operands: list[Node], unit: str) -> Item:
     return Item(("rel", tuple(operators), tuple(operands)), unit)
 
 
+_INVERSES = tuple(("pow", ("sym", name), ("neg", ("num", Fraction(1)))) for name in "fgh")
+
+
 def _label(node: Node) -> str:
     """Return the name that a node is as the left side of an assignment, or an empty string."""
     if node[0] == "sym" and not str(node[1]).startswith("set of"):
@@ -792,6 +795,8 @@ def _label(node: Node) -> str:
             parts.insert(0, node[2])
             node = node[1]
         parts.insert(0, node)
+        if len(parts) == 2 and parts[0] in _INVERSES and parts[1][0] == "sym":
+            return f"{parts[0][1][1]}^-1({parts[1][1]})"
         if all(part[0] == "sym" for part in parts):
             return "*".join(str(part[1]) for part in parts)
     return ""

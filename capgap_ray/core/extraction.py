@@ -269,7 +269,7 @@ AFTERTHOUGHT = re.compile(
     r"|,? or (?:a little|just|slightly) (?:under|over|more|less)\b.*$|,? or -?[0-9.]+ (?:if|when|in)\b[^=]*$"
     r"|,? i\.e\.,? (?:[0-9.]+\s?\\?% of|(?:he|she|it|they) [a-z]+ (?:on|in|at|by))\b.*$"
     r"|,? or \$?[0-9.]+(?:\s?\\?%\$?|\$? as an? \w+)$"
-    r"|,? valid (?:for|when|where|if) \$?[a-z]\$? ?(?:≠|=|[<>≤≥]|\\(?:neq?|[lg]eq?)).*$"
+    r"|,? provided (?:that )?.*$|,? valid (?:for|when|where|if) \$?[a-z]\$? ?(?:≠|=|[<>≤≥]|\\(?:neq?|[lg]eq?)).*$"
     r"|,? for (?:all|every|any)(?: (?:real|positive|integers?|numbers?|values of)){0,3} \$?[a-z]\$?$",
     re.IGNORECASE,
 )
@@ -314,7 +314,7 @@ _LEADS = re.compile(
     r"for an? (?:total|profit|loss|cost|price) of|giving(?: us)?|making|meaning(?: that)?|"
     r"leaving (?:us|him|her|them|me|you) with|(?:bring|tak)ing it (?:down |up |back )?to|"
     r"(?:we|I) (?:get|have|find|see|obtain|conclude)(?: that)?)\s"
-    r"|(?<=[\w$]) and (?:obtain|ends? up with|arrive at)\s"
+    r"|(?<=[\w$]) and (?:obtain|ends? up with|arrive at|therefore|thus|hence)\s"
 )
 """What leads to the conclusion within a sentence."""
 _BECAUSE_AFTER = re.compile(r",? because\b.*$", re.IGNORECASE)
@@ -379,7 +379,7 @@ REFUSED = re.compile(
     r"|\b(?:cannot|can['’]?t|(?:unable|not able|impossible) to)(?: be)? "
     r"(?:give|determin\w+|decid\w+|answer\w*|solv\w+|say|tell|know\w*|find|found)\b"
     r"|\b(?:remains?|needs?|has) to be (?:done|found|computed|checked)\b|\brun(?:ning)? out of (?:space|time|tokens)\b"
-    r"|\bas an exercise (?:for|to) the reader\b"
+    r"|\bas an exercise (?:for|to) the reader\b|\b(?:hard|difficult) to (?:say|tell|decide)\b"
     r"|\bdo(?:es)?n['’]t (?:say|tell|give|specify|state|let)\b|\bdepends (?:on|how)\b"
     r"|\bplease (?:give|send|provide|share|clarify|run)\b"
     r"|\b(?:would you like me to|shall i|should i|do you want me to) "
@@ -492,6 +492,8 @@ def boxed_answer(text: str) -> tuple[int, str] | None:
 
 def value_alone(answer: str) -> str:
     """Return an answer without the name that it is the value of: `P(\\text{even}) = \\frac12`."""
+    if worded := re.fullmatch(r"\\text\s?\{[^{}]*\b(?:is|are|equals)\s*\}\s*(.+)", answer):
+        return worded[1]
     left, _, right = answer.partition("=")
     return (
         unwrapped(right)
@@ -893,14 +895,14 @@ def claim_of(sentence: str) -> tuple[str, bool]:
         if end is None:
             return sentence, False
         sentence, drawn = sentence[end.end() :], end[1] is not None
-    claim, ours = _OUR_ANSWER.subn("", NOT_THAT.sub("", sentence))
+    claim, ours = _OUR_ANSWER.subn("", NOT_THAT.sub("", AFTERTHOUGHT.sub("", sentence)))
     concluded = drawn or bool(ours)
     if reason := _BECAUSE.match(claim):
         claim, concluded = claim[reason.end() :], True
     concluded = concluded or re.search(r"\b(?:donc|entonces|quindi|somit|folglich)\b", claim) is not None
     if thought := re.search(r", then,(?= )", claim):
         claim, concluded = claim[: thought.start()] + claim[thought.end() :], True
-    if inside := re.search(r"\b(is|are|we) (?:therefore|thus|hence|then)\b[\s,:]*", claim, re.IGNORECASE):
+    if inside := re.search(r"\b(is|are|was|were|we) (?:therefore|thus|hence|then)\b[\s,:]*", claim, re.IGNORECASE):
         claim, concluded = f"{claim[: inside.start()]}{inside[1]} {claim[inside.end() :]}", True
     while match := CONCLUSION.match(claim):
         claim, concluded = claim[match.end() :], True

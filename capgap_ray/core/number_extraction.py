@@ -15,6 +15,7 @@ from capgap_ray.core.extraction import (
     EQUATION,
     FIRST,
     GIVEN,
+    HEDGED,
     INEXACT,
     IS,
     MARKUP,
@@ -285,7 +286,8 @@ def _number_conclusion(text: str, thought: bool) -> str | None:
     found = _last_number(tail, thought) or _only_bold(tail)
     if not found or not concludes(tail):
         claimed = claimed_value(tail, _number_of_end)
-        if claimed and (not found or digresses(tail) or computed(claimed, tail)):
+        leaves = digresses(tail) or computed(claimed or "", tail)
+        if claimed and (not found or (leaves and not computed(found, tail))):
             return claimed
     return (
         found
@@ -362,6 +364,9 @@ def _last_number(tail: str, thought: bool) -> str | None:
     if found is None:
         return None
     sentence, followed = found
+    unsure, _, sure = sentence.rpartition("; ")
+    if HEDGED.search(unsure) and NUMBER.search(sure):
+        sentence = sure  # one bag isn't enough; she has to buy 2
     items = [line for line in tail.splitlines() if line.strip()][-2:]
     if items[-1].lstrip().startswith("|"):
         return None  # a row of a table

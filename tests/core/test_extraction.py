@@ -579,6 +579,9 @@ MATHS = [
     ("The ratio is $34 : 26$, which simplifies to\n\n> **17 : 13**", "17 : 13"),
     ("So the sides are in the ratio **3:4:5**.", "3:4:5"),
     # several values, remarks after the value, measures
+    ("\\[ \\boxed{\\text{The number is } 7} \\]", "7"),
+    ("Since $(x+4)^2 \\geq 0$ for every $x$, the minimum value is $-5$, attained at $x = -4$.", "-5"),
+    ("Factoring, everything cancels and what remains is just $3$, provided $x \\ne \\pm 1$.", "3"),
     ("## Result\n$f(f(-3)) = 6$", "6"),
     ("**Result:** $\\frac{9}{2}$ square units, or 4.5 if you prefer decimals.", "$\\frac{9}{2}$ square units"),
     ("**Domain:** $[-4, 4]$\n\nBoth endpoints are included, as the root of zero is defined.", "[-4, 4]"),
@@ -627,6 +630,9 @@ NUMBERS = [
     ("girls = 4 parts = 4*18 = 72\n72+90=162 ok good\nthere are 72 girls", "72"),
     ("They pay $310 altogether, or a little under $9 a person on average.", "310"),
     ("she had 10. she share with friend half so 5 each. 5 cookies", "5"),
+    ("She is 2 * 29 = 58. In 3 years she will be 58 + 3 = 61 years old.", "61"),
+    ("He pays 90 - 9 = $81. He gives a $100 bill and therefore gets $19 back as change.", "19"),
+    ("For 20 we need 5 times that, so 15 cups. One bag isn't enough; she'll have to buy 2 bags.", "2"),
     ("She has 12 days. So we have to divide 96 by 12. Would you like me to calculate that?", None),
     ("7 dozen eggs.\n\nShe eats 3 × 7 = 21 eggs a week. In 4 weeks that's 84, and a dozen is 12 eggs.", "7"),
     ("Adding both, 75,000 in the first and 88,000 then, we see that it sold 163,000 tickets over the year.", "163,000"),
@@ -1056,6 +1062,13 @@ def test_numbers(text: str, answer: str | None) -> None:
 
 BBH = [
     # no more than what is asked for
+    ("date_understanding", "The date yesterday in MM/DD/YYYY was therefore 02/24/2017.", "02/24/2017"),
+    (
+        "ruin_names",
+        "Both (A) and (D) look plausible. In (D) the misspelling is funny as well. It is hard to say.",
+        None,
+    ),
+    ("logical_deduction_three_objects", "Q: On a branch there are three birds.\nOptions:\n(A) red\n(B) blue", None),
     ("tracking_shuffled_objects_three_objects", "Thus, at the end of the day, Fred has the red ball.", "red ball"),
     ("temporal_sequences", "So Ann could have gone to the zoo between **(B) 1pm to 5pm**.", "(B)"),
     ("causal_judgement", "**Yes.** He knew that it would harm. Had it helped, they would say no.", "Yes"),
