@@ -269,7 +269,8 @@ AFTERTHOUGHT = re.compile(
     r"|,? or (?:a little|just|slightly) (?:under|over|more|less)\b.*$|,? or -?[0-9.]+ (?:if|when|in)\b[^=]*$"
     r"|,? i\.e\.,? (?:[0-9.]+\s?\\?% of|(?:he|she|it|they) [a-z]+ (?:on|in|at|by))\b.*$"
     r"|,? or \$?[0-9.]+(?:\s?\\?%\$?|\$? as an? \w+)$"
-    r"|,? provided (?:that )?.*$|,? valid (?:for|when|where|if) \$?[a-z]\$? ?(?:≠|=|[<>≤≥]|\\(?:neq?|[lg]eq?)).*$"
+    r"|,? or \$[^$]+\$ as an? [a-z ]+$|,? provided (?:that )?.*$"
+    r"|,? valid (?:for|when|where|if) \$?[a-z]\$? ?(?:≠|=|[<>≤≥]|\\(?:neq?|[lg]eq?)).*$"
     r"|,? for (?:all|every|any)(?: (?:real|positive|integers?|numbers?|values of)){0,3} \$?[a-z]\$?$",
     re.IGNORECASE,
 )
@@ -314,7 +315,7 @@ _LEADS = re.compile(
     r"for an? (?:total|profit|loss|cost|price) of|giving(?: us)?|making|meaning(?: that)?|"
     r"leaving (?:us|him|her|them|me|you) with|(?:bring|tak)ing it (?:down |up |back )?to|"
     r"(?:we|I) (?:get|have|find|see|obtain|conclude)(?: that)?)\s"
-    r"|(?<=[\w$]) and (?:obtain|ends? up with|arrive at|therefore|thus|hence)\s"
+    r"|(?<=\w) (?:tells|shows) us that\s|(?<=[\w$]) and (?:obtain|ends? up with|arrive at|therefore|thus|hence)\s"
 )
 """What leads to the conclusion within a sentence."""
 _BECAUSE_AFTER = re.compile(r",? because\b.*$", re.IGNORECASE)
@@ -331,7 +332,8 @@ IS = re.compile(
     r"\b(?:is|are|was|were|equal to|equals?|be|measures|becomes|(?:c[ao]mes?(?: out)?|works out|amounts?|adds? up|"
     r"evaluates|simplifies|reduces|collapses|boils down|sums|totals) to|"
     r"est|sont|vaut|ist|sind|beträgt|es|son|mide|vale|è|sono|"
-    r"a (?:total|remainder) of|(?:has|have) (?:an? )?(?:length|area|perimeter|volume|measure|value|radius)(?: of)?|"
+    r"ends? in the digits?|a (?:total|remainder) of|"
+    r"(?:has|have) (?:an? )?(?:length|area|perimeter|volume|measure|value|radius)(?: of)?|"
     r"lies? in|factors? (?:as|into)|(?:passes through|ends?(?: up)? at|meet at|intersect at)(?: the point)?|"
     r"(?:has|have|leaves?|gives?|makes?|yields?)"
     r"(?=\s+(?:exactly |only |a total of )?\\?[$€£]?(?:[0-9](?![0-9.,]*[a-z^])|√)))\b"
@@ -380,6 +382,8 @@ REFUSED = re.compile(
     r"(?:give|determin\w+|decid\w+|answer\w*|solv\w+|say|tell|know\w*|find|found)\b"
     r"|\b(?:remains?|needs?|has) to be (?:done|found|computed|checked)\b|\brun(?:ning)? out of (?:space|time|tokens)\b"
     r"|\bas an exercise (?:for|to) the reader\b|\b(?:hard|difficult) to (?:say|tell|decide)\b"
+    r"|\bno (?:clear|definite|single|right) answer\b|\bpeople (?:could|may|might) disagree\b"
+    r"|\blet(?: me|['’]s| us) (?:start|begin) with\b[^.\n]*\.?\s*\Z"
     r"|\bdo(?:es)?n['’]t (?:say|tell|give|specify|state|let)\b|\bdepends (?:on|how)\b"
     r"|\bplease (?:give|send|provide|share|clarify|run)\b"
     r"|\b(?:would you like me to|shall i|should i|do you want me to) "

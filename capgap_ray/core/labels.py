@@ -89,6 +89,9 @@ _VISITED = re.compile(
     r"\b(?:must|could|can) (?:only )?have (?:gone|been)\b[^.]* (?:between|from) (?:the hours of )?"
     rf"\**({_TIMES.pattern})\**"
 )
+_PICKED = re.compile(
+    r"(?:I(?:['’]d| would|['’]ll| will)?|we) (?:pick|choose|go with|select|recommend) (?:the )?(.{1,60})"
+)
 _DATE = re.compile(r"\b(?:on|is|was) (?:the )?\**([0-9]{2}/[0-9]{2}/[0-9]{4})\**$")
 _ANSWERS = re.compile(
     r"(?:the|its|his|her|their) (?:[a-z-]+ ){0,3}(?:match|shape|figure|option|choice|movie|film|recommendation|colou?r"
@@ -344,7 +347,9 @@ def _complement(tail: str, sentence: str, followed: bool) -> str | None:
         return picked[1].strip(_MARKUP)
     if visited := _VISITED.search(claim):
         return visited[1]
-    if concluded and (date := _DATE.search(claim)):
+    if picked := _PICKED.fullmatch(claim.replace("*", "")):
+        return str(picked[1]).strip(_MARKUP)
+    if (concluded or "date" in claim.casefold()) and (date := _DATE.search(claim)):
         return date[1]
     last = tail.endswith(f"\n{sentence}") or (tail.endswith(sentence) and "\n" not in tail)
     if last and (asked := _ANSWERS.fullmatch(claim)) and not HEDGED.search(claim):

@@ -167,6 +167,8 @@ def _maths_in(rest: str) -> str | None:
 def _maths_end(text: str) -> str | None:
     """Return what the end of a text concludes, by the last sentence or the one that those after it leave standing."""
     tail = own_text(text)
+    if refuses(tail):
+        return None
     if emphasised := emphasised_value(tail, _value_of_claim):
         return emphasised
     found = _maths_conclusion(text)
@@ -249,6 +251,8 @@ def _value_in(clause: str) -> str | None:
 
 def _maths_statement(after: str) -> str | None:
     line = stated_line(after)
+    if re.match(r"1[.)] [A-Z]", line):
+        return None  # the first step
     if lettered := re.match(r"\(?[A-E][.)] +(?=[-$\\0-9])", line):
         line = line[lettered.end() :]  # C. 5
     line = _OTHER_FORM.sub("", _SPELT_OUT.sub(r"\1", line))
@@ -298,7 +302,7 @@ def _said_twice(text: str) -> str | None:
 def _maths_conclusion(text: str) -> str | None:
     """Return what the last sentence concludes ("Therefore, x = 5."), or a text that is nothing but an answer."""
     tail = own_text(text).strip()
-    if not tail or refuses(tail):
+    if not tail:
         return None
     if "\n" not in tail and len(tail) < 100 and len(text) < 120 and not CONCLUSION.match(tail):
         bare = unwrapped(tail.strip(MARKUP))
@@ -505,8 +509,8 @@ def _claimed(claim: str, concluded: bool) -> str | None:
         chain = chain or (piece.count("=") > 1 and all(map(is_value, piece.replace("$", "").split("=")[1:])))
         if not concluded and not named and not chain:
             return None
-        if len(valued_names(piece)) == 1:
-            return unwrapped(piece)
+        if valued_names(bare := piece.removeprefix("that ").replace("$", "")):
+            return unwrapped(bare)
         last = unwrapped(re.split(r"\\q?quad", piece)[-1])
         right = unwrapped(last.rpartition("=")[2].strip(" $"))
         if counted := _COUNTED.fullmatch(right.rstrip("²³")):

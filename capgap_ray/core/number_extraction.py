@@ -109,7 +109,7 @@ _HEADED = re.compile(
 _FIRST_LINE = re.compile(r"\**-?\$?[0-9](?:[0-9.,]*[0-9])?\**(?: [a-z]+){1,3}\.\**")
 _SPELT_NUMBER = re.compile(
     rf"(?<!\bthe )(?<!\bthese )(?<!\bthose )\b(?:{'|'.join(NUMBER_WORDS.keys() - {'zero', 'one'})}|"
-    r"(?<=\bonly )one|(?<=\bthere is )one)\b",
+    r"(?<=\bonly )one|(?<=\bjust )one|(?<=\bexactly )one|(?<=\bthere is )one)\b",
     re.IGNORECASE,
 )
 _ITEMISED = re.compile(rf"[^:]*\b(?:[0-9]+|{'|'.join(NUMBER_WORDS)}) [a-z]+: [^:]*, [^:]*\band\b", re.IGNORECASE)
@@ -301,7 +301,7 @@ def _number_conclusion(text: str, thought: bool) -> str | None:
 def _solved_for(tail: str, sentence: str) -> str | None:
     """Return the value of the unknown on the line before the conclusion that names it: "x = 9. So in 9 years"."""
     solved = re.search(r"(?:^|\n)[$ ]*[a-z] ?= ?([0-9][0-9,]*(?:\.[0-9]+)?)[$. ]*\n+[^\n]*\Z", tail)
-    if solved is None or not tail.endswith(sentence) or not CONCLUSION.match(sentence):
+    if solved is None or "=" in sentence or not tail.endswith(sentence) or not CONCLUSION.match(sentence):
         return None
     return solved[1] if rational(solved[1]) in map(rational, NUMBER.findall(sentence)) else None
 

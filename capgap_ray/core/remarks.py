@@ -52,7 +52,7 @@ LEAVES = re.compile(
 )
 """How a sentence begins after which a text says nothing new of its answer: a check, or another topic."""
 CHECK = re.compile(
-    rf"[*_#\s>(-]*(?:{_CHECKING}|note"
+    rf"[*_#\s>(-]*(?:{_CHECKING}|note|remark:"
     r"|(?:this|which) (?:is (?:achieved|attained)|occurs|happens|completes|confirms|agrees with|verifies"
     r"|matches(?! \(| option))"
     r"|(?:i )?hope|let me know|feel free|[\w ]{1,40} can be (?:checked|verified|confirmed)\b"
@@ -81,6 +81,7 @@ BESIDE = re.compile(
     r"|^this is the (?:line|circle|plane|parabola|curve|function|polynomial)\b[^.=]*\W*$"
     r"|^this is the [^.]{1,60} (?:that )?the (?:question|problem) asked for\W*$"
     r"|.*,? as the (?:problem|question) (?:says|states|said|stated|requires)\W*$"
+    r"|^equality (?:is|holds|occurs)\b(?!.*\bso )|.*\b(?:al)?though the (?:question|problem) (?:only )?asks\b"
     r"|^their (?:sum|product|average|difference)\b|^(?:both|the) endpoints? (?:is|are)\b"
     r"|^(?:disregarding|ignoring|without|not counting)\b.*\bwould\b"
     r"|.*, as (?:it|they|that) should(?: be)?\W*$"

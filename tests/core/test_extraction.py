@@ -579,6 +579,14 @@ MATHS = [
     ("The ratio is $34 : 26$, which simplifies to\n\n> **17 : 13**", "17 : 13"),
     ("So the sides are in the ratio **3:4:5**.", "3:4:5"),
     # several values, remarks after the value, measures
+    ("* $2a = 4$, so $a = 2$.\n\nWe conclude that $a = 2$ and $b = -9$.", "a = 2 and b = -9"),
+    ("By AM-GM it is at least $8$. Hence the minimum is $8$. Equality is attained when $x = 4$.", "8"),
+    ("It has the units digit of $7^3 = 343$.\n\nThat means 7^2019 ends in the digit 3.", "3"),
+    ("Answer: $\\frac{9}{4}$, or $2\\frac{1}{4}$ as a mixed number.", "\\frac{9}{4}"),
+    (
+        "Here is a plan for the solution:\n\n1. List them in $[0, \\pi)$.\n2. Add them.\n\nLet me start with the first.",
+        None,
+    ),
     ("\\[ \\boxed{\\text{The number is } 7} \\]", "7"),
     ("Since $(x+4)^2 \\geq 0$ for every $x$, the minimum value is $-5$, attained at $x = -4$.", "-5"),
     ("Factoring, everything cancels and what remains is just $3$, provided $x \\ne \\pm 1$.", "3"),
@@ -630,6 +638,11 @@ NUMBERS = [
     ("girls = 4 parts = 4*18 = 72\n72+90=162 ok good\nthere are 72 girls", "72"),
     ("They pay $310 altogether, or a little under $9 a person on average.", "310"),
     ("she had 10. she share with friend half so 5 each. 5 cookies", "5"),
+    ("$x = 20$\n\nSo there are 20 quarters and 40 dimes, which makes 20 + 40 = 60 coins in total.", "60"),
+    ("So he has 6 x 12 = 72 eggs. That fills 6 cartons, although the question only asks about the eggs.", "72"),
+    ("Dividing 48 people by 8 seats tells us that exactly six vans will be needed.", "6"),
+    ("He has 8, so he needs 4 more. They are sold in packs of 4.\n\nSo Eli has to buy just one pack.", "1"),
+    ("So (120 − 90) / 5 = 6\n\nIt takes 6 minutes. *Remark: here 1 liter = 1000 cubic centimeters was used.*", "6"),
     ("She is 2 * 29 = 58. In 3 years she will be 58 + 3 = 61 years old.", "61"),
     ("He pays 90 - 9 = $81. He gives a $100 bill and therefore gets $19 back as change.", "19"),
     ("For 20 we need 5 times that, so 15 cups. One bag isn't enough; she'll have to buy 2 bags.", "2"),
@@ -1062,6 +1075,13 @@ def test_numbers(text: str, answer: str | None) -> None:
 
 BBH = [
     # no more than what is asked for
+    ("movie_recommendation", "These are all animations.\n\nSo I would pick Up.", "Up"),
+    ("date_understanding", "Today is May 1, 2020. The date today in MM/DD/YYYY is 05/01/2020.", "05/01/2020"),
+    (
+        "causal_judgement",
+        "Many would say no, since the harm was not his aim. People could disagree, and there is no clear answer.",
+        None,
+    ),
     ("date_understanding", "The date yesterday in MM/DD/YYYY was therefore 02/24/2017.", "02/24/2017"),
     (
         "ruin_names",
