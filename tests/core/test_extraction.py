@@ -584,7 +584,7 @@ MATHS = [
     ("It has the units digit of $7^3 = 343$.\n\nThat means 7^2019 ends in the digit 3.", "3"),
     ("Answer: $\\frac{9}{4}$, or $2\\frac{1}{4}$ as a mixed number.", "\\frac{9}{4}"),
     (
-        "Here is a plan for the solution:\n\n1. List them in $[0, \\pi)$.\n2. Add them.\n\nLet me start with the first.",
+        "Here is a plan for the solution:\n\n1. List them in $[0, \\pi)$.\n\nLet me start with the first step.",
         None,
     ),
     ("\\[ \\boxed{\\text{The number is } 7} \\]", "7"),
