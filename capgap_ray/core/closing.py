@@ -94,7 +94,12 @@ def _units(text: str) -> Iterator[Unit]:
     listed = [found[1] if (found := _ITEM.match(line)) else "" for line in lines]
     bare = [re.fullmatch(r"\W*\([A-Z]\)\W*", line) is not None for line in lines]
     for place, line in enumerate(lines):
-        near = [listed[other] for other in (place - 1, place + 1) if 0 <= other < len(lines) and not bare[other]]
+        # Letters of one list rise: "(D) red." is followed by "(A) may be, but it is clearly (C)." as by any sentence.
+        near = [
+            listed[other]
+            for other in (place - 1, place + 1)
+            if 0 <= other < len(lines) and not bare[other] and (listed[other] > listed[place]) == (other > place)
+        ]
         goes_on = bare[place] and place > 0 and listed[place - 1] == chr(ord(listed[place]) - 1)
         if bare[place] and not goes_on:
             near = []

@@ -27,6 +27,7 @@ OPTIONS: list[tuple[str, tuple[str, ...], str | None]] = [
     ("Correct statement → (D) The oranges are third", (), "D"),
     ("Looking at them we see that\n\n(A) The book is the rightmost\n\nis correct.", (), "A"),
     ("Thus, **Cargo** (option B) would be the recommended film.", (), "B"),
+    ("(A) red\n(B) blue\n(C) green\n\n(A) is at best a typo. The humorous edit is clearly (C).", (), "C"),
     # verdicts on each of the listed options
     ("| (A) | 1pm | no |\n| (B) | 2pm | **yes** |\n| (C) | 3pm | no |", (), "B"),
     ("Checking them: (A) Ada ✗ (B) Amy ✓ (C) Eli ✗", (), "B"),
