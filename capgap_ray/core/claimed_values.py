@@ -230,7 +230,8 @@ def emphasised_value(tail: str, read: Read) -> str | None:
         sentence = _sentence(texts[at])
         if sentence.drawn and sentence.bold and not (sentence.aside or sentence.planned):
             return None if at == len(texts) - 1 else _claimed(sentence, texts[:at], read, None, False)
-        if (sentence.drawn and _VALUE.search(sentence.claim)) or sentence.bold or _LOOKS_AGAIN.search(texts[at]):
+        concluded = (sentence.drawn or sentence.concluded) and not sentence.aside
+        if (concluded and _VALUE.search(sentence.claim)) or sentence.bold or _LOOKS_AGAIN.search(texts[at]):
             return None
     return None
 

@@ -20,7 +20,7 @@ _WRITTEN = tuple(
         (rf"\((?i:{_NOUN}) ([A-Z])\)", ""),
         (rf"\b((?i:{_NOUN}))[:,]? [\"“]?\(?([A-Z])\b\)?(?!['’])[\"”]?(?=\W|$)", r"\1 (\2)"),
         (r"^([\s>•#-]*)\(?([A-Z])[).](?=\s)", r"\1(\2)"),  # as a list has it
-        (r"(?<=\s)([A-Z])\)(?=\s)", ""),
+        (r"(?<=\s)([A-Z])\)(?=\s|[.,]|$)", ""),
         (
             r"(?<!\S)(?!Q:)([B-HJ-R])(?=[.,;:!]\s|[.!]$|\s(?:is|has|fits|matches|works|follows|and|or|but|because)\b)",
             "",
@@ -64,7 +64,7 @@ _DENIED = re.compile(
 )
 _SURE = re.compile(
     r"\b(?:not|n['’]t|no) (?:\w+ )?(?:ambiguous|doubt|problem)\b|\bisn['’]t ambiguous\b|\bnot only\b|(?:one"
-    r"|slot|place) left"
+    r"|slot|place) left|\bout of (?:the|these|those|all)\b"
     r"|without (?:a |any )?doubt|\bpointed out\b|\bturns out\b|\bno (?:other|conflicts?|issues?|contradictions?)\b"
     r"|\brul(?:es|ed|ing) out the (?:rest|others)\b|\b(?:process of|by|after) elimination\b",
     re.IGNORECASE,

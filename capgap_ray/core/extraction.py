@@ -178,7 +178,7 @@ CONCLUSION = re.compile(
     r"(?:therefore|thus|hence|so(?! far\b)|consequently|then,? (?=the final\b)|finally|in conclusion|in total|"
     r"to (?:conclude|sum up|summari[sz]e)|"
     r"altogether|as a result|accordingly|together(?=,? (?:they|the|we|this|it|[A-Z]))|"
-    r"(?:(?:out )?of|among(?:st)?|from) the (?:given |available )?(?:options|choices)|this means|that's|"
+    r"(?:(?:out )?of|among(?:st)?|from) the (?:given |available )?(?:options|choices)(?: given)?|this means|that's|"
     r"(?:putting|combining|taking) (?:the two|both|all(?: of)? (?:this|these)|these|this|everything|it all|them) "
     r"together|"
     r"(?:at|in) the (?:very )?end(?: of the \w+)?|"

@@ -89,6 +89,7 @@ _VISITED = re.compile(
     r"\b(?:must|could|can) (?:only )?have (?:gone|been)\b[^.]* (?:between|from) (?:the hours of )?"
     rf"\**({_TIMES.pattern})\**"
 )
+_HUE = re.compile(r"the [a-z ]{1,40} is ([a-z]+)", re.IGNORECASE)
 _PICKED = re.compile(
     r"(?:I(?:['’]d| would|['’]ll| will)?|we) (?:pick|choose|go with|select|recommend) (?:the )?(.{1,60})"
 )
@@ -215,7 +216,7 @@ def guess(text: str) -> tuple[str, AnswerKind] | None:
     return None
 
 
-_ARGUMENT = re.compile(r"\bis \W*(?:deductively )?(?:in)?valid\W*\Z", re.IGNORECASE)
+_ARGUMENT = re.compile(r"\bis \W*(?:deductively )?\W*(?:in)?valid\W*\Z", re.IGNORECASE)
 """How a text ends that judges an argument, be one of its premises lettered as an option is."""
 _GUESSES: tuple[AnswerKind, ...] = ("option", "boolean", "brackets", "text", "words")
 
@@ -247,6 +248,8 @@ def _statement(after: str, kind: AnswerKind) -> str | None:
         )
     ):
         return reply[1]
+    if kind == "text" and (result := re.search(r"[0-9] = \**(-?[0-9][0-9.,]*)\**$", sentence)):
+        return result[1]
     answer = _bare(sentence.removeprefix("equal to "), kind)
     # A run-on line is returned, for `find` to refuse: no earlier statement counts then.
     return answer if sign != "?" and (len(answer) > LONGEST_ANSWER or _certain(answer, kind)) else None
@@ -351,6 +354,8 @@ def _complement(tail: str, sentence: str, followed: bool) -> str | None:
         return str(picked[1]).strip(_MARKUP)
     if (concluded or "date" in claim.casefold()) and (date := _DATE.search(claim)):
         return date[1]
+    if tail.endswith(sentence) and re.search(r"\bcolou?r\b", tail) and (hue := _HUE.fullmatch(claim)):
+        return hue[1]
     last = tail.endswith(f"\n{sentence}") or (tail.endswith(sentence) and "\n" not in tail)
     if last and (asked := _ANSWERS.fullmatch(claim)) and not HEDGED.search(claim):
         return asked[1].strip(_MARKUP)

@@ -320,6 +320,8 @@ def _maths_conclusion(text: str) -> str | None:
     sentence, followed = found
     if _is_item(tail, sentence):
         return None
+    if worded := re.search(r": \*\*([A-Z][a-z]+)\*\*\.?$", tail):
+        return worded[1]
     if (before := before_remarks(tail)) != tail and (displayed := displayed_value(before, sentence)):
         return displayed
     if (letter := _CHOICE.fullmatch(sentence)) and re.search(

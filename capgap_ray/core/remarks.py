@@ -58,7 +58,7 @@ CHECK = re.compile(
     r"|(?:i )?hope|let me know|feel free|[\w ]{1,40} can be (?:checked|verified|confirmed)\b"
     r"|if you (?:have|need|would)|please (?:let|feel)|(?:correct|indeed|perfect|great|done)\b(?=[.!])"
     r"|[—–~]\s?[A-Z][^0-9]*$|(?:source|reference)s?:|that(?:'s| is) enough\b"
-    r"|another way\b|i got (?:this|that|it) (?:by|from)\b|i(?:['’]ve| have)? counted\b"
+    r"|another way\b|expanding (?:to check|back)\b|i got (?:this|that|it) (?:by|from)\b|i(?:['’]ve| have)? counted\b"
     r"|yes(?:, (?:this|that|it)\b[^0-9]*)?[.!]|as a (?:check|test)\b|for (?:example|instance|comparison)\b"
     r"|numerically\b|i(?:['’]m| am) (?:\w+ )?(?:confident|sure|certain)\b"
     r"|(?:that|this|which|it) (?:makes sense(?! to\b)"

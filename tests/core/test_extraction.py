@@ -579,6 +579,7 @@ MATHS = [
     ("The ratio is $34 : 26$, which simplifies to\n\n> **17 : 13**", "17 : 13"),
     ("So the sides are in the ratio **3:4:5**.", "3:4:5"),
     # several values, remarks after the value, measures
+    ("It'll be two days past Monday: **Wednesday**.", "Wednesday"),
     ("* $2a = 4$, so $a = 2$.\n\nWe conclude that $a = 2$ and $b = -9$.", "a = 2 and b = -9"),
     ("By AM-GM it is at least $8$. Hence the minimum is $8$. Equality is attained when $x = 4$.", "8"),
     ("It has the units digit of $7^3 = 343$.\n\nThat means 7^2019 ends in the digit 3.", "3"),
@@ -643,6 +644,11 @@ NUMBERS = [
     ("Dividing 48 people by 8 seats tells us that exactly six vans will be needed.", "6"),
     ("He has 8, so he needs 4 more. They are sold in packs of 4.\n\nSo Eli has to buy just one pack.", "1"),
     ("So (120 − 90) / 5 = 6\n\nIt takes 6 minutes. *Remark: here 1 liter = 1000 cubic centimeters was used.*", "6"),
+    (
+        "| Item | Price |\n|---|---|\n| Shirts | $45 |\n| Socks | $12 |\n| **Total** | **$57** |\n\n"
+        "With the 10% coupon the family saves $5.70, so they pay $51.30.",
+        "51.30",
+    ),
     ("She is 2 * 29 = 58. In 3 years she will be 58 + 3 = 61 years old.", "61"),
     ("He pays 90 - 9 = $81. He gives a $100 bill and therefore gets $19 back as change.", "19"),
     ("For 20 we need 5 times that, so 15 cups. One bag isn't enough; she'll have to buy 2 bags.", "2"),
@@ -1075,6 +1081,11 @@ def test_numbers(text: str, answer: str | None) -> None:
 
 BBH = [
     # no more than what is asked for
+    ("movie_recommendation", "Of the options given, the film that fits best with these is **Up**.", "Up"),
+    ("movie_recommendation", "Hence my recommendation out of the four would be (D) The Piano.", "(D)"),
+    ("reasoning_about_colored_objects", "It asks what colour the clip is. The clip is magenta.", "magenta"),
+    ("penguins_in_a_table", "So there are 2 under eight. The option that says 2 is B).", "(B)"),
+    ("multistep_arithmetic_two", "It is -40, and the other 10, so the final result is -40 - 10 = **-50**.", "-50"),
     ("movie_recommendation", "These are all animations.\n\nSo I would pick Up.", "Up"),
     ("date_understanding", "Today is May 1, 2020. The date today in MM/DD/YYYY is 05/01/2020.", "05/01/2020"),
     (
@@ -1656,6 +1667,7 @@ def test_a_hostile_megabyte_takes_less_than_a_second(text: str) -> None:
         ("So the answer is No.", ("No", "boolean")),
         ("So the answer is ] ).", ("] )", "brackets")),
         ("So the answer is 5.", ("5", "text")),
+        ("Let C = crustaceans.\n\nThe argument is deductively **valid**.", ("valid", "boolean")),
         ("- P: Only ants bite.\n- C: Bo bites.\n\nThe argument is **deductively valid**.", ("valid", "boolean")),
         ("Hence Ann could have gone there between **2pm to 5pm**.", ("2pm to 5pm", "text")),
         ("The answer is either True or False.", None),
