@@ -177,6 +177,7 @@ _BUT_ASKED = re.compile(r"answer would be [^.,]{1,40}, but the (?:problem|questi
 CONCLUSION = re.compile(
     r"(?:therefore|thus|hence|so(?! far\b)|consequently|then,? (?=the final\b)|finally|in conclusion|in total|"
     r"to (?:conclude|sum up|summari[sz]e)|"
+    r"in (?:interval|simplest|lowest|standard|expanded|factored) (?:notation|form|terms)(?=,)|"
     r"altogether|as a result|accordingly|together(?=,? (?:they|the|we|this|it|[A-Z]))|"
     r"(?:(?:out )?of|among(?:st)?|from) the (?:given |available )?(?:options|choices)(?: given)?|this means|that's|"
     r"(?:putting|combining|taking) (?:the two|both|all(?: of)? (?:this|these)|these|this|everything|it all|them) "
@@ -213,7 +214,7 @@ NUMBER = re.compile(
 CUT = re.compile(
     r"(?:\s[-+*/×÷=<>·]|[0-9a-z)] ?[+×÷=]|[(,\\–—])\s*$|[^*]\s\*$"
     r"|(?:[-+*/×÷=]|\b(?:x|of|is|was|be|pays?|costs?|to|for|earns?)) \\?\$$"
-    r"|\\(?:times|cdot|div)\s*$|\b(?:times|plus|minus|divided by|multiplied by)\s*$"
+    r"|\s\\?\$$|\\(?:times|cdot|div)\s*$|\b(?:times|plus|minus|divided by|multiplied by)\s*$"
     r"|(?<=[\w%)$,:;] )(?:a|an|the|of|at|in|to|on|by|for|from|with|per|and|or|but|if|than|that|which|so|because|since|"
     r"is|are|was|were|has|have|had|will|he|she|they|we|his|her|their|its|every)\s*$"
 )
@@ -269,7 +270,7 @@ AFTERTHOUGHT = re.compile(
     r"|,? or (?:a little|just|slightly) (?:under|over|more|less)\b.*$|,? or -?[0-9.]+ (?:if|when|in)\b[^=]*$"
     r"|,? i\.e\.,? (?:[0-9.]+\s?\\?% of|(?:he|she|it|they) [a-z]+ (?:on|in|at|by))\b.*$"
     r"|,? or \$?[0-9.]+(?:\s?\\?%\$?|\$? as an? \w+)$"
-    r"|,? or \$[^$]+\$ as an? [a-z ]+$|,? provided (?:that )?.*$"
+    r"|(?<=\$) with (?:a )?remainder (?:of )?\$?0\$?$|,? or \$[^$]+\$ as an? [a-z ]+$|,? provided (?:that )?.*$"
     r"|,? valid (?:for|when|where|if) \$?[a-z]\$? ?(?:≠|=|[<>≤≥]|\\(?:neq?|[lg]eq?)).*$"
     r"|,? for (?:all|every|any)(?: (?:real|positive|integers?|numbers?|values of)){0,3} \$?[a-z]\$?$",
     re.IGNORECASE,
@@ -315,6 +316,7 @@ _LEADS = re.compile(
     r"for an? (?:total|profit|loss|cost|price) of|giving(?: us)?|making|meaning(?: that)?|"
     r"leaving (?:us|him|her|them|me|you) with|(?:bring|tak)ing it (?:down |up |back )?to|"
     r"(?:we|I) (?:get|have|find|see|obtain|conclude)(?: that)?)\s"
+    r"|(?<=[0-9$}]) which (?:simplifies|reduces) to\s"
     r"|(?<=\w) (?:tells|shows) us that\s|(?<=[\w$]) and (?:obtain|ends? up with|arrive at|therefore|thus|hence)\s"
 )
 """What leads to the conclusion within a sentence."""
@@ -332,7 +334,7 @@ IS = re.compile(
     r"\b(?:is|are|was|were|equal to|equals?|be|measures|becomes|(?:c[ao]mes?(?: out)?|works out|amounts?|adds? up|"
     r"evaluates|simplifies|reduces|collapses|boils down|sums|totals) to|"
     r"est|sont|vaut|ist|sind|beträgt|es|son|mide|vale|è|sono|"
-    r"ends? in the digits?|a (?:total|remainder) of|"
+    r"ends? in the digits?|leaves (?:us )?with|a (?:total|remainder) of|"
     r"(?:has|have) (?:an? )?(?:length|area|perimeter|volume|measure|value|radius)(?: of)?|"
     r"lies? in|factors? (?:as|into)|(?:passes through|ends?(?: up)? at|meet at|intersect at)(?: the point)?|"
     r"(?:has|have|leaves?|gives?|makes?|yields?)"
@@ -382,7 +384,8 @@ REFUSED = re.compile(
     r"(?:give|determin\w+|decid\w+|answer\w*|solv\w+|say|tell|know\w*|find|found)\b"
     r"|\b(?:remains?|needs?|has) to be (?:done|found|computed|checked)\b|\brun(?:ning)? out of (?:space|time|tokens)\b"
     r"|\bas an exercise (?:for|to) the reader\b|\b(?:hard|difficult) to (?:say|tell|decide)\b"
-    r"|\bno (?:clear|definite|single|right) answer\b|\bpeople (?:could|may|might) disagree\b"
+    r"|\bnot sure (?:which|what|whether)\b|\bno (?:clear|definite|single|right) answer\b"
+    r"|\bpeople (?:could|may|might) disagree\b"
     r"|\blet(?: me|['’]s| us) (?:start|begin) with\b[^.\n]*\.?\s*\Z"
     r"|\bdo(?:es)?n['’]t (?:say|tell|give|specify|state|let)\b|\bdepends (?:on|how)\b"
     r"|\bplease (?:give|send|provide|share|clarify|run)\b"

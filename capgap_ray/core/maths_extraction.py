@@ -125,6 +125,10 @@ _IS_NUMBER = r"[^,.=]*\b(?:is|are) \$?(-?[0-9]+)\$?"
 _THERE_ARE = re.compile(r"there (?:are|is) (?:exactly |only |a total of )?\$?([0-9]+)\$? [a-z]")
 _EQUATION_OF = re.compile(r"\bequation\b[^$=]*?(?: is)?:? \$?([^$=:]*=[^$=]*)\$?$")
 _CURVE_IS = re.compile(r"[^*$=]*\bequation\b[^*$=]* is:? ((?=[^=]*y)[^=:]*=(?=[^=]*[x0-9])[^=]*)")
+_IN_BOTH = re.compile(r"\*\*[a-z][a-z -]{2,40}\*\* \(\$?(-?[0-9][0-9.,]*)\$?\)")
+"""`**forty** (40)`."""
+_IN_LIST = re.compile(r"(?:^|\n)[ \t]*[-•*] [^\n]+\n+[ \t]*[-•*] (?!\*\*)[^\n]*[a-z]\Z")
+"""A text that breaks off in an item of a list."""
 _CONGRUENT = re.compile(r"≡|\\equiv(?![a-z])")
 _MODULO = re.compile(r"(?:\\?[,; ])*(?:\\pmod\s?\{[^{}]*\}|\(mod [^()]*\)|\$? (?:modulo|mod) \$?[0-9a-z]+)")
 _POWER = re.compile(r"\W*[a-zA-Z]\^\{?[0-9]\}?\s*=")
@@ -166,6 +170,7 @@ def _maths_in(rest: str) -> str | None:
 
 def _maths_end(text: str) -> str | None:
     """Return what the end of a text concludes, by the last sentence or the one that those after it leave standing."""
+    text = _IN_BOTH.sub(r"**\1**", text)
     tail = own_text(text)
     if refuses(tail):
         return None
@@ -222,7 +227,8 @@ def _plain_value(claim: str) -> str | None:
         return None
     runs: list[tuple[str, list[str]]] = []  # the word before, and words of maths that follow one another
     before = ""
-    for word in (each.strip("*_`.,;:!") for each in claim.split()):
+    pairs = re.sub(r"(?<=\([^,()\s]), +(?=[^,()\s]+\))", ",", claim)  # (2, -1) is one word
+    for word in (each.strip("*_`.,;:!") for each in pairs.split()):
         if not _MATHS_WORD.fullmatch(word):
             before = word
         elif runs and not before:
@@ -318,7 +324,7 @@ def _maths_conclusion(text: str) -> str | None:
     if found is None:
         return None
     sentence, followed = found
-    if _is_item(tail, sentence):
+    if _is_item(tail, sentence) or _IN_LIST.search(tail):
         return None
     if worded := re.search(r": \*\*([A-Z][a-z]+)\*\*\.?$", tail):
         return worded[1]

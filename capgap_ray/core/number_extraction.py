@@ -195,6 +195,8 @@ def _number_statement(after: str) -> str | None:
 def number_in(claim: str) -> str | None:
     """Return the one number that a claim is about: after its last `=`, the only one, or the first with its unit."""
     claim = re.sub(r",? (?:or|that is|i\.e\.),? [0-9.]+ cents$", "", unwrapped(claim.strip(MARKUP)))
+    if mixed := re.fullmatch(r"([0-9]+ [0-9]+/[0-9]+)(?: [a-z]+){0,3}\.?", claim):
+        return mixed[1]
     stated, because, _ = claim.partition(" because ")
     if because and "=" not in stated and len(NUMBER.findall(stated)) == 1:
         claim = stated

@@ -109,7 +109,7 @@ ASIDE = re.compile(
     r"|(?:that|this)(?:['’]s| is) (?:the same as|equivalent to|about|around|roughly|approximately|one hour"
     r"|[$€£]?[0-9][0-9.,]* (?:\w+ )?(?:more|less|fewer|higher|lower|above|below)\b)"
     r"|this (?:kind|type|is (?:because|since|why|possible)|means it|matches|agrees|works|follows))"
-    r"|.*\bin case you\b|(?!.*[0-9] = .*, so ).*(?:\bwould\b|['’]d\b(?! better))"
+    r"|.*\bin case you\b|(?!.*[0-9] = .*, so |adding\b|.*\bin total\b).*(?:\bwould\b|['’]d\b(?! better))"
     r"|(?!.*[0-9)]\s*=)(?:\W*(?:and )?(?:of (?:these|them|those)|the (?:other|remaining|rest|others))\b|\(.*\)$)",
     re.IGNORECASE,
 )
