@@ -231,7 +231,7 @@ def emphasised_value(tail: str, read: Read) -> str | None:
         if sentence.drawn and sentence.bold and not (sentence.aside or sentence.planned):
             return None if at == len(texts) - 1 else _claimed(sentence, texts[:at], read, None, False)
         concluded = (sentence.drawn or sentence.concluded) and not sentence.aside
-        if (concluded and _VALUE.search(sentence.claim)) or sentence.bold or _LOOKS_AGAIN.search(texts[at]):
+        if concluded or sentence.bold or _LOOKS_AGAIN.search(texts[at]):
             return None
     return None
 
@@ -239,9 +239,9 @@ def emphasised_value(tail: str, read: Read) -> str | None:
 def value_of_end(tail: str, read: Read) -> str | None:
     """Return the value of the last clause of a finished calculation that is no step, nothing given and no plan."""
     found = last_sentence(tail)
-    if found is None or not re.search(r"[.!*)]$", tail) or _ASKS_ON.search(tail[-NEAR_END:]) or FIRST.match(found[0]):
+    if found is None or not re.search(r"[.!*)]$", tail) or _ASKS_ON.search(tail[-NEAR_END:]):
         return None
-    if ASIDE.match(found[0]):
+    if FIRST.match(found[0]) or ASIDE.match(found[0]):
         return None
     sentence = re.sub(r"\s\([^()]*\)$", "", found[0].strip(" .!*_"))
     claim, _ = claim_of(_WHEN.sub("", sentence))

@@ -83,7 +83,8 @@ _COMPLEMENT = re.compile(
 _PAIRS = re.compile(r"\w[–-][A-Z]\w*, [A-Z]\w*[–-]")
 """Who has what after a step: "Fred–Lola, Eve–Ophelia"."""
 _TIMES = re.compile(r"(?:between )?[0-9]{1,2}(?::[0-9]{2})? ?[ap]m (?:to|and|until) [0-9]{1,2}(?::[0-9]{2})? ?[ap]m")
-_WITH_FIGURES = re.compile(rf"{_TIMES.pattern}|[0-9]{{2}}/[0-9]{{2}}/[0-9]{{4}}")
+_ON_A_DAY = r"[0-9]{2}/[0-9]{2}/[0-9]{4}"
+_WITH_FIGURES = re.compile(rf"{_TIMES.pattern}|{_ON_A_DAY}")
 """Labels that have figures and are no numbers."""
 _VISITED = re.compile(
     r"\b(?:must|could|can) (?:only )?have (?:gone|been)\b[^.]* (?:between|from) (?:the hours of )?"
@@ -93,7 +94,7 @@ _HUE = re.compile(r"the [a-z ]{1,40} is ([a-z]+)", re.IGNORECASE)
 _PICKED = re.compile(
     r"(?:I(?:['’]d| would|['’]ll| will)?|we) (?:pick|choose|go with|select|recommend) (?:the )?(.{1,60})"
 )
-_DATE = re.compile(r"\b(?:on|is|was) (?:the )?\**([0-9]{2}/[0-9]{2}/[0-9]{4})\**$")
+_DATE = re.compile(rf"\b(?:on|is|was) (?:the )?\**({_ON_A_DAY})\**$")
 _ANSWERS = re.compile(
     r"(?:the|its|his|her|their) (?:[a-z-]+ ){0,3}(?:match|shape|figure|option|choice|movie|film|recommendation|colou?r"
     r"|date|penguin|animal|person|name|object|item|book|bird|fruit|vehicle|golfer|one)"
@@ -289,9 +290,10 @@ def _concluded(text: str, kind: AnswerKind) -> str | None:
     if kind == "brackets":
         return _closers(lines)
     if kind == "boolean":
-        head, line = _BOOLEAN_FIRST.match(text), _BOOLEAN_LINE.match(lines[-1])
-        verdict = claimed_verdict(text) or (line[1] if line else None) or _only_bold_boolean(tail)
-        return head[1] if head and not _CONCLUDED.search(tail) else verdict
+        if (head := _BOOLEAN_FIRST.match(text)) and not _CONCLUDED.search(tail):
+            return head[1]
+        line = _BOOLEAN_LINE.match(lines[-1])
+        return claimed_verdict(text) or (line[1] if line else None) or _only_bold_boolean(tail)
     tail = without_breakdown(tail) if kind == "text" else tail
     found = last_sentence(tail)
     if found is None:

@@ -362,9 +362,7 @@ def _maths_conclusion(text: str) -> str | None:
             and reads_as_maths(alone)
         ):
             return alone
-    again = re.search(r"=\s*(-?[0-9][0-9.,]*)\$?\n[^=$]*\bis \1$", tail) or re.search(
-        r"=\s*(-?[0-9][0-9.,]*)\$[^=$]*\bis \1$", tail
-    )  # computed just before
+    again = re.search(r"=\s*(-?[0-9][0-9.,]*)(?:\$?\n|\$)[^=$]*\bis \1$", tail)  # computed just before
     headed = last_line and labelled is not None and sentence.startswith("**")
     finished = (
         followed

@@ -61,15 +61,15 @@ class Trainer:
     """Whether each rank keeps its gradients whole until the end of an update, rather than of a micro-step."""
     rows_of: int = field(init=False)
     """Tokens of a micro-batch are filled up to a multiple of this."""
-    keeps_early: bool = field(init=False)
-    """Whether the last layer leaves out the tokens that the output layer does not see."""
+    kept_as: str = field(init=False)
+    """Argument of the model's forward pass that says whose logits it gives."""
 
     def __post_init__(self) -> None:
         import torch.distributed as dist
 
         self.world, self.rank = dist.get_world_size(), dist.get_rank()
         self.lengths = [slot.tokens for slot in self.slots]
-        self.engine, self.rows_of, self.keeps_early = _engine(self.source, self.sft, self.world)
+        self.engine, self.rows_of, self.kept_as = _engine(self.source, self.sft, self.world)
         self.device = self.engine.device
         self.reduced_once = sum(each.ds_numel for _, each in self._trainable()) <= _BUCKET
 
@@ -131,8 +131,6 @@ class Trainer:
         """Logits [supervised, vocabulary] and target ids [supervised]; the output layer sees nothing else."""
         import torch
 
-        from capgap_ray.stages.sft_layers import KEPT
-
         spans = [length for slot in chosen for length in slot.spans]
         fill = torch.zeros(-sum(spans) % self.rows_of, dtype=torch.long)  # of no example
         ids = torch.cat([*(slot.ids for slot in chosen), fill]).to(self.device)
@@ -147,7 +145,7 @@ class Trainer:
             position_ids=torch.cat([*(slot.positions for slot in chosen), fill])[None].to(self.device),
             example_lengths=spans,
             example_bounds=self._bounds(spans),
-            **({KEPT: keep} if self.keeps_early else {"logits_to_keep": keep}),
+            **{self.kept_as: keep},
             use_cache=False,
         ).logits.squeeze(0)[: len(supervised)]
         return logits, ids[supervised]
@@ -292,8 +290,8 @@ class Trainer:
         parameter_offload.FWD_MODULE_STACK.clear()
 
 
-def _engine(source: str, sft: Sft, world: int) -> tuple[Any, int, bool]:
-    """The DeepSpeed engine, the multiple of tokens that its layers like and whether its last layer keeps some only."""
+def _engine(source: str, sft: Sft, world: int) -> tuple[Any, int, str]:
+    """The DeepSpeed engine, the multiple of tokens that its layers like, and `Trainer.kept_as`."""
     import deepspeed
     import torch
     import torch.distributed as dist
@@ -301,6 +299,7 @@ def _engine(source: str, sft: Sft, world: int) -> tuple[Any, int, bool]:
     from transformers.integrations import HfDeepSpeedConfig
 
     from capgap_ray.stages.sft_layers import (
+        KEPT,
         ROWS,
         keep_early,
         onednn_gains,
@@ -336,7 +335,7 @@ def _engine(source: str, sft: Sft, world: int) -> tuple[Any, int, bool]:
     by_onednn = in_float32_on_cpu and onednn_gains(this_processor()) and through_onednn(model)
     if in_float32_on_cpu:
         with_own_gradients(model)
-    keeps_early = in_float32_on_cpu and not sft.gradient_checkpointing and keep_early(model)
+    early = in_float32_on_cpu and not sft.gradient_checkpointing and keep_early(model)
     if sft.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     # What is gathered at once rather than tensor by tensor: whole layers, or all of a model that fits a bucket. (Its
@@ -357,7 +356,7 @@ def _engine(source: str, sft: Sft, world: int) -> tuple[Any, int, bool]:
         # Not many times an update, which is 3 % of a tiny model's; a crew collects garbage between jobs.
         gc.set_threshold(50_000, 20, 50)
     del keep_alive
-    return engine, ROWS if by_onednn else 1, keeps_early
+    return engine, ROWS if by_onednn else 1, KEPT if early else "logits_to_keep"
 
 
 def _elements(module: Any) -> int:

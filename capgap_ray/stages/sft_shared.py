@@ -39,9 +39,9 @@ class Shared:
         rows = output.view(self._world, -1)
         width = SLOT_BYTES // part.itemsize
         for start in range(0, len(part), width):
-            for rank, piece in enumerate(self._show(part[start : start + width])):
-                if rank != self._rank or rows[rank].data_ptr() != part.data_ptr():
-                    rows[rank, start : start + width].copy_(piece)
+            for row, piece in zip(rows, self._show(part[start : start + width]), strict=True):
+                if row.data_ptr() != part.data_ptr():  # DeepSpeed's part lies where it belongs
+                    row[start : start + width].copy_(piece)
 
     def reduce_scatter(self, output: torch.Tensor, whole: torch.Tensor) -> None:
         """Sum of all [ranks x n] -> output [n], this rank's row of it."""
@@ -86,7 +86,7 @@ class Shared:
         """What each rank shows, in the type and shape of this one's; valid until the next call but one."""
         self._slots, self._next = self._next, self._slots
         shown = [slot[: mine.nbytes].view(mine.dtype).view(mine.shape) for slot in self._slots]
-        if shown[self._rank].data_ptr() != mine.data_ptr():
+        if shown[self._rank].data_ptr() != mine.data_ptr():  # `mean_parts` has laid it there
             shown[self._rank].copy_(mine)
         for pipe in self._tell:
             pipe.write(b".")
