@@ -62,7 +62,7 @@ def kind_of(target: str, choices: Sequence[str], family: Family = "other") -> An
     if labels.option_of(target, choices):
         return "option"
     target = target.strip()
-    if target.casefold() in labels.BOOLEANS:
+    if target.casefold() in labels.BOOLEANS or target.casefold() in labels.PLAUSIBLE:
         return "boolean"
     if re.fullmatch(r"[\[\](){}<>\s]+", target):
         return "brackets"

@@ -26,6 +26,7 @@ _STEP = re.compile(
     r"^\W*(?:let|step|case|check|first|next|now|then|if|for)\b|[?≠<>]|\b[0-9]*[a-z]\s*[-+*/]", re.IGNORECASE
 )
 """A line that is a step, or in which something is still to be solved."""
+_SAYS_WHAT = re.compile(r"(?:so )?the [a-z ]{3,40} (?:is|are|=) ", re.IGNORECASE)
 _BEGINS = re.compile(
     r"\b(?:first|start|begin|try|to (?:find|determine|solve|maximi[sz]e|minimi[sz]e))\b", re.IGNORECASE
 )
@@ -56,7 +57,7 @@ def final_result(tail: str) -> str | None:
     if not stopped and set(_WORD.findall(value[0])) - set(_WORD.findall(plain[: -len(value[0])])):
         return None  # a unit that is cut
     drawn_on = {rational(number) for number in _FIGURES.findall(" ".join(sides))}
-    whole = not earlier and len(before) < 2 and (len(sides) > 2 or stopped)
+    whole = not earlier and len(before) < 2 and (len(sides) > 2 or stopped or (not before and _SAYS_WHAT.match(plain)))
     return value[1] if whole or drawn_on & set(earlier) else None
 
 

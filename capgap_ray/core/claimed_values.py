@@ -78,6 +78,12 @@ _PLANS = re.compile(
     r"(?!.* (?:gives|get|is|makes|leaves|yields|equals|bringing|leaving|giving|making) )",
     re.IGNORECASE,
 )
+_TASK = re.compile(
+    r"\W*(?:find|determine|compute|calculate|evaluate|prove|show) "
+    r"(?:the|all|how|what|which|that|if|whether)\b(?!.*= ?-?[0-9]+$)",
+    re.IGNORECASE,
+)
+"""The task said again, or a step."""
 _DRAWN = re.compile(
     r"\W*(?:so|thus|hence|therefore|consequently|altogether|in total|(?:the )?(?:final|total|overall)|conclusion"
     r"|in summary|we conclude|it follows that|result|in other words"
@@ -142,6 +148,11 @@ _THEY_NEED = re.compile(
     r"(?=(?: [a-z]+)? \\?[$€£]?[0-9])"
 )
 """What somebody needs is no plan of the text."""
+_EACH_GETS = re.compile(
+    r"^each (?:of (?:the|them) )?(?:\w+ )?(?=(?:gets?|has|have|pays?|receives?|costs?|weighs?|needs?|earns?)\b)", re.I
+)
+_ABOUT_SO_MUCH = re.compile(r"\b(?:approximately|about|around|roughly) (?=[\\$]*[0-9])", re.IGNORECASE)
+"""What makes a number inexact, unless the text has calculated it."""
 _ABOUT = re.compile(r"(?:so |or |that(?:['’]s| is) )?(?:about|around|roughly|approximately)\b", re.IGNORECASE)
 _LABEL = re.compile(r"^[A-Za-z][\w ]{0,30}: ")
 _CALCULATES = re.compile(
@@ -151,9 +162,12 @@ _CALCULATES = re.compile(
 )
 _RESULT = re.compile(
     r"(?:=|→|⇒|≡|\\equiv)\s*(?:\\?\$)?\s*([^=$;:→⇒\n]+?)"
-    r"(?=\$|\n|\. |\\(?:text|mathrm|quad)\b|\\[,;]|[=;:→⇒]|,? (?:and|so|which|then)\b|\s[a-z]{2,}|\s\(|\.?$)"
+    r"(?=\$|\n|\. |\\(?:text|mathrm|quad|pmod|bmod)\b|\\[,;]|[=;:→⇒]|,? (?:and|so|which|then)\b|\s[a-z]{2,}|\s\(|\.?$)"
 )
-_UNITS = re.compile(r" [A-Za-z²³]+$")
+_WORKED_ON = re.compile(
+    r"([0-9][0-9.,]*) ?[-+*/×÷·] ?\$?([0-9][0-9.,]*) ?= ?\$?([0-9][0-9.,]*)(?: [a-z]+){0,3}$", re.IGNORECASE
+)
+_UNITS = re.compile(r" [A-Za-z²³]+\.?$")
 _CLAUSES = re.compile(
     r", (?:(?:and|so|which|but) )?|; |: | [–—] "
     r"| and (?=(?:the|his|her|their|she|he|it|they|in|at|[0-9]+ [a-z]+ (?:is|are)) )"
@@ -163,7 +177,7 @@ _CLAUSES = re.compile(
 
 _ENDS = re.compile(
     r"(?:[^\s.!][.!]+|\*\*|(?<!\\)[)\]}✓✔>|])[\s*_)>\"”’]*$|^\*\*[^*]+:\*\* \S"
-    r"|=[^=]*[-+*/×·][^=]*= ?-?[0-9]+$|(?:= ?|^)(?:\\?\$?[0-9][0-9.,]*|\$[^$]+\$)(?: [a-z]+){1,3}$"
+    r"|=[^=]*[-+*/×·][^=]*= ?-?[0-9]+$|(?:= ?|^)(?:\\?\$?[0-9](?:[0-9.,]*[0-9])?|\$[^$]+\$)(?: [a-z]+){1,3}$"
 )
 """A last line that is whole: closed by a stop or by markup, a label's value, or a calculation."""
 _ASKS_ON = re.compile(
@@ -211,6 +225,9 @@ def claimed_value(text: str, read: Read) -> str | None:
             return found[1]
     if not firm and _finished(tail):
         last = _last_claim(texts, read, stated=True) or last
+        if last and (further := _WORKED_ON.search(texts[-1].strip(" .!*"))):
+            # What is drawn from a result on the way is no remark, be it said as one: "at that speed it would take".
+            return further[3] if rational(last[1]) in map(rational, further.groups()[:2]) else last[1]
     return last[1] if last else None
 
 
@@ -263,6 +280,8 @@ def concludes(tail: str) -> bool:
         return False
     claim, concluded = claim_of(found[0].strip(" .!*_"))
     alone = re.search(r"[a-zA-Z]{2}", re.sub(r"\\[a-zA-Z]+", "", claim)) is None
+    if _ABOUT_SO_MUCH.search(found[0].removesuffix(claim)):
+        return False  # what is known of something else but roughly: "a stick is about 113 g, so buy two"
     return alone or (concluded and _VALUE.search(claim) is not None) or SUMS_UP.search(found[0]) is not None
 
 
@@ -329,7 +348,9 @@ def _sentence(text: str) -> _Sentence:
     beside = beside or _ABOUT.match(bare) is not None
     aside = beside or _VALUE.search(claim) is None
     planned = _PLANS.match(claim) is not None or (_PLANS.match(bare) is not None and not concluded)
-    planned = FIRST.match(bare) is not None or (planned and "=" not in bare and not aside)
+    planned = (
+        FIRST.match(bare) is not None or _TASK.match(bare) is not None or (planned and "=" not in bare and not aside)
+    )
     return _Sentence(_set_in_bold(text), bare, claim, concluded, drawn, aside, beside, planned)
 
 
@@ -391,7 +412,8 @@ def _claimed(
     value = next((value for _, value in pieces if computed(value, text)), pieces[0][1])
     piece = next(piece for piece, other in reversed(pieces) if other == value)
     ends = after is not None and all(_adds_nothing(claim, value) for claim in after)
-    if any(pattern.search(piece) for pattern in (INEXACT, HEDGED, ON_THE_WAY)) or _TRIED.search(sentence.claim):
+    exactly = _ABOUT_SO_MUCH.sub("", piece) if computed(value, earlier) else piece
+    if any(pattern.search(exactly) for pattern in (INEXACT, HEDGED, ON_THE_WAY)) or _TRIED.search(sentence.claim):
         return None
     says = any(pattern.search(piece) for pattern in (IS, _THEY_NEED, _LABEL))
     curve = says and re.search(r"\bequation\b", piece) is not None
@@ -399,7 +421,7 @@ def _claimed(
         return None
     named = re.fullmatch(r"[^=0-9]*[a-zA-Z][^=0-9]*=[^=]*", piece)  # x = 5 is no calculation
     again = computed(value, earlier if named else text)
-    said = _THEY_NEED.sub("", piece)
+    said = _THEY_NEED.sub("", _EACH_GETS.sub("", piece) if sentence.bold else piece)
     unsure = not curve and any(pattern.search(said) for pattern in (GIVEN, _GOES_ON, PLAN, AIM))
     if sentence.drawn and (again or not unsure):
         return value

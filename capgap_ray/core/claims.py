@@ -49,6 +49,7 @@ _SEVERAL = re.compile(
 _CLAUSE = re.compile(
     r"[;,]\s|\s[-–—]+\s|\s(?=(?:but|while|whereas|because|since|although|though|yet|so)\b|→|=>|⇒)"
     r"|\s(?=and (?:all|none|neither|(?:all )?the (?:others?|rest))\b)"
+    r"|\s(?=and \([A-Z]\) (?:is|has|follows|fits|matches|works|makes)\b)"
     rf"|\s(?=(?:(?:and|but) )?(?:not|rather than|instead of|unlike|as opposed to"
     rf"|over) (?:the )?(?:{_NOUN} )?\([A-Z]\))",
     re.IGNORECASE,

@@ -142,7 +142,7 @@ _UNSURE_BEFORE = re.compile(
 HEDGED = re.compile(
     r"\b(?:maybe|perhaps|might"
     r"|could(?! (?:only )?(?:have|buy|make|cover|fit|fill|get|earn|save|read|sell|afford|carry)\b)|probably|possibly"
-    r"|unsure|not(?! ambiguous| in the | divisible\b| a multiple\b| contain| includ| equal to\b)|cannot"
+    r"|unsure|not(?! ambiguous| counting\b| includ| in the | divisible\b| a multiple\b| contain| equal to\b)|cannot"
     r"|\w+n['’]t(?! ambiguous)|unable|(?<!the )unknown|unclear|either|(?<![a-z] )neither"
     r"|(?<=\b(?:is|be) )neither|(?<=\b(?:are|was) )neither|(?<!average )guess"
     r"|impossible|undetermined|insufficient|depends)\b",
@@ -176,7 +176,7 @@ _BUT_ASKED = re.compile(r"answer would be [^.,]{1,40}, but the (?:problem|questi
 """The text looks again at what it said before, and may come to something else."""
 CONCLUSION = re.compile(
     r"(?:therefore|thus|hence|so(?! far\b)|consequently|then,? (?=the final\b)|finally|in conclusion|in total|"
-    r"to (?:conclude|sum up|summari[sz]e)|"
+    r"in other words|to (?:conclude|sum up|summari[sz]e)|"
     r"in (?:interval|simplest|lowest|standard|expanded|factored) (?:notation|form|terms)(?=,)|"
     r"altogether|as a result|accordingly|together(?=,? (?:they|the|we|this|it|[A-Z]))|"
     r"(?:(?:out )?of|among(?:st)?|from) the (?:given |available )?(?:options|choices)(?: given)?|this means|that's|"
@@ -184,7 +184,7 @@ CONCLUSION = re.compile(
     r"together|"
     r"(?:at|in) the (?:very )?end(?: of the \w+)?|"
     r"(?:multiplying|adding|summing|subtracting|dividing)(?: (?:these|them|it|both))?(?: up)?(?= ?,)|"
-    r"(?:we|i) (?:get|have|find|conclude|obtain)|it follows that|it turns out(?: that)?"
+    r"(?:we|i) (?:get|have|find|conclude|obtain|are left with)|it follows that|it turns out(?: that)?"
     r"|(?:this|that|which|it) (?:means|gives|yields|makes|leaves|shows)"
     r"(?: (?:us|him|her|them|me|you)(?: with)?)?(?: that)?)\b[\s,:]*",
     re.IGNORECASE,
@@ -217,6 +217,8 @@ CUT = re.compile(
     r"|\s\\?\$$|\\(?:times|cdot|div)\s*$|\b(?:times|plus|minus|divided by|multiplied by)\s*$"
     r"|(?<=[\w%)$,:;] )(?:a|an|the|of|at|in|to|on|by|for|from|with|per|and|or|but|if|than|that|which|so|because|since|"
     r"is|are|was|were|has|have|had|will|he|she|they|we|his|her|their|its|every)\s*$"
+    r"|\b(?:it|he|she|they|each|which) "
+    r"(?:costs?|pays?|spends?|earns?|gets?|gives?|makes?|needs?|takes?|sells?|buys?|equals|becomes)\s*$"
 )
 """The end of a text that breaks off within a formula, an enumeration or a clause."""
 _OPEN_DISPLAY = re.compile(r"\n[ \t]*\$\$[ \t]*[^$\s][^$]*$")
@@ -280,6 +282,13 @@ _WHERE_REACHED = re.compile(
     r"(?:at|when|for|where|if) \$?[a-z] ?= ?[^,;=]*$"
 )
 """A value, as of an extremum, and the point at which it is taken."""
+_AFTERWARDS = re.compile(r"^(?:after (?!(?:that|this)\b)|(?:that )?when )[^,=$]{1,80}, (?=[A-Za-z])", re.IGNORECASE)
+"""What a sentence's value holds after: "after he gave away 3 of them"."""
+_IN_RANGE = re.compile(
+    r"(\bthere (?:are|is) [^.,=]*[0-9][^.,=]*[a-z$]) "
+    r"between [$\\]*[0-9][0-9.,]*\$? and \$?[0-9][0-9.,]*\$?(?:,? inclusive)?$"
+)
+"""A count, and between which numbers it is."""
 _LAST_DISPLAY = re.compile(
     r"(?:(?<!\\)\\\[((?:(?!\\\]).)*)\\\]|(?<!\$)\$\$((?:(?!\$\$).)+)\$\$|(?<![$\w])\$([^$\n]+=[^$\n]+=[^$\n]+)\$|"
     r"(?:^|\n)\$([^$\n]+=[^$\n]+)\$|"
@@ -317,6 +326,7 @@ _LEADS = re.compile(
     r"leaving (?:us|him|her|them|me|you) with|(?:bring|tak)ing it (?:down |up |back )?to|"
     r"(?:we|I) (?:get|have|find|see|obtain|conclude)(?: that)?)\s"
     r"|(?<=[0-9$}]) which (?:simplifies|reduces) to\s"
+    r"|,? and (?:dividing|multiplying|splitting|sharing|adding|subtracting)\b[^,.=]{1,60},\s"
     r"|(?<=\w) (?:tells|shows) us that\s|(?<=[\w$]) and (?:obtain|ends? up with|arrive at|therefore|thus|hence)\s"
 )
 """What leads to the conclusion within a sentence."""
@@ -335,7 +345,7 @@ IS = re.compile(
     r"evaluates|simplifies|reduces|collapses|boils down|sums|totals) to|"
     r"est|sont|vaut|ist|sind|beträgt|es|son|mide|vale|è|sono|"
     r"ends? in the digits?|leaves (?:us )?with|a (?:total|remainder) of|"
-    r"(?:has|have) (?:an? )?(?:length|area|perimeter|volume|measure|value|radius)(?: of)?|"
+    r"(?:has|have) (?:an? |the )?(?:length|area|perimeter|volume|measure|value|radius)(?: of)?|"
     r"lies? in|factors? (?:as|into)|(?:passes through|ends?(?: up)? at|meet at|intersect at)(?: the point)?|"
     r"(?:has|have|leaves?|gives?|makes?|yields?)"
     r"(?=\s+(?:exactly |only |a total of )?\\?[$€£]?(?:[0-9](?![0-9.,]*[a-z^])|√)))\b"
@@ -403,6 +413,15 @@ _CONCLUDED_BEFORE = re.compile(
     r"(?:^|\n)(?:so|thus|hence|therefore)\b[^\n]*\*\*[^*\n]*[0-9][^*\n]*\*\*[^\n]*\.\s*\n\s*\Z", re.IGNORECASE
 )
 """What makes of "would you like me to calculate" at the end an offer to do more."""
+_EXPLAINED_NEXT = re.compile(
+    r"([^.\n]{1,200})\.\s+(?:this is (?:because|since)|that(?:['’]s| is) because|the reason is|because|to see why)\b",
+    re.IGNORECASE,
+)
+_OFFERED = re.compile(
+    r"(?:\n[ \t]*|(?<=[.!?]) +)(?:would you like|do you want|want) to (?:try|see|practi[sc]e)\b[^\n]*\?\s*\Z",
+    re.IGNORECASE,
+)
+"""A last paragraph that offers another problem."""
 _EMOJI = re.compile(" ?[\U0001f300-\U0001faff\u2600-\u27bf\ufe0f\u200d]+")
 _LAST_EMOJI = re.compile(f"([\\w)%$°])(?:{_EMOJI.pattern})\\Z")
 """It finishes a sentence as a full stop does."""
@@ -519,7 +538,7 @@ def settled(
     after = max(0, found[0] - 60)
     if re.match("result|solution", text[found[0] :], re.IGNORECASE):
         _, *later = SENTENCES.split(text[found[0] :], maxsplit=1)
-        headed = re.match(r"solutions?[*_ ]*:[*_ ]*\n[^=]*=[^=]*\n", text[found[0] :], re.IGNORECASE)
+        headed = re.match(r"solutions?[*_ ]*:[*_ ]*\n(?![-•*] )[^=]*=[^=]*\n", text[found[0] :], re.IGNORECASE)
         if later and ((end := conclude(later[0])) is not None or headed):
             return end  # a result on the way
     taken_back = list(deque(_TAKEN_BACK.finditer(text, after), maxlen=1))
@@ -787,6 +806,7 @@ def valued_names(piece: str) -> set[str]:
 def own_text(text: str) -> str:
     """Return the end of a text that a conclusion is looked for in: without emoji, later sections and rulers."""
     tail = _EMOJI.sub("", _LAST_EMOJI.sub(r"\1.", text[-_TAIL:].rstrip())).strip()
+    tail = _OFFERED.sub("", tail).rstrip()
     section = next(
         (each for each in SECTION.finditer(tail) if tail[: each.start()].strip("#*_ \n")[-1:] not in "?"), None
     )
@@ -804,6 +824,12 @@ def refuses(tail: str) -> bool:
     if said is None or _BUT_CONCLUDES.search(tail, said.end()):
         return False
     return not (tail.endswith("?") and _CONCLUDED_BEFORE.search(tail[: said.start()]))
+
+
+def explained_first(tail: str) -> str | None:
+    """Return the sentence that a text begins with, where it says next why that is so."""
+    said = _EXPLAINED_NEXT.match(tail)
+    return said[1] if said else None
 
 
 def before_remarks(tail: str) -> str:
@@ -907,13 +933,14 @@ def claim_of(sentence: str) -> tuple[str, bool]:
     if reason := _BECAUSE.match(claim):
         claim, concluded = claim[reason.end() :], True
     concluded = concluded or re.search(r"\b(?:donc|entonces|quindi|somit|folglich)\b", claim) is not None
+    claim = _AFTERWARDS.sub("", claim)
     if thought := re.search(r", then,(?= )", claim):
         claim, concluded = claim[: thought.start()] + claim[thought.end() :], True
     if inside := re.search(r"\b(is|are|was|were|we) (?:therefore|thus|hence|then)\b[\s,:]*", claim, re.IGNORECASE):
         claim, concluded = f"{claim[: inside.start()]}{inside[1]} {claim[inside.end() :]}", True
     while match := CONCLUSION.match(claim):
         claim, concluded = claim[match.end() :], True
-    claim = _WHERE_REACHED.sub(r"\1", AFTERTHOUGHT.sub("", claim))
+    claim = _IN_RANGE.sub(r"\1", _WHERE_REACHED.sub(r"\1", AFTERTHOUGHT.sub("", claim)))
     if len(claim) < NEAR_END and (named := _IS_THE_ANSWER.fullmatch(claim)):
         return f"the answer is {named[1]}", True
     if (because := _BECAUSE_AFTER.search(claim)) and re.search(r"[0-9]", claim[: because.start()]):

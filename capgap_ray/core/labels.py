@@ -41,7 +41,7 @@ problem. `text`: anything else, plain numbers included."""
 LONGEST_ANSWER = 2_000
 """Characters. A longer line is not an answer but a run-on text: nothing is extracted from it."""
 
-_PLAUSIBLE = {"plausible": "yes", "implausible": "no", "not plausible": "no"}
+PLAUSIBLE = {"plausible": "yes", "implausible": "no", "not plausible": "no"}
 BOOLEANS = frozenset(("true", "false", "yes", "no", "valid", "invalid"))
 
 _TAKEN_BACK = re.compile(r"\b(?:wait|actually|however|on second thought|hmm)\b|\?", re.IGNORECASE)
@@ -76,7 +76,7 @@ _NOT_SAID = re.compile(
 )
 _CONCLUDES = re.compile(rf"\b(?:{'|'.join(BOOLEANS)}|so|thus|hence|therefore|answer|conclusion)\b", re.IGNORECASE)
 _COMPLEMENT = re.compile(
-    r"^[^\n]*\b(?:(?:is|are) (?!(?:that|because|to)\b)(?:(?:dancing|playing|partnered|left) with )?"
+    r"^[^\n]*\b(?:(?:is|are) (?!(?:that|because|to)\b)(?:(?:dancing|partnered|left) with |playing (?:with )?)?"
     r"|from |between |\b(?:has|gets|holds|ends up with) )"
     r"(?:the )?(.{1,60})$"
 )
@@ -94,17 +94,24 @@ _HUE = re.compile(r"the [a-z ]{1,40} is ([a-z]+)", re.IGNORECASE)
 _PICKED = re.compile(
     r"(?:I(?:['’]d| would|['’]ll| will)?|we) (?:pick|choose|go with|select|recommend) (?:the )?(.{1,60})"
 )
-_DATE = re.compile(rf"\b(?:on|is|was) (?:the )?\**({_ON_A_DAY})\**$")
+_DATED = re.compile(
+    rf"(?:(?:the )?date(?: is|:)? )?({_ON_A_DAY})(?:,? \(?(?:an? )?(?:mon|tues|wednes|thurs|fri|satur|sun)day\)?)?",
+    re.IGNORECASE,
+)
+_DATE = re.compile(rf"(?:^|\b(?:on|is|was) (?:the )?)\**({_ON_A_DAY})\**$")
 _ANSWERS = re.compile(
     r"(?:the|its|his|her|their) (?:[a-z-]+ ){0,3}(?:match|shape|figure|option|choice|movie|film|recommendation|colou?r"
-    r"|date|penguin|animal|person|name|object|item|book|bird|fruit|vehicle|golfer|one)"
+    r"|date|penguin|animal|person|name|object|item|book|bird|fruit|vehicle|golfer|pronoun|one|(?-i:[a-z]+est)|last)"
     r"(?: (?:of|on|in|to|for) [a-z ,]{1,60})? is (?:an? |the )?(\**[\w:/-]+(?: [\w:/-]+){0,3}\**)",
     re.IGNORECASE,
 )
 """A last line that says no more than what is asked for: "The shape is a triangle"."""
+_RANKED = re.compile(
+    r"the (?:pronoun|(?:(?:second|third|fourth|fifth)[ -])?(?:(?-i:[a-z]+est)|last|most \w+|least \w+)) ", re.IGNORECASE
+)
 _SUPERLATIVE = re.compile(
     r"(?:we can conclude that )?(.*\b(?:is|are|was|were|finish\w*|c[ao]mes?|ranks?|placed?|ends? up) (?:in )?"
-    r"(?:the )?(?:\w+est|first|second|third|last|\w+most|most \w+|least \w+)"
+    r"(?:the )?(?:(?-i:[a-z]+est)|first|second|third|last|(?-i:[a-z]+most)|most \w+|least \w+)"
     r"\b.{0,40})$",
     re.IGNORECASE,
 )
@@ -252,6 +259,8 @@ def _statement(after: str, kind: AnswerKind) -> str | None:
     if kind == "text" and (result := re.search(r"[0-9] = \**(-?[0-9][0-9.,]*)\**$", sentence)):
         return result[1]
     answer = _bare(sentence.removeprefix("equal to "), kind)
+    if answer.startswith("another "):
+        return None  # what kind of answer it is
     # A run-on line is returned, for `find` to refuse: no earlier statement counts then.
     return answer if sign != "?" and (len(answer) > LONGEST_ANSWER or _certain(answer, kind)) else None
 
@@ -302,7 +311,7 @@ def _concluded(text: str, kind: AnswerKind) -> str | None:
     if kind == "option":
         return None if re.search(r"\([A-Z]\)", sentence) else _complement(tail, sentence, followed)
     said = re.search(rf"[0-9]|\b(?:{'|'.join(NUMBER_WORDS)})\b", sentence, re.IGNORECASE)
-    if said and (number := number_answer(tail)):
+    if said and not _WITH_FIGURES.search(sentence) and (number := number_answer(tail)):
         return number
     before = (tail.rpartition("\n\n")[0] if said else tail[: tail.rfind(sentence)]).rstrip()
     if before and _SUMS_UP.match(re.split(r"[.!]\s+|\n", before)[-1]):
@@ -354,11 +363,13 @@ def _complement(tail: str, sentence: str, followed: bool) -> str | None:
         return visited[1]
     if picked := _PICKED.fullmatch(claim.replace("*", "")):
         return str(picked[1]).strip(_MARKUP)
-    if (concluded or "date" in claim.casefold()) and (date := _DATE.search(claim)):
+    if (concluded or re.search(r"\b(?:date|format|mm)\b", claim, re.IGNORECASE)) and (date := _DATE.search(claim)):
         return date[1]
     if tail.endswith(sentence) and re.search(r"\bcolou?r\b", tail) and (hue := _HUE.fullmatch(claim)):
         return hue[1]
-    last = tail.endswith(f"\n{sentence}") or (tail.endswith(sentence) and "\n" not in tail)
+    last = tail.endswith(f"\n{sentence}") or (
+        tail.endswith(sentence) and ("\n" not in tail or (_RANKED.match(claim) and sentence.endswith((".", "**"))))
+    )
     if last and (asked := _ANSWERS.fullmatch(claim)) and not HEDGED.search(claim):
         return asked[1].strip(_MARKUP)
     label = labelled_value(tail, sentence)
@@ -483,7 +494,7 @@ def equal(answer: str, target: str, kind: AnswerKind, choices: Sequence[str]) ->
             return letter is not None and letter == (gold or _option_letter(target, choices))
         return _text_form(answer) == _text_form(target)  # no more: `(A) 4` is not the option `4`
     if kind == "boolean":
-        answer, target = (_PLAUSIBLE.get(each.casefold(), each) for each in (answer, target))
+        answer, target = (PLAUSIBLE.get(each.casefold(), each) for each in (answer, target))
         return _boolean(answer) == target.casefold()
     if kind == "brackets":
         # Commas are what some models put between brackets; any other character is left to differ.
@@ -497,6 +508,8 @@ def equal(answer: str, target: str, kind: AnswerKind, choices: Sequence[str]) ->
         answer = _LIST_MARKS.sub(" ", answer).strip()
         answer, target = (side.casefold().replace("’", "'") for side in (answer, target))
         return re.split(r"[\s,;]+", answer) == re.split(r"[\s,]+", target)
+    if re.fullmatch(_ON_A_DAY, target) and (dated := _DATED.fullmatch(answer)):
+        return dated[1] == target
     if _text_form(answer) == _text_form(target):
         return True
     if maths.plain_number(target) is None:
@@ -607,6 +620,7 @@ def _option_letter(answer: str, choices: Sequence[str]) -> str | None:
         return _with_text(text, texts)
 
     whole = letter_of(answer)
+    answer = re.sub(r"^([A-Z])\*\*(?=\s)", r"(\1)", answer)  # **A** Forrest Gump
     answer = _WITH_NOUN.sub(r"(\1)", answer.replace("**", ""))
     if alone := re.fullmatch(r"[(\[{<]?\s?([A-Za-z])\s?[)\]}>]?,?", answer):
         # "Statement B" may be an option's letter, or the text of another option.

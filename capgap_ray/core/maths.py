@@ -60,6 +60,18 @@ _LEAD = re.compile(
 )
 
 
+_OF_INTEGERS = re.compile(
+    r"(?:[\s,$(]|\\q?quad|\\[,;: ]|\\text\s?\{[ a-z,]*\}|\\text\s?\{|\b(?:where|with|for|any|all|some|an|every)\b)*"
+    r"(?:([a-zA-Z])\s*(?:\\in|∈)\s*(?:\\math(?:bb|bf)\s*\{?Z\}?|ℤ|Z)|integers?\s*\}?\s*([a-zA-Z])"
+    r"|([a-zA-Z])\s*(?:\\text\s?\{)?\s*is an(?:y)? integer)\s*[)}$]*$"
+)
+"""Which letter of a family of solutions stands for any integer."""
+_QUANTITY_IN_TEXT = re.compile(r"\\text\s?\{\s*(-?[0-9][0-9.,/]* [a-z ]+)\}")
+"""A number and its unit, both set as text."""
+_OF_EMPTY = re.compile(r"\\?\{\s*(?:∅|\\(?:emptyset|varnothing)(?![a-z]))\s*\\?\}")
+"""A set that is not empty: the empty set is in it."""
+_LONGEST_FAMILY = 300
+"""Characters of one that is looked at."""
 _TOO_LARGE = "unparsable: too large to compute"
 
 
@@ -166,9 +178,13 @@ def _unbraced(text: str, start: int) -> str:
 
 
 def _careful(gold: str, answer: str) -> Verdict:
-    gold, answer = unwrapped(gold), unwrapped(_FOR_ALL.sub("", without_lead(answer)).lstrip().removeprefix("="))
+    gold, answer = _families(unwrapped(gold), unwrapped(without_lead(answer)))
+    answer = unwrapped(_FOR_ALL.sub("", answer).lstrip().removeprefix("="))
     if (verdict := words.decide(gold, answer)) is not None:
         return verdict
+    answer = _QUANTITY_IN_TEXT.sub(r"\1", answer)
+    if bool(_OF_EMPTY.fullmatch(gold)) != bool(_OF_EMPTY.fullmatch(answer)):
+        return Verdict(False, "different value")
     if bool(_DERIVATIVE.search(gold)) != bool(_DERIVATIVE.search(answer)):
         return Verdict(False, "derivative")
     if _DOUBTS.search(answer) and not _DOUBTS.search(gold):
@@ -193,6 +209,17 @@ def _careful(gold: str, answer: str) -> Verdict:
                 return Verdict(True, "same value")
             decided = None if same is None else decided
     return Verdict(decided, "different value" if decided is False else _TOO_LARGE)
+
+
+def _families(gold: str, answer: str) -> tuple[str, str]:
+    """Return both without "k is an integer", where both say so of one letter."""
+    if max(len(gold), len(answer)) > _LONGEST_FAMILY:
+        return gold, answer
+    said = _OF_INTEGERS.search(gold), _OF_INTEGERS.search(answer)
+    letters = [next(filter(None, each.groups())) for each in said if each]
+    if said[0] and said[1] and letters[0] == letters[1]:
+        return gold[: said[0].start()], answer[: said[1].start()]
+    return gold, answer
 
 
 @functools.lru_cache(maxsize=2048)

@@ -31,6 +31,7 @@ from capgap_ray.core.extraction import (
     boxed_answer,
     claim_of,
     displayed_value,
+    explained_first,
     first_sentence,
     is_value,
     labelled_value,
@@ -127,6 +128,10 @@ _EQUATION_OF = re.compile(r"\bequation\b[^$=]*?(?: is)?:? \$?([^$=:]*=[^$=]*)\$?
 _CURVE_IS = re.compile(r"[^*$=]*\bequation\b[^*$=]* is:? ((?=[^=]*y)[^=:]*=(?=[^=]*[x0-9])[^=]*)")
 _IN_BOTH = re.compile(r"\*\*[a-z][a-z -]{2,40}\*\* \(\$?(-?[0-9][0-9.,]*)\$?\)")
 """`**forty** (40)`."""
+_BOLD_LIST = re.compile(
+    r"\*\*([^*\n]{0,40}[0-9][^*\n]{0,40})\*\*(,? (?:and|or)) \*\*([^*\n]{0,40}[0-9][^*\n]{0,40})\*\*"
+)
+"""`**x = 1** and **x = 4**`."""
 _IN_LIST = re.compile(r"(?:^|\n)[ \t]*[-•*] [^\n]+\n+[ \t]*[-•*] (?!\*\*)[^\n]*[a-z]\Z")
 """A text that breaks off in an item of a list."""
 _CONGRUENT = re.compile(r"≡|\\equiv(?![a-z])")
@@ -136,6 +141,14 @@ _POWER = re.compile(r"\W*[a-zA-Z]\^\{?[0-9]\}?\s*=")
 _EXPRESSION = re.compile(r"(?=.*[0-9])(?=.*[-−+*/×·(])(?!.*(?<!\\)\b[a-zA-Z]{2})[^=<>≤≥$:]+")
 """One that is all that is concluded: "So: 15x - 80"."""
 _OF_NUMBER = re.compile(r"\$?\\?[a-zA-Z]+\(-?[0-9./]+\) ?= ?([^=]+?)\$?")
+_HOLDS_FOR = re.compile(
+    r"\b(?:true|holds|valid|satisfied) (?:for|when|if|whenever|exactly when) "
+    r"(?:all |every |any )?(?:real )?(?:values |numbers )?(?:of )?"
+    r"\$?([a-zA-Z] ?(?:[<>≤≥]|\\[lg]eq?(?![a-z]))[^$]*|[^$=a-zA-Z]+[<>≤≥] ?[a-zA-Z] ?[<>≤≥][^$]*)\$?$"
+)
+"""`true for all values x > 4`."""
+_SHARE_OF = re.compile(r"\$?([0-9][0-9.,]*)\$? is (\$?[0-9.]+\s?\\?%\$?) of \$?([0-9][0-9.,]*)\$?")
+"""`36 is 45% of 80`: what was asked for may be either."""
 _AFTER_DASH = re.compile(r" [—–] \$?(-?[0-9][^ =$]*)\$?$")
 _ARROW = re.compile(r"\\(?:Longr|R)ightarrow|\\implies|[⇒⟹]|=>")
 _LINE = re.compile(r", or (?:simply |equivalently )?\$(y ?= ?(?=[^$=]*x)[^$=]+)\$$")
@@ -170,7 +183,7 @@ def _maths_in(rest: str) -> str | None:
 
 def _maths_end(text: str) -> str | None:
     """Return what the end of a text concludes, by the last sentence or the one that those after it leave standing."""
-    text = _IN_BOTH.sub(r"**\1**", text)
+    text = _BOLD_LIST.sub(r"**\1\2 \3**", _IN_BOTH.sub(r"**\1**", text))
     tail = own_text(text)
     if refuses(tail):
         return None
@@ -378,8 +391,8 @@ def _maths_conclusion(text: str) -> str | None:
     if name := _named(claim, finished and (concluded or last_line)):
         return name
     aim = AIM.search(_SATISFY.sub("", claim))
-    if not (concluded or aim) and finished and (computed := _said_again(tail, claim)):
-        return computed
+    if not (concluded or aim) and finished and (repeated := _said_again(tail, claim)):
+        return repeated
     marked = re.findall(r"\*\*([^*]+)\*\*", sentence)
     doubtful = (ON_THE_WAY if len(marked) == 1 else PREMISE).search(claim) or GIVEN.search(
         re.sub(r"^(?:originally|initially),? ", "", claim, flags=re.IGNORECASE) if marked else claim
@@ -393,6 +406,10 @@ def _maths_conclusion(text: str) -> str | None:
             return str(marked[0])
         if re.search(r"[0-9]|\\[a-z]|√|π", bold) and reads_as_maths(bold):
             return bold
+    if concluded and (holds := _HOLDS_FOR.search(claim)) and reads_as_maths(holds[1]):
+        return holds[1]
+    if concluded and (share := _SHARE_OF.fullmatch(claim)):
+        return _of_share(share, tail)
     if concluded and not aim and (counted := _COUNTED.fullmatch(_WHICH.sub("", claim))):
         return counted[1]
     if finished and (counted := _COUNTED_MATHS.fullmatch(claim)) and reads_as_maths(_right_side(unwrapped(counted[1]))):
@@ -422,10 +439,21 @@ def _maths_conclusion(text: str) -> str | None:
     return _claimed(claim, concluded) or _last_span(claim, IS.pattern.partition("(?: (?:equal")[0] + r"\s*$")
 
 
+def _of_share(said: re.Match[str], tail: str) -> str | None:
+    """Return which of the percentage and the whole, in "36 is 45% of 80", was computed."""
+    percent, whole = unwrapped(said[2].strip("$ ")), said[3]
+    share = rational(percent)
+    of_percent = computed(percent, tail) or (share is not None and computed(str(share / 100), tail))
+    if of_percent == computed(whole, tail):
+        return None
+    return percent if of_percent else whole
+
+
 def _headed(text: str) -> str | None:
     """Return the value in bold that a text starts with, on a line of its own, and explains then."""
     head = re.match(r"\s*\*\*([^*\n]{1,80})\*\*\s*\n[ \t]*\n", text)
-    value = unwrapped(_right_side(unwrapped(head[1]))) if head else ""
+    said = explained_first(text)
+    value = unwrapped(_right_side(unwrapped(head[1]))) if head else (_value_of_claim(said) or "" if said else "")
     return value if is_value(value) else None
 
 
@@ -571,7 +599,7 @@ def _last_span(claim: str, before: str) -> str | None:
 def _right_side(piece: str) -> str:
     """Return what a named value or arithmetic equals; an inequality is left as it is, an equation gives nothing."""
     left, equals, _ = piece.partition("=")
-    if not equals or INEQUALITY.search(piece):
+    if not equals or INEQUALITY.search(piece) or valued_names(piece):
         return piece
     computed = piece.count("=") > 1 and all(map(is_value, piece.split("=")[1:]))  # a + b = 4 + 12 = 16
     named = computed or NAME.fullmatch(left.strip()) or not re.search("[a-zA-Z]", bare_of_commands(left))

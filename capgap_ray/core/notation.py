@@ -249,7 +249,7 @@ def _word(word: str, spaced: bool, following: str) -> list[Token]:
         return [Token("cmd", "\\" + word, spaced)]
     if len(word) == 1:
         return [Token("sym", word, spaced)]
-    if len(word) > 3 or lower in _SHORT_WORDS or lower in UNIT_OF:
+    if word != "bc" and (len(word) > 3 or lower in _SHORT_WORDS or lower in UNIT_OF):  # ab + bc; the era is BC
         return [Token("text", word, spaced)]
     return [Token("sym", letter, spaced and not index) for index, letter in enumerate(word)]
 

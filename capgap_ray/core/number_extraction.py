@@ -31,6 +31,7 @@ from capgap_ray.core.extraction import (
     boxed_answer,
     claim_of,
     displayed_value,
+    explained_first,
     first_sentence,
     labelled_value,
     last_sentence,
@@ -106,6 +107,12 @@ _HEADED = re.compile(
     re.IGNORECASE,
 )
 """The answer first, then why."""
+_THERE_ARE = re.compile(
+    r"(?:so )?there (?:are|is|were) (?:exactly |only |still |a total of )?([0-9][0-9,]*)"
+    r"(?: [a-z-]+){1,2} (?:that|who|whose|with)\b",
+    re.IGNORECASE,
+)
+_CLOCK = re.compile(r"\bat ([0-9]{1,2}:[0-9]{2}(?: ?[ap]\.?m)?)\W*$", re.IGNORECASE)
 _FIRST_LINE = re.compile(r"\**-?\$?[0-9](?:[0-9.,]*[0-9])?\**(?: [a-z]+){1,3}\.\**")
 _SPELT_NUMBER = re.compile(
     rf"(?<!\bthe )(?<!\bthese )(?<!\bthose )\b(?:{'|'.join(NUMBER_WORDS.keys() - {'zero', 'one'})}|"
@@ -223,6 +230,8 @@ def number_in(claim: str) -> str | None:
         r"(?:so )?([0-9]+) (?:out )?of (?:the|his|her|their) [0-9]+ [a-z]+ (?:are|were|have|had|will)\b", claim, re.I
     ):
         return share[1]
+    if there := _THERE_ARE.match(claim):
+        return there[1]
     if claim.rstrip(".").lower() in NUMBER_WORDS:
         return claim.rstrip(".").lower()
     claim = _SPELT_NUMBER.sub(lambda match: str(NUMBER_WORDS[match[0].lower()]), in_figures(claim))
@@ -294,6 +303,7 @@ def _number_conclusion(text: str, thought: bool) -> str | None:
     return (
         found
         or (number_in(headed[1] or headed[2]) if headed else None)
+        or ((first_said := explained_first(tail)) and number_in(first_said))
         or value_of_end(tail, _number_of_end)
         or final_result(tail)
         or ((again := _AGAIN.search(tail[-NEAR_END:])) and again[1])
@@ -394,6 +404,8 @@ def _last_number(tail: str, thought: bool) -> str | None:
     if clock := re.fullmatch(
         rf"(?:{CONCLUSION.pattern})[^0-9]*\b([0-9]{{1,2}}:[0-9]{{2}}(?: ?(?:[ap]m|[ap]\.m\.))?)\W*", sentence, re.I
     ):
+        return clock[1]
+    if (clock := _CLOCK.search(sentence)) and re.search(rf"= ?{re.escape(clock[1])}", tail[: -len(sentence)], re.I):
         return clock[1]
     if (unknown := _solved_for(tail, sentence)) is not None:
         return unknown

@@ -33,7 +33,7 @@ SECTION = re.compile(
     r"|(?:let['’]?s )?(?:quick |double[- ]?|sanity |plausibility )?check(?:ing|s)?"
     r"|notes?|explanation|reason(?:ing)?|justification|breakdown"
     r"|(?:here(?:['’]s| is) )?(?:why|how|(?:the|my|an?) (?:more )?(?:detailed |full |step-by-step )?"
-    r"(?:working|calculations?|explanation|derivation)))"
+    r"(?:working|maths?|steps|calculations?|explanation|derivation)))"
     r"\b[^\n]{0,40}(?:[:\n]|\*\*)"
     r"|\n(?:here(?:['’]s| is) why\. |to see (?:why|this)\b|[*_]{1,2}why\?[*_]{0,2}\s)",
     re.IGNORECASE,
@@ -64,7 +64,8 @@ CHECK = re.compile(
     r"|(?:that|this|which|it) (?:makes sense(?! to\b)"
     r"|(?:should be|looks|seems) (?:right|correct|good|reasonable|fine))\b"
     r"|(?:all|both|the)(?: of them| \w+)?(?: \w+)? "
-    r"(?:are (?:nonzero|positive|valid|admissible)|agree(?! that)|satisfy|match(?! is)|works?)\b(?![^.]*, so the )"
+    r"(?:are (?:nonzero|positive|valid|admissible)|agree(?! that)|satisfy"
+    r"|match(?! (?:is|among|for|of|in|to)\b)|works?)\b(?![^.]*, so the )"
     r"|(?:which|where)\b[^0-9]*$|not (?:too |so )?bad\b"
     r"|\$?\\(?:blacksquare|square|qed)|q\.?e\.?d)",
     re.IGNORECASE,
@@ -109,7 +110,7 @@ ASIDE = re.compile(
     r"|(?:that|this)(?:['’]s| is) (?:the same as|equivalent to|about|around|roughly|approximately|one hour"
     r"|[$€£]?[0-9][0-9.,]* (?:\w+ )?(?:more|less|fewer|higher|lower|above|below)\b)"
     r"|this (?:kind|type|is (?:because|since|why|possible)|means it|matches|agrees|works|follows))"
-    r"|.*\bin case you\b|(?!.*[0-9] = .*, so |adding\b|.*\bin total\b).*(?:\bwould\b|['’]d\b(?! better))"
+    r"|.*\bin case you\b|(?!.*[0-9] = .*, so |adding\b|after\b[^,]*, |.*\bin total\b).*(?:\bwould\b|['’]d\b(?! better))"
     r"|(?!.*[0-9)]\s*=)(?:\W*(?:and )?(?:of (?:these|them|those)|the (?:other|remaining|rest|others))\b|\(.*\)$)",
     re.IGNORECASE,
 )

@@ -75,6 +75,8 @@ _HYPOTHETICAL = re.compile(
     r"|['’]d (?:have|need)\b|\b(?:yes or no|(?:in)?valid or|not or|or not)\b",
     re.IGNORECASE,
 )
+_STEP = re.compile(r"(?:→|=>)[^→>]*:\s*\[(?:yes|no)\]")
+"""What a step finds of one person: "she tells the truth → Jim: ✗"."""
 _REASON = re.compile(
     r"\W*(?:because|since|as|although|though|even though|while|whereas|given that|whatever)\b", re.IGNORECASE
 )
@@ -125,7 +127,7 @@ def _verdict_of(sentence: str, last: bool, settled: bool) -> str | None:
     `last`: nothing follows it. `settled`: no sentence after it says such things of others.
     """
     plain = re.sub(r"\[(?:yes|no)\]|\s\([^()]*\)$", "", sentence.strip(" .!"))
-    if re.match(r"\W*(?:if|unless|suppose|assum\w+)\b", plain, re.IGNORECASE):
+    if _STEP.search(sentence) or re.match(r"\W*(?:if|unless|suppose|assum\w+)\b", plain, re.IGNORECASE):
         return None
     if re.search(r"\b(?:some|might|one could)\b.*\b(?:yes|no)\b(?!.*\bbut\b)", plain, re.IGNORECASE):
         return STOP

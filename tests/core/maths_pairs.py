@@ -385,6 +385,12 @@ x^4+x^3+x^2+x+1 | 1+x+x^2+x^3+x^4
 52_8 | (52)_8
 x^2+4y^2=4 | \frac{x^2}{4}+y^2=1
 (135^\circ, 60^\circ) | (135, 60)
+12 | \text{12 sheep}
+ab+bc+ca | ac + ab + bc
+x = \frac{\pi}{4} + k\pi, k \in \mathbb{Z} | x=\frac{\pi}{4}+\pi k, k\in\mathbb Z
+x = \frac{\pi}{4} + k\pi, k \in \mathbb{Z} | x=\frac{\pi}{4}+k\pi \quad (k\in\mathbb{Z})
+x = \frac{\pi}{4} + k\pi, k \in \mathbb{Z} | \frac{\pi}{4}+k\pi \text{ where } k \in \mathbb{Z}
+x = \frac{\pi}{4} + k\pi, k \in \mathbb{Z} | pi/4 + k*pi, k is an integer
 """
 
 DAILY_UNEQUAL = r"""
@@ -657,6 +663,11 @@ ab | a+b
 12 | 1 2
 5x-7y=4 | 5x-7y-4
 x \in [-2,9] | y \in (-2,9)
+x = \frac{\pi}{4} + k\pi, k \in \mathbb{Z} | x=\frac{\pi}{4}+k\pi
+x = \frac{\pi}{4} + k\pi, k \in \mathbb{Z} | x=\frac{\pi}{4}+2k\pi, k\in\mathbb Z
+x = \frac{\pi}{4} + k\pi, k \in \mathbb{Z} | x=\frac{\pi}{4}+n\pi, k\in\mathbb Z
+\emptyset | {∅}
+\emptyset | \{\emptyset\}
 """
 
 RARE_EQUAL = r"""

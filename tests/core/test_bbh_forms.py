@@ -200,6 +200,12 @@ EQUAL += [
     ("(B)", "( B )", ()),
     ("ant you've", "ant you’ve", ()),
     ("guru it&t malton", "guru, it&t, malton", ()),
+    ("05/01/2021", "05/01/2021, a Saturday", ()),
+    ("05/01/2021", "05/01/2021 (Saturday)", ()),
+    ("05/01/2021", "The date is 05/01/2021", ()),
+    ("plausible", "yes", ()),
+    ("implausible", "no", ()),
+    ("(A)", "**A** Forrest Gump", ()),
 ]
 UNEQUAL: list[tuple[str, str, tuple[str, ...]]] = [
     ("(B)", a, CHOICES)
@@ -274,6 +280,10 @@ UNEQUAL += [
         "ant bee bee cat",
         "a n t",
     )
+]
+UNEQUAL += [
+    ("05/01/2021", a, ())
+    for a in ("05/02/2021, a Saturday", "05/01/2021 or 05/02/2021", "not 05/01/2021", "01/05/2021")
 ]
 UNEQUAL += [
     ("] ) }", a, ())

@@ -627,6 +627,26 @@ MATHS = [
         "perpendicular to the given one.",
         "y = -2x + 9",
     ),
+    ("The mean is (2 + 5) / 2 = 3.5", "3.5"),
+    ("The mean is (2 + 5) / 2 = 3", None),
+    ("We do 27 / 60 = 0.45. Times 100 gives 45. So 27 is 45% of 60.", "45%"),
+    ("27 is 45% of what? 27 / 0.45 = 60. So 27 is 45% of 60.", "60"),
+    ("Altogether, there are 180 palindromes between 100 and 10,000.", "180"),
+    ("Speed = 150 / 2.5 = 60. At that speed, 210 miles would take 210 / 60 = 3.5 hours.", "3.5"),
+    ("So the speed is 60. At that speed, 210 miles would take 210 / 70 = 3 hours.", "60"),
+    ("Find the value of $k$ such that $y = kx + 3$ touches the parabola $y = x^2 + 7$.", None),
+    ("- $x - 1 = 0 \\implies x = 1$\n- $x - 4 = 0$\n\nThus, the roots are **x = 1** and **x = 4**.", "x = 1 and x = 4"),
+    ("2x > 8, divide by 2: x > 4.\n\nSo the inequality is true for all values x > 4.", "x > 4"),
+    ("Hence the angle is 60 degrees.\n\nWould you like to try another? If it were $1:2$, what would it be?", "60"),
+    ("f(3) = 11. So f(3) is 11. This means that when x is equal to 3, the function has the value 11.", "11"),
+    ("- 17: 17 × 118 = 2006, remainder 15, no.\n- 19: 19 × 106 = 2014, remainder", None),
+    ("**Solution:**\n- $x = 3$\n- $y = -2$", "$x = 3$, $y = -2$"),
+    ("This gives $7^{50} \\equiv 1 \\pmod{6}$. In other words, when $7^{50}$ is divided by 6 the remainder is 1.", "1"),
+    (
+        "$\\arctan 1$ is $\\frac{\\pi}{4}$. This is because at $\\frac{\\pi}{4}$ both are $1$, and so on.",
+        "\\frac{\\pi}{4}",
+    ),
+    ("Take 1 and 4 from $\\{1, 2, 3, 4\\}$. We are left with $\\{2, 3\\}$.", "\\{2, 3\\}"),
 ]
 NUMBERS = [
     (
@@ -1076,6 +1096,19 @@ NUMBERS = [
     ),
     ("There are two ways. With lists, a has 3 and b has 8. I'd suggest that you try to continue from here.", None),
     ("One may read it so that Bob has 12 + 24 = 36. It depends how you read the problem.", None),
+    ("Tom had 7 games, 4 + 5 more make 16. After he gave away 3 of them, Tom would have 13 games.", "13"),
+    ("This gives a total of $3,700, and dividing it between the 4 friends, each of them has to pay $925.", "925"),
+    ("Each apple weighs 1000 g / 8 = 125 g.\n\nSo, each apple weighs approximately 125 grams.", "125"),
+    ("So, each apple weighs approximately 125 grams.", None),
+    (
+        "That leaves 16 - 14 = 2, so each gets 1.\n\n**Each person gets 1 slice.**\n\nCheck:\n- 16 in all\n- 14 eaten",
+        "1",
+    ),
+    ("She will use 4 × 40 = 160 grams. A stick is about 113 grams, so she should buy two sticks.", "160"),
+    ("**Total = 60 + 90 = 150**\n\nSo there are 150 altogether. 😊 Want to try another one?", "150"),
+    ("Each visit costs $400, so 2 * $400 = $800. The pills are $60 a month, so for 12 months it costs", None),
+    ("4:15 PM + 2 hours = 6:15 PM\n\nThe film ends at 6:15 PM.", "6:15 PM"),
+    ("Tina will have read 135 pages.\n\nHere's the math:\n- 5 × 15 = 75\n- 2 × 30 = 60\n- 75 + 60 = 135", "135"),
 ]
 
 
@@ -1374,6 +1407,32 @@ BBH = [
     ("word_sorting", "So the words are sorted as: ale bun cod. All three words are there.", "ale bun cod"),
     ("temporal_sequences", "(A) 9am to 1pm: busy. (B) 1pm to 3pm: free.\n\nIt was between 1pm and 3pm.", "(B)"),
     ("tracking_shuffled_objects", "(A) red\n(B) blue: Ann's ✅\n\nThe matching option is the ticked one.", "(B)"),
+    ("date_understanding", "8 days later is May 9, 2017. In MM/DD/YYYY format that is 05/09/2017.", "05/09/2017"),
+    ("date_understanding", "It is May 9, 2017. Written as MM/DD/YYYY, that is 05/09/2017.", "05/09/2017"),
+    ("penguins_in_a_table", "| Bo | 5 |\n\nThe order is Al, Cy, Bo. The second tallest penguin is Cy.", "Cy"),
+    ("penguins_in_a_table", "By age: Al (5), Cy (7), Bo (8). The second youngest of the three is Cy.", "Cy"),
+    (
+        "tracking_shuffled_objects_seven_objects",
+        "1. Bo gets it.\n\nAt the end, Dan is playing goalkeeper.",
+        "goalkeeper",
+    ),
+    ("temporal_sequences", "So only that was open, and Ann could have gone there from 1pm to 4pm.", "1pm to 4pm"),
+    ("object_counting", "You have a cat, two pots and a dog. Not counting the pots, there are two animals.", "2"),
+    ("object_counting", "Therefore there are 3 birds that are more than 6 years old.", "3"),
+    ("disambiguation_qa", "Nothing favours one reading. The pronoun is Ambiguous.", "Ambiguous"),
+    ("hyperbaton", "Color comes after size, so (B) is wrong and (A) has the correct order.", "(A)"),
+    ("movie_recommendation", "Of the options the one for the same audience is Forrest Gump.", "Forrest Gump"),
+    (
+        "movie_recommendation",
+        "The recommendation should be another drama. The best match among them is **Jaws**.",
+        "Jaws",
+    ),
+    (
+        "web_of_lies",
+        "2. Bo says Al lies. She tells the truth → Bo: ✗\n\nQuestion: Does Bo tell the truth?\n\n**No**, he does not.",
+        "No",
+    ),
+    ("web_of_lies", "2. Bo says Al lies. She tells the truth → Bo: ✗", None),
 ]
 
 
