@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from capgap_ray.core.extraction import CUT, SENTENCES
+from capgap_ray.core.extraction import SENTENCES, breaks_off
 from capgap_ray.core.maths import compare, rational
 
 _TAIL = 2_000
@@ -38,7 +38,7 @@ def final_result(tail: str) -> str | None:
     plain = _ABOUT.sub("", _GOES_ON.sub(" ", tail[-_TAIL:].replace("**", "").replace("−", "-")))
     plain, stopped = plain.rstrip(" .\n"), plain.rstrip().endswith(".")
     *before, last = SENTENCES.split(plain)
-    if CUT.search(last[-20:]) or _PRICE.sub("", last).count("$") % 2:
+    if breaks_off(last) or _PRICE.sub("", last).count("$") % 2:
         return None
     if _ITEM.match(plain.rpartition("\n")[2]) or _STEP.search(last) or (before and _BEGINS.search(before[-1])):
         return None

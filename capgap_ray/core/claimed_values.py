@@ -15,7 +15,6 @@ from itertools import accumulate, chain
 
 from capgap_ray.core.extraction import (
     AIM,
-    CUT,
     EQUATION,
     FIRST,
     GIVEN,
@@ -30,7 +29,9 @@ from capgap_ray.core.extraction import (
     SENTENCES,
     SUMS_UP,
     bare_of_commands,
+    breaks_off,
     claim_of,
+    ends_in_maths,
     last_sentence,
     own_text,
     refuses,
@@ -100,6 +101,7 @@ _ANNOUNCED = re.compile(
     re.IGNORECASE,
 )
 """What is said to come, by the sentences before."""
+_WAITS = re.compile(r"\W*(?:(?:but|no|oh|hmm),? )?(?:wait|hold on|oops)\b", re.IGNORECASE)
 _LOOKS_AGAIN = re.compile(
     r"\b(?:wait|hold on|oops|hmm|actually|mistake|redo|recompute|but (?:that|this)|not right|wrong|incorrect)\b", re.I
 )
@@ -137,9 +139,9 @@ _TRIED = re.compile(
 """Words of a claim that is about something else than the value sought."""
 _GOES_ON = re.compile(
     r"^(?:each|factor|write|express|expand)\b"
-    r"|\b(?:given(?! expression| number)|then|if|none|now|(?<!has )(?<!have )to be|(?:we|i)(?:['’]ll| will)|going to"
-    r"|let['’]?s|until|still (?:to be|unknown|open)|(?:problem|question) (?:says|states|gives)|yet|so far|in turn"
-    r"|continu\w+|remain(?:s|ing) to|try\w*|again|before|except|should)\b",
+    r"|\b(?:given(?! expression| number| by)|then|if|none|now|(?<!has )(?<!have )to be|(?:we|i)(?:['’]ll| will)"
+    r"|going to|let['’]?s|until|still (?:to be|unknown|open)|(?:problem|question) (?:says|states|gives)|yet|so far"
+    r"|in turn|continu\w+|remain(?:s|ing) to|try\w*|again|before|except|should)\b",
     re.IGNORECASE,
 )
 """Words of a sentence after which a text would go on."""
@@ -312,13 +314,9 @@ def _squeezed(maths: str) -> str:
 
 def _finished(tail: str) -> bool:
     line = tail.rpartition("\n")[2]
-    if CUT.search(tail[-20:]):
+    if breaks_off(tail):
         return False
-    return (
-        _ENDS.search(line) is not None
-        or TO_THE_READER.search(line.rstrip("*_")) is not None
-        or (re.search(r"[^\s$]\$$", line) is not None and line.count("$") % 2 == 0)
-    )
+    return _ENDS.search(line) is not None or TO_THE_READER.search(line.rstrip("*_")) is not None or ends_in_maths(line)
 
 
 def _lines(tail: str) -> list[list[str]]:
@@ -376,6 +374,8 @@ def _last_claim(
         sentence, last = _sentence(texts[at]), at == len(texts) - 1
         if sentence.planned:
             return None
+        if _WAITS.match(sentence.bare) and (passed or said_again):
+            return None  # what is said since then counts
         if sentence.bare.endswith("?"):
             if last and not TO_THE_READER.search(sentence.bare):
                 return None
@@ -427,7 +427,9 @@ def _claimed(
         return value
     if sentence.bold and ends and not unsure:
         return value
-    if _ANNOUNCED.search(" ".join(before[-2:])):
+    chained = re.match(r"then\b", sentence.bare, re.IGNORECASE) and sentence.claim.count("=") > 1
+    second = after == [] and (chained or (sentence.concluded and again and "=" in sentence.claim))
+    if _ANNOUNCED.search(" ".join(before[-2:])) and not second:
         return None
     if (again and (ends or "=" not in sentence.claim)) or (sentence.concluded and not unsure):
         return value

@@ -49,7 +49,7 @@ _SEVERAL = re.compile(
 _CLAUSE = re.compile(
     r"[;,]\s|\s[-–—]+\s|\s(?=(?:but|while|whereas|because|since|although|though|yet|so)\b|→|=>|⇒)"
     r"|\s(?=and (?:all|none|neither|(?:all )?the (?:others?|rest))\b)"
-    r"|\s(?=and \([A-Z]\) (?:is|has|follows|fits|matches|works|makes)\b)"
+    r"|\s(?=and \([A-Z]\) (?:is|has|follows|fits|matches|works|makes|does)(?:\b|n))"
     rf"|\s(?=(?:(?:and|but) )?(?:not|rather than|instead of|unlike|as opposed to"
     rf"|over) (?:the )?(?:{_NOUN} )?\([A-Z]\))",
     re.IGNORECASE,
@@ -116,6 +116,8 @@ _LISTS = re.compile(
     r"\b(?:options|choices|candidates|possibilities)(?: (?:are|were|here|given|listed))*[:,]?$|\b(?:among|between)$",
     re.IGNORECASE,
 )
+_OPTIONS = re.compile(r"\W*(?:answer )?(?:options|choices)\W*", re.IGNORECASE)
+"""The heading of the options, in a question."""
 _VERB = re.compile(
     r"\b(?:is|are|was|were|has|have|had|does|do|did|would|will|can|says?|states?|claims?|means?|describes?|goes"
     r"|starts?"
@@ -176,8 +178,8 @@ def claimed_option(text: str, options: Sequence[str]) -> str | None:
                 if letter is not None:
                     return None if letter == STOP or letter in denied else letter
             continue
-        if ends_search(sentence):
-            return None
+        if ends_search(sentence) or (place + 1 < len(units) and _OPTIONS.fullmatch(sentence)):
+            return None  # above the options is the question
         beside = (units[other][1] for other in (place - 1, place + 1) if 0 <= other < len(units))
         apart = not any(LETTER.search(other) for other in beside)
         last = all(unit[0] == "item" for unit in units[place + 1 :])

@@ -53,6 +53,8 @@ def closing(text: str, form: Callable[[str], str]) -> tuple[list[Unit], bool] | 
         tail = text.strip()  # the section cut off is that of the options, ticked and crossed out
     if (offer := _OFFER.search(tail)) and offer.start():
         tail = tail[: offer.start()].rstrip()
+    if tail.endswith(":"):
+        return None
     end = last_sentence(tail.replace("[no]", "no.").replace("[yes]", "yes."))
     if (end is None and not re.search(r"[.!\]]\W*$", tail)) or re.search(r"\n\W*[0-9]+[.)]?$", tail):
         return None

@@ -10,10 +10,12 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable
+from fractions import Fraction
 from typing import TypeVar
 
 from capgap_ray.core.maths import compare, readings, unwrapped
 from capgap_ray.core.notation import LONGEST_MATHS
+from capgap_ray.core.number_words import NUMBER_WORDS
 from capgap_ray.core.remarks import BESIDE, CHECK, CONCLUDES_LATER, LEAVES, SECTION, TO_THE_READER, WISH
 
 T = TypeVar("T")
@@ -79,6 +81,7 @@ _OPEN = re.compile(
     r"(?:find|found|determined?|computed?|calculated?|solved?)\b[^.\n]*\.\s+$",
     re.IGNORECASE,
 )
+_UNDONE = re.compile(r"\W*(?:next|now|then),? (?:we|i) (?:still )?(?:have|need) to\b(?!.*=)", re.IGNORECASE)
 _STRUCK = re.compile(r"(?:^[ \t]*[-•*] )?~~[^~\n]{1,200}~~", re.MULTILINE)
 _END_OF_PROOF = re.compile(
     r"\.?\s?[∎■□]|(?:\\[qd]?quad|\\hfill|\\[,; ])?\s?\\(?:blacksquare|square|Box|qed)(?=[\s$.\\\])]{0,9}(?:\n|\Z))"
@@ -100,7 +103,7 @@ SEVERAL = re.compile(
 )
 _PLACEHOLDER = re.compile(
     r"(?:(?:insert|put|enter|write|type|fill in|x) )?(?:(?:the|your|my|final|correct|numerical) )*"
-    r"(?:answer|result|solution)(?: (?:goes )?here)?|ldots|cdot|\?|"
+    r"(?:answer|result|solution|letter|option|choice|value|number)(?: (?:goes )?here)?|ldots|cdot|\?|"
 )
 """What a box holds whose form is shown and not filled in."""
 _BRACES = re.compile(r"\\.|[{}]", re.DOTALL)
@@ -172,6 +175,11 @@ _DOUBTED = re.compile(
     r"|but the (?:problem|question))\b",
     re.IGNORECASE,
 )
+_SOLUTION_AFTER = re.compile(
+    r"answer[*_ ]*:[*_ ]*((?!the answer)[A-Z][a-z]+(?: (?!=)[^.=\n]+){3,}\. [A-Z0-9(].*[0-9] ?= ?[^\n]*\.\s*)\Z",
+    re.IGNORECASE | re.DOTALL,
+)
+"""A whole solution in prose after "Answer:"."""
 _BUT_ASKED = re.compile(r"answer would be [^.,]{1,40}, but the (?:problem|question)\b")
 """The text looks again at what it said before, and may come to something else."""
 CONCLUSION = re.compile(
@@ -179,9 +187,10 @@ CONCLUSION = re.compile(
     r"in other words|to (?:conclude|sum up|summari[sz]e)|"
     r"in (?:interval|simplest|lowest|standard|expanded|factored) (?:notation|form|terms)(?=,)|"
     r"altogether|as a result|accordingly|together(?=,? (?:they|the|we|this|it|[A-Z]))|"
-    r"(?:(?:out )?of|among(?:st)?|from) the (?:given |available )?(?:options|choices)(?: given)?|this means|that's|"
+    r"(?:(?:out )?of|among(?:st)?|from) the (?:given |available |listed |four |five )?"
+    r"(?:options|choices|movies|films)(?: given)?|this means|that's|"
     r"(?:putting|combining|taking) (?:the two|both|all(?: of)? (?:this|these)|these|this|everything|it all|them) "
-    r"together|"
+    r"(?:\w+ )?together|"
     r"(?:at|in) the (?:very )?end(?: of the \w+)?|"
     r"(?:multiplying|adding|summing|subtracting|dividing)(?: (?:these|them|it|both))?(?: up)?(?= ?,)|"
     r"(?:we|i) (?:get|have|find|conclude|obtain|are left with)|it follows that|it turns out(?: that)?"
@@ -193,7 +202,7 @@ _NEXT_ITEM = re.compile(
     r"\n[ \t]{0,4}\n[ \t]{0,4}(?:\*\*)?(?:Q|[Qq]uestion|[Pp]roblem|Human|User|<\|im_start\|>user)(?:\*\*)?\s?[:\n]"
     r"|\n(?:#{1,4} |\*\*)?(?:Next|Follow-up|Practice|Bonus|Similar|Extra) (?:[Pp]roblem|[Qq]uestion|[Ee]xercise)s?\b"
     r"|\n[^\n]{0,60}\b[Hh]ere(?:['’]s| is) (?:a|another) similar (?:problem|question|one)\b"
-    r"|\n\[Question\]|\nYou are an AI assistant\b"
+    r"|(?<=[.!?)}\]$*])(?:Human|User): |\n\[Question\]|\nYou are an AI assistant\b"
     r"|\n(?:#{1,4} )?(?:Exercise|Question|Problem) [0-9]+[:.\n]|\n(?:Q|Question|Human|User): "
     r"|\n#{1,4} (?:Instruction|Question|Problem|Input|Human|User):?[ \t]*\n"
     r"|\n(?:Now,? )?[Ll]et['’]?s (?:try|do|solve|look at|think step by step about) (?:another|a similar|the next)\b"
@@ -201,6 +210,7 @@ _NEXT_ITEM = re.compile(
     r"|\\n(?:\\n)?(?:Human|User|Q|Question|Assistant): ?"
     r"|<\|(?:im_end|endoftext|eot_id|end_of_text|user|end)\|>|</s>|<end_of_turn>|<eos>|<｜end▁of▁sentence｜>|\[/?INST\]"
 )
+_OWN_PROSE = re.compile(r"[^.\n]{30,}[a-z)$]\.\s*\Z")
 _POSED = re.compile(
     r"\n[ \t]*\n(?!(?:wait|hmm|but|however|now|so|let)\b)"
     r"(?=[^\n?]{1,600}[.,] (?:and |so )?how (?:many|much|long|far|old)\b[^\n?]{1,200}\? \S)",
@@ -221,6 +231,12 @@ CUT = re.compile(
     r"(?:costs?|pays?|spends?|earns?|gets?|gives?|makes?|needs?|takes?|sells?|buys?|equals|becomes)\s*$"
 )
 """The end of a text that breaks off within a formula, an enumeration or a clause."""
+_SUM_AT_END = re.compile(r"(?<![0-9.,])([0-9]+(?:\.[0-9]+)?) ?([-−+*×]) ?\$?([0-9]+(?:\.[0-9]+)?) ?= ?\$?([0-9]+)$")
+_SAYS = re.compile(
+    r"=[^$]*\$$|^\$[^$]+\$$|:[^$:]*\$[^$]+\$$"
+    r"|\b(?:is|are|was|be|equals?|gives?|yields?|to|as|get|have|has|leaves|so|thus|hence|therefore|in|with|of)\b[^$]*\$[^$]+\$$",
+    re.IGNORECASE,
+)
 _OPEN_DISPLAY = re.compile(r"\n[ \t]*\$\$[ \t]*[^$\s][^$]*$")
 FIRST = re.compile(
     r"\W*(?:first(?:ly)?\b|next\b|to (?:start|begin)\b|what [^.?\n]{1,40} (?:has|have|costs?|knows?|gets?|needs?):)",
@@ -238,10 +254,12 @@ SENTENCES = re.compile(
 _DISPLAY_END = re.compile(r"(?:(?:\\\]|\$\$)[ \t.]*\n|\\end\{(?:align|gather)\*?\}[ .]?)\s*(?=[*#]|[A-Z][a-z])")
 """A display that a sentence of its own follows; any other display belongs to the sentence around it."""
 _SENTENCE_STOP = re.compile(r"(?<!\b[sS]q)(?<!\bcu)(?:[.?;]|!(?!\s*[-+*/=^$\\)]))(?=[*_`$\"')\]]{0,4}(?:\s|$))")
-_FIRST = r"first(?! (?:[0-9]|one|two|three|four|five|six|seven|eight|nine|ten)\b)"
+_FIRST = r"(?<!from the )first(?! (?:[0-9]|one|two|three|four|five|six|seven|eight|nine|ten)\b)"
 """Not "the first six"."""
-PREMISE = re.compile(rf"\b(?:{_FIRST}|next|step|let|need to|given(?! by)|each|then|if|than)\b", re.IGNORECASE)
-ON_THE_WAY = re.compile(rf"\b(?:{_FIRST}|next|step|let|need to)\b", re.IGNORECASE)
+_NEXT = r"(?<!will )next(?! (?:year|month|week|time|day)\b)"
+"""Not when something happens again."""
+PREMISE = re.compile(rf"\b(?:{_FIRST}|{_NEXT}|step|let|need to|given(?! by)|each|then|if|than)\b", re.IGNORECASE)
+ON_THE_WAY = re.compile(rf"\b(?:{_FIRST}|{_NEXT}|step|let|need to)\b", re.IGNORECASE)
 """The words of `PREMISE` that also make a computed result ("each costs 9 / 12 = 0.75") a step."""
 GIVEN = re.compile(
     r"^(?:initially|originally|now|next|similarly|meanwhile|also|for|in order)\b"
@@ -267,7 +285,8 @@ AFTERTHOUGHT = re.compile(
     r"|(?<=[0-9$)}\]]) at (?:that|this) (?:time|moment|point|instant)$"
     r"|(?<=[0-9])(?:,| [—–]) an? (?:quarter|half|third|tenth) of an? [a-z]+(?: [a-z]+)?$"
     r"|,? instead of [$€£]?[0-9][0-9.,]*$"
-    r"|,? (?:or|which is|that is|that['’]s|i\.e\.),? [0-9]+ cents$|,? (?:i\.e\.|that is),? [a-z -]+$"
+    r"|,? (?:or|which is|that is|that['’]s|i\.e\.),? [0-9]+ cents$"
+    rf"|,? (?:i\.e\.|that is),? (?!(?:{'|'.join(NUMBER_WORDS)}) [a-z]+$)[a-z -]+$"
     r"|,? or,? in (?:general|standard|slope-intercept|vertex|decimal) form,? .*$"
     r"|,? or (?:a little|just|slightly) (?:under|over|more|less)\b.*$|,? or -?[0-9.]+ (?:if|when|in)\b[^=]*$"
     r"|,? i\.e\.,? (?:[0-9.]+\s?\\?% of|(?:he|she|it|they) [a-z]+ (?:on|in|at|by))\b.*$"
@@ -285,7 +304,7 @@ _WHERE_REACHED = re.compile(
 _AFTERWARDS = re.compile(r"^(?:after (?!(?:that|this)\b)|(?:that )?when )[^,=$]{1,80}, (?=[A-Za-z])", re.IGNORECASE)
 """What a sentence's value holds after: "after he gave away 3 of them"."""
 _IN_RANGE = re.compile(
-    r"(\bthere (?:are|is) [^.,=]*[0-9][^.,=]*[a-z$]) "
+    rf"(\bthere (?:are|is) [^.,=]*(?:[0-9]|\b(?:{'|'.join(NUMBER_WORDS)})\b)[^.,=]*[a-z$]) "
     r"between [$\\]*[0-9][0-9.,]*\$? and \$?[0-9][0-9.,]*\$?(?:,? inclusive)?$"
 )
 """A count, and between which numbers it is."""
@@ -354,7 +373,7 @@ IS = re.compile(
     r"(?=[\s$:\\])"
 )
 NAME = re.compile(
-    r"(?:\\[a-z]+ ?)?(?:[a-zA-Z]{1,3}|\{[a-zA-Z]{1,3}\}|\[[a-zA-Z]{1,3}\])'{0,3}(?:\^\{-1\})?"
+    r"(?:\\[a-z]+ ?)?(?:[a-zA-Z]{1,3}|\{[a-zA-Z]{1,3}\}|\[[a-zA-Z]{1,3}\])'{0,3}(?:\^\{-1\}|⁻¹)?"
     r"(?:_\w|_\{[^{}]*\})?(?:\([^()]*\))?"
     r"|\(\\?[a-z]+(?:,\s*\\?[a-z]+)+\)"
 )
@@ -375,7 +394,9 @@ NOT_THAT = re.compile(
 CURVE = re.compile(r"(?:the )?equation of\b", re.IGNORECASE)
 _LABELLED = re.compile(r"[*_#\s>=-]*([A-Za-z][\w' ,()&+-]{0,60}?)[*_]*:[*_]*\s+(\S.*)", re.DOTALL)
 """A closing line such as "Total animals: 9"."""
-NO_RESULT = re.compile(r"\b(?:options?|input|example|hint|note|known|problem|question|points?)\b", re.IGNORECASE)
+NO_RESULT = re.compile(
+    r"\b(?:options?|task|description|input|example|hint|note|known|problem|question|points?)\b", re.IGNORECASE
+)
 SUMS_UP = re.compile(r"\b(?:total|sum|final|result|altogether|overall|answer|in all)\b", re.IGNORECASE)
 PLAN = re.compile(
     r"^(?:to|let|multiply|add|subtract|divide|find|calculate|compute|determine|count)\b|\bwants? to\b"
@@ -394,7 +415,8 @@ REFUSED = re.compile(
     r"(?:give|determin\w+|decid\w+|answer\w*|solv\w+|say|tell|know\w*|find|found)\b"
     r"|\b(?:remains?|needs?|has) to be (?:done|found|computed|checked)\b|\brun(?:ning)? out of (?:space|time|tokens)\b"
     r"|\bas an exercise (?:for|to) the reader\b|\b(?:hard|difficult) to (?:say|tell|decide)\b"
-    r"|\bnot sure (?:which|what|whether)\b|\bno (?:clear|definite|single|right) answer\b"
+    r"|\bnot sure (?:which|what|whether)\b|\b(?:really|still|honestly) not sure\b"
+    r"|\bno (?:clear|definite|single|right) answer\b"
     r"|\bpeople (?:could|may|might) disagree\b"
     r"|\blet(?: me|['’]s| us) (?:start|begin) with\b[^.\n]*\.?\s*\Z"
     r"|\bdo(?:es)?n['’]t (?:say|tell|give|specify|state|let)\b|\bdepends (?:on|how)\b"
@@ -405,6 +427,8 @@ REFUSED = re.compile(
     re.IGNORECASE,
 )
 """What a text without boxed or stated answer says of it near its end."""
+_OPTIONS_ASKED = re.compile(r"\?\W*\n(?:[ \t]*\(?[A-H][.):] [^\n]{1,80}(?:\n|\Z)){2,}\Z")
+"""A question and its options, and nothing after."""
 _BUT_CONCLUDES = re.compile(
     r"\n[*_# ]*(?:so|thus|hence|therefore|conclusion)\b[^\n]*[0-9]|(?:\bnot|n['’]t) (?:the question|asked)\b",
     re.IGNORECASE,
@@ -417,11 +441,14 @@ _EXPLAINED_NEXT = re.compile(
     r"([^.\n]{1,200})\.\s+(?:this is (?:because|since)|that(?:['’]s| is) because|the reason is|because|to see why)\b",
     re.IGNORECASE,
 )
+_ABOVE = re.compile(r"\b(?:result|answer|value) (?:stated |given )?above\W*\Z", re.IGNORECASE)
+_FIRST_SENTENCE = re.compile(r"([^.\n]{1,200})\.\s")
 _OFFERED = re.compile(
-    r"(?:\n[ \t]*|(?<=[.!?]) +)(?:would you like|do you want|want) to (?:try|see|practi[sc]e)\b[^\n]*\?\s*\Z",
+    r"(?:\n[ \t]*|(?<=[.!?]) +)(?:would you like|do you want|want) to (?:try|see|practi[sc]e)\b[^\n]*\?\s*\Z"
+    r"|(?:\n[ \t]*|(?<=[.!?*]) +)(?:if you(?:['’]d| would) (?:like|prefer)|let me know|feel free)\b[^.!?\n]*\Z",
     re.IGNORECASE,
 )
-"""A last paragraph that offers another problem."""
+"""A last paragraph that offers another problem, and an offer that breaks off."""
 _EMOJI = re.compile(" ?[\U0001f300-\U0001faff\u2600-\u27bf\ufe0f\u200d]+")
 _LAST_EMOJI = re.compile(f"([\\w)%$°])(?:{_EMOJI.pattern})\\Z")
 """It finishes a sentence as a full stop does."""
@@ -495,6 +522,8 @@ def own_part(text: str, read: Callable[[str], T | None]) -> T | None:
     own = own[: next((each.start() for each in _POSED.finditer(own) if _just_answered(own, each.start())), None)]
     if (answer := read(own)) is not None or first is None:
         return answer
+    if re.match(r"(?:Q|Problem|Human|User)\b", first[0].strip()) and _OWN_PROSE.search(own):
+        return None  # a text of its own that came to nothing
     (other,) = deque(_NEXT_ITEM.finditer(text, first.start()), maxlen=1)
     last = text[other.start() :].strip()
     return None if "?" not in last and "\n" not in last else read(text)  # it ends in another question
@@ -541,6 +570,8 @@ def settled(
         headed = re.match(r"solutions?[*_ ]*:[*_ ]*\n(?![-•*] )[^=]*=[^=]*\n", text[found[0] :], re.IGNORECASE)
         if later and ((end := conclude(later[0])) is not None or headed):
             return end  # a result on the way
+    if solution := _SOLUTION_AFTER.match(text, found[0]):
+        return conclude(solution[1]) or found[1]
     taken_back = list(deque(_TAKEN_BACK.finditer(text, after), maxlen=1))
     if taken_back:
         return conclude(text[taken_back[0].end() :])
@@ -748,7 +779,12 @@ def displayed_value(tail: str, sentence: str) -> str | None:
     )
     if found and is_value(value := unwrapped(found[1])):
         return value
-    if not (solved or bold) and any(pattern.search(lead) for pattern in (AIM, GIVEN, PREMISE)):
+    said_of = re.search(
+        r"(?:^|\. )(?:(?:so|thus|hence|therefore),? )?the (?:solution|answer)(?: set)? (?:is|are)\b",
+        lead,
+        re.IGNORECASE,
+    )
+    if not (solved or bold or said_of) and any(pattern.search(lead) for pattern in (AIM, GIVEN, PREMISE)):
         return None
     if "=" not in maths:
         ready = re.search(
@@ -759,11 +795,12 @@ def displayed_value(tail: str, sentence: str) -> str | None:
         return unwrapped(maths)  # x = 7 or x = -2
     sides = [unwrapped(side) for side in re.split(r"(?<![<>!])=", maths)]
     led = re.search(r"\b(?:is|are|equals)[\s:]*$", before) is not None and is_value(sides[-1])
+    drawn = re.search(r"\b(?:so|thus|hence|therefore)[\s,:]*$", before, re.IGNORECASE) is not None
     if led and EQUATION.search(maths) and "equation" not in before[-150:]:
         return None
     if (
         len(sides) < 2
-        or (re.match(r"[a-zA-Z]\^", sides[0]) and not led)
+        or (re.match(r"[a-zA-Z]\^", sides[0]) and not (led or (drawn and compare(sides[0], sides[1]).equal is True)))
         or INEQUALITY.search(maths)
         or not sides[-1]
         or not reads_as_maths(sides[-1])
@@ -820,6 +857,8 @@ def own_text(text: str) -> str:
 
 def refuses(tail: str) -> bool:
     """Return whether a text says near its end that it has no answer, and concludes nothing after that."""
+    if _OPTIONS_ASKED.search(tail[-2 * NEAR_END :]):
+        return True
     said = REFUSED.search(tail, max(0, len(tail) - NEAR_END))
     if said is None or _BUT_CONCLUDES.search(tail, said.end()):
         return False
@@ -828,7 +867,7 @@ def refuses(tail: str) -> bool:
 
 def explained_first(tail: str) -> str | None:
     """Return the sentence that a text begins with, where it says next why that is so."""
-    said = _EXPLAINED_NEXT.match(tail)
+    said = _EXPLAINED_NEXT.match(tail) or (_ABOVE.search(tail) and _FIRST_SENTENCE.match(tail))
     return said[1] if said else None
 
 
@@ -843,8 +882,10 @@ def before_remarks(tail: str) -> str:
 
 
 def still_open(tail: str, sentence: str) -> bool:
-    """Return whether the sentence before the last says that the answer is still to be found."""
-    if sentence not in tail or re.match(r"(?:so|thus|hence|therefore)\b", sentence, re.IGNORECASE):
+    """Return whether the last sentence or the one before it says that the answer is still to be found."""
+    if _UNDONE.match(sentence):
+        return True
+    if sentence not in tail or re.match(r"(?:so|thus|hence|therefore)\b|.*, so [^=]*=", sentence, re.IGNORECASE):
         return False
     before = tail[: tail.rfind(sentence)]
     return _OPEN.search(before[-200:]) is not None
@@ -885,13 +926,29 @@ def sentences(line: str) -> list[str]:
     return found
 
 
+def ends_in_maths(line: str) -> bool:
+    """Return whether a line that ends in maths is whole: an equation, or maths that the words before it lead to."""
+    return re.search(r"[^\s$]\$$", line) is not None and line.count("$") % 2 == 0 and _SAYS.search(line) is not None
+
+
+def breaks_off(tail: str) -> bool:
+    """Return whether a text ends within a formula, an enumeration, a clause or a number (`195 + 15 = 2`)."""
+    if CUT.search(tail[-20:]):
+        return True
+    if (cut := _SUM_AT_END.search(tail[-60:])) is None or "." in cut[4]:
+        return False
+    left, right = (Fraction(each.replace(",", "")) for each in (cut[1], cut[3]))
+    exact = left + right if cut[2] == "+" else left - right if cut[2] in "-−" else left * right
+    return f"{float(exact):g}" != cut[4] and f"{float(exact):g}".startswith(cut[4])
+
+
 def last_sentence(tail: str) -> tuple[str, bool] | None:
     """Return the last sentence that states something, and whether an afterword (a check, an offer) follows it.
 
     None where the text ends in an open question. A sentence that starts again what stands just before, cut off,
     is left out.
     """
-    if CUT.search(tail[-20:]) or (_OPEN_DISPLAY.search(tail[-NEAR_END:]) and tail.count("$$") % 2):
+    if breaks_off(tail) or (_OPEN_DISPLAY.search(tail[-NEAR_END:]) and tail.count("$$") % 2):
         return None
     tail = re.sub(r"\s*(?:\\\[|\\\]|\$\$)\s*", " ", _DISPLAY_END.sub("\n", tail[-4_000:])).strip()
     lines = [line for line in tail.splitlines() if re.search(r"\w", line)][-_AFTERWORD_LINES:]

@@ -90,6 +90,11 @@ _VISITED = re.compile(
     r"\b(?:must|could|can) (?:only )?have (?:gone|been)\b[^.]* (?:between|from) (?:the hours of )?"
     rf"\**({_TIMES.pattern})\**"
 )
+_SHAPE = re.compile(
+    r"(?!.*\b(?:not|or|if)\b).* is an? "
+    r"\**(circle|heptagon|hexagon|kite|line|octagon|pentagon|rectangle|sector|triangle|square)\**",
+    re.IGNORECASE,
+)
 _HUE = re.compile(r"the [a-z ]{1,40} is ([a-z]+)", re.IGNORECASE)
 _PICKED = re.compile(
     r"(?:I(?:['’]d| would|['’]ll| will)?|we) (?:pick|choose|go with|select|recommend) (?:the )?(.{1,60})"
@@ -353,6 +358,9 @@ def _lines(text: str) -> list[str]:
 def _complement(tail: str, sentence: str, followed: bool) -> str | None:
     """Return the words that a finished last sentence sets apart, or that a conclusion says something is."""
     claim, concluded = claim_of(sentence.strip(" .!"))
+    claim = re.sub(r"^the (?:true|correct|right) (?:statement|option|one) is (?:that )?(?=\w)", "", claim)
+    if shape := _SHAPE.fullmatch(claim):
+        return shape[1]
     if concluded and (answered := re.match(r"(yes|no),", claim, re.IGNORECASE)):
         return answered[1]
     if picked := re.fullmatch(

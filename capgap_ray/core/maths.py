@@ -66,8 +66,8 @@ _OF_INTEGERS = re.compile(
     r"|([a-zA-Z])\s*(?:\\text\s?\{)?\s*is an(?:y)? integer)\s*[)}$]*$"
 )
 """Which letter of a family of solutions stands for any integer."""
-_QUANTITY_IN_TEXT = re.compile(r"\\text\s?\{\s*(-?[0-9][0-9.,/]* [a-z ]+)\}")
-"""A number and its unit, both set as text."""
+_QUANTITY_IN_TEXT = re.compile(r"\\text\s?\{\s*(-?[0-9][0-9.,/]* [a-z ]+|[A-Z](?:, ?[A-Z])+)\}")
+"""A number and its unit, or several letters, set as text."""
 _OF_EMPTY = re.compile(r"\\?\{\s*(?:∅|\\(?:emptyset|varnothing)(?![a-z]))\s*\\?\}")
 """A set that is not empty: the empty set is in it."""
 _LONGEST_FAMILY = 300

@@ -140,6 +140,18 @@ _POWER = re.compile(r"\W*[a-zA-Z]\^\{?[0-9]\}?\s*=")
 """One that is still to be solved for its base."""
 _EXPRESSION = re.compile(r"(?=.*[0-9])(?=.*[-−+*/×·(])(?!.*(?<!\\)\b[a-zA-Z]{2})[^=<>≤≥$:]+")
 """One that is all that is concluded: "So: 15x - 80"."""
+_EXPRESSION_IS = re.compile(r"\b(?:by|is|as) (?:the )?(?:expression|polynomial|formula):? ([^$]+)$", re.IGNORECASE)
+_COUNT_OF = re.compile(r"there (?:are|is) \$?([0-9]{1,3})\$?(?: [a-z]+){1,4}: \$?([^$]+)\$?", re.IGNORECASE)
+"""How many, and which: "there are 3 such integers: 1, 2, 3"."""
+_AT_TIME = re.compile(r"\b(?:at|is|be|was) ([0-9]{1,2}:[0-9]{2} ?[ap]\.?m\.?)$", re.IGNORECASE)
+_CUT_MATHS = re.compile(r"\$[^$]*[-+*/=\\][^$]*")
+"""A formula that is opened and not closed: `$3 + 10`."""
+_NOUN_IS = r"(?:the|its) (?:\$?[a-z]\$?-)?([a-z]+)(?: of [^$=,]*?)? is (\$[^$]+\$|[^ $]+)"
+_TWO_OF = re.compile(
+    rf"{_NOUN_IS},? and {_NOUN_IS}",
+    re.IGNORECASE,
+)
+_NOT_AT = re.compile(r"(.+?)\s*,\s*(?:\\q?quad\s*)*\(?[a-zA-Z]\s*(?:\\neq?(?![a-z])|≠)\s*[^,=]{1,20}\)?", re.DOTALL)
 _OF_NUMBER = re.compile(r"\$?\\?[a-zA-Z]+\(-?[0-9./]+\) ?= ?([^=]+?)\$?")
 _HOLDS_FOR = re.compile(
     r"\b(?:true|holds|valid|satisfied) (?:for|when|if|whenever|exactly when) "
@@ -147,6 +159,11 @@ _HOLDS_FOR = re.compile(
     r"\$?([a-zA-Z] ?(?:[<>≤≥]|\\[lg]eq?(?![a-z]))[^$]*|[^$=a-zA-Z]+[<>≤≥] ?[a-zA-Z] ?[<>≤≥][^$]*)\$?$"
 )
 """`true for all values x > 4`."""
+_NO_SOLUTION = re.compile(
+    r"(?:.*\b(?:there (?:is|are)|(?:equation|system|problem|inequality) has) )"
+    r"\*{0,2}(no (?:real |integer )?solutions?)\*{0,2}",
+    re.IGNORECASE,
+)
 _SHARE_OF = re.compile(r"\$?([0-9][0-9.,]*)\$? is (\$?[0-9.]+\s?\\?%\$?) of \$?([0-9][0-9.,]*)\$?")
 """`36 is 45% of 80`: what was asked for may be either."""
 _AFTER_DASH = re.compile(r" [—–] \$?(-?[0-9][^ =$]*)\$?$")
@@ -169,7 +186,15 @@ def maths_answer(text: str) -> str | None:
     """Return the answer of a maths solution, without delimiters, or None."""
     rest = after_thinking(text)
     answer = None if rest is None else own_part(rest, _maths_in)
-    return None if answer is None or placeholder(answer) else value_alone(answer)
+    if answer is None or placeholder(answer) or _CUT_MATHS.fullmatch(answer):
+        return None
+    return value_alone(_where_defined(answer))
+
+
+def _where_defined(answer: str) -> str:
+    """Return a fraction without the points at which it is not defined: `\\frac{1}{x-2}, \\quad x \\neq 2`."""
+    said = _NOT_AT.fullmatch(answer)
+    return said[1] if said and re.search(r"\\[dt]?frac\{[^{}]*\}\{[^{}]*[a-z]|/ ?\(?[^()]*[a-z]", said[1]) else answer
 
 
 def _maths_in(rest: str) -> str | None:
@@ -205,7 +230,8 @@ def _value_of_claim(claim: str) -> str | None:
     claim = re.sub(r"=\s?\$\s+(?=[0-9])", "= ", re.sub(r"\b(?:minus|negative) (?=\w)", "-", claim))
     claim = _SET_APART.sub(r"\1", _SET_APART.sub(r"\1", claim))
     claim = _CONGRUENT.sub("=", _MODULO.sub("", claim))
-    if _ARROW.split(claim)[-1].count("=") > 1 and not _POWER.match(claim):
+    chain = _ARROW.split(claim)[-1].split("=")
+    if len(chain) > 2 and not _POWER.match(claim) and not re.search(r"[,;]|\band\b", chain[-2]):
         value = unwrapped(re.sub(r" [a-z ]+$", "", claim.rpartition("=")[2]).strip(" $,"))
         if is_value(value):
             return value
@@ -213,6 +239,12 @@ def _value_of_claim(claim: str) -> str | None:
         value = unwrapped(said[1])
         if is_value(value):
             return value
+    if (counted := _COUNT_OF.fullmatch(claim)) and counted[2].count(",") + 1 == int(counted[1]):
+        return counted[1]
+    if timed := _AT_TIME.search(claim):
+        return timed[1]
+    if (given := _EXPRESSION_IS.search(claim)) and _EXPRESSION.fullmatch(given[1]) and reads_as_maths(given[1]):
+        return given[1]
     if _EXPRESSION.fullmatch(claim) and reads_as_maths(claim):
         return claim
     if (namely := _NAMELY.search(claim)) and is_value(namely[1]):
@@ -270,10 +302,11 @@ def _value_in(clause: str) -> str | None:
 
 def _maths_statement(after: str) -> str | None:
     line = stated_line(after)
-    if re.match(r"1[.)] [A-Z]", line):
+    if re.match(r"1[.)] [A-Z]|Let \$?[a-zA-Z]\b|(?:Suppose|Consider) ", line):
         return None  # the first step
     if lettered := re.match(r"\(?[A-E][.)] +(?=[-$\\0-9])", line):
         line = line[lettered.end() :]  # C. 5
+    line = re.sub(r"\.\$(?=\s|$)", "$.", line)
     line = _OTHER_FORM.sub("", _SPELT_OUT.sub(r"\1", line))
     sentence, sign = first_sentence(line)
     sentence = re.sub(r"^(?:option|choice) (?=\(?[A-Z]\b)", "", NOT_THAT.sub("", _REASON_ASIDE.sub("", sentence)))
@@ -355,8 +388,8 @@ def _maths_conclusion(text: str) -> str | None:
     concluded = concluded or (labelled is not None and CONCLUSION.match(sentence) is not None)
     if concluded and (answered := re.match(r"(yes|no), (?=\S)", claim, re.IGNORECASE)):
         return answered[1]
-    if concluded and (first := _first_of_two(tail, sentence, claim)):
-        return first
+    if concluded and (one := _first_of_two(tail, sentence, claim) or _asked_of_two(tail, claim)):
+        return one
     if still_open(tail, sentence) or re.search(r"\bequations?:", claim):
         return None
     if not followed and (displayed := displayed_value(tail, sentence)):
@@ -388,6 +421,8 @@ def _maths_conclusion(text: str) -> str | None:
         return curve[1] if finished and reads_as_maths(curve[1]) else None
     if followed and (curve := _CURVE_IS.fullmatch(sentence.rstrip("."))) and reads_as_maths(curve[1]):
         return curve[1]
+    if nothing := _NO_SOLUTION.fullmatch(claim):
+        return nothing[1]
     if name := _named(claim, finished and (concluded or last_line)):
         return name
     aim = AIM.search(_SATISFY.sub("", claim))
@@ -513,6 +548,20 @@ def _first_of_two(tail: str, sentence: str, claim: str) -> str | None:
     two = re.fullmatch(rf"{_IS_NUMBER} and [^,.=]*{_IS_NUMBER}", claim)
     results = re.findall(r"=\s*(-?[0-9][0-9.,]*(?<![.,]))", tail[: tail.rfind(sentence)])
     return two[1] if two and results and rational(results[-1]) == rational(two[1]) else None
+
+
+def _asked_of_two(tail: str, claim: str) -> str | None:
+    """Return the value of the one of two clauses that a text is to find: "the slope is 3 and the intercept is 2"."""
+    if (two := _TWO_OF.fullmatch(claim)) is None:
+        return None
+    asked = [
+        value
+        for noun, value in ((two[1], two[2]), (two[3], two[4]))
+        if re.search(
+            rf"\b(?:find|need|want|asked for|looking for|determine|compute)\b[^.=]*\b{noun}\b", tail, re.IGNORECASE
+        )
+    ]
+    return unwrapped(asked[0]) if len(asked) == 1 and is_value(unwrapped(asked[0])) else None
 
 
 def _plain_predicate(claim: str) -> str:

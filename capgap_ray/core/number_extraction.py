@@ -31,6 +31,7 @@ from capgap_ray.core.extraction import (
     boxed_answer,
     claim_of,
     displayed_value,
+    ends_in_maths,
     explained_first,
     first_sentence,
     labelled_value,
@@ -424,15 +425,20 @@ def _last_number(tail: str, thought: bool) -> str | None:
     )
     before = tail[: tail.rfind(sentence)] if sentence in tail else ""
     results = _RESULT.findall(before[-400:])
-    repeated = bool(results) and (number := number_in(claim)) is not None and rational(number) == rational(results[-1])
+    number = _number_of_end(claim)
+    repeated = bool(results) and number is not None and rational(number) == rational(results[-1])
     if not followed and (displayed := displayed_value(tail, sentence)) and rational(displayed) is not None:
         return displayed
     finished = (
         followed
-        or re.search(r"[.!*$\])]$|=[\s$*]*-?[0-9.,]+%?\*{0,2}(?:\s?[a-z]+){0,6}$", tail)
+        or re.search(r"[.!*\])]$|=[\s$*]*-?[0-9.,]+%?\*{0,2}(?:\s?[a-z]+){0,6}$", tail)
+        or ends_in_maths(tail.rpartition("\n")[2])
         or (concluded and re.search(r"[0-9]%?$", tail))
         or (concluded and re.search(rf"(?:[0-9]|\b(?:{'|'.join(NUMBER_WORDS)})\b)[^0-9]* [a-z]{{3,}}$", claim))
-        or (repeated and (IS.search(claim) or re.search(r"\b(?:weighs?|has|have|costs?|needs?)\b", claim)))
+        or (
+            repeated
+            and (IS.search(claim) or re.search(r"\b(?:weighs?|has|have|costs?|needs?|did|made|makes?)\b", claim))
+        )
     )
     arithmetic = re.search(r"[0-9]\s*[-+*/×÷]\s*[0-9]", claim) and "=" not in claim
     if not finished or (arithmetic and not re.search(r"[.!]$", tail)):

@@ -15,7 +15,7 @@ _CHECKING = (
 )
 _TOPIC = (
     r"(?:(?:(?:some|a few|one (?:more|last|final)) )?(?:remarks?|comments?|test points)"
-    r"|(?:a few |some |a )?notes? on|fun fact|(?:quick |pro )?tips?|p\.?s\b"
+    r"|(?:a few |some |a )?notes? on|fun fact|(?:quick |pro )?tips?(?!:? [\\$]*[0-9])|p\.?s\b"
     r"|key (?:takeaways?|points?|ideas?)|common (?:mistake|error|pitfall)s?|intuition|intuitively|generali[sz]ations?"
     r"|where (?:this|the) [a-z ]{1,40} comes? from|does (?:that|this) make sense|it may be worthwhile"
     r"|(?:an )?alternative(?:ly| (?:via|method|solution|approach))|one more check|let me also"

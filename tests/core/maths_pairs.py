@@ -391,6 +391,7 @@ x = \frac{\pi}{4} + k\pi, k \in \mathbb{Z} | x=\frac{\pi}{4}+\pi k, k\in\mathbb 
 x = \frac{\pi}{4} + k\pi, k \in \mathbb{Z} | x=\frac{\pi}{4}+k\pi \quad (k\in\mathbb{Z})
 x = \frac{\pi}{4} + k\pi, k \in \mathbb{Z} | \frac{\pi}{4}+k\pi \text{ where } k \in \mathbb{Z}
 x = \frac{\pi}{4} + k\pi, k \in \mathbb{Z} | pi/4 + k*pi, k is an integer
+B, D | \text{B, D}
 """
 
 DAILY_UNEQUAL = r"""

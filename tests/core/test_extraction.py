@@ -647,6 +647,35 @@ MATHS = [
         "\\frac{\\pi}{4}",
     ),
     ("Take 1 and 4 from $\\{1, 2, 3, 4\\}$. We are left with $\\{2, 3\\}$.", "\\{2, 3\\}"),
+    ("So, there are \\(\\boxed{36}\\).Human: What is the larger number?\n\nAssistant: It is \\(\\boxed{16}\\).", "36"),
+    ("x + 4 = 3y\n\nSo the inverse function is:\n\n**f⁻¹(x) = (x + 4)/3**", "(x + 4)/3"),
+    ("Then -2 < n.\n\nThere are **5** such integers: $-1, 0, 1, 2, 3$.", "5"),
+    ("3:50 + 0:45 = 4:35.\n\nSo the train arrives at 4:35 p.m.", "4:35 p.m"),
+    ("So the larger one is 5. Wait, that is the smaller root. The larger number is 9.", "9"),
+    ("The fee is 15. Therefore, the cost is given by the expression 10x + 15.", "10x + 15"),
+    ("$x^2-9 = (x-3)(x+3)$. Hence\n$$x^4-81 = (x-3)(x+3)(x^2+9).$$", "(x-3)(x+3)(x^2+9)"),
+    (
+        "The solution set is where it is positive:\n\n$$x \\in (-\\infty,-2)\n$$\n\n**Note:** ends are out.",
+        "x \\in (-\\infty,-2)",
+    ),
+    ("So there are twenty minus two, that is, eighteen ways.", "eighteen"),
+    ("Thus, the inverse is\n\n$$f(y) = \\frac{3x+5}{2-x}, \\qquad x \\neq 2.$$", "f(y) = \\frac{3x+5}{2-x}"),
+    ("A root can't be negative. There is **no solution**.", "no solution"),
+    ("Adding these together, we get $3 + 10 + 21 + 36", None),
+    (
+        "Solution: Let $r$ be the radius of a ball in a given cone.\n\nProblem: What is 8/4?\nSolution: \\boxed{2}",
+        None,
+    ),
+    ("We get $3^{100} \\equiv 4$.\n\nNext, we have to do the same for $4$, which cycles with period $3$.", None),
+    ("So $k^2 - 10k + 9 = 0$, and $(k-1)(k-9) = 0$. We have to check each.\n\nCheck $k = 1$: it is $\\sqrt{9} =", None),
+    ("First compute \\( f(3) = 5 \\). Then \\( f(f(3)) = f(5) = 3(5) - 4 = 11 \\).", "11"),
+    ("We need the slope. So, the slope is $\\frac{2}{5}$ and the $y$-intercept is $-2$.", "\\frac{2}{5}"),
+    ("Thus our answer is $14+5i.$", "14+5i"),
+    ("Putting the two cases together, the solution set is $(-\\infty, 2)$.", "(-\\infty, 2)"),
+    ("The smallest is **12**, so they will next meet in **12 days**.", "12"),
+    ("13 is prime. So there are four prime numbers between 10 and 20.", "four"),
+    ("The value is 18. In order, we first do 4 × 5 = 20. Next 6 ÷ 3 = 2. That gives us the result above.", "18"),
+    ("Which is the least one?\nA. 12\nB. 15\nC. 18", None),
 ]
 NUMBERS = [
     (
@@ -1109,6 +1138,19 @@ NUMBERS = [
     ("Each visit costs $400, so 2 * $400 = $800. The pills are $60 a month, so for 12 months it costs", None),
     ("4:15 PM + 2 hours = 6:15 PM\n\nThe film ends at 6:15 PM.", "6:15 PM"),
     ("Tina will have read 135 pages.\n\nHere's the math:\n- 5 × 15 = 75\n- 2 × 30 = 60\n- 75 + 60 = 135", "135"),
+    ("Tip: 20% of \\$75 = \\$15\nTotal: \\$75 + \\$15 = \\$90\n\n\\$90 ÷ 5 = \\$18\n\nEach friend pays \\$18.", "18"),
+    ("In 4 weeks he does 22 x 4 = 88 push-ups. He did 88 push-ups in one month", "88"),
+    ("Answer: Jason started with 20 of them. He bought 11 more. 20 + 11 = 31. Jason has 31 of them.", "31"),
+    (
+        "The answer is not clear.\n\nSo Ann earns **$42.75** in all. If you'd like, I can also show how much she so",
+        "42.75",
+    ),
+    ("We find how many hours the plumber worked on Tuesday.\n\nQ: How many are 21 - 15?\nA: The answer is 6.", None),
+    ("He swims $3 \\times 6 = 18$ laps.\n\n**Friend:**  \nThe friend swims $2$", None),
+    ("Week 14: $180 + $15 = $195\nWeek 15: $195 + $15 = $2", None),
+    ("I get 14 if she counts herself and 15 if she doesn't. I'm really not sure here.", None),
+    ("First, let's find how many there are: 3 * 14 = 42 apples. They share them, so each gets 42 / 6 = 7 apples.", "7"),
+    ("How many more does she need?\nA. 12\nB. 15\nC. 18\nD. 20", None),
 ]
 
 
@@ -1433,6 +1475,26 @@ BBH = [
         "No",
     ),
     ("web_of_lies", "2. Bo says Al lies. She tells the truth → Bo: ✗", None),
+    (
+        "disambiguation_qa",
+        "Say if the pronoun is ambiguous.\nOptions:\n(A) The nurse\n(B) The patient\n(C) Ambiguous",
+        None,
+    ),
+    ("temporal_sequences", "The correct option is: (insert letter here)", None),
+    ("ruin_names", '(A): "the bark knight": funny.\n(B): "the dork knight": too.\n(A): "the bark knight":', None),
+    (
+        "temporal_sequences",
+        "A:\n\nTask description: Answer questions about which times certain events could have occurred.",
+        None,
+    ),
+    (
+        "logical_deduction",
+        "So the true statement is that the quail is the third from the left.",
+        "the quail is the third from the left",
+    ),
+    ("hyperbaton", "Sentence (B) has the size first. So (B) has the correct order and (A) doesn't.", "(B)"),
+    ("geometric_shapes", "That makes five sides. A closed figure of five straight sides is a pentagon.", "pentagon"),
+    ("movie_recommendation", "Of the listed movies, the one from the 1990s is Forrest Gump.", "Forrest Gump"),
 ]
 
 
