@@ -107,6 +107,8 @@ _PLACEHOLDER = re.compile(
 )
 """What a box holds whose form is shown and not filled in."""
 _BRACES = re.compile(r"\\.|[{}]", re.DOTALL)
+_UNCLOSED = re.compile(r"([^$\n]{1,200}?)(?:\$|\\\)|\\\])")
+"""What a box holds whose brace is forgotten: its formula ends all the same."""
 _STATEMENT = re.compile(
     r"####|\bTL;?DR:"
     r"|\b(?P<noun>ans(?:wers?)?(?: \((?:final|[a-e])\))?|results?|solutions?|option|choice|pick|recommendation)"
@@ -203,7 +205,7 @@ _NEXT_ITEM = re.compile(
     r"|\n(?:#{1,4} |\*\*)?(?:Next|Follow-up|Practice|Bonus|Similar|Extra) (?:[Pp]roblem|[Qq]uestion|[Ee]xercise)s?\b"
     r"|\n[^\n]{0,60}\b[Hh]ere(?:['’]s| is) (?:a|another) similar (?:problem|question|one)\b"
     r"|(?<=[.!?)}\]$*])(?:Human|User): |\n\[Question\]|\nYou are an AI assistant\b"
-    r"|\n(?:#{1,4} )?(?:Exercise|Question|Problem) [0-9]+[:.\n]|\n(?:Q|Question|Human|User): "
+    r"|\n(?:#{1,4} )?(?:Example|Exercise|Question|Problem) [0-9]+[:.\n]|\n(?:Q|Question|Human|User): "
     r"|\n#{1,4} (?:Instruction|Question|Problem|Input|Human|User):?[ \t]*\n"
     r"|\n(?:Now,? )?[Ll]et['’]?s (?:try|do|solve|look at|think step by step about) (?:another|a similar|the next)\b"
     r"|(?<=[.!?] )Let['’]?s (?:try|do|solve) another\b"
@@ -315,6 +317,7 @@ _LAST_DISPLAY = re.compile(
     re.DOTALL,
 )
 """The maths that a text ends with: a display, or a chain of equations in a line."""
+_INVERSE = re.compile(r"[a-zA-Z]\^\{-1\}\s?\([a-z]\)\s*=([^=]+)")
 _OPERATOR = re.compile(r"\\(?:int|sum|prod|lim)(?![a-z])")
 """What binds the letters behind it."""
 CONDITIONAL = re.compile(r"\bif\b[^.]*,? or\b[^.]*\bif\b")
@@ -366,9 +369,10 @@ IS = re.compile(
     r"ends? in the digits?|leaves (?:us )?with|a (?:total|remainder) of|"
     r"(?:has|have) (?:an? |the )?(?:length|area|perimeter|volume|measure|value|radius)(?: of)?|"
     r"lies? in|factors? (?:as|into)|(?:passes through|ends?(?: up)? at|meet at|intersect at)(?: the point)?|"
-    r"(?:has|have|leaves?|gives?|makes?|yields?)"
+    r"(?:has|have|leaves?|gives?|makes?|yields?|prints?|outputs?)"
     r"(?=\s+(?:exactly |only |a total of )?\\?[$€£]?(?:[0-9](?![0-9.,]*[a-z^])|√)))\b"
-    r"(?: (?:equal to|given by|written(?: as)?|at(?=[\s$\\]*\()|(?:at )?the (?:point|number|value|interval|set|pair)"
+    r"(?: (?:equal to|(?:given|solved|satisfied) by|written(?: as)?|at(?=[\s$\\]*\()"
+    r"|(?:at )?the (?:point|number|value|interval|set|pair)"
     r"|exactly|just|simply|only|actually|indeed|currently|now|also)\b)?"
     r"(?=[\s$:\\])"
 )
@@ -438,7 +442,8 @@ _CONCLUDED_BEFORE = re.compile(
 )
 """What makes of "would you like me to calculate" at the end an offer to do more."""
 _EXPLAINED_NEXT = re.compile(
-    r"([^.\n]{1,200})\.\s+(?:this is (?:because|since)|that(?:['’]s| is) because|the reason is|because|to see why)\b",
+    r"([^.\n]{1,200})\.\s+"
+    r"(?:this is (?:because|since)|that(?:['’]s| is) because|the reason is|because|to see (?:why|this))\b",
     re.IGNORECASE,
 )
 _ABOVE = re.compile(r"\b(?:result|answer|value) (?:stated |given )?above\W*\Z", re.IGNORECASE)
@@ -629,9 +634,12 @@ def _complete_boxes(text: str) -> list[tuple[int, int, str]]:
             at += 1
         if at < text_end and text[at] == "{":
             close = closing.get(at)
-            if close is None or close - at > LONGEST_MATHS + 1:
+            if close is None and (unclosed := _UNCLOSED.match(text, at + 1)) and _balanced(unclosed[1]):
+                box = (start, unclosed.end(1), unwrapped(unclosed[1]))
+            elif close is None or close - at > LONGEST_MATHS + 1:
                 continue
-            box = (start, close + 1, unwrapped(text[at + 1 : close]))
+            else:
+                box = (start, close + 1, unwrapped(text[at + 1 : close]))
         else:
             bare = re.compile(
                 r"(-?[0-9][0-9,]*(?:\.[0-9]+)?|\\[dt]?frac\s?(?:\{[^{}]*\}|[0-9])(?:\{[^{}]*\}|[0-9]))(?![\w{])"
@@ -654,6 +662,10 @@ def _complete_boxes(text: str) -> list[tuple[int, int, str]]:
             found.pop()
         found.append(box)
     return found[::-1]
+
+
+def _balanced(maths: str) -> bool:
+    return maths.count("{") == maths.count("}")
 
 
 def placeholder(content: str) -> bool:
@@ -770,6 +782,9 @@ def displayed_value(tail: str, sentence: str) -> str | None:
         return unwrapped(right) if named and not INEQUALITY.search(maths) and reads_as_maths(unwrapped(right)) else None
     if re.fullmatch(r"-?[0-9]+\s?[a-zA-Z]\s*=[^=]*", maths):
         return None  # 5d = 35
+    goes_on = maths.startswith("=") and is_value(value := unwrapped(maths.rpartition("=")[2]))
+    if goes_on or ((inverse := _INVERSE.fullmatch(maths)) and reads_as_maths(value := unwrapped(inverse[1]))):
+        return value
     before = tail[: -len(display[0])].rstrip().rpartition("\n\n")[2]
     lead = re.sub(r"^Then$", "", before[-150:].replace(" formula:", ":").strip())
     lead = re.sub(r"\$[^$]*\$", "", lead).rpartition(". ")[2]
@@ -981,10 +996,10 @@ def claim_of(sentence: str) -> tuple[str, bool]:
     drawn = _HEADING.match(sentence) is not None
     sentence = _HEADING.sub("", sentence)
     if _SUPPOSED.match(sentence):
-        end = re.match(r"(?:.*, but |if we\b.*, (so) )(?=.)", sentence, re.IGNORECASE)
+        end = re.match(r"(?:.*, but |if we\b.*, (so) |if\b.*, then\b.*, (so) )(?=.)", sentence, re.IGNORECASE)
         if end is None:
             return sentence, False
-        sentence, drawn = sentence[end.end() :], end[1] is not None
+        sentence, drawn = sentence[end.end() :], (end[1] or end[2]) is not None
     claim, ours = _OUR_ANSWER.subn("", NOT_THAT.sub("", AFTERTHOUGHT.sub("", sentence)))
     concluded = drawn or bool(ours)
     if reason := _BECAUSE.match(claim):

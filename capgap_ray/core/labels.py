@@ -91,7 +91,7 @@ _VISITED = re.compile(
     rf"\**({_TIMES.pattern})\**"
 )
 _SHAPE = re.compile(
-    r"(?!.*\b(?:not|or|if)\b).* is an? "
+    r"(?!.*\b(?:not|or|if)\b).* (?:is|draws|forms|makes) an? "
     r"\**(circle|heptagon|hexagon|kite|line|octagon|pentagon|rectangle|sector|triangle|square)\**",
     re.IGNORECASE,
 )
@@ -397,7 +397,7 @@ def _complement(tail: str, sentence: str, followed: bool) -> str | None:
         return None
     if _PAIRS.search(marked[0]):
         return None
-    return str(marked[0]).strip(_MARKUP + ".")
+    return re.sub(r"\*?\s\((?:19|20)[0-9]{2}\)$", "", str(marked[0]).strip(_MARKUP + "."))
 
 
 def _sorted(tail: str) -> str | None:

@@ -80,7 +80,7 @@ _FIGURE = re.compile(
 """What is given by a whole equation."""
 _COUNTED = re.compile(
     rf"(?:there (?:are|is) |it is )?(?:exactly |only |a total of )?(-?[0-9][0-9,.]*|{'|'.join(NUMBER_WORDS)}) "
-    r"(?!divides\b|is\b)[a-z -]+(?:\$[a-zA-Z]\$)?",
+    r"(?!divides\b|is\b|hal(?:f|ves)\b|(?:third|quarter|fourth|fifth|sixth)s?\b)[a-z -]+(?:\$[a-zA-Z]\$)?",
     re.IGNORECASE,
 )
 REASON = re.compile(
@@ -104,7 +104,7 @@ _ANSWER_WORDS = frozenset(
     re.findall(
         r"\w+",
         "ellipse circle parabola hyperbola line point sphere cone cylinder plane square rectangle rhombus even odd "
-        "north south east west yes no true false increasing decreasing acute obtuse infinity neither",
+        "north south east west yes no true false increasing decreasing acute obtuse infinity undefined neither",
     )
 )
 """Lower-case words that are whole answers to maths problems."""
@@ -151,6 +151,10 @@ _TWO_OF = re.compile(
     rf"{_NOUN_IS},? and {_NOUN_IS}",
     re.IGNORECASE,
 )
+_CHAIN_OF_LINES = re.compile(
+    r"(?:\A|\n)\$\s*=[^$\n]+\$[.,]?[ \t]*\n(?:[^$\n]*\n|[^$\n]*\$[^$\n]+\$,[ \t]*\n)*\$\s*=([^=$\n]+)\$\.?\Z"
+)
+"""Lines of one chain, each begun with its `=`."""
 _NOT_AT = re.compile(r"(.+?)\s*,\s*(?:\\q?quad\s*)*\(?[a-zA-Z]\s*(?:\\neq?(?![a-z])|≠)\s*[^,=]{1,20}\)?", re.DOTALL)
 _OF_NUMBER = re.compile(r"\$?\\?[a-zA-Z]+\(-?[0-9./]+\) ?= ?([^=]+?)\$?")
 _HOLDS_FOR = re.compile(
@@ -220,6 +224,9 @@ def _maths_end(text: str) -> str | None:
         if claimed and (not found or is_value(found) or "\\ne" in found):
             return claimed
     elif re.match(r"[^(\[{\\]*,", found) and not computed(found, tail):  # 196 has 9 divisors: 1, 2, 4, ...
+        count = number_in(explained_first(tail) or "")
+        if count == str(found.count(",") + 1):
+            return count  # there are 3 such integers. To see this, ... That gives 1, 2, 3
         claimed = claimed_value(tail, _value_of_claim)
         return claimed if claimed and computed(claimed, tail) else found
     return found or _headed(text) or value_of_end(tail, _value_in) or final_result(tail)
@@ -397,6 +404,8 @@ def _maths_conclusion(text: str) -> str | None:
     if INEXACT.search(claim) or "?" in claim or " except " in claim:
         return None
     last_line = tail.endswith(f"\n{sentence}")
+    if chain := _CHAIN_OF_LINES.search(tail):
+        return unwrapped(chain[1]) if reads_as_maths(unwrapped(chain[1])) else None
     if last_line and (value := _value_of_name(claim if concluded else sentence)):
         return value
     own_line = last_line and re.fullmatch(r"[$`*]*-?[$`*]*[0-9][0-9.,/]*[$`*]*", sentence)

@@ -65,7 +65,7 @@ CHECK = re.compile(
     r"|(?:should be|looks|seems) (?:right|correct|good|reasonable|fine))\b"
     r"|(?:all|both|the)(?: of them| \w+)?(?: \w+)? "
     r"(?:are (?:nonzero|positive|valid|admissible)|agree(?! that)|satisfy"
-    r"|match(?! (?:is|among|for|of|in|to)\b)|works?)\b(?![^.]*, so the )"
+    r"|match(?! (?:is|among|for|of|in|to)\b)|works?)\b(?![^.]*, so (?:the |\$))"
     r"|(?:which|where)\b[^0-9]*$|not (?:too |so )?bad\b"
     r"|\$?\\(?:blacksquare|square|qed)|q\.?e\.?d)",
     re.IGNORECASE,
@@ -101,7 +101,7 @@ ASIDE = re.compile(
     r"|it(?:['’]s| is) (?:worth|interesting|a common (?:mistake|error)|a coincidence|no coincidence)|as a by-?product"
     r"|including|excluding"
     r"|in (?:this|the above) (?:problem|solution)|in case|in degrees|in (?:decimals?|decimal form|reality)"
-    r"|in [0-9]+ (?:years|days|months|hours)|as a (?:decimal|percent|mixed|side)|both (?:ways|methods|sides)"
+    r"|in [0-9]+ (?:years|days|months|hours)|as a (?:decimal|percent|mixed|side)|both (?:ways|methods|sides)(?!.*, so )"
     r"|for (?:those|the curious|reference|comparison|example|instance|the record)|compared (?:with|to)"
     r"|(?:at|during|in) (?:that|this) (?:point|time|moment|period|case)\b"
     r"|(?:at|with) (?:this|that|the same) (?:pace|rate|speed|price|value)\b"

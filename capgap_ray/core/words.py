@@ -61,7 +61,9 @@ def _time(gold: str, answer: str) -> Verdict | None:
     """Decide answers that are a time of day (`3:30\\text{ p.m.}`) or a date."""
     if (day := _date(gold)) is not None:
         return Verdict(day == _date(answer), "date")
-    expected, given = (_CLOCK.fullmatch(_plain_words(side.replace("{:}", ":"))) for side in (gold, answer))
+    expected, given = (
+        _CLOCK.fullmatch(_plain_words(side.replace("{:}", ":").replace("\\!", ""))) for side in (gold, answer)
+    )
     if expected is None or given is None:
         return None
     same = (int(expected[1]), expected[2]) == (int(given[1]), given[2])

@@ -392,6 +392,7 @@ x = \frac{\pi}{4} + k\pi, k \in \mathbb{Z} | x=\frac{\pi}{4}+k\pi \quad (k\in\ma
 x = \frac{\pi}{4} + k\pi, k \in \mathbb{Z} | \frac{\pi}{4}+k\pi \text{ where } k \in \mathbb{Z}
 x = \frac{\pi}{4} + k\pi, k \in \mathbb{Z} | pi/4 + k*pi, k is an integer
 B, D | \text{B, D}
+3:15 \text{ p.m.} | 3\!:\!15 \text{ p.m.}
 """
 
 DAILY_UNEQUAL = r"""

@@ -225,7 +225,7 @@ MATHS = [
     ("The answer is left as an exercise.", None),
     ("The problem has no solution given here.", None),
     ("We have 3x + 5 = 20. Subtracting", None),
-    ("The answer is undefined", None),
+    ("The answer is undefined", "undefined"),
     ("N/A", None),
     ("...", None),
     ("The answer is very hard to find.", None),
@@ -676,6 +676,20 @@ MATHS = [
     ("13 is prime. So there are four prime numbers between 10 and 20.", "four"),
     ("The value is 18. In order, we first do 4 × 5 = 20. Next 6 ÷ 3 = 2. That gives us the result above.", "18"),
     ("Which is the least one?\nA. 12\nB. 15\nC. 18", None),
+    ("**Method 2.** $\\log_2 32 = \\frac{3.46}{0.69} \\approx 5.0$.\n\nBoth methods agree, so $\\log_2 32 = 5$.", "5"),
+    ("x = 3\n\nTherefore the system is solved by x = 3 and y = -2.", "x = 3 and y = -2"),
+    ("We use the formula:\n$$A = B + C$$\n$$= \\frac12 \\cdot 3 + 1 = \\frac{5}{2}.$$", "\\frac{5}{2}"),
+    (
+        "Step 4: Replace $y$.\n$$f^{-1}(x) = \\frac{x+5}{3}$$\n\nWe can verify this:\n$$f(x) = x + 5 - 5 = x.$$",
+        "\\frac{x+5}{3}",
+    ),
+    ("There are 3 such integers. To see this, note that $n > 4$ and $n < 8$. That gives 5, 6, 7.", "3"),
+    ("$z^2 = (2+i)(2+i)$\n\n$= 4 + 4i + i^2$\n\nAs $i^2 = -1$,\n\n$= 3 + 4i$", "3 + 4i"),
+    ("We divide by zero. Therefore, $\\tan 270^\\circ$ is undefined.", "undefined"),
+    ("So $x = 8$.\n\nExample 14. Find $x$ such that $9^x = 3$.\n\nSolution. So $x = 1$.\n\nExample 15. Find", "8"),
+    ("The shaded part is $\\boxed{\\frac{3}{4}$.", "\\frac{3}{4}"),
+    ("The shaded part is $\\boxed{\\frac{3}{4}", None),
+    ("There are 24. So the probability that it is even is one half.", "1/2"),
 ]
 NUMBERS = [
     (
@@ -1151,6 +1165,7 @@ NUMBERS = [
     ("I get 14 if she counts herself and 15 if she doesn't. I'm really not sure here.", None),
     ("First, let's find how many there are: 3 * 14 = 42 apples. They share them, so each gets 42 / 6 = 7 apples.", "7"),
     ("How many more does she need?\nA. 12\nB. 15\nC. 18\nD. 20", None),
+    ("If a van holds 8 and there are 22, then two vans hold 16, so they will need three vans.", "3"),
 ]
 
 
@@ -1495,6 +1510,12 @@ BBH = [
     ("hyperbaton", "Sentence (B) has the size first. So (B) has the correct order and (A) doesn't.", "(B)"),
     ("geometric_shapes", "That makes five sides. A closed figure of five straight sides is a pentagon.", "pentagon"),
     ("movie_recommendation", "Of the listed movies, the one from the 1990s is Forrest Gump.", "Forrest Gump"),
+    (
+        "geometric_shapes",
+        "There are 8 of them, and the path returns to its starting point. It draws an octagon.",
+        "octagon",
+    ),
+    ("movie_recommendation", "Of the choices given, the one most like them is *Forrest Gump* (1994).", "Forrest Gump"),
 ]
 
 
