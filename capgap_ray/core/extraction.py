@@ -788,7 +788,10 @@ def displayed_value(tail: str, sentence: str) -> str | None:
     before = tail[: -len(display[0])].rstrip().rpartition("\n\n")[2]
     lead = re.sub(r"^Then$", "", before[-150:].replace(" formula:", ":").strip())
     lead = re.sub(r"\$[^$]*\$", "", lead).rpartition(". ")[2]
-    solved = re.search(r"\b(?:Solving|Simplifying)\b[^.=]*,$", lead)
+    solved = re.search(
+        r"\b(?:Solving|Simplifying)\b[^.=]*,$|\b(?:Substituting|Plugging|Inserting|Using)\b[^.=]*\b(?:gives|yields|get|have):?$",
+        lead,
+    )
     found = re.search(r"\bwe (?:find|get|obtain)[\s:]*$", lead) and re.match(
         rf"(?:{NAME.pattern})\s*=\s*(.*)", maths, re.DOTALL
     )
@@ -948,7 +951,7 @@ def ends_in_maths(line: str) -> bool:
 
 def breaks_off(tail: str) -> bool:
     """Return whether a text ends within a formula, an enumeration, a clause or a number (`195 + 15 = 2`)."""
-    if CUT.search(tail[-20:]):
+    if CUT.search(tail[-20:]) or re.search(r"\n\W*[0-9]{1,3}[:)]\Z", tail[-20:]):
         return True
     if (cut := _SUM_AT_END.search(tail[-60:])) is None or "." in cut[4]:
         return False

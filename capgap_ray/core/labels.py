@@ -78,7 +78,7 @@ _CONCLUDES = re.compile(rf"\b(?:{'|'.join(BOOLEANS)}|so|thus|hence|therefore|ans
 _COMPLEMENT = re.compile(
     r"^[^\n]*\b(?:(?:is|are) (?!(?:that|because|to)\b)(?:(?:dancing|partnered|left) with |playing (?:with )?)?"
     r"|from |between |\b(?:has|gets|holds|ends up with) )"
-    r"(?:the )?(.{1,60})$"
+    r"(?:(?-i:the) )?(.{1,60})$"
 )
 _PAIRS = re.compile(r"\w[–-][A-Z]\w*, [A-Z]\w*[–-]")
 """Who has what after a step: "Fred–Lola, Eve–Ophelia"."""
@@ -107,10 +107,16 @@ _DATE = re.compile(rf"(?:^|\b(?:on|is|was) (?:the )?)\**({_ON_A_DAY})\**$")
 _ANSWERS = re.compile(
     r"(?:the|its|his|her|their) (?:[a-z-]+ ){0,3}(?:match|shape|figure|option|choice|movie|film|recommendation|colou?r"
     r"|date|penguin|animal|person|name|object|item|book|bird|fruit|vehicle|golfer|pronoun|one|(?-i:[a-z]+est)|last)"
-    r"(?: (?:of|on|in|to|for) [a-z ,]{1,60})? is (?:an? |the )?(\**[\w:/-]+(?: [\w:/-]+){0,3}\**)",
+    r"(?: (?:of|on|in|to|for) [a-z ,]{1,60})? is (?:an? |(?-i:the) )?(\**[\w:/-]+(?: [\w:/-]+){0,3}\**)",
     re.IGNORECASE,
 )
 """A last line that says no more than what is asked for: "The shape is a triangle"."""
+_IS_RANKED = re.compile(
+    r"(?:the )?[\w ]{1,40} (?:is|are|was|were) (?:the )?(?:(?:second|third|fourth|fifth)[ -])?"
+    r"(?:(?-i:[a-z]+est)|first|last|most \w+|least \w+)",
+    re.IGNORECASE,
+)
+"""An option that is a whole sentence and nothing more."""
 _RANKED = re.compile(
     r"the (?:pronoun|(?:(?:second|third|fourth|fifth)[ -])?(?:(?-i:[a-z]+est)|last|most \w+|least \w+)) ", re.IGNORECASE
 )
@@ -312,6 +318,8 @@ def _concluded(text: str, kind: AnswerKind) -> str | None:
     found = last_sentence(tail)
     if found is None:
         return None
+    if alone := _bold_end(lines):
+        return alone
     sentence, followed = found
     if kind == "option":
         return None if re.search(r"\([A-Z]\)", sentence) else _complement(tail, sentence, followed)
@@ -320,9 +328,18 @@ def _concluded(text: str, kind: AnswerKind) -> str | None:
         return number
     before = (tail.rpartition("\n\n")[0] if said else tail[: tail.rfind(sentence)]).rstrip()
     if before and _SUMS_UP.match(re.split(r"[.!]\s+|\n", before)[-1]):
+        if (ranked := sentence.strip(" .!*")) and _IS_RANKED.fullmatch(ranked):
+            return ranked
         return _concluded(before, kind)  # what follows is a remark or a check
     named = _complement(tail, sentence, followed)
     return None if named and re.search(r"[0-9]|, .* and ", named) and not _WITH_FIGURES.fullmatch(named) else named
+
+
+def _bold_end(lines: Sequence[str]) -> str | None:
+    """Return what is all of the last line, in bold, where the line before leads to it."""
+    alone = _BOLD.fullmatch(lines[-1].strip(" ."))
+    led = len(lines) > 1 and lines[-2].rstrip("*_` ").endswith(":")
+    return str(alone[1]).strip(_MARKUP + ".") if alone and led else None
 
 
 def _own_line(tail: str) -> str | None:

@@ -113,6 +113,9 @@ _THERE_ARE = re.compile(
     r"(?: [a-z-]+){1,2} (?:that|who|whose|with)\b",
     re.IGNORECASE,
 )
+_LEFT_OVER = re.compile(
+    r"(\bcan (?:only )?\w+ (?:only|at most|just) [0-9]+ [a-z ]+?),? (?:and|with) .*\bleft(?: over)?$", re.IGNORECASE
+)
 _CLOCK = re.compile(r"\bat ([0-9]{1,2}:[0-9]{2}(?: ?[ap]\.?m)?)\W*$", re.IGNORECASE)
 _FIRST_LINE = re.compile(r"\**-?\$?[0-9](?:[0-9.,]*[0-9])?\**(?: [a-z]+){1,3}\.\**")
 _SPELT_NUMBER = re.compile(
@@ -205,6 +208,7 @@ def number_in(claim: str) -> str | None:
     claim = re.sub(r",? (?:or|that is|i\.e\.),? [0-9.]+ cents$", "", unwrapped(claim.strip(MARKUP)))
     if mixed := re.fullmatch(r"([0-9]+ [0-9]+/[0-9]+)(?: [a-z]+){0,3}\.?", claim):
         return mixed[1]
+    claim = _LEFT_OVER.sub(r"\1", claim)
     stated, because, _ = claim.partition(" because ")
     if because and "=" not in stated and len(NUMBER.findall(stated)) == 1:
         claim = stated

@@ -75,7 +75,8 @@ WISH = re.compile(r"(?![^!]*\b(?:yes|no|true|false|valid|invalid)\b)[^0-9()*$\\]
 TO_THE_READER = re.compile(r"\b(?:you|your|make sense|anything else|right|okay|clear)\b[^?]*\?$", re.IGNORECASE)
 """A question that offers help or asks for assent; any other question at the end leaves the answer open."""
 BESIDE = re.compile(
-    r"^(?:the|this|that|it)\b(?![^.]*=)[^.]*\bwould (?:only |otherwise )?(?:be|have)\b"
+    r"^(?:the|this|that|it)\b(?![^.]*=)(?!.*, so (?:that|this|it) would be)"
+    r"[^.]*\bwould (?:only |otherwise )?(?:be|have)\b"
     r"|^if\b(?!.*, but )(?!we\b.*, so ).*(?:\bwould\b|['’]d\b)"
     r"|.*\b(?:question|problem) (?:does not|doesn['’]t) ask\b"
     r"|(?!.*, so ).*, but the (?:question|problem) (?:was|is) (?:only )?about\b"
@@ -110,7 +111,9 @@ ASIDE = re.compile(
     r"|(?:that|this)(?:['’]s| is) (?:the same as|equivalent to|about|around|roughly|approximately|one hour"
     r"|[$€£]?[0-9][0-9.,]* (?:\w+ )?(?:more|less|fewer|higher|lower|above|below)\b)"
     r"|this (?:kind|type|is (?:because|since|why|possible)|means it|matches|agrees|works|follows))"
-    r"|.*\bin case you\b|(?!.*[0-9] = .*, so |adding\b|after\b[^,]*, |.*\bin total\b).*(?:\bwould\b|['’]d\b(?! better))"
+    r"|.*\bin case you\b|"
+    r"(?!.*[0-9] = .*, so |.*, so (?:that|this|it) would be|adding\b|after\b[^,]*, |.*\bin total\b)"
+    r".*(?:\bwould\b|['’]d\b(?! better))"
     r"|(?!.*[0-9)]\s*=)(?:\W*(?:and )?(?:of (?:these|them|those)|the (?:other|remaining|rest|others))\b|\(.*\)$)",
     re.IGNORECASE,
 )

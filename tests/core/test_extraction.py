@@ -690,6 +690,8 @@ MATHS = [
     ("The shaded part is $\\boxed{\\frac{3}{4}$.", "\\frac{3}{4}"),
     ("The shaded part is $\\boxed{\\frac{3}{4}", None),
     ("There are 24. So the probability that it is even is one half.", "1/2"),
+    ("The area is $\\pi r^2$. Substituting the radius gives\n\n$$A = \\pi 3^2 = 9\\pi.$$", "9\\pi"),
+    ("x = 8 or x = -2. The question asks for the larger solution, so that would be 8.", "8"),
 ]
 NUMBERS = [
     (
@@ -1166,6 +1168,7 @@ NUMBERS = [
     ("First, let's find how many there are: 3 * 14 = 42 apples. They share them, so each gets 42 / 6 = 7 apples.", "7"),
     ("How many more does she need?\nA. 12\nB. 15\nC. 18\nD. 20", None),
     ("If a van holds 8 and there are 22, then two vans hold 16, so they will need three vans.", "3"),
+    ("6 x 2 = 12 and 6 x 3 = 18. So he can buy only 2 books and he will have $3 left over.", "2"),
 ]
 
 
@@ -1516,6 +1519,18 @@ BBH = [
         "octagon",
     ),
     ("movie_recommendation", "Of the choices given, the one most like them is *Forrest Gump* (1994).", "Forrest Gump"),
+    (
+        "logical_deduction",
+        "So from old to new we have Audi, BMW, Ford. The Audi is the oldest.",
+        "The Audi is the oldest",
+    ),
+    ("movie_recommendation", "Among the options given, the most similar movie is The Matrix.", "The Matrix"),
+    (
+        "temporal_sequences",
+        "- 9am–1pm: **nobody saw her**\n\nSo she could have gone between:\n\n**9am to 1pm**",
+        "9am to 1pm",
+    ),
+    ("object_counting", "9: ) ; stack: < [\n10: ( ; stack: < [ (\n11:", None),
 ]
 
 
