@@ -321,6 +321,9 @@ def _concluded(text: str, kind: AnswerKind) -> str | None:
     if alone := _bold_end(lines):
         return alone
     sentence, followed = found
+    earlier = re.split(r"[.!]\s+|\n", tail[: tail.rfind(sentence)].rstrip(" .\n"))[-1]
+    if _SUMS_UP.match(earlier) and _IS_RANKED.fullmatch(ranked := sentence.strip(" .!*")):
+        return ranked
     if kind == "option":
         return None if re.search(r"\([A-Z]\)", sentence) else _complement(tail, sentence, followed)
     said = re.search(rf"[0-9]|\b(?:{'|'.join(NUMBER_WORDS)})\b", sentence, re.IGNORECASE)
@@ -328,8 +331,6 @@ def _concluded(text: str, kind: AnswerKind) -> str | None:
         return number
     before = (tail.rpartition("\n\n")[0] if said else tail[: tail.rfind(sentence)]).rstrip()
     if before and _SUMS_UP.match(re.split(r"[.!]\s+|\n", before)[-1]):
-        if (ranked := sentence.strip(" .!*")) and _IS_RANKED.fullmatch(ranked):
-            return ranked
         return _concluded(before, kind)  # what follows is a remark or a check
     named = _complement(tail, sentence, followed)
     return None if named and re.search(r"[0-9]|, .* and ", named) and not _WITH_FIGURES.fullmatch(named) else named
