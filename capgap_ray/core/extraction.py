@@ -787,6 +787,12 @@ def displayed_value(tail: str, sentence: str) -> str | None:
         return value
     before = tail[: -len(display[0])].rstrip().rpartition("\n\n")[2]
     lead = re.sub(r"^Then$", "", before[-150:].replace(" formula:", ":").strip())
+    lead = re.sub(
+        r"\b(?:we )?us(?:e|ing) the (?:\w+ )?(?:formula|fact|identity|theorem|rule|law)\b[^:.$]*:$",
+        ":",
+        lead,
+        flags=re.I,
+    )
     lead = re.sub(r"\$[^$]*\$", "", lead).rpartition(". ")[2]
     solved = re.search(
         r"\b(?:Solving|Simplifying)\b[^.=]*,$|\b(?:Substituting|Plugging|Inserting|Using)\b[^.=]*\b(?:gives|yields|get|have):?$",

@@ -80,6 +80,7 @@ _COMPLEMENT = re.compile(
     r"|from |between |\b(?:has|gets|holds|ends up with) )"
     r"(?:(?-i:the) )?(.{1,60})$"
 )
+_CUT_STEP = re.compile(r"\n[ \t]*(?:step )?[0-9]{1,2}[.):] [^\n]*[a-z]\Z", re.IGNORECASE)
 _PAIRS = re.compile(r"\w[–-][A-Z]\w*, [A-Z]\w*[–-]")
 """Who has what after a step: "Fred–Lola, Eve–Ophelia"."""
 _TIMES = re.compile(r"(?:between )?[0-9]{1,2}(?::[0-9]{2})? ?[ap]m (?:to|and|until) [0-9]{1,2}(?::[0-9]{2})? ?[ap]m")
@@ -140,7 +141,7 @@ _CHAIN = re.compile(
     r"\b(?:is|are|get|gives|so|thus|order|result|words|list)(?: now)?[:*\s]+[*`\"“]*"
     r"([a-z][a-z'-]*(?:(?:\s?[,<→]\s?| -> )[a-z][a-z'-]*){2,}"
     r"|(?:(?<=: )|(?<=\*\*)|(?<=[\"“])|(?<=list is )|(?<=order is )|(?<=words are ))"
-    r"[a-z][a-z'-]*(?: [a-z][a-z'-]*)+)[*`\"”]*$",
+    r"(?!in (?:\w+ )?order\b)[a-z][a-z'-]*(?: [a-z][a-z'-]*)+)[*`\"”]*$",
     re.IGNORECASE,
 )
 _QUOTED_WORDS = re.compile(r"\b(?:list|words|order) (?:is|are):? ((?:[\"“][\w'-]+[\"”](?:, | and |, and )?){2,})\W*$")
@@ -402,7 +403,7 @@ def _complement(tail: str, sentence: str, followed: bool) -> str | None:
     named = label is not None and re.match(r"[A-Z0-9]", label)
     if not (followed or named or re.search(r"[.!*`'\")]$", tail)) or HEDGED.search(sentence):
         return None
-    if PREMISE.search(claim) or _EXAMINED.search(claim):
+    if PREMISE.search(claim) or _EXAMINED.search(claim) or _CUT_STEP.search(tail):
         return None
     marked = ["".join(found) for found in _MARKED.findall(claim)] if concluded or "**" in claim else []
     if len(marked) != 1 and (concluded or label):

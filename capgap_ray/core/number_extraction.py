@@ -116,6 +116,12 @@ _THERE_ARE = re.compile(
 _LEFT_OVER = re.compile(
     r"(\bcan (?:only )?\w+ (?:only|at most|just) [0-9]+ [a-z ]+?),? (?:and|with) .*\bleft(?: over)?$", re.IGNORECASE
 )
+_EACH_GETS = re.compile(
+    rf"each (?:of them|\w+) (?:will )?(?:gets?|receives?|has|have|pays?) "
+    rf"\\?\$?([0-9][0-9.,]*|{'|'.join(NUMBER_WORDS)})(?: [a-z]+){{0,2}}",
+    re.IGNORECASE,
+)
+_SHARED = re.compile(r"\b(?:divid|shar|split)\w*\b", re.IGNORECASE)
 _CLOCK = re.compile(r"\bat ([0-9]{1,2}:[0-9]{2}(?: ?[ap]\.?m)?)\W*$", re.IGNORECASE)
 _FIRST_LINE = re.compile(r"\**-?\$?[0-9](?:[0-9.,]*[0-9])?\**(?: [a-z]+){1,3}\.\**")
 _SPELT_NUMBER = re.compile(
@@ -471,6 +477,8 @@ def _last_number(tail: str, thought: bool) -> str | None:
     alone_said = not before.strip() and sentence.endswith(".")
     if alone_said and (thought or re.match(r"each\b", claim, re.IGNORECASE)):
         return number_in(claim)
+    if (each := _EACH_GETS.fullmatch(claim)) and _SHARED.search(before):
+        return number_in(each[1])
     if not concluded and PREMISE.search(claim) and not ("=" in claim and _ARITHMETIC.search(claim)):
         return None
     marked = re.findall(r"\*\*([^*]+)\*\*", sentence)

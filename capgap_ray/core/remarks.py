@@ -108,6 +108,7 @@ ASIDE = re.compile(
     r"|(?:at|with) (?:this|that|the same) (?:pace|rate|speed|price|value)\b"
     r"|(?:i|we)(?:['’]ve)? (?:had|could|used|also|never|did(?:n['’]t| not))\b|i [a-z]+ed\b(?!.*(?:=|to get))|\([A-Za-z]"
     r"|(?:that|this) amounts to\b"
+    r"|(?:that|this)(?:['’]s| is) an? (?:saving|discount|reduction) of\b.* (?:compared|from|off|on)\b"
     r"|(?:that|this)(?:['’]s| is) (?:the same as|equivalent to|about|around|roughly|approximately|one hour"
     r"|[$€£]?[0-9][0-9.,]* (?:\w+ )?(?:more|less|fewer|higher|lower|above|below)\b)"
     r"|this (?:kind|type|is (?:because|since|why|possible)|means it|matches|agrees|works|follows))"

@@ -692,6 +692,8 @@ MATHS = [
     ("There are 24. So the probability that it is even is one half.", "1/2"),
     ("The area is $\\pi r^2$. Substituting the radius gives\n\n$$A = \\pi 3^2 = 9\\pi.$$", "9\\pi"),
     ("x = 8 or x = -2. The question asks for the larger solution, so that would be 8.", "8"),
+    ("We use the formula for the area:\n\n$$\\text{Area} = \\frac{1}{2} \\cdot 3 \\cdot 4 = 3 \\cdot 2 = 6$$", "6"),
+    ("$45 − $13.50 = $31.50\n\nSo it costs $31.50. That's a saving of $13.50 compared to before.", "31.50"),
 ]
 NUMBERS = [
     (
@@ -1169,6 +1171,7 @@ NUMBERS = [
     ("How many more does she need?\nA. 12\nB. 15\nC. 18\nD. 20", None),
     ("If a van holds 8 and there are 22, then two vans hold 16, so they will need three vans.", "3"),
     ("6 x 2 = 12 and 6 x 3 = 18. So he can buy only 2 books and he will have $3 left over.", "2"),
+    ("Five people share 30 of them. Dividing 30 by 5 tells us how many. Each person gets six cookies.", "six"),
 ]
 
 
@@ -1531,6 +1534,8 @@ BBH = [
         "9am to 1pm",
     ),
     ("object_counting", "9: ) ; stack: < [\n10: ( ; stack: < [ (\n11:", None),
+    ("tracking_shuffled_objects", "2. Al and Gert swap: Al: orange.\n3. Bob and Eve swap: Bob: purple", None),
+    ("word_sorting", "I will compare the first letter, and so forth until all of the words are in order.", None),
 ]
 
 
