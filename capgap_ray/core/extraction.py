@@ -300,7 +300,7 @@ AFTERTHOUGHT = re.compile(
 )
 _WHERE_REACHED = re.compile(
     r"(\b(?:is|are|be|equals?|of|through) (?!\$?0\b)(?:\$[^$]+\$|\([^()]*\)|-?[0-9][0-9.,/]*?)),? "
-    r"(?:at|when|for|where|if) \$?[a-z] ?= ?[^,;=]*$"
+    r"(?:at|when|for|where|if) \$?[a-z]\$? ?(?:=|is) ?[^,;=]*$"
 )
 """A value, as of an extremum, and the point at which it is taken."""
 _AFTERWARDS = re.compile(r"^(?:after (?!(?:that|this)\b)|(?:that )?when )[^,=$]{1,80}, (?=[A-Za-z])", re.IGNORECASE)

@@ -104,7 +104,7 @@ _DATED = re.compile(
     rf"(?:(?:the )?date(?: is|:)? )?({_ON_A_DAY})(?:,? \(?(?:an? )?(?:mon|tues|wednes|thurs|fri|satur|sun)day\)?)?",
     re.IGNORECASE,
 )
-_DATE = re.compile(rf"(?:^|\b(?:on|is|was) (?:the )?)\**({_ON_A_DAY})\**$")
+_DATE = re.compile(rf"(?:^|\b(?:on|is|was|written(?: as)?) (?:the )?)\**({_ON_A_DAY})\**$")
 _ANSWERS = re.compile(
     r"(?:the|its|his|her|their) (?:[a-z-]+ ){0,3}(?:match|shape|figure|option|choice|movie|film|recommendation|colou?r"
     r"|date|penguin|animal|person|name|object|item|book|bird|fruit|vehicle|golfer|pronoun|one|(?-i:[a-z]+est)|last)"
@@ -682,6 +682,8 @@ def _boolean(answer: str) -> str | None:
         return "invalid"
     head, _, rest = re.sub(r"\s+[-–—]+\s+|;|(?<=\w)\s+\(|(?<=\w)\.\s+", ", ", answer, count=1).partition(",")
     word = head.strip(_MARKUP + "!()")
+    if not word.startswith("not "):
+        word = PLAUSIBLE.get(word, word)
     if word not in BOOLEANS:
         return None
     doubts = {match.casefold() for match in SEVERAL.findall(rest)}

@@ -155,6 +155,8 @@ _CHAIN_OF_LINES = re.compile(
     r"(?:\A|\n)\$\s*=[^$\n]+\$[.,]?[ \t]*\n(?:[^$\n]*\n|[^$\n]*\$[^$\n]+\$,[ \t]*\n)*\$\s*=([^=$\n]+)\$\.?\Z"
 )
 """Lines of one chain, each begun with its `=`."""
+_LOOPS = 4
+"""Times that a text may say an expression; one that says it again and again has lost itself."""
 _NOT_AT = re.compile(r"(.+?)\s*,\s*(?:\\q?quad\s*)*\(?[a-zA-Z]\s*(?:\\neq?(?![a-z])|≠)\s*[^,=]{1,20}\)?", re.DOTALL)
 _OF_NUMBER = re.compile(r"\$?\\?[a-zA-Z]+\(-?[0-9./]+\) ?= ?([^=]+?)\$?")
 _HOLDS_FOR = re.compile(
@@ -219,6 +221,8 @@ def _maths_end(text: str) -> str | None:
     if emphasised := emphasised_value(tail, _value_of_claim):
         return emphasised
     found = _maths_conclusion(text)
+    if found and not is_value(found) and tail.count(found) > _LOOPS:
+        return None
     if not found or not concludes(tail):
         claimed = claimed_value(tail, _value_of_claim)
         if claimed and (not found or is_value(found) or "\\ne" in found):

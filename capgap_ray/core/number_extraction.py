@@ -323,7 +323,7 @@ def _number_conclusion(text: str, thought: bool) -> str | None:
 
 def _solved_for(tail: str, sentence: str) -> str | None:
     """Return the value of the unknown on the line before the conclusion that names it: "x = 9. So in 9 years"."""
-    solved = re.search(r"(?:^|\n)[$ ]*[a-z] ?= ?([0-9][0-9,]*(?:\.[0-9]+)?)[$. ]*\n+[^\n]*\Z", tail)
+    solved = re.search(r"(?:^|\n|(?:,|\band|\bso) )[$ ]*[a-z] ?= ?([0-9][0-9,]*(?:\.[0-9]+)?)[$. ]*\n+[^\n]*\Z", tail)
     if solved is None or "=" in sentence or not tail.endswith(sentence) or not CONCLUSION.match(sentence):
         return None
     return solved[1] if rational(solved[1]) in map(rational, NUMBER.findall(sentence)) else None

@@ -694,6 +694,8 @@ MATHS = [
     ("x = 8 or x = -2. The question asks for the larger solution, so that would be 8.", "8"),
     ("We use the formula for the area:\n\n$$\\text{Area} = \\frac{1}{2} \\cdot 3 \\cdot 4 = 3 \\cdot 2 = 6$$", "6"),
     ("$45 − $13.50 = $31.50\n\nSo it costs $31.50. That's a saving of $13.50 compared to before.", "31.50"),
+    ("When x = 8, y = 20 / 8 = 2.5.\n\nHence y equals 2.5 when x is 8.", "2.5"),
+    ("We have $f(x) = x^2 + bx + c$.\n\n" + "So $f(x) = x^2 + bx + c$.\n\n" * 5 + "So $f(x) = x^2", None),
 ]
 NUMBERS = [
     (
@@ -1172,6 +1174,10 @@ NUMBERS = [
     ("If a van holds 8 and there are 22, then two vans hold 16, so they will need three vans.", "3"),
     ("6 x 2 = 12 and 6 x 3 = 18. So he can buy only 2 books and he will have $3 left over.", "2"),
     ("Five people share 30 of them. Dividing 30 by 5 tells us how many. Each person gets six cookies.", "six"),
+    (
+        "They meet when 50t + 60t = 220, so 110t = 220 and t = 2.\n\nThus, after 2 hours they will be 220 miles apart.",
+        "2",
+    ),
 ]
 
 
@@ -1536,6 +1542,12 @@ BBH = [
     ("object_counting", "9: ) ; stack: < [\n10: ( ; stack: < [ (\n11:", None),
     ("tracking_shuffled_objects", "2. Al and Gert swap: Al: orange.\n3. Bob and Eve swap: Bob: purple", None),
     ("word_sorting", "I will compare the first letter, and so forth until all of the words are in order.", None),
+    ("date_understanding", "So tomorrow is May 1, 2021, which is written 05/01/2021.", "05/01/2021"),
+    (
+        "sports_understanding",
+        "They belong to different sports.\n\n\\[\n\\boxed{\\text{implausible}}\n\\]",
+        "implausible",
+    ),
 ]
 
 
