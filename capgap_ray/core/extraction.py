@@ -433,6 +433,12 @@ REFUSED = re.compile(
 """What a text without boxed or stated answer says of it near its end."""
 _OPTIONS_ASKED = re.compile(r"\?\W*\n(?:[ \t]*\(?[A-H][.):] [^\n]{1,80}(?:\n|\Z)){2,}\Z")
 """A question and its options, and nothing after."""
+_ASKED_LAST = re.compile(
+    r"\b(?:(?:we|i)(?:['’]re| are| am) asked (?:to|for|how|what|which)"
+    r"|(?:question|problem) (?:is asking|asks)(?: us)?)\b[^.=?!:,]*\.?\s*\Z",
+    re.IGNORECASE,
+)
+"""What is sought, said at the end."""
 _BUT_CONCLUDES = re.compile(
     r"\n[*_# ]*(?:so|thus|hence|therefore|conclusion)\b[^\n]*[0-9]|(?:\bnot|n['’]t) (?:the question|asked)\b",
     re.IGNORECASE,
@@ -543,7 +549,8 @@ def boxed_answer(text: str) -> tuple[int, str] | None:
     box = last_box(text)
     if box is None:
         return None
-    if _EITHER_WAY.search(text[max(0, box[0] - 150) : box[0]]) and _JOINED_BY_OR.search(text[box[0] : box[1]]):
+    doubted = _EITHER_WAY.search(text[max(0, box[0] - 150) : box[0]]) or REFUSED.search(text, box[1], box[1] + 150)
+    if doubted and _JOINED_BY_OR.search(text[box[0] : box[1]]):
         return None
     if base := _BASE.match(text, box[1]):
         return base.end(), box[2] + base[0]
@@ -881,7 +888,7 @@ def own_text(text: str) -> str:
 
 def refuses(tail: str) -> bool:
     """Return whether a text says near its end that it has no answer, and concludes nothing after that."""
-    if _OPTIONS_ASKED.search(tail[-2 * NEAR_END :]):
+    if _OPTIONS_ASKED.search(tail[-2 * NEAR_END :]) or _ASKED_LAST.search(tail[-NEAR_END:]):
         return True
     said = REFUSED.search(tail, max(0, len(tail) - NEAR_END))
     if said is None or _BUT_CONCLUDES.search(tail, said.end()):
@@ -957,8 +964,10 @@ def ends_in_maths(line: str) -> bool:
 
 def breaks_off(tail: str) -> bool:
     """Return whether a text ends within a formula, an enumeration, a clause or a number (`195 + 15 = 2`)."""
-    if CUT.search(tail[-20:]) or re.search(r"\n\W*[0-9]{1,3}[:)]\Z", tail[-20:]):
+    if CUT.search(tail[-20:]):
         return True
+    if item := re.search(r"\n\W*([0-9]{1,3})([.:)])\Z", tail[-20:]):
+        return item[2] != "." or re.search(rf"\n\W*{int(item[1]) - 1}\. ", tail) is not None
     if (cut := _SUM_AT_END.search(tail[-60:])) is None or "." in cut[4]:
         return False
     left, right = (Fraction(each.replace(",", "")) for each in (cut[1], cut[3]))

@@ -104,7 +104,7 @@ _DATED = re.compile(
     rf"(?:(?:the )?date(?: is|:)? )?({_ON_A_DAY})(?:,? \(?(?:an? )?(?:mon|tues|wednes|thurs|fri|satur|sun)day\)?)?",
     re.IGNORECASE,
 )
-_DATE = re.compile(rf"(?:^|\b(?:on|is|was|written(?: as)?) (?:the )?)\**({_ON_A_DAY})\**$")
+_DATE = re.compile(rf"(?:^|\b(?:on|is|was|be|written(?: as)?) (?:the )?)\**({_ON_A_DAY})\**$")
 _ANSWERS = re.compile(
     r"(?:the|its|his|her|their) (?:[a-z-]+ ){0,3}(?:match|shape|figure|option|choice|movie|film|recommendation|colou?r"
     r"|date|penguin|animal|person|name|object|item|book|bird|fruit|vehicle|golfer|pronoun|one|(?-i:[a-z]+est)|last)"
@@ -228,7 +228,7 @@ def guess(text: str) -> tuple[str, AnswerKind] | None:
             answer = _checked(read(text, kind), kind)
             if answer is None or (kind == "option" and not _option_letter(_plain(answer, kind), ())):
                 continue
-            if kind == "brackets" and not re.search(r"[\])}>]", answer):
+            if kind == "brackets" and (not re.search(r"[\])}>]", answer) or re.fullmatch(r"\(\s*\)|\[\s*\]", answer)):
                 continue
             if kind == "words" and (HEDGED.search(answer) or not re.fullmatch(r"[a-z'-]+(?:[\s,]+[a-z'-]+)+", answer)):
                 continue

@@ -166,7 +166,7 @@ _HOLDS_FOR = re.compile(
 )
 """`true for all values x > 4`."""
 _NO_SOLUTION = re.compile(
-    r"(?:.*\b(?:there (?:is|are)|(?:equation|system|problem|inequality) has) )"
+    r"(?:.*\b(?:there (?:is|are)|(?:equation|system|problem|inequality) has) )?"
     r"\*{0,2}(no (?:real |integer )?solutions?)\*{0,2}",
     re.IGNORECASE,
 )
@@ -327,6 +327,8 @@ def _maths_statement(after: str) -> str | None:
     sentence = re.sub(r",? i (?:think|believe)$", "", sentence, flags=re.IGNORECASE)
     if twice := _said_twice(sentence):
         return twice
+    if nothing := _NO_SOLUTION.fullmatch(sentence.strip(MARKUP)):
+        return nothing[1]
     for piece in (sentence, REASON.split(sentence, maxsplit=1)[0]):
         piece = re.sub(r"^\|[a-z]\| ?= ?", "", unwrapped(piece.strip(MARKUP + ",")).strip())
         if reads_as_maths(piece):

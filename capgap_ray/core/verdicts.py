@@ -127,6 +127,7 @@ def _verdict_of(sentence: str, last: bool, settled: bool) -> str | None:
     `last`: nothing follows it. `settled`: no sentence after it says such things of others.
     """
     plain = re.sub(r"\[(?:yes|no)\]|\s\([^()]*\)$", "", sentence.strip(" .!"))
+    plain = re.sub(r"^.*\b(?:enough|suffices|sufficient) to (?:show|prove|see) that ", "", plain)
     if _STEP.search(sentence) or re.match(r"\W*(?:if|unless|suppose|assum\w+)\b", plain, re.IGNORECASE):
         return None
     if re.search(r"\b(?:some|might|one could)\b.*\b(?:yes|no)\b(?!.*\bbut\b)", plain, re.IGNORECASE):

@@ -696,6 +696,12 @@ MATHS = [
     ("$45 − $13.50 = $31.50\n\nSo it costs $31.50. That's a saving of $13.50 compared to before.", "31.50"),
     ("When x = 8, y = 20 / 8 = 2.5.\n\nHence y equals 2.5 when x is 8.", "2.5"),
     ("We have $f(x) = x^2 + bx + c$.\n\n" + "So $f(x) = x^2 + bx + c$.\n\n" * 5 + "So $f(x) = x^2", None),
+    (
+        "We are given\n\n$$3x + 2y = 16, \\qquad x - y = 2,$$\n\nand we are asked to find the value of $x^2 + y^2$.",
+        None,
+    ),
+    ("So it is either $\\boxed{9}$ or $\\boxed{7}$, and I honestly can't tell which of the two it is.", None),
+    ("A root can't be negative, so we cannot find any real $x$.\n\n**Answer:** no solution", "no solution"),
 ]
 NUMBERS = [
     (
@@ -1178,6 +1184,8 @@ NUMBERS = [
         "They meet when 50t + 60t = 220, so 110t = 220 and t = 2.\n\nThus, after 2 hours they will be 220 miles apart.",
         "2",
     ),
+    ("1. Rent: 0.30 × 3,200 = $960.\n2. Food: 110 × 4 = $440.\n3.", None),
+    ("He sells five sixths of them. So the question is asking how many are left after he sold five sixths.", None),
 ]
 
 
@@ -1548,6 +1556,12 @@ BBH = [
         "They belong to different sports.\n\n\\[\n\\boxed{\\text{implausible}}\n\\]",
         "implausible",
     ),
+    ("formal_fallacies", "Such a counterexample is enough to show that this argument is invalid.", "invalid"),
+    (
+        "date_understanding",
+        "It is eight days later, so that will be 12/29/2014. Let me know if you'd like ano",
+        "12/29/2014",
+    ),
 ]
 
 
@@ -1856,6 +1870,7 @@ def test_a_hostile_megabyte_takes_less_than_a_second(text: str) -> None:
         ("Hence Ann could have gone there between **2pm to 5pm**.", ("2pm to 5pm", "text")),
         ("The answer is either True or False.", None),
         ("So the answer is (", None),
+        ("Count those of the color.\n\nAnswer: ( )", None),
         ("<think>So the answer is (A).", None),
     ],
 )
