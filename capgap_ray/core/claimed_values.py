@@ -120,7 +120,8 @@ _FOLLOWS = re.compile(
 _TAILS = re.compile(
     r"(?:,|;| [—–-]|:)? \(?(?:when|where|if|because|since|as|so that|with|and (?:my|this|that|it|we|i|the|not|you)"
     r"|not|but|although|though|while|whereas|which|who|whose|regardless|in whatever|until|before|after"
-    r"|for (?:those|an?|the|all|every|each|\$)|to (?:fill|cover|buy|make|pay|reach|finish|get|complete|arrive)|each of"
+    r"|for (?:those|an?|the|all|every|each|\$)|to (?:travel|drive|walk|run|type|read|empty|build|paint"
+    r"|fill|cover|buy|make|pay|reach|finish|get|complete|arrive)|each of"
     r"|one for|in (?:total|all)|altogether|overall|at (?:the|this)|is the|on the|now|currently|given|using"
     r"|with|coming|taken|attained|reached|achieved)\b.*$"
     r"|: (?:[^:]*,){2}.*$| in base [0-9]+$| as an? [a-z ]+$| \([^()]*\)$|, (?:or|i\.e\.)\b.*$|,? being\b.*$",

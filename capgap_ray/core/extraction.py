@@ -354,7 +354,10 @@ _LEADS = re.compile(
 """What leads to the conclusion within a sentence."""
 _BECAUSE_AFTER = re.compile(r",? because\b.*$", re.IGNORECASE)
 _SUPPOSED = re.compile(r"(?:if(?! (?:you|we) follow)|suppos\w+|assum\w+|unless)\b", re.IGNORECASE)
-_BECAUSE = re.compile(r"(?:since|because|as|given that)\b(?:\$[^$]*\$|[^=$])*(?:,|(?<=,\$))\s+", re.IGNORECASE)
+_BECAUSE = re.compile(
+    r"(?:since|because|as|given that)\b(?:\$[^$]*\$|[^=$]|(?<=[0-9) ])= ?[0-9][0-9.]*(?=,))*(?:,|(?<=,\$))\s+",
+    re.IGNORECASE,
+)
 AIM = re.compile(
     r"\b(?:theorem|identity|equations?|formula|rewrite|recall|cases?|steps?|unknowns?|variables?|"
     rf"{_FIRST}|need|must(?! (?:be|(?:have )?\w+ [0-9]))|find|solv\w*|comput\w*|minimi\w+|maximi\w+|consider|"
@@ -802,7 +805,7 @@ def displayed_value(tail: str, sentence: str) -> str | None:
     )
     lead = re.sub(r"\$[^$]*\$", "", lead).rpartition(". ")[2]
     solved = re.search(
-        r"\b(?:Solving|Simplifying)\b[^.=]*,$|\b(?:Substituting|Plugging|Inserting|Using)\b[^.=]*\b(?:gives|yields|get|have):?$",
+        r"\b(?:Solving|Simplifying|Substituting|Evaluating|Computing|Calculating)\b[^.=]*,$|\b(?:Substituting|Plugging|Inserting|Using)\b[^.=]*\b(?:gives|yields|get|have):?$",
         lead,
     )
     found = re.search(r"\bwe (?:find|get|obtain)[\s:]*$", lead) and re.match(

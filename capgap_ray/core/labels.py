@@ -97,6 +97,10 @@ _SHAPE = re.compile(
     re.IGNORECASE,
 )
 _HUE = re.compile(r"the [a-z ]{1,40} is ([a-z]+)", re.IGNORECASE)
+_COLORS = frozenset(
+    "red orange yellow green blue brown magenta fuchsia mauve teal turquoise burgundy silver gold black white grey gray purple "
+    "pink".split()
+)
 _PICKED = re.compile(
     r"(?:I(?:['’]d| would|['’]ll| will)?|we) (?:pick|choose|go with|select|recommend) (?:the )?(.{1,60})"
 )
@@ -108,7 +112,8 @@ _DATE = re.compile(rf"(?:^|\b(?:on|is|was|be|written(?: as)?) (?:the )?)\**({_ON
 _ANSWERS = re.compile(
     r"(?:the|its|his|her|their) (?:[a-z-]+ ){0,3}(?:match|shape|figure|option|choice|movie|film|recommendation|colou?r"
     r"|date|penguin|animal|person|name|object|item|book|bird|fruit|vehicle|golfer|pronoun|one|(?-i:[a-z]+est)|last)"
-    r"(?: (?:of|on|in|to|for) [a-z ,]{1,60})? is (?:an? |(?-i:the) )?(\**[\w:/-]+(?: [\w:/-]+){0,3}\**)",
+    r"(?: (?:of|on|in|to|for|among) [a-z ,]{1,60})? "
+    r"(?:is|would be) (?:an? |(?-i:the) )?(\**[\w:/-]+(?: [\w:/-]+){0,3}\**)",
     re.IGNORECASE,
 )
 """A last line that says no more than what is asked for: "The shape is a triangle"."""
@@ -119,7 +124,9 @@ _IS_RANKED = re.compile(
 )
 """An option that is a whole sentence and nothing more."""
 _RANKED = re.compile(
-    r"the (?:pronoun|(?:(?:second|third|fourth|fifth)[ -])?(?:(?-i:[a-z]+est)|last|most \w+|least \w+)) ", re.IGNORECASE
+    r"the (?:pronoun|most similar \w+"
+    r"|(?:(?:second|third|fourth|fifth)[ -])?(?:(?-i:[a-z]+est)|last|most \w+|least \w+)) ",
+    re.IGNORECASE,
 )
 _SUPERLATIVE = re.compile(
     r"(?:we can conclude that )?(.*\b(?:is|are|was|were|finish\w*|c[ao]mes?|ranks?|placed?|ends? up) (?:in )?"
@@ -236,7 +243,7 @@ def guess(text: str) -> tuple[str, AnswerKind] | None:
     return None
 
 
-_ARGUMENT = re.compile(r"\bis \W*(?:deductively )?\W*(?:in)?valid\W*\Z", re.IGNORECASE)
+_ARGUMENT = re.compile(r"\bis \W*(?:therefore |thus |hence )?(?:deductively )?\W*(?:in)?valid\W*\Z", re.IGNORECASE)
 """How a text ends that judges an argument, be one of its premises lettered as an option is."""
 _GUESSES: tuple[AnswerKind, ...] = ("option", "boolean", "brackets", "text", "words")
 
@@ -392,12 +399,13 @@ def _complement(tail: str, sentence: str, followed: bool) -> str | None:
         return str(picked[1]).strip(_MARKUP)
     if (concluded or re.search(r"\b(?:date|format|mm)\b", claim, re.IGNORECASE)) and (date := _DATE.search(claim)):
         return date[1]
-    if tail.endswith(sentence) and re.search(r"\bcolou?r\b", tail) and (hue := _HUE.fullmatch(claim)):
+    hue = _HUE.fullmatch(claim) if tail.endswith(sentence) else None
+    if hue and (hue[1].lower() in _COLORS or re.search(r"\bcolou?r\b", tail)):
         return hue[1]
     last = tail.endswith(f"\n{sentence}") or (
         tail.endswith(sentence) and ("\n" not in tail or (_RANKED.match(claim) and sentence.endswith((".", "**"))))
     )
-    if last and (asked := _ANSWERS.fullmatch(claim)) and not HEDGED.search(claim):
+    if last and (asked := _ANSWERS.fullmatch(claim.partition(", which ")[0])) and not HEDGED.search(claim):
         return asked[1].strip(_MARKUP)
     label = labelled_value(tail, sentence)
     named = label is not None and re.match(r"[A-Z0-9]", label)

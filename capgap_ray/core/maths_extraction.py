@@ -197,6 +197,15 @@ def maths_answer(text: str) -> str | None:
     return value_alone(_where_defined(answer))
 
 
+def _one_of(found: str | None, tail: str) -> str | None:
+    """Return the member of a list that the last sentence names: "they are 1, 4, 16. The third is 16"."""
+    if found is None or not re.match(r"[^(\[{\\]*,", found) or (last := last_sentence(tail)) is None:
+        return found
+    one = _value_of_claim(claim_of(last[0].strip(" .!*"))[0])
+    members = [rational(each) for each in found.split(",")]
+    return one if one and rational(one) is not None and rational(one) in members else found
+
+
 def _where_defined(answer: str) -> str:
     """Return a fraction without the points at which it is not defined: `\\frac{1}{x-2}, \\quad x \\neq 2`."""
     said = _NOT_AT.fullmatch(answer)
@@ -224,7 +233,7 @@ def _maths_end(text: str) -> str | None:
     if found and not is_value(found) and tail.count(found) > _LOOPS:
         return None
     if not found or not concludes(tail):
-        claimed = claimed_value(tail, _value_of_claim)
+        claimed = _one_of(claimed_value(tail, _value_of_claim), tail)
         if claimed and (not found or is_value(found) or "\\ne" in found):
             return claimed
     elif re.match(r"[^(\[{\\]*,", found) and not computed(found, tail):  # 196 has 9 divisors: 1, 2, 4, ...
@@ -454,7 +463,7 @@ def _maths_conclusion(text: str) -> str | None:
         bold = place[1] if place else _right_side(unwrapped(marked[0].rstrip(".")))
         if _TIME.fullmatch(marked[0]):
             return str(marked[0])
-        if re.search(r"[0-9]|\\[a-z]|√|π", bold) and reads_as_maths(bold):
+        if bold.lower() in NUMBER_WORDS or (re.search(r"[0-9]|\\[a-z]|√|π", bold) and reads_as_maths(bold)):
             return bold
     if concluded and (holds := _HOLDS_FOR.search(claim)) and reads_as_maths(holds[1]):
         return holds[1]

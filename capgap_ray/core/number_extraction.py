@@ -145,7 +145,7 @@ _AGAIN = re.compile(r"\s([0-9][0-9,]*)\b[^0-9.\n]{0,40}\.\s+\1(?: [a-z]+)?\Z")
 _CALCULATION = re.compile(r"<<[^<>\n]{0,200}>>")
 """GSM8K's calculator marks."""
 _UNIT = re.compile(
-    r"(?<=[0-9])(?=(?:[kcm]?m|[mk]?g|kgs|lbs?|oz|m?[lL]|hrs?|h|mins?|secs?|s|ft|in|mph|km/h|USD|EUR|GBP|cents|dollars|[ap]m)"
+    r"(?<=[0-9])(?!(?<=\b(?:19|20)[0-9]0)s\b)(?=(?:[kcm]?m|[mk]?g|kgs|lbs?|oz|m?[lL]|hrs?|h|mins?|secs?|s|ft|in|mph|km/h|USD|EUR|GBP|cents|dollars|[ap]m)"
     r"(?![\w^]))"
 )
 """Between a number and a unit written to it: `5,600kg`."""

@@ -75,7 +75,7 @@ WISH = re.compile(r"(?![^!]*\b(?:yes|no|true|false|valid|invalid)\b)[^0-9()*$\\]
 TO_THE_READER = re.compile(r"\b(?:you|your|make sense|anything else|right|okay|clear)\b[^?]*\?$", re.IGNORECASE)
 """A question that offers help or asks for assent; any other question at the end leaves the answer open."""
 BESIDE = re.compile(
-    r"^(?:the|this|that|it)\b(?![^.]*=)(?!.*, so (?:that|this|it) would be)"
+    r"^(?:the(?! (?:most|best|closest|answer|correct)\b)|this|that|it)\b(?![^.]*=)(?!.*, so (?:that|this|it) would be)"
     r"[^.]*\bwould (?:only |otherwise )?(?:be|have)\b"
     r"|^if\b(?!.*, but )(?!we\b.*, so ).*(?:\bwould\b|['’]d\b)"
     r"|.*\b(?:question|problem) (?:does not|doesn['’]t) ask\b"

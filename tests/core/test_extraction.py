@@ -702,6 +702,10 @@ MATHS = [
     ),
     ("So it is either $\\boxed{9}$ or $\\boxed{7}$, and I honestly can't tell which of the two it is.", None),
     ("A root can't be negative, so we cannot find any real $x$.\n\n**Answer:** no solution", "no solution"),
+    ("The first is 1, so the terms are 1, 4, 16, 64, 256. The fourth term is 64.", "64"),
+    ("time = 200 / 80 = 2.5\n\nThus, it takes the train 2.5 hours to travel 200 miles.", "2.5"),
+    ("Evaluate it at $x = -1$:\n\nSubstituting,\n\n$$(-1)^3 + (-1) + 3 = -1 - 1 + 3 = 1$$", "1"),
+    ("Since $\\Delta < 0$, it never touches. Therefore, the equation has **zero** real solutions.", "zero"),
 ]
 NUMBERS = [
     (
@@ -1186,6 +1190,8 @@ NUMBERS = [
     ),
     ("1. Rent: 0.30 × 3,200 = $960.\n2. Food: 110 × 4 = $440.\n3.", None),
     ("He sells five sixths of them. So the question is asking how many are left after he sold five sixths.", None),
+    ("That makes 16 x 2 = 32 slices. Since 32 / 8 = 4, they need to order four pizzas.", "4"),
+    ("These are dramas from the early 1990s.", None),
 ]
 
 
@@ -1562,6 +1568,21 @@ BBH = [
         "It is eight days later, so that will be 12/29/2014. Let me know if you'd like ano",
         "12/29/2014",
     ),
+    (
+        "movie_recommendation",
+        "They are of the 1990s. The most similar film among them would be Jaws, which is too.",
+        "Jaws",
+    ),
+    (
+        "reasoning_about_colored_objects",
+        "There are a red cup and a burgundy envelope. The envelope is burgundy.",
+        "burgundy",
+    ),
+    (
+        "causal_judgement",
+        "Some would say no. Others know more, and would say yes. There are good reasons for both.",
+        None,
+    ),
 ]
 
 
@@ -1867,6 +1888,7 @@ def test_a_hostile_megabyte_takes_less_than_a_second(text: str) -> None:
         ("So the answer is 5.", ("5", "text")),
         ("Let C = crustaceans.\n\nThe argument is deductively **valid**.", ("valid", "boolean")),
         ("- P: Only ants bite.\n- C: Bo bites.\n\nThe argument is **deductively valid**.", ("valid", "boolean")),
+        ("Al uses soap A, not B. The argument is therefore deductively invalid.", ("invalid", "boolean")),
         ("Hence Ann could have gone there between **2pm to 5pm**.", ("2pm to 5pm", "text")),
         ("The answer is either True or False.", None),
         ("So the answer is (", None),
