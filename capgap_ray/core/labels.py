@@ -98,8 +98,10 @@ _SHAPE = re.compile(
 )
 _HUE = re.compile(r"the [a-z ]{1,40} is ([a-z]+)", re.IGNORECASE)
 _COLORS = frozenset(
-    "red orange yellow green blue brown magenta fuchsia mauve teal turquoise burgundy silver gold black white grey gray purple "
-    "pink".split()
+    (
+        *("red", "orange", "yellow", "green", "blue", "brown", "magenta", "fuchsia", "mauve", "teal", "turquoise"),
+        *("burgundy", "silver", "gold", "black", "white", "grey", "gray", "purple", "pink"),
+    )
 )
 _PICKED = re.compile(
     r"(?:I(?:['’]d| would|['’]ll| will)?|we) (?:pick|choose|go with|select|recommend) (?:the )?(.{1,60})"

@@ -458,12 +458,14 @@ def _maths_conclusion(text: str) -> str | None:
     )
     if not concluded and (not finished or doubtful):
         return None
+    if finished and concluded and len(marked) == 1 and marked[0].lower() in NUMBER_WORDS:
+        return str(marked[0])
     if finished and not aim and len(marked) == 1:
         place = _WHERE_FROM.fullmatch(marked[0])
         bold = place[1] if place else _right_side(unwrapped(marked[0].rstrip(".")))
         if _TIME.fullmatch(marked[0]):
             return str(marked[0])
-        if bold.lower() in NUMBER_WORDS or (re.search(r"[0-9]|\\[a-z]|√|π", bold) and reads_as_maths(bold)):
+        if re.search(r"[0-9]|\\[a-z]|√|π", bold) and reads_as_maths(bold):
             return bold
     if concluded and (holds := _HOLDS_FOR.search(claim)) and reads_as_maths(holds[1]):
         return holds[1]
