@@ -63,7 +63,7 @@ _VERBS_AND_NUMBERS = re.compile(
 """A number right after its verb: "at 75 km an hour for three hours it covers 225 km"."""
 _COMES_TO = re.compile(r"\b(?:c[ao]mes? to|adds? up to|amounts? to) (\$?[0-9][0-9.,]*)(?: [a-z]+){0,3}$", re.IGNORECASE)
 _GIVEN_NUMBER = re.compile(
-    r"\b(?:the|these|those|his|(?<!takes )(?<!costs )(?<!gives )(?<!leaves )(?<!saves )her|their|my|our)"
+    r"\b(?:the|these|those|his|(?<!take )(?<!takes )(?<!costs )(?<!gives )(?<!leaves )(?<!saves )her|their|my|our)"
     r"\s+[0-9][0-9,.]*\s+(?=[a-z])"
     r"|\s[0-9]+ (?:years?|months?|weeks?|days?|hours?|minutes?) (?:from now|later|ago)\b"
     r"|^out of [$€£]?[0-9][0-9.,]*\s(?=[a-z])"

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from capgap_ray.core.expressions import Item, Node
 from capgap_ray.core.values import infinity_sign, order
 
-_MOST_ENDS = 24
+MOST_ENDS = 24
+"""Of both sets together; more are not looked at."""
 
 
 class _Unknown(ValueError):
@@ -52,7 +53,7 @@ def _bare(item: Item) -> Node:
 
 def _in_order(ends: list[Node]) -> list[list[Node]]:
     """Return the ends from low to high, equal ones together."""
-    if len(ends) > _MOST_ENDS:
+    if len(ends) > MOST_ENDS:
         raise _Unknown
     found: list[list[Node]] = []
     for end in ends:

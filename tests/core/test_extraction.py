@@ -1192,6 +1192,7 @@ NUMBERS = [
     ("He sells five sixths of them. So the question is asking how many are left after he sold five sixths.", None),
     ("That makes 16 x 2 = 32 slices. Since 32 / 8 = 4, they need to order four pizzas.", "4"),
     ("These are dramas from the early 1990s.", None),
+    ("## Answer\n\nIt will take her **2 hours** (120 minutes) to finish the race.", "2"),
 ]
 
 
