@@ -286,7 +286,7 @@ AFTERTHOUGHT = re.compile(
     r"|,? (?:or|which (?:is|equals|makes|(?:works out|comes|amounts) to)) [0-9]+ hours? and [0-9]+ minutes?$"
     r"|(?<=[0-9$)}\]]) at (?:that|this) (?:time|moment|point|instant)$"
     r"|(?<=[0-9])(?:,| [—–]) an? (?:quarter|half|third|tenth) of an? [a-z]+(?: [a-z]+)?$"
-    r"|,? instead of [$€£]?[0-9][0-9.,]*$"
+    r"|,? instead of [$€£]?[0-9][0-9.,]*$|,? which leaves [$€£]?[0-9][0-9.,]* [a-z ]*(?:over|to spare|extra)$"
     r"|,? (?:or|which is|that is|that['’]s|i\.e\.),? [0-9]+ cents$"
     rf"|,? (?:i\.e\.|that is),? (?!(?:{'|'.join(NUMBER_WORDS)}) [a-z]+$)[a-z -]+$"
     r"|,? or,? in (?:general|standard|slope-intercept|vertex|decimal) form,? .*$"

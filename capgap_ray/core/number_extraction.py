@@ -122,6 +122,7 @@ _EACH_GETS = re.compile(
     re.IGNORECASE,
 )
 _SHARED = re.compile(r"\b(?:divid|shar|split)\w*\b", re.IGNORECASE)
+_IT_TAKES = re.compile(r"it (?:will |would )?takes? (?:[a-z]+ ){0,3}([0-9][0-9.,]*) [a-z]+ to\b", re.IGNORECASE)
 _CLOCK = re.compile(r"\bat ([0-9]{1,2}:[0-9]{2}(?: ?[ap]\.?m)?)\W*$", re.IGNORECASE)
 _FIRST_LINE = re.compile(r"\**-?\$?[0-9](?:[0-9.,]*[0-9])?\**(?: [a-z]+){1,3}\.\**")
 _SPELT_NUMBER = re.compile(
@@ -241,8 +242,8 @@ def number_in(claim: str) -> str | None:
         r"(?:so )?([0-9]+) (?:out )?of (?:the|his|her|their) [0-9]+ [a-z]+ (?:are|were|have|had|will)\b", claim, re.I
     ):
         return share[1]
-    if there := _THERE_ARE.match(claim):
-        return there[1]
+    if said := _THERE_ARE.match(claim) or _IT_TAKES.match(claim):
+        return said[1]
     if claim.rstrip(".").lower() in NUMBER_WORDS:
         return claim.rstrip(".").lower()
     claim = _SPELT_NUMBER.sub(lambda match: str(NUMBER_WORDS[match[0].lower()]), in_figures(claim))

@@ -1193,6 +1193,8 @@ NUMBERS = [
     ("That makes 16 x 2 = 32 slices. Since 32 / 8 = 4, they need to order four pizzas.", "4"),
     ("These are dramas from the early 1990s.", None),
     ("## Answer\n\nIt will take her **2 hours** (120 minutes) to finish the race.", "2"),
+    ("22 / 8 = 2.75, so they need to order 3 pizzas, which leaves 2 slices over.", "3"),
+    ("Step 3: 600 / 150 = 4\n\nIt will take Carl 4 months to save the $600.", "4"),
 ]
 
 
