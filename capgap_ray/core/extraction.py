@@ -82,6 +82,7 @@ _OPEN = re.compile(
     re.IGNORECASE,
 )
 _UNDONE = re.compile(r"\W*(?:next|now|then),? (?:we|i) (?:still )?(?:have|need) to\b(?!.*=)", re.IGNORECASE)
+"""What is still to be done."""
 _STRUCK = re.compile(r"(?:^[ \t]*[-•*] )?~~[^~\n]{1,200}~~", re.MULTILINE)
 _END_OF_PROOF = re.compile(
     r"\.?\s?[∎■□]|(?:\\[qd]?quad|\\hfill|\\[,; ])?\s?\\(?:blacksquare|square|Box|qed)(?=[\s$.\\\])]{0,9}(?:\n|\Z))"
@@ -178,10 +179,10 @@ _DOUBTED = re.compile(
     re.IGNORECASE,
 )
 _SOLUTION_AFTER = re.compile(
-    r"answer[*_ ]*:[*_ ]*((?!the answer)[A-Z][a-z]+(?: (?!=)[^.=\n]+){3,}\. [A-Z0-9(].*[0-9] ?= ?[^\n]*\.\s*)\Z",
-    re.IGNORECASE | re.DOTALL,
+    r"answer[*_ ]*:[*_ ]*(?=(?!the answer)[A-Z][a-z]+(?: [^.=\n ]+){3,30}\. [A-Z0-9(])", re.IGNORECASE
 )
-"""A whole solution in prose after "Answer:"."""
+"""Where a whole solution in prose stands after "Answer:", if it goes on with calculations."""
+_CALCULATED = re.compile(r"[0-9] ?= ?\\?\$?[0-9]")
 _BUT_ASKED = re.compile(r"answer would be [^.,]{1,40}, but the (?:problem|question)\b")
 """The text looks again at what it said before, and may come to something else."""
 CONCLUSION = re.compile(
@@ -212,7 +213,8 @@ _NEXT_ITEM = re.compile(
     r"|\\n(?:\\n)?(?:Human|User|Q|Question|Assistant): ?"
     r"|<\|(?:im_end|endoftext|eot_id|end_of_text|user|end)\|>|</s>|<end_of_turn>|<eos>|<｜end▁of▁sentence｜>|\[/?INST\]"
 )
-_OWN_PROSE = re.compile(r"[^.\n]{30,}[a-z)$]\.\s*\Z")
+_OWN_PROSE = re.compile(r"[^.\n]{30,400}[a-z)$]\.\s*\Z")
+"""A text that ends in a sentence of its own."""
 _POSED = re.compile(
     r"\n[ \t]*\n(?!(?:wait|hmm|but|however|now|so|let)\b)"
     r"(?=[^\n?]{1,600}[.,] (?:and |so )?how (?:many|much|long|far|old)\b[^\n?]{1,200}\? \S)",
@@ -236,9 +238,11 @@ CUT = re.compile(
 _SUM_AT_END = re.compile(r"(?<![0-9.,])([0-9]+(?:\.[0-9]+)?) ?([-−+*×]) ?\$?([0-9]+(?:\.[0-9]+)?) ?= ?\$?([0-9]+)$")
 _SAYS = re.compile(
     r"=[^$]*\$$|^\$[^$]+\$$|:[^$:]*\$[^$]+\$$"
-    r"|\b(?:is|are|was|be|equals?|gives?|yields?|to|as|get|have|has|leaves|so|thus|hence|therefore|in|with|of)\b[^$]*\$[^$]+\$$",
+    r"|\b(?:is|are|was|be|equals?|gives?|yields?|to|as|get|have|has|leaves|so|thus|hence|therefore|in|with|of)\b"
+    r"[^$]*\$[^$]+\$$",
     re.IGNORECASE,
 )
+"""A last line that ends in maths, and may be whole without a stop."""
 _OPEN_DISPLAY = re.compile(r"\n[ \t]*\$\$[ \t]*[^$\s][^$]*$")
 FIRST = re.compile(
     r"\W*(?:first(?:ly)?\b|next\b|to (?:start|begin)\b|what [^.?\n]{1,40} (?:has|have|costs?|knows?|gets?|needs?):)",
@@ -585,8 +589,8 @@ def settled(
         headed = re.match(r"solutions?[*_ ]*:[*_ ]*\n(?![-•*] )[^=]*=[^=]*\n", text[found[0] :], re.IGNORECASE)
         if later and ((end := conclude(later[0])) is not None or headed):
             return end  # a result on the way
-    if solution := _SOLUTION_AFTER.match(text, found[0]):
-        return conclude(solution[1]) or found[1]
+    if (solution := _SOLUTION_AFTER.match(text, found[0])) and _CALCULATED.search(text, solution.end()):
+        return conclude(text[solution.end() :]) or found[1]
     taken_back = list(deque(_TAKEN_BACK.finditer(text, after), maxlen=1))
     if taken_back:
         return conclude(text[taken_back[0].end() :])
@@ -805,7 +809,8 @@ def displayed_value(tail: str, sentence: str) -> str | None:
     )
     lead = re.sub(r"\$[^$]*\$", "", lead).rpartition(". ")[2]
     solved = re.search(
-        r"\b(?:Solving|Simplifying|Substituting|Evaluating|Computing|Calculating)\b[^.=]*,$|\b(?:Substituting|Plugging|Inserting|Using)\b[^.=]*\b(?:gives|yields|get|have):?$",
+        r"\b(?:Solving|Simplifying|Substituting|Evaluating|Computing|Calculating)\b[^.=]*,$"
+        r"|\b(?:Substituting|Plugging|Inserting|Using)\b[^.=]*\b(?:gives|yields|get|have):?$",
         lead,
     )
     found = re.search(r"\bwe (?:find|get|obtain)[\s:]*$", lead) and re.match(

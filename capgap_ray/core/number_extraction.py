@@ -242,8 +242,8 @@ def number_in(claim: str) -> str | None:
         r"(?:so )?([0-9]+) (?:out )?of (?:the|his|her|their) [0-9]+ [a-z]+ (?:are|were|have|had|will)\b", claim, re.I
     ):
         return share[1]
-    if said := _THERE_ARE.match(claim) or _IT_TAKES.match(claim):
-        return said[1]
+    if counted := _THERE_ARE.match(claim) or _IT_TAKES.match(claim):
+        return counted[1]
     if claim.rstrip(".").lower() in NUMBER_WORDS:
         return claim.rstrip(".").lower()
     claim = _SPELT_NUMBER.sub(lambda match: str(NUMBER_WORDS[match[0].lower()]), in_figures(claim))
