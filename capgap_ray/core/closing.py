@@ -22,7 +22,7 @@ _BOX = re.compile(r"\[ \](?= )")
 _ABBREVIATED = re.compile(r"\b(?:i\.e|e\.g|vs|mr|mrs|ms|dr|st|cf|approx)\.$", re.IGNORECASE)
 _BREAK = re.compile(r"(?<=[.!?])\s+|(?<=[.!?][\"”')\]])\s+(?![a-z])")
 
-LETTER = re.compile(r"\(([A-Z])\)")
+LETTER = re.compile(r"\(([A-R])\)")
 """An option, in the one form that `claims` gives all of them."""
 _ITEM = re.compile(r"(?:\[(?:yes|no)\]|[0-9]{1,2}[.)]|(?:[Oo]ption|[Ss]tatement|[Ss]entence) |\W)*\(([A-Z])\)")
 _OFFER = re.compile(

@@ -103,6 +103,7 @@ _COLORS = frozenset(
         *("burgundy", "silver", "gold", "black", "white", "grey", "gray", "purple", "pink"),
     )
 )
+_THIS_IS = re.compile(r", and (?:this|that|it) is ([A-Z][a-z]+)$")
 _PICKED = re.compile(
     r"(?:I(?:['’]d| would|['’]ll| will)?|we) (?:pick|choose|go with|select|recommend) (?:the )?(.{1,60})"
 )
@@ -121,7 +122,8 @@ _ANSWERS = re.compile(
 """A last line that says no more than what is asked for: "The shape is a triangle"."""
 _IS_RANKED = re.compile(
     r"(?:the )?[\w ]{1,40} (?:is|are|was|were) (?:the )?(?:(?:second|third|fourth|fifth)[ -])?"
-    r"(?:(?-i:[a-z]+est)|first|last|most \w+|least \w+)",
+    r"(?:(?-i:[a-z]+est)|first|last|most \w+|least \w+"
+    r"|(?:second|third|fourth|fifth|sixth)(?: from the (?:left|right))?)",
     re.IGNORECASE,
 )
 """An option that is a whole sentence and nothing more."""
@@ -202,7 +204,11 @@ _OWN_VERDICT = re.compile(
     r",| \([^()]*\)$|\s+is (?:the )?(?:most )?(?:correct|right|best|answer|option|choice|sarcastic)\b"
 )
 _WITH_NOUN = re.compile(r"^(?i:option|choice|answer|sentence|statement)\s+\(?([A-Za-z])\b\)?")
+_NO_OPTION = re.compile(r"\(?[S-Z]\)?\W*")
+"""A letter that stands for one: no task has so many options."""
 _LETTER = re.compile(r"\(?([A-Z])\)?")
+_OF_A_KIND = re.compile(r"another |(?:given |written )?(?:in|as) the (?:following )?form")
+"""How a statement goes on that says what kind of answer there is, or in what form."""
 _LETTER_LAST = re.compile(r"([^()\n]{1,200}?)\s*\(([A-Z])\)")
 """An option's text and then its letter: "Facts (F)"."""
 
@@ -258,6 +264,8 @@ def _marked(text: str, kind: AnswerKind, conclude: Callable[[str], str | None] =
 def _checked(answer: str | None, kind: AnswerKind) -> str | None:
     if not answer or len(answer) > LONGEST_ANSWER or (kind in ("option", "text") and placeholder(answer)):
         return None
+    if kind == "option" and _NO_OPTION.fullmatch(answer):
+        return None
     return answer if _certain(answer, kind) else None
 
 
@@ -280,8 +288,8 @@ def _statement(after: str, kind: AnswerKind) -> str | None:
     if kind == "text" and (result := re.search(r"[0-9] = \**(-?[0-9][0-9.,]*)\**$", sentence)):
         return result[1]
     answer = _bare(sentence.removeprefix("equal to "), kind)
-    if answer.startswith("another "):
-        return None  # what kind of answer it is
+    if _OF_A_KIND.match(answer):
+        return None
     # A run-on line is returned, for `find` to refuse: no earlier statement counts then.
     return answer if sign != "?" and (len(answer) > LONGEST_ANSWER or _certain(answer, kind)) else None
 
@@ -336,6 +344,8 @@ def _concluded(text: str, kind: AnswerKind) -> str | None:
         return ranked
     if kind == "option":
         return None if re.search(r"\([A-Z]\)", sentence) else _complement(tail, sentence, followed)
+    if this := _THIS_IS.search(sentence.strip(" .")):
+        return this[1]
     said = re.search(rf"[0-9]|\b(?:{'|'.join(NUMBER_WORDS)})\b", sentence, re.IGNORECASE)
     if said and not _WITH_FIGURES.search(sentence) and (number := number_answer(tail)):
         return number

@@ -48,7 +48,7 @@ from capgap_ray.core.extraction import (
     value_alone,
     valued_names,
 )
-from capgap_ray.core.maths import rational, unwrapped
+from capgap_ray.core.maths import compare, rational, unwrapped
 from capgap_ray.core.notation import LONGEST_MATHS
 from capgap_ray.core.number_extraction import number_in
 from capgap_ray.core.number_words import NUMBER_WORDS
@@ -613,6 +613,8 @@ def _claimed(claim: str, concluded: bool) -> str | None:
     piece = re.sub(r"\$\s*(,|;|,?\s*(?:and|or)\b)\s*\$", r" \1 ", piece)  # spans of one list
     if "=" in piece and not INEQUALITY.search(piece):
         left, _, right = piece.replace("$", "").partition("=")
+        if concluded and _is_identity(left, right):
+            return unwrapped(right)
         chain = not re.search(r"[a-zA-Z]", bare_of_commands(left))
         named = NAME.fullmatch(left.strip()) or re.fullmatch(r"[A-Z][a-z]+(?: [a-z]+)+ ?", left)
         chain = chain or (piece.count("=") > 1 and all(map(is_value, piece.replace("$", "").split("=")[1:])))
@@ -644,6 +646,12 @@ def _claimed(claim: str, concluded: bool) -> str | None:
     if counted := _COUNTED.fullmatch(piece.rstrip("²³")):
         return counted[1]
     return piece if reads_as_maths(piece) else None
+
+
+def _is_identity(left: str, right: str) -> bool:
+    """Return whether both sides are one expression in letters, as a factorisation and its product are."""
+    lettered = all(re.search(r"[a-z].*[-+(]|[-+(].*[a-z]", bare_of_commands(side)) for side in (left, right))
+    return lettered and "=" not in right and compare(left, right).equal is True
 
 
 def _last_span(claim: str, before: str) -> str | None:

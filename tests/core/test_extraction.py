@@ -706,6 +706,7 @@ MATHS = [
     ("time = 200 / 80 = 2.5\n\nThus, it takes the train 2.5 hours to travel 200 miles.", "2.5"),
     ("Evaluate it at $x = -1$:\n\nSubstituting,\n\n$$(-1)^3 + (-1) + 3 = -1 - 1 + 3 = 1$$", "1"),
     ("Since $\\Delta < 0$, it never touches. Therefore, the equation has **zero** real solutions.", "zero"),
+    ("It is $3x(x^2 - 9)$.\n\nTherefore, $3x^3 - 27x = 3x(x+3)(x-3)$.", "3x(x+3)(x-3)"),
 ]
 NUMBERS = [
     (
@@ -1586,6 +1587,13 @@ BBH = [
         "Some would say no. Others know more, and would say yes. There are good reasons for both.",
         None,
     ),
+    (
+        "logical_deduction",
+        "So it's quail, falcon, owl. The falcon is the second from the left.",
+        "The falcon is the second from the left",
+    ),
+    ("object_counting", "The tallest one is 70 cm, and this is Gwen.", "Gwen"),
+    ("snarks", 'It should be given as "So the answer is (X)." where X is the letter of the option.', None),
 ]
 
 
