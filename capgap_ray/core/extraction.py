@@ -470,6 +470,7 @@ _OFFERED = re.compile(
 _EMOJI = re.compile(" ?[\U0001f300-\U0001faff\u2600-\u27bf\ufe0f\u200d]+")
 _LAST_EMOJI = re.compile(f"([\\w)%$°])(?:{_EMOJI.pattern})\\Z")
 """It finishes a sentence as a full stop does."""
+_ITEM_NUMBER = re.compile(r"[0-9]{1,2}\.")
 _BULLET = re.compile(r"^[ #>]*(?:-+(?= |[^-0-9.$\\]))?[ #>]*")
 MARKUP = " \t\r\n*_`>:"
 _RATIO = re.compile(r"[0-9]{1,9}(?: ?: ?[0-9]{1,9}){1,3}")
@@ -955,10 +956,12 @@ def bare_of_commands(piece: str) -> str:
 
 
 def sentences(line: str) -> list[str]:
-    """Return the sentences of a line; those of one parenthesis are one."""
+    """Return the sentences of a line; those of one parenthesis are one. An item's number is none."""
     found: list[str] = []
     for piece in SENTENCES.split(line):
-        if piece and found and found[-1].startswith("(") and found[-1].count("(") > found[-1].count(")"):
+        if piece and found and _ITEM_NUMBER.fullmatch(found[-1]):
+            found[-1] = piece.strip()
+        elif piece and found and found[-1].startswith("(") and found[-1].count("(") > found[-1].count(")"):
             found[-1] += f" {piece.strip()}"
         elif piece and re.search(r"\w", piece):
             found.append(piece.strip())

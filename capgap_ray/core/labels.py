@@ -279,6 +279,8 @@ def _statement(after: str, kind: AnswerKind) -> str | None:
     sentence, sign = first_sentence(re.sub(r"^[-–—•] ", "", line.lstrip(_MARKUP + ":")))
     if kind == "boolean":
         sentence = re.sub(r" \([^()]*\)$", "", sentence)
+    if kind == "text":
+        sentence = sentence.replace("**", "")
     if kind == "option" and (
         reply := re.fullmatch(
             r"\**(?:yes|no)\**(?: ?(?:→|->|=>)|,|:) ?\**(\([A-Z]\))(?: (?:yes|no))?\**", sentence, re.I

@@ -157,6 +157,8 @@ _CHAIN_OF_LINES = re.compile(
 """Lines of one chain, each begun with its `=`."""
 _LOOPS = 4
 """Times that a text may say an expression; one that says it again and again has lost itself."""
+_COMPUTED_FIRST = re.compile(r"([0-9][0-9.,]*(?: ?[-+*/×] ?[0-9][0-9.,]*){1,9}) ?= ?([0-9][0-9.,]*) [a-z]+ [^=]*$")
+"""`33 + 25 - 8 = 50 integers are divisible by 6 or 8`."""
 _NOT_AT = re.compile(r"(.+?)\s*,\s*(?:\\q?quad\s*)*\(?[a-zA-Z]\s*(?:\\neq?(?![a-z])|≠)\s*[^,=]{1,20}\)?", re.DOTALL)
 _OF_NUMBER = re.compile(r"\$?\\?[a-zA-Z]+\(-?[0-9./]+\) ?= ?([^=]+?)\$?")
 _HOLDS_FOR = re.compile(
@@ -202,7 +204,7 @@ def _one_of(found: str | None, tail: str) -> str | None:
     if found is None or not re.match(r"[^(\[{\\]*,", found) or (last := last_sentence(tail)) is None:
         return found
     one = _value_of_claim(claim_of(last[0].strip(" .!*"))[0])
-    members = [rational(each) for each in found.split(",")]
+    members = [rational(each) for each in re.split(r",|\band\b", found)]
     return one if one and rational(one) is not None and rational(one) in members else found
 
 
@@ -271,6 +273,8 @@ def _value_of_claim(claim: str) -> str | None:
         return namely[1]
     if (curve := _EQUATION_OF.search(claim) or _LINE.search(claim)) and reads_as_maths(curve[1]):
         return curve[1].strip()
+    if (first := _COMPUTED_FIRST.match(claim)) and compare(first[1], first[2]).equal is True:
+        return first[2]
     if said := _SUMMED.search(claim) or _THERE_ARE.match(claim) or _WORKED_OUT.search(claim):
         return said[1]
     if "=" in claim:
@@ -440,6 +444,7 @@ def _maths_conclusion(text: str) -> str | None:
         or again is not None
         or bool(own_line)
         or re.search(r"[.!*$`\])}°%]$|: -?[0-9.,]+$", tail) is not None
+        or (concluded and "=" not in claim and (number := number_in(claim)) is not None and computed(number, tail))
     )
     if curve := re.fullmatch(r"[^*$]*\bequation\b[^*$]* is \*\*([^*]+=[^*]+)\*\*", sentence.rstrip(".")):
         return curve[1] if finished and reads_as_maths(curve[1]) else None

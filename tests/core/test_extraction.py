@@ -707,6 +707,10 @@ MATHS = [
     ("Evaluate it at $x = -1$:\n\nSubstituting,\n\n$$(-1)^3 + (-1) + 3 = -1 - 1 + 3 = 1$$", "1"),
     ("Since $\\Delta < 0$, it never touches. Therefore, the equation has **zero** real solutions.", "zero"),
     ("It is $3x(x^2 - 9)$.\n\nTherefore, $3x^3 - 27x = 3x(x+3)(x-3)$.", "3x(x+3)(x-3)"),
+    ("2 are not allowed. 24 - 2 = 22\n\nso she can make 22 outfits", "22"),
+    ("By both it is 8.\n\nSo 33 + 25 - 8 = 50 integers between 1 and 200 are divisible by 6 or 8.", "50"),
+    ("So the integers are 24, 26 and 28. The largest of them is 28.", "28"),
+    ("We take these steps:\n1. Simplify both sides.\n2. Solve for $x$.\n3. Check the solution in the equation.", None),
 ]
 NUMBERS = [
     (
@@ -1594,6 +1598,7 @@ BBH = [
     ),
     ("object_counting", "The tallest one is 70 cm, and this is Gwen.", "Gwen"),
     ("snarks", 'It should be given as "So the answer is (X)." where X is the letter of the option.', None),
+    ("object_counting", "2 + 1 + 3 + 1 = 7\n\nThe answer is **7** animals.", "7"),
 ]
 
 
