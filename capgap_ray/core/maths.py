@@ -582,7 +582,14 @@ _COMPOSED = frozenset(("union", "minus", "cap"))
 _LINE: Node = ("group", "(", ")", (Item(("neg", ("const", "oo"))), Item(("const", "oo"))))
 
 
+def _in_base_ten(node: Node) -> Node:
+    """Return the number for one whose base is said to be ten: `413_{10}`."""
+    said = node[0] == "based" and node[2] == 10 and node[1].isdigit()
+    return ("num", Fraction(int(node[1]))) if said else node
+
+
 def _same_node(gold: Node, answer: Node) -> bool | None:
+    gold, answer = _in_base_ten(gold), _in_base_ten(answer)
     one, other = gold[0], answer[0]
     if gold == answer:
         return True

@@ -393,6 +393,8 @@ x = \frac{\pi}{4} + k\pi, k \in \mathbb{Z} | \frac{\pi}{4}+k\pi \text{ where } k
 x = \frac{\pi}{4} + k\pi, k \in \mathbb{Z} | pi/4 + k*pi, k is an integer
 B, D | \text{B, D}
 3:15 \text{ p.m.} | 3\!:\!15 \text{ p.m.}
+413 | 413 in base 10
+413 | 413_{10}
 """
 
 DAILY_UNEQUAL = r"""
@@ -670,6 +672,8 @@ x = \frac{\pi}{4} + k\pi, k \in \mathbb{Z} | x=\frac{\pi}{4}+2k\pi, k\in\mathbb 
 x = \frac{\pi}{4} + k\pi, k \in \mathbb{Z} | x=\frac{\pi}{4}+n\pi, k\in\mathbb Z
 \emptyset | {∅}
 \emptyset | \{\emptyset\}
+413 | 413_{8}
+413_{8} | 413_{10}
 """
 
 RARE_EQUAL = r"""
