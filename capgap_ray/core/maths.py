@@ -584,7 +584,7 @@ _LINE: Node = ("group", "(", ")", (Item(("neg", ("const", "oo"))), Item(("const"
 
 def _in_base_ten(node: Node) -> Node:
     """Return the number for one whose base is said to be ten: `413_{10}`."""
-    said = node[0] == "based" and node[2] == 10 and node[1].isdigit()
+    said = node[0] == "based" and node[2] == 10 and node[1].isdecimal()
     return ("num", Fraction(int(node[1]))) if said else node
 
 
