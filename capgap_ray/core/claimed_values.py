@@ -102,6 +102,7 @@ _ANNOUNCED = re.compile(
 )
 """What is said to come, by the sentences before."""
 _WAITS = re.compile(r"\W*(?:(?:but|no|oh|hmm),? )?(?:wait|hold on|oops)\b", re.IGNORECASE)
+"""How a sentence begins that takes back what was said."""
 _LOOKS_AGAIN = re.compile(
     r"\b(?:wait|hold on|oops|hmm|actually|mistake|redo|recompute|but (?:that|this)|not right|wrong|incorrect)\b", re.I
 )
@@ -154,6 +155,7 @@ _THEY_NEED = re.compile(
 _EACH_GETS = re.compile(
     r"^each (?:of (?:the|them) )?(?:\w+ )?(?=(?:gets?|has|have|pays?|receives?|costs?|weighs?|needs?|earns?)\b)", re.I
 )
+"""What each has may be what is asked for, where it is set in bold."""
 _ABOUT_SO_MUCH = re.compile(r"\b(?:approximately|about|around|roughly) (?=[\\$]*[0-9])", re.IGNORECASE)
 """What makes a number inexact, unless the text has calculated it."""
 _ABOUT = re.compile(r"(?:so |or |that(?:['’]s| is) )?(?:about|around|roughly|approximately)\b", re.IGNORECASE)
@@ -170,6 +172,7 @@ _RESULT = re.compile(
 _WORKED_ON = re.compile(
     r"([0-9][0-9.,]*) ?[-+*/×÷·] ?\$?([0-9][0-9.,]*) ?= ?\$?([0-9][0-9.,]*)(?: [a-z]+){0,3}$", re.IGNORECASE
 )
+"""A last calculation: what it is made of, and its result."""
 _UNITS = re.compile(r" [A-Za-z²³]+\.?$")
 _CLAUSES = re.compile(
     r", (?:(?:and|so|which|but) )?|; |: | [–—] "

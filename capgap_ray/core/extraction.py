@@ -978,7 +978,7 @@ def breaks_off(tail: str) -> bool:
     if CUT.search(tail[-20:]):
         return True
     if item := re.search(r"\n\W*([0-9]{1,3})([.:)])\Z", tail[-20:]):
-        return item[2] != "." or re.search(rf"\n\W*{int(item[1]) - 1}\. ", tail) is not None
+        return item[2] != "." or item[1] == "1" or re.search(rf"\n\W*{int(item[1]) - 1}\. ", tail) is not None
     if (cut := _SUM_AT_END.search(tail[-60:])) is None or "." in cut[4]:
         return False
     left, right = (Fraction(each.replace(",", "")) for each in (cut[1], cut[3]))

@@ -81,6 +81,7 @@ _COMPLEMENT = re.compile(
     r"(?:(?-i:the) )?(.{1,60})$"
 )
 _CUT_STEP = re.compile(r"\n[ \t]*(?:step )?[0-9]{1,2}[.):] [^\n]*[a-z]\Z", re.IGNORECASE)
+"""The last of numbered steps, without a stop."""
 _PAIRS = re.compile(r"\w[–-][A-Z]\w*, [A-Z]\w*[–-]")
 """Who has what after a step: "Fred–Lola, Eve–Ophelia"."""
 _TIMES = re.compile(r"(?:between )?[0-9]{1,2}(?::[0-9]{2})? ?[ap]m (?:to|and|until) [0-9]{1,2}(?::[0-9]{2})? ?[ap]m")
@@ -104,6 +105,7 @@ _COLORS = frozenset(
     )
 )
 _THIS_IS = re.compile(r", and (?:this|that|it) is ([A-Z][a-z]+)$")
+"""Whom the number before belongs to: "the tallest is 70 cm, and this is Gwen"."""
 _PICKED = re.compile(
     r"(?:I(?:['’]d| would|['’]ll| will)?|we) (?:pick|choose|go with|select|recommend) (?:the )?(.{1,60})"
 )
@@ -132,6 +134,7 @@ _RANKED = re.compile(
     r"|(?:(?:second|third|fourth|fifth)[ -])?(?:(?-i:[a-z]+est)|last|most \w+|least \w+)) ",
     re.IGNORECASE,
 )
+"""How a last sentence begins that answers, though others stand before it in its line."""
 _SUPERLATIVE = re.compile(
     r"(?:we can conclude that )?(.*\b(?:is|are|was|were|finish\w*|c[ao]mes?|ranks?|placed?|ends? up) (?:in )?"
     r"(?:the )?(?:(?-i:[a-z]+est)|first|second|third|last|(?-i:[a-z]+most)|most \w+|least \w+)"

@@ -159,6 +159,10 @@ _LOOPS = 4
 """Times that a text may say an expression; one that says it again and again has lost itself."""
 _COMPUTED_FIRST = re.compile(r"([0-9][0-9.,]*(?: ?[-+*/×] ?[0-9][0-9.,]*){1,9}) ?= ?([0-9][0-9.,]*) [a-z]+ [^=]*$")
 """`33 + 25 - 8 = 50 integers are divisible by 6 or 8`."""
+_FORM_IS = re.compile(
+    r"(?:^|, and )the (?:quotient|expansion|factori[sz]ation|simplified (?:form|expression)) is \$([^$=]+)\$$",
+    re.IGNORECASE,
+)
 _NOT_AT = re.compile(r"(.+?)\s*,\s*(?:\\q?quad\s*)*\(?[a-zA-Z]\s*(?:\\neq?(?![a-z])|≠)\s*[^,=]{1,20}\)?", re.DOTALL)
 _OF_NUMBER = re.compile(r"\$?\\?[a-zA-Z]+\(-?[0-9./]+\) ?= ?([^=]+?)\$?")
 _HOLDS_FOR = re.compile(
@@ -450,6 +454,8 @@ def _maths_conclusion(text: str) -> str | None:
         return curve[1] if finished and reads_as_maths(curve[1]) else None
     if followed and (curve := _CURVE_IS.fullmatch(sentence.rstrip("."))) and reads_as_maths(curve[1]):
         return curve[1]
+    if finished and (form := _FORM_IS.search(claim)) and reads_as_maths(form[1]):
+        return form[1]
     if nothing := _NO_SOLUTION.fullmatch(claim):
         return nothing[1]
     if name := _named(claim, finished and (concluded or last_line)):

@@ -116,13 +116,18 @@ _THERE_ARE = re.compile(
 _LEFT_OVER = re.compile(
     r"(\bcan (?:only )?\w+ (?:only|at most|just) [0-9]+ [a-z ]+?),? (?:and|with) .*\bleft(?: over)?$", re.IGNORECASE
 )
+"""What remains beside what can be bought: "he can buy only 2 and has $3 left"."""
 _EACH_GETS = re.compile(
     rf"each (?:of them|\w+) (?:will )?(?:gets?|receives?|has|have|pays?) "
     rf"\\?\$?([0-9][0-9.,]*|{'|'.join(NUMBER_WORDS)})(?: [a-z]+){{0,2}}",
     re.IGNORECASE,
 )
+"""It is the answer where the sentences before divide, else what is given."""
 _SHARED = re.compile(r"\b(?:divid|shar|split)\w*\b", re.IGNORECASE)
 _IT_TAKES = re.compile(r"it (?:will |would )?takes? (?:[a-z]+ ){0,3}([0-9][0-9.,]*) [a-z]+ to\b", re.IGNORECASE)
+_CHANGE = re.compile(
+    r"\b(?:gets?|receives?|is given) \\?\$?([0-9][0-9.,]*) (?:back|in change|as change)\W*$", re.IGNORECASE
+)
 _CLOCK = re.compile(r"\bat ([0-9]{1,2}:[0-9]{2}(?: ?[ap]\.?m)?)\W*$", re.IGNORECASE)
 _FIRST_LINE = re.compile(r"\**-?\$?[0-9](?:[0-9.,]*[0-9])?\**(?: [a-z]+){1,3}\.\**")
 _SPELT_NUMBER = re.compile(
@@ -419,6 +424,8 @@ def _last_number(tail: str, thought: bool) -> str | None:
         return clock[1]
     if (clock := _CLOCK.search(sentence)) and re.search(rf"= ?{re.escape(clock[1])}", tail[: -len(sentence)], re.I):
         return clock[1]
+    if change := _CHANGE.search(sentence):
+        return change[1]
     if (unknown := _solved_for(tail, sentence)) is not None:
         return unknown
     if (there := re.fullmatch(r"there are ([0-9]+) [a-z]+", sentence)) and computed(there[1], tail):

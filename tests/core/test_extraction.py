@@ -711,6 +711,7 @@ MATHS = [
     ("By both it is 8.\n\nSo 33 + 25 - 8 = 50 integers between 1 and 200 are divisible by 6 or 8.", "50"),
     ("So the integers are 24, 26 and 28. The largest of them is 28.", "28"),
     ("We take these steps:\n1. Simplify both sides.\n2. Solve for $x$.\n3. Check the solution in the equation.", None),
+    ("We divide.\n\nThe remainder is 0, as expected, and the quotient is $2x^2 - 5x + 3$.", "2x^2 - 5x + 3"),
 ]
 NUMBERS = [
     (
@@ -1200,6 +1201,10 @@ NUMBERS = [
     ("## Answer\n\nIt will take her **2 hours** (120 minutes) to finish the race.", "2"),
     ("22 / 8 = 2.75, so they need to order 3 pizzas, which leaves 2 slices over.", "3"),
     ("Step 3: 600 / 150 = 4\n\nIt will take Carl 4 months to save the $600.", "4"),
+    (
+        "So lunch costs $12.50 in total. Paying with a $20 bill, Nina gets $7.50 back. Let me know if you'd like more!",
+        "7.50",
+    ),
 ]
 
 
@@ -1599,6 +1604,7 @@ BBH = [
     ("object_counting", "The tallest one is 70 cm, and this is Gwen.", "Gwen"),
     ("snarks", 'It should be given as "So the answer is (X)." where X is the letter of the option.', None),
     ("object_counting", "2 + 1 + 3 + 1 = 7\n\nThe answer is **7** animals.", "7"),
+    ("object_counting", "Read each question carefully.\n\n## Questions\n\n1.", None),
 ]
 
 
