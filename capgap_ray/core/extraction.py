@@ -438,6 +438,8 @@ REFUSED = re.compile(
     re.IGNORECASE,
 )
 """What a text without boxed or stated answer says of it near its end."""
+_LOOP = 60
+"""Characters at the end of a text that stand in it again and again."""
 _OPTIONS_ASKED = re.compile(r"\?\W*\n(?:[ \t]*\(?[A-H][.):] [^\n]{1,80}(?:\n|\Z)){2,}\Z")
 """A question and its options, and nothing after."""
 _ASKED_LAST = re.compile(
@@ -897,6 +899,8 @@ def own_text(text: str) -> str:
 
 def refuses(tail: str) -> bool:
     """Return whether a text says near its end that it has no answer, and concludes nothing after that."""
+    if not re.search(r"[.!)*$\]]$", tail) and tail.count(tail[-_LOOP:]) > 2 and len(tail) > 2 * _LOOP:
+        return True  # it goes round in circles until it is cut off
     if _OPTIONS_ASKED.search(tail[-2 * NEAR_END :]) or _ASKED_LAST.search(tail[-NEAR_END:]):
         return True
     said = REFUSED.search(tail, max(0, len(tail) - NEAR_END))

@@ -6,6 +6,7 @@ In doubt nothing is found, and nothing is equal. Everything runs in time linear 
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Literal
@@ -97,7 +98,7 @@ _SHAPE = re.compile(
     r"\**(circle|heptagon|hexagon|kite|line|octagon|pentagon|rectangle|sector|triangle|square)\**",
     re.IGNORECASE,
 )
-_HUE = re.compile(r"the [a-z ]{1,40} is ([a-z]+)", re.IGNORECASE)
+_HUE = re.compile(r"(?:the [a-z ]{1,40} is|colou?r:) \**([a-z]+)\**", re.IGNORECASE)
 _COLORS = frozenset(
     (
         *("red", "orange", "yellow", "green", "blue", "brown", "magenta", "fuchsia", "mauve", "teal", "turquoise"),
@@ -160,6 +161,10 @@ _CHAIN = re.compile(
 )
 _QUOTED_WORDS = re.compile(r"\b(?:list|words|order) (?:is|are):? ((?:[\"“][\w'-]+[\"”](?:, | and |, and )?){2,})\W*$")
 _ENTRY = re.compile(r"\s*(?:(?:[0-9]{1,3}[.)]|[-*•])\s+)?[*`'\"]*([\w'-]{1,60})[*`'\",]*\s*")
+_WORD_LIST = re.compile(
+    r"(?:^[ \t]*(?:[0-9]{1,3}[.)]|[-*•])[ \t]+[*`]*[\w'-]{1,60}[*`]*[ \t]*\n){3,}(?=\s*[^\n]*\Z)", re.MULTILINE
+)
+"""A list of words that at most one line follows."""
 _LIST_MARKS = re.compile(
     r"(?:^|(?<=\s))(?:\(?[0-9]{1,3}[.)]|\(?[a-z]\)|[-*•])\s+|[/]\s|[\[\]\"]|(?<!\w)'|'(?!\w)|\s?(?:->|→|<|>|≤|\|)\s?"
 )
@@ -441,6 +446,8 @@ def _complement(tail: str, sentence: str, followed: bool) -> str | None:
         return None
     if _PAIRS.search(marked[0]):
         return None
+    if date := _DATE.search(marked[0].rstrip(".")):
+        return date[1]
     return re.sub(r"\*?\s\((?:19|20)[0-9]{2}\)$", "", str(marked[0]).strip(_MARKUP + "."))
 
 
@@ -479,8 +486,10 @@ def _sorted(tail: str) -> str | None:
     if not all(re.fullmatch(r"[a-z][a-z'-]*", word, re.IGNORECASE) for word in words):
         words = re.findall(r"[a-z'-]+", lines[-1].strip(_MARKUP + "."))
         words = words if len(words) > 2 and words == sorted(words) == lines[-1].strip(_MARKUP + ".").split() else []
-    plain = len(words) > 1 and all(re.fullmatch(r"[a-z][a-z'-]*", word, re.IGNORECASE) for word in words)
-    return " ".join(words) if plain else None
+    if len(words) > 1 and all(re.fullmatch(r"[a-z][a-z'-]*", word, re.IGNORECASE) for word in words):
+        return " ".join(words)
+    lists = deque(_WORD_LIST.finditer(tail), maxlen=1)
+    return _in_order([_ENTRY.sub(r"\1", line) for line in lists[0][0].splitlines()]) if lists else None
 
 
 def _in_order(words: list[str]) -> str | None:

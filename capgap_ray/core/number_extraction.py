@@ -485,7 +485,9 @@ def _last_number(tail: str, thought: bool) -> str | None:
     alone_said = not before.strip() and sentence.endswith(".")
     if alone_said and (thought or re.match(r"each\b", claim, re.IGNORECASE)):
         return number_in(claim)
-    if (each := _EACH_GETS.fullmatch(claim)) and _SHARED.search(before):
+    if (each := _EACH_GETS.fullmatch(_IN_BOTH.sub(r"\1", claim))) and (
+        _SHARED.search(before) or f"| {each[1]} |" in before
+    ):
         return number_in(each[1])
     if not concluded and PREMISE.search(claim) and not ("=" in claim and _ARITHMETIC.search(claim)):
         return None

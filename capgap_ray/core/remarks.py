@@ -33,7 +33,7 @@ SECTION = re.compile(
     r"|(?:let['’]?s )?(?:quick |double[- ]?|sanity |plausibility )?check(?:ing|s)?"
     r"|notes?|explanation|reason(?:ing)?|justification|breakdown"
     r"|(?:here(?:['’]s| is) )?(?:why|how|(?:the|my|an?) (?:more )?(?:detailed |full |step-by-step )?"
-    r"(?:working|maths?|steps|calculations?|explanation|derivation)))"
+    r"(?:working|reasoning|maths?|steps|calculations?|explanation|derivation)))"
     r"\b[^\n]{0,40}(?:[:\n]|\*\*)"
     r"|\n(?:here(?:['’]s| is) why\. |to see (?:why|this)\b|[*_]{1,2}why\?[*_]{0,2}\s)",
     re.IGNORECASE,

@@ -712,6 +712,7 @@ MATHS = [
     ("So the integers are 24, 26 and 28. The largest of them is 28.", "28"),
     ("We take these steps:\n1. Simplify both sides.\n2. Solve for $x$.\n3. Check the solution in the equation.", None),
     ("We divide.\n\nThe remainder is 0, as expected, and the quotient is $2x^2 - 5x + 3$.", "2x^2 - 5x + 3"),
+    ("We know that x + y = 10. So x = 10 - y. So x = 10 - (10 - x). So x = x. " * 4 + "We know that x + y = 10", None),
 ]
 NUMBERS = [
     (
@@ -1205,6 +1206,8 @@ NUMBERS = [
         "So lunch costs $12.50 in total. Paying with a $20 bill, Nina gets $7.50 back. Let me know if you'd like more!",
         "7.50",
     ),
+    ("| Each | 48 ÷ 24 | 2 |\n\nEach person gets two (2) cookies.", "2"),
+    ("**7 rolls**\n\nHere's the reasoning: the wall is 25 ft by 8 ft, which is 200 square feet.", "7"),
 ]
 
 
@@ -1605,6 +1608,14 @@ BBH = [
     ("snarks", 'It should be given as "So the answer is (X)." where X is the letter of the option.', None),
     ("object_counting", "2 + 1 + 3 + 1 = 7\n\nThe answer is **7** animals.", "7"),
     ("object_counting", "Read each question carefully.\n\n## Questions\n\n1.", None),
+    (
+        "word_sorting",
+        "We look at the letters.\n\n1. ale\n2. bun\n3. cod\n\nThese are all three of them.",
+        "ale bun cod",
+    ),
+    ("word_sorting", "The words are:\n\n1. bun\n2. ale\n3. cod\n\nNow we look at their letters.", None),
+    ("date_understanding", "**Today** is known.\n\n**The date in MM/DD/YYYY is 05/01/2021.**", "05/01/2021"),
+    ("reasoning_about_colored_objects", "The plate is next to it.\n\nColor: turquoise", "turquoise"),
 ]
 
 
