@@ -235,6 +235,8 @@ CUT = re.compile(
     r"(?:costs?|pays?|spends?|earns?|gets?|gives?|makes?|needs?|takes?|sells?|buys?|equals|becomes)\s*$"
 )
 """The end of a text that breaks off within a formula, an enumeration or a clause."""
+_UNFILLED = re.compile(r"\n\W*(?:(?:final )?answer|solution|reasoning|explanation)\W*:\W*\Z", re.IGNORECASE)
+"""A label and nothing after it."""
 _SUM_AT_END = re.compile(r"(?<![0-9.,])([0-9]+(?:\.[0-9]+)?) ?([-−+*×]) ?\$?([0-9]+(?:\.[0-9]+)?) ?= ?\$?([0-9]+)$")
 _SAYS = re.compile(
     r"=[^$]*\$$|^\$[^$]+\$$|:[^$:]*\$[^$]+\$$"
@@ -891,7 +893,7 @@ def own_text(text: str) -> str:
     )
     if (said := deque(_SAID.finditer(tail), maxlen=1)) and not CONCLUDES_LATER.search(tail, said[0].end()):
         tail, section = tail[: said[0].end()], None
-    if section and not CONCLUDES_LATER.search(tail, section.end()):
+    if section and not (CONCLUDES_LATER.search(tail, section.end()) or _UNFILLED.search(tail[-40:])):
         tail = _RULER.sub("", tail[: section.start()].rstrip()).rstrip()
         tail = re.sub(r"(?<=[\w)$\]])$", ".", tail)  # finished, as more follows
     return tail.rstrip("#=_ \t\n") if tail.endswith(("\n###", "\n---", "\n##")) else tail.rstrip()
@@ -979,7 +981,7 @@ def ends_in_maths(line: str) -> bool:
 
 def breaks_off(tail: str) -> bool:
     """Return whether a text ends within a formula, an enumeration, a clause or a number (`195 + 15 = 2`)."""
-    if CUT.search(tail[-20:]):
+    if CUT.search(tail[-20:]) or _UNFILLED.search(tail[-40:]):
         return True
     if item := re.search(r"\n\W*([0-9]{1,3})([.:)])\Z", tail[-20:]):
         return item[2] != "." or item[1] == "1" or re.search(rf"\n\W*{int(item[1]) - 1}\. ", tail) is not None

@@ -30,7 +30,7 @@ _TOPIC = (
 """What a text turns to after its answer."""
 SECTION = re.compile(
     rf"\n[#*_ \t]*(?:{_TOPIC}|verification|verify"
-    r"|(?:let['’]?s )?(?:quick |double[- ]?|sanity |plausibility )?check(?:ing|s)?"
+    r"|(?:let['’]?s )?(?:quick |double[- ]?|sanity |plausibility )?check(?:ing|s)?(?! (?:each|every|the options|all)\b)"
     r"|notes?|explanation|reason(?:ing)?|justification|breakdown"
     r"|(?:here(?:['’]s| is) )?(?:why|how|(?:the|my|an?) (?:more )?(?:detailed |full |step-by-step )?"
     r"(?:working|reasoning|maths?|steps|calculations?|explanation|derivation)))"

@@ -75,6 +75,8 @@ _HYPOTHETICAL = re.compile(
     r"|['’]d (?:have|need)\b|\b(?:yes or no|(?:in)?valid or|not or|or not)\b",
     re.IGNORECASE,
 )
+_BREAKS_OFF = re.compile(r"\bwould\b(?!.*\b(?:yes|no)\W*$)", re.IGNORECASE)
+"""What people would say, in a sentence that is cut before it says that."""
 _STEP = re.compile(r"(?:→|=>)[^→>]*:\s*\[(?:yes|no)\]")
 """What a step finds of one person: "she tells the truth → Jim: ✗"."""
 _REASON = re.compile(
@@ -112,7 +114,10 @@ def claimed_verdict(text: str) -> str | None:
             continue  # one of the options
         if ends_search(sentence):
             return None
-        verdict = _verdict_of(sentence, place == len(units) - 1, settled)
+        last = place == len(units) - 1
+        if last and not finished and _BREAKS_OFF.search(sentence):
+            return None
+        verdict = _verdict_of(sentence, last, settled)
         if verdict is not None:
             return None if verdict == STOP else verdict
         settled = settled and not any(said.search(sentence) for said, *_ in _DRAWN)

@@ -1208,6 +1208,7 @@ NUMBERS = [
     ),
     ("| Each | 48 ÷ 24 | 2 |\n\nEach person gets two (2) cookies.", "2"),
     ("**7 rolls**\n\nHere's the reasoning: the wall is 25 ft by 8 ft, which is 200 square feet.", "7"),
+    ("Question: Tim rides to work on each of his 5 days. His work is 20 miles away.\nReasoning:\nAnswer:", None),
 ]
 
 
@@ -1616,6 +1617,11 @@ BBH = [
     ("word_sorting", "The words are:\n\n1. bun\n2. ale\n3. cod\n\nNow we look at their letters.", None),
     ("date_understanding", "**Today** is known.\n\n**The date in MM/DD/YYYY is 05/01/2021.**", "05/01/2021"),
     ("reasoning_about_colored_objects", "The plate is next to it.\n\nColor: turquoise", "turquoise"),
+    (
+        "salient_translation",
+        'The translation is: "It is in Cologne."\n\nLet\'s check each error:\n- Names: while the',
+        None,
+    ),
 ]
 
 
@@ -1853,6 +1859,7 @@ KINDS: list[tuple[AnswerKind, str, str | None]] = [
     ("boolean", "The first one is **True**.\n\nSo it depends on the second one.", None),
     ("boolean", "It would be **True** if the second one were.", None),
     ("boolean", "It is not **True**.", None),
+    ("boolean", "It is about free time. Most people would think that it is good, so the statement", None),
 ]
 
 
