@@ -8,6 +8,7 @@ import datetime
 import gc
 import json
 import shlex
+import signal
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -225,6 +226,8 @@ def build(run: Run, until: Until) -> Built:
         with Session(run.experiment, run.store, say) as session:
             return _build(run, session, until)
     except KeyboardInterrupt:
+        # Another one would interrupt nothing but Python's own end, and show its traceback.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         say("interrupted; what was committed stays, run the same command to go on")
         raise SystemExit(130) from None
     except (InferenceError, LostError, MixtureError, StoreError) as error:
