@@ -225,7 +225,7 @@ NUMBER = re.compile(
     r"(?<![\w.\u202d\u202e])[-−+]?\s?(?:\\?[$€£])?\s?-?(?:[0-9]{1,3}(?:(?:,|\{,\})[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?(?:\s?/\s?[0-9]+)?"
     r"(?!-?\w|\.[0-9]|,[0-9]{3}(?![0-9]))(?:\s?\\?%)?"
 )
-CUT = re.compile(
+_CUT = re.compile(
     r"(?:\s[-+*/×÷=<>·]|[0-9a-z)] ?[+×÷=]|[(,\\–—])\s*$|[^*]\s\*$"
     r"|(?:[-+*/×÷=]|\b(?:x|of|is|was|be|pays?|costs?|to|for|earns?)) \\?\$$"
     r"|\s\\?\$$|\\(?:times|cdot|div)\s*$|\b(?:times|plus|minus|divided by|multiplied by)\s*$"
@@ -981,15 +981,16 @@ def ends_in_maths(line: str) -> bool:
 
 def breaks_off(tail: str) -> bool:
     """Return whether a text ends within a formula, an enumeration, a clause or a number (`195 + 15 = 2`)."""
-    if CUT.search(tail[-20:]) or _UNFILLED.search(tail[-40:]):
+    if _CUT.search(tail[-20:]) or _UNFILLED.search(tail[-40:]):
         return True
     if item := re.search(r"\n\W*([0-9]{1,3})([.:)])\Z", tail[-20:]):
         return item[2] != "." or item[1] == "1" or re.search(rf"\n\W*{int(item[1]) - 1}\. ", tail) is not None
-    if (cut := _SUM_AT_END.search(tail[-60:])) is None or "." in cut[4]:
+    if (cut := _SUM_AT_END.search(tail[-60:])) is None:
         return False
-    left, right = (Fraction(each.replace(",", "")) for each in (cut[1], cut[3]))
+    left, right = Fraction(cut[1]), Fraction(cut[3])
     exact = left + right if cut[2] == "+" else left - right if cut[2] in "-−" else left * right
-    return f"{float(exact):g}" != cut[4] and f"{float(exact):g}".startswith(cut[4])
+    whole = f"{float(exact):g}"
+    return whole != cut[4] and whole.startswith(cut[4])
 
 
 def last_sentence(tail: str) -> tuple[str, bool] | None:

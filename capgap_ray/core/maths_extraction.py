@@ -147,10 +147,7 @@ _AT_TIME = re.compile(r"\b(?:at|is|be|was) ([0-9]{1,2}:[0-9]{2} ?[ap]\.?m\.?)$",
 _CUT_MATHS = re.compile(r"\$[^$]*[-+*/=\\][^$]*")
 """A formula that is opened and not closed: `$3 + 10`."""
 _NOUN_IS = r"(?:the|its) (?:\$?[a-z]\$?-)?([a-z]+)(?: of [^$=,]*?)? is (\$[^$]+\$|[^ $]+)"
-_TWO_OF = re.compile(
-    rf"{_NOUN_IS},? and {_NOUN_IS}",
-    re.IGNORECASE,
-)
+_TWO_OF = re.compile(rf"{_NOUN_IS},? and {_NOUN_IS}", re.IGNORECASE)
 _CHAIN_OF_LINES = re.compile(
     r"(?:\A|\n)\$\s*=[^$\n]+\$[.,]?[ \t]*\n(?:[^$\n]*\n|[^$\n]*\$[^$\n]+\$,[ \t]*\n)*\$\s*=([^=$\n]+)\$\.?\Z"
 )
@@ -163,6 +160,8 @@ _FORM_IS = re.compile(
     r"(?:^|, and )the (?:quotient|expansion|factori[sz]ation|simplified (?:form|expression)) is \$([^$=]+)\$$",
     re.IGNORECASE,
 )
+_SEVERAL_VALUES = re.compile(r"[^(\[{\\]*,")
+"""A list that is no tuple, interval or set."""
 _NOT_AT = re.compile(r"(.+?)\s*,\s*(?:\\q?quad\s*)*\(?[a-zA-Z]\s*(?:\\neq?(?![a-z])|≠)\s*[^,=]{1,20}\)?", re.DOTALL)
 _OF_NUMBER = re.compile(r"\$?\\?[a-zA-Z]+\(-?[0-9./]+\) ?= ?([^=]+?)\$?")
 _HOLDS_FOR = re.compile(
@@ -205,7 +204,7 @@ def maths_answer(text: str) -> str | None:
 
 def _one_of(found: str | None, tail: str) -> str | None:
     """Return the member of a list that the last sentence names: "they are 1, 4, 16. The third is 16"."""
-    if found is None or not re.match(r"[^(\[{\\]*,", found) or (last := last_sentence(tail)) is None:
+    if found is None or not _SEVERAL_VALUES.match(found) or (last := last_sentence(tail)) is None:
         return found
     one = _value_of_claim(claim_of(last[0].strip(" .!*"))[0])
     members = [rational(each) for each in re.split(r",|\band\b", found)]
@@ -242,7 +241,7 @@ def _maths_end(text: str) -> str | None:
         claimed = _one_of(claimed_value(tail, _value_of_claim), tail)
         if claimed and (not found or is_value(found) or "\\ne" in found):
             return claimed
-    elif re.match(r"[^(\[{\\]*,", found) and not computed(found, tail):  # 196 has 9 divisors: 1, 2, 4, ...
+    elif _SEVERAL_VALUES.match(found) and not computed(found, tail):  # 196 has 9 divisors: 1, 2, 4, ...
         count = number_in(explained_first(tail) or "")
         if count == str(found.count(",") + 1):
             return count  # there are 3 such integers. To see this, ... That gives 1, 2, 3
@@ -522,11 +521,14 @@ def _of_share(said: re.Match[str], tail: str) -> str | None:
 
 
 def _headed(text: str) -> str | None:
-    """Return the value in bold that a text starts with, on a line of its own, and explains then."""
+    """Return the value that a text starts with, in bold on a line of its own or in a sentence, and explains then."""
     head = re.match(r"\s*\*\*([^*\n]{1,80})\*\*\s*\n[ \t]*\n", text)
-    said = explained_first(text)
-    value = unwrapped(_right_side(unwrapped(head[1]))) if head else (_value_of_claim(said) or "" if said else "")
-    return value if is_value(value) else None
+    if head is None:
+        said = explained_first(text)
+        value = _value_of_claim(said) if said else None
+    else:
+        value = unwrapped(_right_side(unwrapped(head[1])))
+    return value if value and is_value(value) else None
 
 
 def _named(claim: str, concluded: bool) -> str | None:

@@ -320,7 +320,7 @@ def _number_conclusion(text: str, thought: bool) -> str | None:
     return (
         found
         or (number_in(headed[1] or headed[2]) if headed else None)
-        or ((first_said := explained_first(tail)) and number_in(first_said))
+        or number_in(explained_first(tail) or "")
         or value_of_end(tail, _number_of_end)
         or final_result(tail)
         or ((again := _AGAIN.search(tail[-NEAR_END:])) and again[1])
