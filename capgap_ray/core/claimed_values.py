@@ -103,6 +103,8 @@ _ANNOUNCED = re.compile(
 """What is said to come, by the sentences before."""
 _WAITS = re.compile(r"\W*(?:(?:but|no|oh|hmm),? )?(?:wait|hold on|oops)\b", re.IGNORECASE)
 """How a sentence begins that takes back what was said."""
+_PUT_BACK = re.compile(r"\W*(?:now,? )?(?:substituting|plugging) [a-z ]{0,40}back\b", re.IGNORECASE)
+"""How a check begins, or the step that finds the other unknown."""
 _LOOKS_AGAIN = re.compile(
     r"\b(?:wait|hold on|oops|hmm|actually|mistake|redo|recompute|but (?:that|this)|not right|wrong|incorrect)\b", re.I
 )
@@ -227,6 +229,8 @@ def claimed_value(text: str, read: Read) -> str | None:
     for at in range(max(1, begin, len(texts) - _LAST), len(texts)):
         if not LEAVES.match(texts[at]) or any(map(_LOOKS_AGAIN.search, texts[at:])):
             continue
+        if at == len(texts) - 1 and _PUT_BACK.match(texts[at]) and not _finished(tail):
+            continue  # the next step, cut off
         if (found := _last_claim(texts[:at], read, checked=not texts[at].startswith(("**", "#")))) is not None:
             return found[1]
     if not firm and _finished(tail):

@@ -104,7 +104,9 @@ SEVERAL = re.compile(
 )
 _PLACEHOLDER = re.compile(
     r"(?:(?:insert|put|enter|write|type|fill in|x) )?(?:(?:the|your|my|final|correct|numerical) )*"
-    r"(?:answer|result|solution|letter|option|choice|value|number)(?: (?:goes )?here)?|ldots|cdot|\?|"
+    r"(?:answer|result|solution|letter|option|choice|value|number)"
+    r"(?: of (?:the|your) (?:(?:final|correct|right|chosen) )?(?:answer|option|choice))?(?: (?:goes )?here)?"
+    r"|ldots|cdot|\?|"
 )
 """What a box holds whose form is shown and not filled in."""
 _BRACES = re.compile(r"\\.|[{}]", re.DOTALL)
@@ -140,6 +142,8 @@ _EITHER_WAY = re.compile(r"\b(?:depending on|ambiguous|unclear)\b", re.IGNORECAS
 _UNSURE_BEFORE = re.compile(
     r"\b(?:if|(?<!question )(?<!question of )whether|suppose|assum\w+|unless)\b[^.!?\n]*$"
     r"|\bformat\b[^.!?\n]*$"
+    r"|\b(?:finish|end|conclude|close)\w* (?:my|your|the|each) \w+ (?:with|by)\b[^.!?\n]*$"
+    r"|[\"”] or [\"“][^\"“”\n]*$"
     r"|\b(?:don'?t|not(?! plausible)|cannot|can'?t|isn'?t|wonder|guess\w*|might|maybe|perhaps|could|probably|unlikely|"
     r"possibl[ey]|former|incorrect|wrong|expla\w+|intermediate|partial|check|an)\b[^.!?,;\n]*$",
     re.IGNORECASE,
@@ -454,6 +458,10 @@ _BUT_CONCLUDES = re.compile(
     r"\n[*_# ]*(?:so|thus|hence|therefore|conclusion)\b[^\n]*[0-9]|(?:\bnot|n['’]t) (?:the question|asked)\b",
     re.IGNORECASE,
 )
+_ASSUMED = re.compile(
+    r"[,;.] (?:so )?(?:i(?:['’]ll| will)?|we(?:['’]ll| will)?|let['’]s|let us) assum\w+\b", re.IGNORECASE
+)
+"""What is not given is assumed."""
 _CONCLUDED_BEFORE = re.compile(
     r"(?:^|\n)(?:so|thus|hence|therefore)\b[^\n]*\*\*[^*\n]*[0-9][^*\n]*\*\*[^\n]*\.\s*\n\s*\Z", re.IGNORECASE
 )
@@ -467,7 +475,8 @@ _ABOVE = re.compile(r"\b(?:result|answer|value) (?:stated |given )?above\W*\Z", 
 _FIRST_SENTENCE = re.compile(r"([^.\n]{1,200})\.\s")
 _OFFERED = re.compile(
     r"(?:\n[ \t]*|(?<=[.!?]) +)(?:would you like|do you want|want) to (?:try|see|practi[sc]e)\b[^\n]*\?\s*\Z"
-    r"|(?:\n[ \t]*|(?<=[.!?*]) +)(?:if you(?:['’]d| would) (?:like|prefer)|let me know|feel free)\b[^.!?\n]*\Z",
+    r"|(?:\n[ \t]*|(?<=[.!?*]) +)(?:if you(?:['’]d| would) (?:like|prefer)|let me know|feel free"
+    r"|would you like me to(?! (?:carry|proceed|continue|compute|calculate|solve|go)\b))\b[^.!?\n]*\Z",
     re.IGNORECASE,
 )
 """A last paragraph that offers another problem, and an offer that breaks off."""
@@ -709,7 +718,7 @@ def last_statement(text: str, read: Callable[[str], str | None]) -> tuple[int, s
             found.pop()
     for match in reversed(found):
         before = tail[max(0, match.start() - 80) : match.start()]
-        if match[0][0] != "#" and _UNSURE_BEFORE.search(before):
+        if (match[0][0] != "#" or before.endswith(('"', "“", "`"))) and _UNSURE_BEFORE.search(before):
             continue
         noun, qualified = (match["noun"] or "answer").lower(), _SURE.search(before[-40:])
         if noun in ("option", "choice", "pick", "recommendation") and not (
@@ -906,7 +915,7 @@ def refuses(tail: str) -> bool:
     if _OPTIONS_ASKED.search(tail[-2 * NEAR_END :]) or _ASKED_LAST.search(tail[-NEAR_END:]):
         return True
     said = REFUSED.search(tail, max(0, len(tail) - NEAR_END))
-    if said is None or _BUT_CONCLUDES.search(tail, said.end()):
+    if said is None or _ASSUMED.search(tail, said.end()) or _BUT_CONCLUDES.search(tail, said.end()):
         return False
     return not (tail.endswith("?") and _CONCLUDED_BEFORE.search(tail[: said.start()]))
 

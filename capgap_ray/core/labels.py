@@ -89,6 +89,7 @@ _TIMES = re.compile(r"(?:between )?[0-9]{1,2}(?::[0-9]{2})? ?[ap]m (?:to|and|unt
 _ON_A_DAY = r"[0-9]{2}/[0-9]{2}/[0-9]{4}"
 _WITH_FIGURES = re.compile(rf"{_TIMES.pattern}|{_ON_A_DAY}")
 """Labels that have figures and are no numbers."""
+_ASKS_TIMES = re.compile(r"\bwhat times? (?:could|can|might|did)\b[^.?\n]*\?\W*\Z", re.IGNORECASE)
 _VISITED = re.compile(
     r"\b(?:must|could|can) (?:only )?have (?:gone|been)\b[^.]* (?:between|from) (?:the hours of )?"
     rf"\**({_TIMES.pattern})\**"
@@ -117,7 +118,7 @@ _DATED = re.compile(
 _DATE = re.compile(rf"(?:^|\b(?:on|is|was|be|written(?: as)?) (?:the )?)\**({_ON_A_DAY})\**$")
 _ANSWERS = re.compile(
     r"(?:the|its|his|her|their) (?:[a-z-]+ ){0,3}(?:match|shape|figure|option|choice|movie|film|recommendation|colou?r"
-    r"|date|penguin|animal|person|name|object|item|book|bird|fruit|vehicle|golfer|pronoun|one|(?-i:[a-z]+est)|last)"
+    r"|date|penguin|animal|person|name|object|item|book|bird|fruit|vehicle|golfer|pronoun|one|(?-i:(?:[a-z]+-)?[a-z]+est)|last)"
     r"(?: (?:of|on|in|to|for|among) [a-z ,]{1,60})? "
     r"(?:is|would be) (?:an? |(?-i:the) )?(\**[\w:/-]+(?: [\w:/-]+){0,3}\**)",
     re.IGNORECASE,
@@ -415,6 +416,8 @@ def _complement(tail: str, sentence: str, followed: bool) -> str | None:
         r"(?:so )?(.{1,60}?) is (?:my|our) (?:final )?(?:pick|choice|answer)", claim, re.IGNORECASE
     ):
         return picked[1].strip(_MARKUP)
+    if _TIMES.fullmatch(claim) and _ASKS_TIMES.search(tail[: tail.rfind(sentence)]):
+        return claim
     if visited := _VISITED.search(claim):
         return visited[1]
     if picked := _PICKED.fullmatch(claim.replace("*", "")):

@@ -455,7 +455,10 @@ def _last_number(tail: str, thought: bool) -> str | None:
         or (concluded and re.search(rf"(?:[0-9]|\b(?:{'|'.join(NUMBER_WORDS)})\b)[^0-9]* [a-z]{{3,}}$", claim))
         or (
             repeated
-            and (IS.search(claim) or re.search(r"\b(?:weighs?|has|have|costs?|needs?|did|made|makes?)\b", claim))
+            and (
+                IS.search(claim)
+                or re.search(r"\b(?:weighs?|has|have|costs?|needs?|pays?|gets?|did|made|makes?)\b", claim)
+            )
         )
     )
     arithmetic = re.search(r"[0-9]\s*[-+*/×÷]\s*[0-9]", claim) and "=" not in claim

@@ -135,6 +135,8 @@ def _verdict_of(sentence: str, last: bool, settled: bool) -> str | None:
     plain = re.sub(r"^.*\b(?:enough|suffices|sufficient) to (?:show|prove|see) that ", "", plain)
     if _STEP.search(sentence) or re.match(r"\W*(?:if|unless|suppose|assum\w+)\b", plain, re.IGNORECASE):
         return None
+    if re.search(r"[\"”] or [\"“]", sentence):
+        return STOP
     if re.search(r"\b(?:some|others|might|one could)\b.*\b(?:yes|no)\b(?!.*\bbut\b)", plain, re.IGNORECASE):
         return STOP
     settled = settled and not ("|" in plain or _HYPOTHETICAL.search(plain))

@@ -713,6 +713,8 @@ MATHS = [
     ("We take these steps:\n1. Simplify both sides.\n2. Solve for $x$.\n3. Check the solution in the equation.", None),
     ("We divide.\n\nThe remainder is 0, as expected, and the quotient is $2x^2 - 5x + 3$.", "2x^2 - 5x + 3"),
     ("We know that x + y = 10. So x = 10 - y. So x = 10 - (10 - x). So x = x. " * 4 + "We know that x + y = 10", None),
+    ("Adding both, we obtain $2b = 16$, so $b = 8$. Now substituting back into the", None),
+    ("We get $2b = 16$, so $b = 8$.\n\nSubstituting back, $2 \\cdot 8 = 16$.", "8"),
 ]
 NUMBERS = [
     (
@@ -1209,6 +1211,13 @@ NUMBERS = [
     ("| Each | 48 ÷ 24 | 2 |\n\nEach person gets two (2) cookies.", "2"),
     ("**7 rolls**\n\nHere's the reasoning: the wall is 25 ft by 8 ft, which is 200 square feet.", "7"),
     ("Question: Tim rides to work on each of his 5 days. His work is 20 miles away.\nReasoning:\nAnswer:", None),
+    (
+        "It doesn't say how long a month is, so I'll assume 4. 35 × 4 = $140. In 6 months, she'll have saved $840.",
+        "840",
+    ),
+    ("The trip costs $265. As $180 is there, they still have to raise **$85**.\n\nWould you like me to", "85"),
+    ("I'll end with four marks. For example, if the answer were 1,250 dollars, I'd write \"#### 1250\".", None),
+    ("But she doesn't pay! So only 5 friends share it: $126 / 5 = $25.20.\n\nEach friend pays $25.20", "25.20"),
 ]
 
 
@@ -1622,6 +1631,22 @@ BBH = [
         'The translation is: "It is in Cologne."\n\nLet\'s check each error:\n- Names: while the',
         None,
     ),
+    (
+        "snarks",
+        "My answer will be in the form (X).\n\n(A) says jams are bad. (B) says one wants to spend days in one.\n\n(B)",
+        "(B)",
+    ),
+    ("snarks", "So the answer is [insert the letter of the correct option here].", None),
+    (
+        "navigate",
+        'I\'ll finish my response with "So the answer is Yes." or "So the answer is No.", as in the examples.',
+        None,
+    ),
+    (
+        "temporal_sequences",
+        "The only free slot is 6am to 8am.\n\nBetween what times could she have gone there? 6am to 8am",
+        "6am to 8am",
+    ),
 ]
 
 
@@ -1860,6 +1885,7 @@ KINDS: list[tuple[AnswerKind, str, str | None]] = [
     ("boolean", "It would be **True** if the second one were.", None),
     ("boolean", "It is not **True**.", None),
     ("boolean", "It is about free time. Most people would think that it is good, so the statement", None),
+    ("text", "From oldest to newest: bus, van, sedan, tractor.\n\nThe second-newest is the sedan.", "sedan"),
 ]
 
 
