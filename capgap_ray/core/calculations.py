@@ -22,8 +22,12 @@ _VALUE = re.compile(r"\$?\\?\$?(-?[0-9][0-9,.]*(?:/[0-9]+)?)%?\$?(?: ?[a-zA-Z/²
 _WORD = re.compile(r"[a-zA-Z]{2,}")
 _PRICE = re.compile(r"\\?\$[0-9][0-9.,]*(?![\w(^])")
 _ITEM = re.compile(r"\s*(?:[-•*] |[0-9]+[.)] )")
+_COUNTED_ITEM = re.compile(r"^\s*(?:[-•*] |[0-9]+[.)] )[^:\n]{1,80}: ([0-9]{1,9})$", re.MULTILINE)
+"""An item of a list of counts: "- three goats: 3"."""
 _STEP = re.compile(
-    r"^\W*(?:let|step|case|check|first|next|now|then|if|for)\b|[?≠<>]|\b[0-9]*[a-z]\s*[-+*/]", re.IGNORECASE
+    r"^\W*(?!now,? let['’]?s add (?:these|them)\b)(?:let|step|case|check|first|next|now|then|if|for)\b"
+    r"|[?≠<>]|\b[0-9]*[a-z]\s*[-+*/]",
+    re.IGNORECASE,
 )
 """A line that is a step, or in which something is still to be solved."""
 _SAYS_WHAT = re.compile(r"(?:so )?the [a-z ]{3,40} (?:is|are|=) ", re.IGNORECASE)
@@ -48,6 +52,7 @@ def final_result(tail: str) -> str | None:
         return None
     results = [result for sentence in before for result in _EQUALS.split(sentence)[1:]]
     earlier = [rational(result[1]) for each in results if (result := _RESULT.match(each))]
+    earlier += map(rational, _COUNTED_ITEM.findall(plain))
     left = _figures_only(sides[-1])
     if left is None:
         named = re.search("[0-9]", sides[-1]) is None

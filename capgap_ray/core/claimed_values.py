@@ -27,6 +27,7 @@ from capgap_ray.core.extraction import (
     ON_THE_WAY,
     PLAN,
     SENTENCES,
+    SO_SOLVED,
     SUMS_UP,
     bare_of_commands,
     breaks_off,
@@ -89,7 +90,7 @@ _DRAWN = re.compile(
     r"\W*(?:so|thus|hence|therefore|consequently|altogether|in total|(?:the )?(?:final|total|overall)|conclusion"
     r"|in summary|we conclude|it follows that|result|in other words"
     r"|i can (?:therefore |thus |now )?(?:say|confirm|conclude)"
-    r"|to (?:sum|summari[sz]e|conclude)|(?:putting|combining|comparing)[^,.=:]{1,60},"
+    r"|to (?:sum|summari[sz]e|conclude)|(?:putting|combining|comparing|collecting)[^,.=:]{1,60},"
     r"|(?:counting|adding|summing|multiplying|subtracting|dividing)[^,.=:]{0,40}"
     r"(?::|, (?=\$)|,? (?:(?:we|i|you) (?:have|get|find)|gives?|yields?)))(?!\w)",
     re.IGNORECASE,
@@ -137,7 +138,8 @@ _TO_BE_SOLVED = re.compile(
 )
 _DENIES = re.compile(r"\b(?:not|never)\b|n['’]t\b", re.IGNORECASE)
 _TRIED = re.compile(
-    r"\b(?:tr(?:y|ied)|tested|satisf(?:y|ies)|except|so far|factori[sz]ation|for (?:all|every|each) \$?[a-z]\b)",
+    r"\b(?:tr(?:y|ied)|tested|satisf(?:y|ies)|except|so far"
+    r"|factori[sz]ation(?! of \$?[0-9]+\$? is)|for (?:all|every|each) \$?[a-z]\b)",
     re.IGNORECASE,
 )
 """Words of a claim that is about something else than the value sought."""
@@ -227,7 +229,7 @@ def claimed_value(text: str, read: Read) -> str | None:
     firm = claim is not None and (claim.drawn or claim.bold)
     begin = _concluded_from(lines, last[0]) if last and firm else 0
     for at in range(max(1, begin, len(texts) - _LAST), len(texts)):
-        if not LEAVES.match(texts[at]) or any(map(_LOOKS_AGAIN.search, texts[at:])):
+        if not LEAVES.match(texts[at]) or any(SO_SOLVED.search(t) or _LOOKS_AGAIN.search(t) for t in texts[at:]):
             continue
         if at == len(texts) - 1 and _PUT_BACK.match(texts[at]) and not _finished(tail):
             continue  # the next step, cut off
@@ -286,7 +288,9 @@ def value_of_end(tail: str, read: Read) -> str | None:
 def concludes(tail: str) -> bool:
     """Return whether the last sentence of a text is drawn as a conclusion, or is nothing but a value."""
     found = last_sentence(tail)
-    if found is None or ASIDE.match(found[0]) or _within_remark(tail, found[0]):
+    if found is None or ASIDE.match(found[0]):
+        return False
+    if _within_remark(tail, found[0]) and not SO_SOLVED.search(found[0]):
         return False
     claim, concluded = claim_of(found[0].strip(" .!*_"))
     alone = re.search(r"[a-zA-Z]{2}", re.sub(r"\\[a-zA-Z]+", "", claim)) is None

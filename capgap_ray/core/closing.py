@@ -25,6 +25,8 @@ _BREAK = re.compile(r"(?<=[.!?])\s+|(?<=[.!?][\"”')\]])\s+(?![a-z])")
 LETTER = re.compile(r"\(([A-R])\)")
 """An option, in the one form that `claims` gives all of them."""
 _ITEM = re.compile(r"(?:\[(?:yes|no)\]|[0-9]{1,2}[.)]|(?:[Oo]ption|[Ss]tatement|[Ss]entence) |\W)*\(([A-Z])\)")
+_CONCLUSION = re.compile(r"(?<=[.!]) (?:so|thus|hence|therefore)\b[^.!?]*\([A-Z]\)[^.!?]*[.!]?$", re.IGNORECASE)
+"""The last sentence of the last item, where it concludes from all of them."""
 _OFFER = re.compile(
     r"(?:^|(?<=[.!?\n] ))(?:do you want|would you like|shall i|should i|want me to|is there anything"
     r"|does (?:this|that) make sense"
@@ -108,7 +110,10 @@ def _units(text: str) -> Iterator[Unit]:
             near = []
         item = any(each and each != listed[place] for each in near) or re.search(r"\[yes\]|←", line)
         if listed[place] and (item or goes_on):
-            yield "item", line
+            concluded = _CONCLUSION.search(line) if place == len(lines) - 1 else None
+            yield "item", line[: concluded.start()] if concluded else line
+            if concluded:
+                yield "sentence", concluded[0].strip()
         elif lines[place - 1 : place] and listed[place] and lines[place - 1].endswith(":"):
             yield "line", f"{lines[place - 1]} {line}"
         else:

@@ -38,7 +38,8 @@ _LABEL = re.compile(
     r"(?: (?:also|donc|por tanto|quindi)\b)?\s*"
     r"|∴\s*|(?:\A|(?<=\n))(?:=>|⇒|⟹|→)\s+|\$\s?\\therefore(?:\\quad|\\ |\s)*"
     r"|(?<=\n)[ \t$]*(?:⇒|\\(?:Longr|R)ightarrow|\\implies)\s+"
-    r"|(?<!boxed\{)(?:\$\$|\$|\\\[)?\s?\\text(?:bf|rm)?\s?\{\s?(?:the )?(?:final )?answer(?: is)?:?\s?\}\s?[:=]?\s*"
+    r"|(?<!boxed\{)(?<!\[)(?:\$\$|\$|\\\[)?\s?\\text(?:bf|rm)?\s?"
+    r"\{\s?(?:the )?(?:final )?answer(?: is)?:?\s?\}\s?[:=]?\s*"
     r"|\[(?:final )?answer\]:?\s+",
     re.IGNORECASE,
 )
@@ -58,6 +59,10 @@ _PROGRAM = re.compile(
     re.DOTALL | re.IGNORECASE,
 )
 """With its output, where the text goes on after it."""
+_FUNCTION = re.compile(
+    r"^def \w{1,40}\([^()\n]{0,200}\)(?: -> \w{1,20})?:[ \t]*\n(?:[ \t]+[^\n]*(?:\n|\Z)|\n)*", re.MULTILINE
+)
+"""A program without a fence."""
 _NOTHING_MORE = re.compile(r"\s*\Z")
 _TABLE_ROW = re.compile(
     r"^\|?[ \t*]*(?:(?P<answer>(?:final |correct )?answer)|(?P<total>(?:grand )?total(?: [\w ]{1,40})?))[ \t*]*\|"
@@ -195,7 +200,7 @@ CONCLUSION = re.compile(
     r"in (?:interval|simplest|lowest|standard|expanded|factored) (?:notation|form|terms)(?=,)|"
     r"altogether|as a result|accordingly|together(?=,? (?:they|the|we|this|it|[A-Z]))|"
     r"(?:(?:out )?of|among(?:st)?|from) the (?:given |available |listed |four |five )?"
-    r"(?:options|choices|movies|films)(?: given)?|this means|that's|"
+    r"(?:options|choices|movies|films|list)(?: given)?|this means|that's|"
     r"(?:putting|combining|taking) (?:the two|both|all(?: of)? (?:this|these)|these|this|everything|it all|them) "
     r"(?:\w+ )?together|"
     r"(?:at|in) the (?:very )?end(?: of the \w+)?|"
@@ -250,6 +255,8 @@ _SAYS = re.compile(
 )
 """A last line that ends in maths, and may be whole without a stop."""
 _OPEN_DISPLAY = re.compile(r"\n[ \t]*\$\$[ \t]*[^$\s][^$]*$")
+SO_SOLVED = re.compile(r", so the (?:system|equation|solution|answer)s? (?:is|are|has)\b", re.IGNORECASE)
+"""What is concluded within a line of checks."""
 FIRST = re.compile(
     r"\W*(?:first(?:ly)?\b|next\b|to (?:start|begin)\b|what [^.?\n]{1,40} (?:has|have|costs?|knows?|gets?|needs?):)",
     re.IGNORECASE,
@@ -371,7 +378,7 @@ _BECAUSE = re.compile(
 AIM = re.compile(
     r"\b(?:theorem|identity|equations?|formula|rewrite|recall|cases?|steps?|unknowns?|variables?|"
     rf"{_FIRST}|need|must(?! (?:be|(?:have )?\w+ [0-9]))|find|solv\w*|comput\w*|minimi\w+|maximi\w+|consider|"
-    r"us(?:e|ing)|substitut\w+|apply|check|show|prove|want|factori[sz]ation)\b",
+    r"us(?:e|ing)|substitut\w+|apply|check|show|prove|want|factori[sz]ation(?! of \$?[0-9]+\$? is))\b",
     re.IGNORECASE,
 )
 """Words of a sentence that says what to do next."""
@@ -384,8 +391,9 @@ IS = re.compile(
     r"lies? in|factors? (?:as|into)|(?:passes through|ends?(?: up)? at|meet at|intersect at)(?: the point)?|"
     r"(?:has|have|leaves?|gives?|makes?|yields?|prints?|outputs?)"
     r"(?=\s+(?:exactly |only |a total of )?\\?[$€£]?(?:[0-9](?![0-9.,]*[a-z^])|√)))\b"
-    r"(?: (?:equal to|(?:given|solved|satisfied) by|written(?: as)?|at(?=[\s$\\]*\()"
-    r"|(?:at )?the (?:point|number|value|interval|set|pair)"
+    r"(?: (?:equal to|(?:given|solved|satisfied) by(?! the (?:ordered|point|pair|triple))"
+    r"|written(?: as)?|at(?=[\s$\\]*\()"
+    r"|(?:(?:given|solved|satisfied) by |at )?the (?:ordered )?(?:point|number|value|interval|set|pair|triple)"
     r"|exactly|just|simply|only|actually|indeed|currently|now|also)\b)?"
     r"(?=[\s$:\\])"
 )
@@ -438,6 +446,7 @@ REFUSED = re.compile(
     r"|\blet(?: me|['’]s| us) (?:start|begin) with\b[^.\n]*\.?\s*\Z"
     r"|\bdo(?:es)?n['’]t (?:say|tell|give|specify|state|let)\b|\bdepends (?:on|how)\b"
     r"|\bplease (?:give|send|provide|share|clarify|run)\b"
+    r"|\bwhich (?:of (?:these|the two|them)|one|reading|interpretation) (?:is|(?:do )?you) (?:mean|meant|intended)\b"
     r"|\b(?:would you like me to|shall i|should i|do you want me to) "
     r"(?:carry|proceed|continue|compute|calculate|solve|go)\b"
     r"|\bdoes this (?:plan|approach)\b|\b(?:you|try to|and) (?:can |could |should )?continue from here\b",
@@ -450,7 +459,7 @@ _OPTIONS_ASKED = re.compile(r"\?\W*\n(?:[ \t]*\(?[A-H][.):] [^\n]{1,80}(?:\n|\Z)
 """A question and its options, and nothing after."""
 _ASKED_LAST = re.compile(
     r"\b(?:(?:we|i)(?:['’]re| are| am) asked (?:to|for|how|what|which)"
-    r"|(?:question|problem) (?:is asking|asks)(?: us)?)\b[^.=?!:,]*\.?\s*\Z",
+    r"|(?:question|problem) (?:is asking|asks)(?! only\b)(?: us)?)\b[^.=?!:,]*\.?\s*\Z",
     re.IGNORECASE,
 )
 """What is sought, said at the end."""
@@ -518,6 +527,8 @@ def after_thinking(text: str) -> str | None:
         text = _STRUCK.sub("", text)
     text = _CORRECTED.sub(_kept, _END_OF_PROOF.sub(".", text))
     text = _UNDERLINE.sub("", text)
+    if "def " in text:
+        text = _FUNCTION.sub("\n", text)
     if "```" in text:
         text = _FENCE_LINE.sub("", _PROGRAM.sub(_printed, text))
     if '"' in text:
@@ -698,7 +709,7 @@ def _balanced(maths: str) -> bool:
 
 def placeholder(content: str) -> bool:
     """Return whether an answer is a form that was shown and not filled in."""
-    bare = re.sub(r"\\text[a-z]*|[{}<>\[\]()\\_\s.]+", " ", content).strip().lower()
+    bare = re.sub(r"\\text[a-z]*|[{}<>\[\]()_\s.]+|\\", " ", content).strip().lower()
     return _PLACEHOLDER.fullmatch(bare) is not None
 
 
@@ -1027,7 +1038,7 @@ def last_sentence(tail: str) -> tuple[str, bool] | None:
             if (
                 asks
                 or aside
-                or (check and not CONCLUSION.match(sentence))
+                or (check and not (CONCLUSION.match(sentence) or SO_SOLVED.search(sentence)))
                 or any(pattern.match(sentence) for pattern in (CHECK, WISH, BESIDE))
             ):
                 followed = True

@@ -108,6 +108,10 @@ _COLORS = frozenset(
 )
 _THIS_IS = re.compile(r", and (?:this|that|it) is ([A-Z][a-z]+)$")
 """Whom the number before belongs to: "the tallest is 70 cm, and this is Gwen"."""
+_OTHERS = re.compile(
+    r"(?<=[.!*])\s+the (?:other|remaining)(?: [a-z]+)? (?:titles|movies|films|options)\b[^\n]*\Z", re.I
+)
+"""What is said of the other options, last."""
 _PICKED = re.compile(
     r"(?:I(?:['’]d| would|['’]ll| will)?|we) (?:pick|choose|go with|select|recommend) (?:the )?(.{1,60})"
 )
@@ -119,7 +123,7 @@ _DATE = re.compile(rf"(?:^|\b(?:on|is|was|be|written(?: as)?) (?:the )?)\**({_ON
 _ANSWERS = re.compile(
     r"(?:the|its|his|her|their) (?:[a-z-]+ ){0,3}(?:match|shape|figure|option|choice|movie|film|recommendation|colou?r"
     r"|date|penguin|animal|person|name|object|item|book|bird|fruit|vehicle|golfer|pronoun|one|(?-i:(?:[a-z]+-)?[a-z]+est)|last)"
-    r"(?: (?:of|on|in|to|for|among) [a-z ,]{1,60})? "
+    r"(?: (?:most similar to|of|on|in|to|for|among) [a-z ,]{1,60})? "
     r"(?:is|would be) (?:an? |(?-i:the) )?(\**[\w:/-]+(?: [\w:/-]+){0,3}\**)",
     re.IGNORECASE,
 )
@@ -344,6 +348,8 @@ def _concluded(text: str, kind: AnswerKind) -> str | None:
         line = _BOOLEAN_LINE.match(lines[-1])
         return claimed_verdict(text) or (line[1] if line else None) or _only_bold_boolean(tail)
     tail = without_breakdown(tail) if kind == "text" else tail
+    if others := _OTHERS.search(tail):
+        tail, lines = tail[: others.start()], _lines(tail[: others.start()])
     found = last_sentence(tail)
     if found is None:
         return None
@@ -355,6 +361,8 @@ def _concluded(text: str, kind: AnswerKind) -> str | None:
         return ranked
     if kind == "option":
         return None if re.search(r"\([A-Z]\)", sentence) else _complement(tail, sentence, followed)
+    if shape := _SHAPE.fullmatch(claim_of(sentence.strip(" .!"))[0]):
+        return shape[1]
     if this := _THIS_IS.search(sentence.strip(" .")):
         return this[1]
     said = re.search(rf"[0-9]|\b(?:{'|'.join(NUMBER_WORDS)})\b", sentence, re.IGNORECASE)

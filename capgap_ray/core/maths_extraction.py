@@ -157,15 +157,19 @@ _LOOPS = 4
 _COMPUTED_FIRST = re.compile(r"([0-9][0-9.,]*(?: ?[-+*/×] ?[0-9][0-9.,]*){1,9}) ?= ?([0-9][0-9.,]*) [a-z]+ [^=]*$")
 """`33 + 25 - 8 = 50 integers are divisible by 6 or 8`."""
 _FORM_IS = re.compile(
-    r"(?:^|, and )the (?:quotient|expansion|factori[sz]ation|simplified (?:form|expression)) is \$([^$=]+)\$$",
+    r"(?:^|, (?:and )?)the (?:quotient|expansion|(?:prime )?factori[sz]ation|simplified (?:form|expression))"
+    r"(?: of \$?[0-9]+\$?)? is \$([^$=]+)\$$",
     re.IGNORECASE,
 )
 _SEVERAL_VALUES = re.compile(r"[^(\[{\\]*,")
 """A list that is no tuple, interval or set."""
+_STEP = re.compile(r"Step ([0-9]{1,2}): (?=The )")
+_MUST_BE = re.compile(r"(\bmust be) either \$([^$]+)\$ or \$([^$]+)\$(?=\W*$)")
 _NOT_AT = re.compile(r"(.+?)\s*,\s*(?:\\q?quad\s*)*\(?[a-zA-Z]\s*(?:\\neq?(?![a-z])|≠)\s*[^,=]{1,20}\)?", re.DOTALL)
 _OF_NUMBER = re.compile(r"\$?\\?[a-zA-Z]+\(-?[0-9./]+\) ?= ?([^=]+?)\$?")
 _HOLDS_FOR = re.compile(
-    r"\b(?:true|holds|valid|satisfied) (?:for|when|if|whenever|exactly when) "
+    r"\b(?:true|holds|valid|satisfied|(?:roots|solutions?)(?= (?:precisely|exactly))) "
+    r"(?:for|when|if|whenever|exactly when|precisely when) "
     r"(?:all |every |any )?(?:real )?(?:values |numbers )?(?:of )?"
     r"\$?([a-zA-Z] ?(?:[<>≤≥]|\\[lg]eq?(?![a-z]))[^$]*|[^$=a-zA-Z]+[<>≤≥] ?[a-zA-Z] ?[<>≤≥][^$]*)\$?$"
 )
@@ -399,6 +403,8 @@ def _maths_conclusion(text: str) -> str | None:
     if found is None:
         return None
     sentence, followed = found
+    if (step := _STEP.match(sentence)) and _is_last_planned(tail, int(step[1])):
+        sentence = sentence[step.end() :]
     if _is_item(tail, sentence) or _IN_LIST.search(tail):
         return None
     if worded := re.search(r": \*\*([A-Z][a-z]+)\*\*\.?$", tail):
@@ -409,12 +415,13 @@ def _maths_conclusion(text: str) -> str | None:
         rf"\b(?:choice|option) \(?{letter[1]}\b|\({letter[1]}\)", tail
     ):
         return letter[1]
+    sentence = _MUST_BE.sub(r"\1 $\2, \3$", sentence)
     labelled = labelled_value(tail, sentence)
     claim, concluded = claim_of(labelled or re.sub(r"^\*\*([^*]* (?:is|are))\*\*", r"\1", sentence).strip(" .!*_"))
     claim = re.sub(
         r"(?<!\w)(?:\*\*|`)([0-9.,]+)(?:\*\*|`)(?!\w)", r"\1", _plain_predicate(_TRAILING_ASIDE.sub("", claim))
     )
-    concluded = concluded or (labelled is not None and CONCLUSION.match(sentence) is not None)
+    concluded = concluded or (labelled is not None and claim_of(sentence)[1])
     if concluded and (answered := re.match(r"(yes|no), (?=\S)", claim, re.IGNORECASE)):
         return answered[1]
     if concluded and (one := _first_of_two(tail, sentence, claim) or _asked_of_two(tail, claim)):
@@ -477,7 +484,7 @@ def _maths_conclusion(text: str) -> str | None:
             return str(marked[0])
         if re.search(r"[0-9]|\\[a-z]|√|π", bold) and reads_as_maths(bold):
             return bold
-    if concluded and (holds := _HOLDS_FOR.search(claim)) and reads_as_maths(holds[1]):
+    if concluded and (holds := _HOLDS_FOR.search(claim.rstrip("."))) and reads_as_maths(holds[1]):
         return holds[1]
     if concluded and (share := _SHARE_OF.fullmatch(claim)):
         return _of_share(share, tail)
@@ -569,6 +576,12 @@ def _said_again(tail: str, claim: str) -> str | None:
         and value == rational(computed[1])
     )
     return numbers[0] if same else None
+
+
+def _is_last_planned(tail: str, step: int) -> bool:
+    """Return whether the steps that a text has planned in a numbered list end with this one."""
+    numbers = re.findall(r"^[ \t]*([0-9]{1,2})[.)] ", tail, re.MULTILINE)
+    return bool(numbers) and int(numbers[-1]) == step
 
 
 def _is_item(tail: str, sentence: str) -> bool:

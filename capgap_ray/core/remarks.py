@@ -104,7 +104,7 @@ ASIDE = re.compile(
     r"|in (?:this|the above) (?:problem|solution)|in case|in degrees|in (?:decimals?|decimal form|reality)"
     r"|in [0-9]+ (?:years|days|months|hours)(?!, (?:he|she|they|you)(?:['’]ll| will)\b)"
     r"|as a (?:decimal|percent|mixed|side)|both (?:ways|methods|sides)(?!.*, so )"
-    r"|for (?:those|the curious|reference|comparison|example|instance|the record)|compared (?:with|to)"
+    r"|for (?:those|the curious|reference|comparison|example|instance|the record)|compared (?:with|to)(?!.*, so )"
     r"|(?:at|during|in) (?:that|this) (?:point|time|moment|period|case)\b"
     r"|(?:at|with) (?:this|that|the same) (?:pace|rate|speed|price|value)\b"
     r"|(?:i|we)(?:['’]ve)? (?:had|could|used|also|never|did(?:n['’]t| not))\b|i [a-z]+ed\b(?!.*(?:=|to get))|\([A-Za-z]"

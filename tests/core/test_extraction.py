@@ -579,7 +579,7 @@ MATHS = [
     ("The ratio is $34 : 26$, which simplifies to\n\n> **17 : 13**", "17 : 13"),
     ("So the sides are in the ratio **3:4:5**.", "3:4:5"),
     # several values, remarks after the value, measures
-    ("### Final Answer\nThe solution is the ordered pair **(3, −1)**.", "(3,−1)"),
+    ("### Final Answer\nThe solution is the ordered pair **(3, −1)**.", "(3, −1)"),
     ("The quotient is $2x + 5$ with remainder 0.", "2x + 5"),
     ("- For $x = 0$ it runs to $5$, giving 13 points.\n- For $x = 1$ it runs to $4$, giving 9 points", None),
     ("6 favourable outcomes out of 216. The probability is 6/216 which simplifies to 1/36.", "1/36"),
@@ -715,6 +715,34 @@ MATHS = [
     ("We know that x + y = 10. So x = 10 - y. So x = 10 - (10 - x). So x = x. " * 4 + "We know that x + y = 10", None),
     ("Adding both, we obtain $2b = 16$, so $b = 8$. Now substituting back into the", None),
     ("We get $2b = 16$, so $b = 8$.\n\nSubstituting back, $2 \\cdot 8 = 16$.", "8"),
+    (
+        "We set up a system from the sums.\n\nFinal Answer: The final answer is $[\\text{answer}]$. I hope "
+        "it is correct.",
+        None,
+    ),
+    (
+        "If you mean the centers, it would be $\\sqrt{89}$. If you mean points, it would be $\\sqrt{89} - "
+        "7$. Which of these do you mean?",
+        None,
+    ),
+    ("Let me know which of these you intended.\n\nBetween points it would be $\\sqrt{89} - 7$.", None),
+    (
+        "I will\n1. Complete the square.\n2. Report the minimum.\n\nStep 1: $(x-4)^2 - 3$.\nStep 2: The "
+        "minimum value is $-3$.",
+        "-3",
+    ),
+    (
+        "So x = 1, and then z = 3.\n\nSubstituting back: 1 - 2 + 3 = 2. Both hold, so the system is solved "
+        "by the ordered triple (1, -2, 3).",
+        "(1, -2, 3)",
+    ),
+    ("So $m = 4$ or $m = -4$. We have $k = 2m$. Therefore $k$ must be either $8$ or $-8$.", "8, -8"),
+    (
+        "15 = 3 · 5. Finally 5 is prime.\n\nCollecting the factors, the prime factorization of 720 is $2^4 "
+        "\\cdot 3^2 \\cdot 5$.",
+        "2^4 \\cdot 3^2 \\cdot 5",
+    ),
+    ("It is $16 + 4k$.\n\n**Conclusion:** the equation has two distinct real roots precisely when $k > -4$.", "k > -4"),
 ]
 NUMBERS = [
     (
@@ -1218,6 +1246,13 @@ NUMBERS = [
     ("The trip costs $265. As $180 is there, they still have to raise **$85**.\n\nWould you like me to", "85"),
     ("I'll end with four marks. For example, if the answer were 1,250 dollars, I'd write \"#### 1250\".", None),
     ("But she doesn't pay! So only 5 friends share it: $126 / 5 = $25.20.\n\nEach friend pays $25.20", "25.20"),
+    ("def solution():\n    barns = 3\n    cows = barns * 14\n\n    goats = 9", None),
+    ("75 - 60 = 15. Compared with the first test that is 15 / 60 = 0.25, so the number went up by 25%.", "25"),
+    (
+        "24 - 7 = 17. Then she gets 2. In the end Grace has 19 whole ones. Note that the 7 are not "
+        "included, because the question asks only for the whole ones.",
+        "19",
+    ),
 ]
 
 
@@ -1647,6 +1682,28 @@ BBH = [
         "The only free slot is 6am to 8am.\n\nBetween what times could she have gone there? 6am to 8am",
         "6am to 8am",
     ),
+    (
+        "object_counting",
+        "- a cow: 1\n- three goats: 3\n- a pig: 1\n\nNow let's add these together: 1 + 3 + 1 = 5.",
+        "5",
+    ),
+    (
+        "movie_recommendation",
+        "Se7en is a thriller. The movie most similar to the ones in the list is Pretty Woman.",
+        "Pretty Woman",
+    ),
+    (
+        "movie_recommendation",
+        "You like family films. From the list, I'd recommend **Toy Story**.\n\nThe other three titles are "
+        "thrillers, so they're no match.",
+        "Toy Story",
+    ),
+    (
+        "hyperbaton",
+        'Option (A): "red big hat". As 7 < 1 is not correct, (A) does not have the order.\nOption (B): '
+        '"big red hat". As 1 < 7, (B) has it. Therefore (B) is the sentence with the order.',
+        "(B)",
+    ),
 ]
 
 
@@ -1886,6 +1943,11 @@ KINDS: list[tuple[AnswerKind, str, str | None]] = [
     ("boolean", "It is not **True**.", None),
     ("boolean", "It is about free time. Most people would think that it is good, so the statement", None),
     ("text", "From oldest to newest: bus, van, sedan, tractor.\n\nThe second-newest is the sedan.", "sedan"),
+    (
+        "text",
+        "That means there are six line segments, no two of which lie on a line. The element draws a hexagon.",
+        "hexagon",
+    ),
 ]
 
 
