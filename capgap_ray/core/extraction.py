@@ -289,7 +289,9 @@ GIVEN = re.compile(
 )
 """Words of a sentence that is on the way to the answer, beyond `PREMISE`."""
 AFTERTHOUGHT = re.compile(
-    r"(?<=[$)]) with \$?[A-Z] ?= ?\S.*$|,? as (?:required|desired|claimed|needed|wanted|expected)$"
+    r",? or,? equivalently,? \$[^$]+\$$|,? i\.e\.,? \w+ \\?\$[0-9]+ (?:bill|note|coin)s?\b.*$"
+    r"|,? as (?:the|this|our) [^,]*\b(?:confirms|shows|predicts)$"
+    r"|(?<=[$)]) with \$?[A-Z] ?= ?\S.*$|,? as (?:required|desired|claimed|needed|wanted|expected)$"
     r"|(?<=[0-9$)}\]*])(?:, with (?!.*\bbeing\b)[a-z]+|(?:,? (?:which|and (?:it|this)) (?:(?:is|are) )?|,? )"
     r"(?:reached|attained|achieved|obtained|taken|occurs|occurring|happens)(?: only)? "
     r"(?:when|at|for|if|by|with|iff))\b.*$"
@@ -320,6 +322,7 @@ _WHERE_REACHED = re.compile(
     r"(?:at|when|for|where|if) \$?[a-z]\$? ?(?:=|is) ?[^,;=]*$"
 )
 """A value, as of an extremum, and the point at which it is taken."""
+_AT_THE_END = re.compile(r"when (?:the \w+|it|everything|all of this) (?:ends|is over|has ended), ", re.IGNORECASE)
 _AFTERWARDS = re.compile(r"^(?:after (?!(?:that|this)\b)|(?:that )?when )[^,=$]{1,80}, (?=[A-Za-z])", re.IGNORECASE)
 """What a sentence's value holds after: "after he gave away 3 of them"."""
 _IN_RANGE = re.compile(
@@ -392,7 +395,7 @@ IS = re.compile(
     r"(?:has|have|leaves?|gives?|makes?|yields?|prints?|outputs?)"
     r"(?=\s+(?:exactly |only |a total of )?\\?[$€£]?(?:[0-9](?![0-9.,]*[a-z^])|√)))\b"
     r"(?: (?:equal to|(?:given|solved|satisfied) by(?! the (?:ordered|point|pair|triple))"
-    r"|written(?: as)?|at(?=[\s$\\]*\()"
+    r"|written(?: as)?|at(?=[\s$\\]*(?:left\s?)?\()"
     r"|(?:(?:given|solved|satisfied) by |at )?the (?:ordered )?(?:point|number|value|interval|set|pair|triple)"
     r"|exactly|just|simply|only|actually|indeed|currently|now|also)\b)?"
     r"(?=[\s$:\\])"
@@ -1061,6 +1064,7 @@ def claim_of(sentence: str) -> tuple[str, bool]:
     if reason := _BECAUSE.match(claim):
         claim, concluded = claim[reason.end() :], True
     concluded = concluded or re.search(r"\b(?:donc|entonces|quindi|somit|folglich)\b", claim) is not None
+    concluded = concluded or _AT_THE_END.match(claim) is not None
     claim = _AFTERWARDS.sub("", claim)
     if thought := re.search(r", then,(?= )", claim):
         claim, concluded = claim[: thought.start()] + claim[thought.end() :], True

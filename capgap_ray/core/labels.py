@@ -86,6 +86,10 @@ _CUT_STEP = re.compile(r"\n[ \t]*(?:step )?[0-9]{1,2}[.):] [^\n]*[a-z]\Z", re.IG
 _PAIRS = re.compile(r"\w[–-][A-Z]\w*, [A-Z]\w*[–-]")
 """Who has what after a step: "Fred–Lola, Eve–Ophelia"."""
 _TIMES = re.compile(r"(?:between )?[0-9]{1,2}(?::[0-9]{2})? ?[ap]m (?:to|and|until) [0-9]{1,2}(?::[0-9]{2})? ?[ap]m")
+_BETWEEN = re.compile(
+    r"(?:between|from) (?:the hours of )?([0-9]{1,2}(?::[0-9]{2})? ?[ap]m) (?:and|to|until) "
+    r"([0-9]{1,2}(?::[0-9]{2})? ?[ap]m)"
+)
 _ON_A_DAY = r"[0-9]{2}/[0-9]{2}/[0-9]{4}"
 _WITH_FIGURES = re.compile(rf"{_TIMES.pattern}|{_ON_A_DAY}")
 """Labels that have figures and are no numbers."""
@@ -432,7 +436,7 @@ def _complement(tail: str, sentence: str, followed: bool) -> str | None:
         return str(picked[1]).strip(_MARKUP)
     if (concluded or re.search(r"\b(?:date|format|mm)\b", claim, re.IGNORECASE)) and (date := _DATE.search(claim)):
         return date[1]
-    hue = _HUE.fullmatch(claim) if tail.endswith(sentence) else None
+    hue = _HUE.fullmatch(claim.rpartition(", and ")[2]) if tail.endswith(sentence) else None
     if hue and (hue[1].lower() in _COLORS or re.search(r"\bcolou?r\b", tail)):
         return hue[1]
     last = tail.endswith(f"\n{sentence}") or (
@@ -659,7 +663,7 @@ def _plain(answer: str, kind: AnswerKind) -> str:
 
 
 def _folded(text: str) -> str:
-    return " ".join(text.casefold().split())
+    return _BETWEEN.sub(r"\1 to \2", " ".join(text.casefold().split()))
 
 
 def option_of(target: str, choices: Sequence[str]) -> str | None:

@@ -80,7 +80,8 @@ _FIGURE = re.compile(
 """What is given by a whole equation."""
 _COUNTED = re.compile(
     rf"(?:there (?:are|is) |it is )?(?:exactly |only |a total of )?(-?[0-9][0-9,.]*|{'|'.join(NUMBER_WORDS)}) "
-    r"(?!divides\b|is\b|hal(?:f|ves)\b|(?:third|quarter|fourth|fifth|sixth)s?\b)[a-z -]+(?:\$[a-zA-Z]\$)?",
+    r"(?!hundred\b|thousand\b|million\b|divides\b|is\b|hal(?:f|ves)\b|(?:third|quarter|fourth|fifth|sixth)s?\b)"
+    r"[a-z -]+(?:\$[a-zA-Z]\$)?",
     re.IGNORECASE,
 )
 REASON = re.compile(
@@ -138,6 +139,7 @@ _CONGRUENT = re.compile(r"≡|\\equiv(?![a-z])")
 _MODULO = re.compile(r"(?:\\?[,; ])*(?:\\pmod\s?\{[^{}]*\}|\(mod [^()]*\)|\$? (?:modulo|mod) \$?[0-9a-z]+)")
 _POWER = re.compile(r"\W*[a-zA-Z]\^\{?[0-9]\}?\s*=")
 """One that is still to be solved for its base."""
+_POWER_OF = re.compile(r"\$?[a-zA-Z]\^\{?[0-9]+\}? ?= ?([^=$]+)\$?")
 _EXPRESSION = re.compile(r"(?=.*[0-9])(?=.*[-−+*/×·(])(?!.*(?<!\\)\b[a-zA-Z]{2})[^=<>≤≥$:]+")
 """One that is all that is concluded: "So: 15x - 80"."""
 _EXPRESSION_IS = re.compile(r"\b(?:by|is|as) (?:the )?(?:expression|polynomial|formula):? ([^$]+)$", re.IGNORECASE)
@@ -486,6 +488,8 @@ def _maths_conclusion(text: str) -> str | None:
             return bold
     if concluded and (holds := _HOLDS_FOR.search(claim.rstrip("."))) and reads_as_maths(holds[1]):
         return holds[1]
+    if concluded and (power := _POWER_OF.fullmatch(claim)) and computed(power[1], tail[: -len(sentence)]):
+        return power[1].strip()
     if concluded and (share := _SHARE_OF.fullmatch(claim)):
         return _of_share(share, tail)
     if concluded and not aim and (counted := _COUNTED.fullmatch(_WHICH.sub("", claim))):

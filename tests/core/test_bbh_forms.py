@@ -206,6 +206,7 @@ EQUAL += [
     ("plausible", "yes", ()),
     ("implausible", "no", ()),
     ("(A)", "**A** Forrest Gump", ()),
+    ("(B)", "between 3pm and 5pm", ("1pm to 3pm", "3pm to 5pm")),
 ]
 UNEQUAL: list[tuple[str, str, tuple[str, ...]]] = [
     ("(B)", a, CHOICES)
@@ -265,6 +266,7 @@ UNEQUAL += [("green", a, CHOICES) for a in ("(A)", "red", "(A) green", "(B) red"
 UNEQUAL += [("4", a, ("3", "4")) for a in ("(A)", "A) 4", "(A) 4", "3", "3 or 4")]
 UNEQUAL += [("No", a, ()) for a in ("Yes", "yes and no", "not sure", "No or Yes", "False", "")]
 UNEQUAL += [("invalid", a, ()) for a in ("valid", "not invalid", "", "the argument is valid", "valid or invalid")]
+UNEQUAL += [("(B)", a, ("1pm to 3pm", "3pm to 5pm")) for a in ("between 1pm and 3pm", "from 3pm", "3pm to 6pm")]
 UNEQUAL += [("valid", a, ()) for a in ("invalid", "not valid", "the argument is not valid", "the argument is invalid")]
 UNEQUAL += [
     ("ant bee cat", a, ())

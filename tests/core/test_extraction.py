@@ -743,6 +743,17 @@ MATHS = [
         "2^4 \\cdot 3^2 \\cdot 5",
     ),
     ("It is $16 + 4k$.\n\n**Conclusion:** the equation has two distinct real roots precisely when $k > -4$.", "k > -4"),
+    (
+        "Hence the equation of the line is $y = -\\frac{3}{2}x + 5$, or equivalently $3x+2y=10$.",
+        "y = -\\frac{3}{2}x + 5",
+    ),
+    ("**Final Answer**\n\nThe focus is at $\\left(3,-\\frac{55}{8}\\right)$.", "\\left(3,-\\frac{55}{8}\\right)"),
+    ("Cubing: $(1+2i)^3=1+6i+12i^2+8i^3=1+6i-12-8i=-11-2i$.\n\nSo $z^3 = -11 - 2i$.", "-11 - 2i"),
+    (
+        "In $5$ seconds it covers $5\\times20=100$ meters. Therefore it is one hundred meters from the finish line.",
+        "100",
+    ),
+    ("| 7 | 14 |\n| 8 | 20 |\n\nAn octagon thus has 20 diagonals, as the formula n(n−3)/2 with n = 8 confirms.", "20"),
 ]
 NUMBERS = [
     (
@@ -1253,6 +1264,7 @@ NUMBERS = [
         "included, because the question asks only for the whole ones.",
         "19",
     ),
+    ("Change = 40 - 30 = 10 dollars.\nSo she gets ten dollars in change, i.e. one $10 bill or two $5 bills.", "10"),
 ]
 
 
@@ -1703,6 +1715,16 @@ BBH = [
         'Option (A): "red big hat". As 7 < 1 is not correct, (A) does not have the order.\nOption (B): '
         '"big red hat". As 1 < 7, (B) has it. Therefore (B) is the sentence with the order.',
         "(B)",
+    ),
+    (
+        "tracking_shuffled_objects_five_objects",
+        "5. Alice ↔ Dave: Alice–Melissa, Dave–Sam\n\nWhen the dance ends, Alice is dancing with Melissa.",
+        "Melissa",
+    ),
+    (
+        "reasoning_about_colored_objects",
+        "There is a purple leash. The question is about the leash, and the leash is purple.",
+        "purple",
     ),
 ]
 
