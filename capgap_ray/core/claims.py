@@ -16,7 +16,7 @@ _WRITTEN = tuple(
     for pattern, form in (
         (r"\\\(\s*\(?([A-Z])\)?\s*\\\)|\$\(?([A-H])\)?\$|(?<!\w)\[([A-Z])\]", ""),  # in maths or in square brackets
         (r"\*{1,3}(?:Option )?\(?([A-Z])[).:]{0,2}\*{1,3}", ""),  # in bold
-        (r"\b((?i:option|choice|answer|pick|choose|select|go with)) \(?([a-r])\)", r"\1 (\2)"),
+        (r"\b((?i:option|choice|statement|sentence|answer|pick|choose|select|go with)) \(?([a-r])\)", r"\1 (\2)"),
         (rf"\((?i:{_NOUN}) ([A-Z])\)", ""),
         (rf"\b((?i:{_NOUN}))[:,]? [\"“]?\(?([A-Z])\b\)?(?!['’])[\"”]?(?=\W|$)", r"\1 (\2)"),
         (r"^([\s>•#-]*)\(?([A-Z])[).](?=\s)", r"\1(\2)"),  # as a list has it

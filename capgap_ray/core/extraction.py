@@ -847,14 +847,15 @@ def displayed_value(tail: str, sentence: str) -> str | None:
     if found and is_value(value := unwrapped(found[1])):
         return value
     said_of = re.search(
-        r"(?:^|\. )(?:(?:so|thus|hence|therefore),? )?the (?:solution|answer)(?: set)? (?:is|are)\b",
+        r"(?:^|\. )(?:(?:so|thus|hence|therefore|(?:combining|putting) [^,.=]{1,40}),? )?"
+        r"the (?:solution|answer)(?: set)? (?:is|are)\b",
         lead,
         re.IGNORECASE,
     )
     if not (solved or bold or said_of) and any(pattern.search(lead) for pattern in (AIM, GIVEN, PREMISE)):
         return None
     if "=" not in maths:
-        ready = re.search(
+        ready = said_of or re.search(
             r":\s*$|\b(?:left with|we (?:get|obtain)(?: the (?:\w+ ){0,2}\w+)?|gives|simplifies to|becomes)\s*$", before
         )
         return maths if ready and re.search("[0-9]", maths) and reads_as_maths(maths) else None

@@ -103,6 +103,12 @@ _SHAPE = re.compile(
     r"\**(circle|heptagon|hexagon|kite|line|octagon|pentagon|rectangle|sector|triangle|square)\**",
     re.IGNORECASE,
 )
+_ERROR_IS = re.compile(
+    r"(?:that|this|it|the error) is (?:(?:an?|the) )?(?:error (?:of|in) )?\**"
+    r"(named entities|numerical values|modifiers or adjectives|negation or antonyms|facts|dropped content)\**"
+    r"(?: (?:error|type|category))?",
+    re.IGNORECASE,
+)
 _HUE = re.compile(r"(?:the [a-z ]{1,40} is|colou?r:) \**([a-z]+)\**", re.IGNORECASE)
 _COLORS = frozenset(
     (
@@ -430,6 +436,8 @@ def _complement(tail: str, sentence: str, followed: bool) -> str | None:
         return picked[1].strip(_MARKUP)
     if _TIMES.fullmatch(claim) and _ASKS_TIMES.search(tail[: tail.rfind(sentence)]):
         return claim
+    if error := _ERROR_IS.fullmatch(claim):
+        return error[1]
     if visited := _VISITED.search(claim):
         return visited[1]
     if picked := _PICKED.fullmatch(claim.replace("*", "")):

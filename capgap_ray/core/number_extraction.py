@@ -128,6 +128,7 @@ _IT_TAKES = re.compile(r"it (?:will |would )?takes? (?:[a-z]+ ){0,3}([0-9][0-9.,
 _CHANGE = re.compile(
     r"\b(?:gets?|receives?|is given) \\?\$?([0-9][0-9.,]*) (?:back|in change|as change)\W*$", re.IGNORECASE
 )
+_IN_ORDER = re.compile(r"\bin the \*{0,2}([0-9]{1,4})(?:st|nd|rd|th)\*{0,2} (?:year|month|week|day|hour|minute)\W*$")
 _CLOCK = re.compile(r"\bat ([0-9]{1,2}:[0-9]{2}(?: ?[ap]\.?m)?)\W*$", re.IGNORECASE)
 _FIRST_LINE = re.compile(r"\**-?\$?[0-9](?:[0-9.,]*[0-9])?\**(?: [a-z]+){1,3}\.\**")
 _SPELT_NUMBER = re.compile(
@@ -146,6 +147,7 @@ _EXPLAINED_BELOW = re.compile(
     r"([^\n]{1,150})[.!]\**\n\s*[*_# ]*(?:explanation|reason(?:ing)?|why|steps|working)[*_]*:?[*_]*[ \t]*\n(.*)",
     re.IGNORECASE | re.DOTALL,
 )
+_ITEMISED_BELOW = re.compile(r"([^\n]{1,150})[.!]\**\n\s*\n((?:[-•*] [^\n]+(?:\n|\Z)){2,20})")
 _AGAIN = re.compile(r"\s([0-9][0-9,]*)\b[^0-9.\n]{0,40}\.\s+\1(?: [a-z]+)?\Z")
 """A last fragment that is the number of the sentence before it: "so 5 each. 5 cookies"."""
 _CALCULATION = re.compile(r"<<[^<>\n]{0,200}>>")
@@ -337,7 +339,7 @@ def _solved_for(tail: str, sentence: str) -> str | None:
 
 def _said_first(tail: str) -> str | None:
     """Return the number of the sentence that an explanation follows and comes to, whatever is remarked after it."""
-    explained = _EXPLAINED_BELOW.fullmatch(tail)
+    explained = _EXPLAINED_BELOW.fullmatch(tail) or _ITEMISED_BELOW.fullmatch(tail)
     value = number_in(explained[1]) if explained else None
     results = _RESULT.findall(explained[2]) if explained else []
     return value if value and results and rational(results[-1]) == rational(value) else None
@@ -424,6 +426,8 @@ def _last_number(tail: str, thought: bool) -> str | None:
         return clock[1]
     if (clock := _CLOCK.search(sentence)) and re.search(rf"= ?{re.escape(clock[1])}", tail[: -len(sentence)], re.I):
         return clock[1]
+    if ordinal := _IN_ORDER.search(sentence):
+        return ordinal[1]
     if change := _CHANGE.search(sentence):
         return change[1]
     if (unknown := _solved_for(tail, sentence)) is not None:

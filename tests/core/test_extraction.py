@@ -754,6 +754,16 @@ MATHS = [
         "100",
     ),
     ("| 7 | 14 |\n| 8 | 20 |\n\nAn octagon thus has 20 diagonals, as the formula n(n−3)/2 with n = 8 confirms.", "20"),
+    (
+        "* Case 1: $x > 4$\n* Case 2: $x < 1$\n\nCombining the two cases, the solution set "
+        "is\n\n$$(-\\infty, 1) \\cup (4, \\infty)$$",
+        "(-\\infty, 1) \\cup (4, \\infty)",
+    ),
+    (
+        "Each of $12$ edges has $4-2 = 2$ such cubes, $12\\times 2=24$.\n\nTwenty-four small cubes have "
+        "exactly two painted faces.",
+        "24",
+    ),
 ]
 NUMBERS = [
     (
@@ -1265,6 +1275,11 @@ NUMBERS = [
         "19",
     ),
     ("Change = 40 - 30 = 10 dollars.\nSo she gets ten dollars in change, i.e. one $10 bill or two $5 bills.", "10"),
+    (
+        "I'd say the number of people left is 17.\n\n- 40 came\n- 12 left by 9 pm → 28\n- then 11 more went home → 17",
+        "17",
+    ),
+    ("The net is $7.50 per year. $90 / $7.50 = 12 years, and so he starts making money in the **13th** year.", "13"),
 ]
 
 
@@ -1726,6 +1741,12 @@ BBH = [
         "There is a purple leash. The question is about the leash, and the leash is purple.",
         "purple",
     ),
+    (
+        "salient_translation_error_detection",
+        "The translation left out a word. That is a Dropped Content error.",
+        "Dropped Content",
+    ),
+    ("snarks", "Statement (b) is sarcastic, since nobody would truly thank someone for that.", "(B)"),
 ]
 
 
