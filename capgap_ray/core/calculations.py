@@ -14,7 +14,7 @@ from capgap_ray.core.maths import compare, rational
 _TAIL = 2_000
 """Characters at the end in which earlier results are looked for."""
 _GOES_ON = re.compile(r"\n\s*(?=[=≈])")
-_EQUALS = re.compile(r"\s*(?:=|→|⇒|->|=>)\s*")
+_EQUALS = re.compile(r"\s*(?:=|→|⇒|->|=>)\s*|(?<=[0-9)]) (?:gives(?: us)?|makes|equals) (?=[-$]{0,2}[0-9])")
 _ABOUT = re.compile(r"\s*≈[^=≈\n]*$")
 _FIGURES = re.compile(r"(?<![\w.])\\?\$?(-?[0-9][0-9,]*(?:\.[0-9]+)?)(?![\w.]*[0-9])")
 _RESULT = re.compile(r"\$?\\?\$?(-?[0-9][0-9,]*(?:\.[0-9]+)?)(?![\w^(*/+-]| [-+*/×·÷(])")
@@ -32,7 +32,7 @@ _STEP = re.compile(
 """A line that is a step, or in which something is still to be solved."""
 _SAYS_WHAT = re.compile(r"(?:so )?the [a-z ]{3,40} (?:is|are|=) ", re.IGNORECASE)
 _BEGINS = re.compile(
-    r"\b(?:first|start|begin|try|to (?:find|determine|solve|maximi[sz]e|minimi[sz]e))\b", re.IGNORECASE
+    r"\b(?:(?<!the )first|start|begin|try|to (?:find|determine|solve|maximi[sz]e|minimi[sz]e))\b", re.IGNORECASE
 )
 """What the line before a step says."""
 

@@ -92,7 +92,7 @@ _DRAWN = re.compile(
     r"|i can (?:therefore |thus |now )?(?:say|confirm|conclude)"
     r"|to (?:sum|summari[sz]e|conclude)|(?:putting|combining|comparing|collecting)[^,.=:]{1,60},"
     r"|(?:counting|adding|summing|multiplying|subtracting|dividing)[^,.=:]{0,40}"
-    r"(?::|, (?=\$)|,? (?:(?:we|i|you) (?:have|get|find)|gives?|yields?)))(?!\w)",
+    r"(?::|, (?=\$)|,? (?:(?:we|i|you) (?:have|get|find|see)|gives?|yields?)))(?!\w)",
     re.IGNORECASE,
 )
 """How a sentence begins that is drawn from what stands before it."""
@@ -102,6 +102,10 @@ _ANNOUNCED = re.compile(
     re.IGNORECASE,
 )
 """What is said to come, by the sentences before."""
+_BUT_IS = re.compile(
+    r"\W*(?:hmm, )?(?:but|or) (?:is|are|was|does|do|did|what|should|isn['’]t|doesn['’]t)\b", re.IGNORECASE
+)
+"""How a question begins that doubts what was said."""
 _WAITS = re.compile(r"\W*(?:(?:but|no|oh|hmm),? )?(?:wait|hold on|oops)\b", re.IGNORECASE)
 """How a sentence begins that takes back what was said."""
 _PUT_BACK = re.compile(r"\W*(?:now,? )?(?:substituting|plugging) [a-z ]{0,40}back\b", re.IGNORECASE)
@@ -390,7 +394,7 @@ def _last_claim(
         if _WAITS.match(sentence.bare) and (passed or said_again):
             return None  # what is said since then counts
         if sentence.bare.endswith("?"):
-            if last and not TO_THE_READER.search(sentence.bare):
+            if (last or _BUT_IS.match(sentence.bare)) and not TO_THE_READER.search(sentence.bare):
                 return None
             continue
         if sentence.aside:

@@ -131,6 +131,11 @@ _STATEMENT = re.compile(
     re.IGNORECASE,
 )
 """What an answer is stated after, in one grammar for all kinds."""
+_ONE_ROW = re.compile(
+    r"\|[^|\n]{1,60}\|[^|\n]{1,60}\|[ \t]*\n\|[ :|-]{3,60}\|[ \t]*\n\|[^|\n]{1,80}\|"
+    r"[ \t*]*([^|\n]{1,80}?)[ \t*]*\|(?!\s*\|)"
+)
+"""A table of two columns and one row, whose value is the last cell."""
 _ADVERB = re.compile(r"(?:therefore|thus|hence|then|indeed|clearly|simply)\b[ ,:]*", re.IGNORECASE)
 _JOINED = re.compile(
     r"(?:[\s$.]|\\\)|[a-z]{3,12} (?=and\b))*"
@@ -205,6 +210,9 @@ CONCLUSION = re.compile(
     r"(?:\w+ )?together|"
     r"(?:at|in) the (?:very )?end(?: of the \w+)?|"
     r"(?:multiplying|adding|summing|subtracting|dividing)(?: (?:these|them|it|both))?(?: up)?(?= ?,)|"
+    r"(?:after )?(?:adding|summing|counting|cancell?ing|simplifying|factoring)\b[^,.=:$]{1,60}?,? "
+    r"we (?:see|get|have|find|obtain)(?: that)?|when [^,=]{1,80}? we (?:get|obtain)(?: that)?|"
+    r"i(?:['’]m| am) (?:\w+ )?(?:confident|sure|certain)(?: now)? that|"
     r"(?:we|i) (?:get|have|find|conclude|obtain|are left with)|it follows that|it turns out(?: that)?"
     r"|(?:this|that|which|it) (?:means|gives|yields|makes|leaves|shows)"
     r"(?: (?:us|him|her|them|me|you)(?: with)?)?(?: that)?)\b[\s,:]*",
@@ -268,7 +276,7 @@ NEXT_STEP = re.compile(
 )
 """The heading of a step that does not come."""
 SENTENCES = re.compile(
-    r"(?<=[.!?])(?<!\bMr\.)(?<!\bMs\.)(?<!\bDr\.)(?<!\bSt\.)(?<!\bMrs\.)(?<!\bvs\.)(?<!\bi\.e\.)(?<!\be\.g\.)(?![\"')\]]+\s[a-z])[*_`\"')\]$]*\s+(?![-+/=]|\\(?:cdot|times))|\n+"
+    r"(?<=[.!?])(?<!\bMr\.)(?<!\bMs\.)(?<!\bDr\.)(?<!\bSt\.)(?<!\bMrs\.)(?<!\bvs\.)(?<!\bi\.e\.)(?<!\be\.g\.)(?![\"')\]]+\s[a-z])[*_`\"')\]$]*\s+(?!-(?![0-9])|[+/=]|\\(?:cdot|times))|\n+"
 )
 _DISPLAY_END = re.compile(r"(?:(?:\\\]|\$\$)[ \t.]*\n|\\end\{(?:align|gather)\*?\}[ .]?)\s*(?=[*#]|[A-Z][a-z])")
 """A display that a sentence of its own follows; any other display belongs to the sentence around it."""
@@ -307,7 +315,7 @@ AFTERTHOUGHT = re.compile(
     r"|(?<=[0-9])(?:,| [—–]) an? (?:quarter|half|third|tenth) of an? [a-z]+(?: [a-z]+)?$"
     r"|,? instead of [$€£]?[0-9][0-9.,]*$|,? which leaves [$€£]?[0-9][0-9.,]* [a-z ]*(?:over|to spare|extra)$"
     r"|,? (?:or|which is|that is|that['’]s|i\.e\.),? [0-9]+ cents$"
-    rf"|,? (?:i\.e\.|that is),? (?!(?:{'|'.join(NUMBER_WORDS)}) [a-z]+$)[a-z -]+$"
+    rf"|(?:,? i\.e\.,?|, that is,?| that is,|,? and (?:that|this) is) (?!(?:{'|'.join(NUMBER_WORDS)}) [a-z]+$)[a-z -]+$"
     r"|,? or,? in (?:general|standard|slope-intercept|vertex|decimal) form,? .*$"
     r"|,? or (?:a little|just|slightly) (?:under|over|more|less)\b.*$|,? or -?[0-9.]+ (?:if|when|in)\b[^=]*$"
     r"|,? i\.e\.,? (?:[0-9.]+\s?\\?% of|(?:he|she|it|they) [a-z]+ (?:on|in|at|by))\b.*$"
@@ -350,6 +358,10 @@ _IS_THE_ANSWER = re.compile(
     r"|(?:final|only|correct|desired|required|right) \w+|number of [^$0-9]+)",
     re.IGNORECASE,
 )
+_LOOKED_FOR = re.compile(
+    r"the [a-z]+(?: [a-z]+)? (?:that )?(?:we|you)(?: were| are|['’]re) (?:looking|asked) for (?:is|are):? (.{1,200})",
+    re.I,
+)
 _HEADING = re.compile(r"[*_#\s]*(?:conclusion|in summary|summary)[*_]*:[*_]*\s*", re.IGNORECASE)
 _OUR_ANSWER = re.compile(
     r",? (?:which|(?:(?:and|so) )?(?:that|this|it)) is (?:our|the|my) "
@@ -372,6 +384,9 @@ _LEADS = re.compile(
     r"|(?<=\w) (?:tells|shows) us that\s|(?<=[\w$]) and (?:obtain|ends? up with|arrive at|therefore|thus|hence)\s"
 )
 """What leads to the conclusion within a sentence."""
+_THEREFORE_HOLDS = re.compile(
+    r"(?<=[a-z$]) (?:therefore|thus|hence)(?= (?:holds|has|have|equals|is|are|takes|needs|costs|can|must)\b)"
+)
 _BECAUSE_AFTER = re.compile(r",? because\b.*$", re.IGNORECASE)
 _SUPPOSED = re.compile(r"(?:if(?! (?:you|we) follow)|suppos\w+|assum\w+|unless)\b", re.IGNORECASE)
 _BECAUSE = re.compile(
@@ -779,6 +794,8 @@ def stated_line(after: str) -> str:
             return inside.strip() if found else ""
     if bullets := re.match(r"(?:[-•*] ([^\n]{1,80})(?:\n|\Z)){2,12}", after):
         return ", ".join(line[2:].strip() for line in bullets[0].splitlines())
+    if table := _ONE_ROW.match(after):
+        return str(table[1])
     line = after.partition("\n")[0]
     return "" if line.rstrip(MARKUP.replace(":", "")).endswith(":") else line
 
@@ -1071,11 +1088,15 @@ def claim_of(sentence: str) -> tuple[str, bool]:
         claim, concluded = claim[: thought.start()] + claim[thought.end() :], True
     if inside := re.search(r"\b(is|are|was|were|we) (?:therefore|thus|hence|then)\b[\s,:]*", claim, re.IGNORECASE):
         claim, concluded = f"{claim[: inside.start()]}{inside[1]} {claim[inside.end() :]}", True
+    if inside := _THEREFORE_HOLDS.search(claim):
+        claim, concluded = claim[: inside.start()] + claim[inside.end() :], True
     while match := CONCLUSION.match(claim):
         claim, concluded = claim[match.end() :], True
     claim = _IN_RANGE.sub(r"\1", _WHERE_REACHED.sub(r"\1", AFTERTHOUGHT.sub("", claim)))
     if len(claim) < NEAR_END and (named := _IS_THE_ANSWER.fullmatch(claim)):
         return f"the answer is {named[1]}", True
+    if sought := _LOOKED_FOR.fullmatch(claim):
+        return f"the answer is {sought[1]}", True
     if (because := _BECAUSE_AFTER.search(claim)) and re.search(r"[0-9]", claim[: because.start()]):
         claim = claim[: because.start()]
     clauses = _LEADS.split(claim)

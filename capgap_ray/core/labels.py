@@ -109,7 +109,7 @@ _ERROR_IS = re.compile(
     r"(?: (?:error|type|category))?",
     re.IGNORECASE,
 )
-_HUE = re.compile(r"(?:the [a-z ]{1,40} is|colou?r:) \**([a-z]+)\**", re.IGNORECASE)
+_HUE = re.compile(r"(?:the [a-z ]{1,40} is|colou?r:) \**([a-z]+)\**(?: in colou?r)?", re.IGNORECASE)
 _COLORS = frozenset(
     (
         *("red", "orange", "yellow", "green", "blue", "brown", "magenta", "fuchsia", "mauve", "teal", "turquoise"),
@@ -133,7 +133,7 @@ _DATE = re.compile(rf"(?:^|\b(?:on|is|was|be|written(?: as)?) (?:the )?)\**({_ON
 _ANSWERS = re.compile(
     r"(?:the|its|his|her|their) (?:[a-z-]+ ){0,3}(?:match|shape|figure|option|choice|movie|film|recommendation|colou?r"
     r"|date|penguin|animal|person|name|object|item|book|bird|fruit|vehicle|golfer|pronoun|one|(?-i:(?:[a-z]+-)?[a-z]+est)|last)"
-    r"(?: (?:most similar to|of|on|in|to|for|among) [a-z ,]{1,60})? "
+    r"(?: (?:(?:that is )?most similar to|of|on|in|to|for|among) [a-z ,]{1,60})? "
     r"(?:is|would be) (?:an? |(?-i:the) )?(\**[\w:/-]+(?: [\w:/-]+){0,3}\**)",
     re.IGNORECASE,
 )

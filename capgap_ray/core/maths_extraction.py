@@ -124,7 +124,7 @@ _SUMMED = re.compile(r"(?:^|: )\$?[A-Za-z](?: ?[-+] ?[A-Za-z])+ ?= ?(-?[0-9]+)\$
 """`a + b + m = 13`."""
 _MEASURED = re.compile(r" (-?[0-9][0-9.,/]*) (?:square |cubic )?[a-z]+\.?")
 _IS_NUMBER = r"[^,.=]*\b(?:is|are) \$?(-?[0-9]+)\$?"
-_THERE_ARE = re.compile(r"there (?:are|is) (?:exactly |only |a total of )?\$?([0-9]+)\$? [a-z]")
+_THERE_ARE = re.compile(r"there (?:are|is) (?:exactly |only |a total of )?\$?([0-9]+)\$? (?!x )[a-z]")
 _EQUATION_OF = re.compile(r"\bequation\b[^$=]*?(?: is)?:? \$?([^$=:]*=[^$=]*)\$?$")
 _CURVE_IS = re.compile(r"[^*$=]*\bequation\b[^*$=]* is:? ((?=[^=]*y)[^=:]*=(?=[^=]*[x0-9])[^=]*)")
 _IN_BOTH = re.compile(r"\*\*[a-z][a-z -]{2,40}\*\* \(\$?(-?[0-9][0-9.,]*)\$?\)")
@@ -142,7 +142,9 @@ _POWER = re.compile(r"\W*[a-zA-Z]\^\{?[0-9]\}?\s*=")
 _POWER_OF = re.compile(r"\$?[a-zA-Z]\^\{?[0-9]+\}? ?= ?([^=$]+)\$?")
 _EXPRESSION = re.compile(r"(?=.*[0-9])(?=.*[-−+*/×·(])(?!.*(?<!\\)\b[a-zA-Z]{2})[^=<>≤≥$:]+")
 """One that is all that is concluded: "So: 15x - 80"."""
-_EXPRESSION_IS = re.compile(r"\b(?:by|is|as) (?:the )?(?:expression|polynomial|formula):? ([^$]+)$", re.IGNORECASE)
+_EXPRESSION_IS = re.compile(
+    r"\b(?:by|is|as) (?:the )?(?:expression|polynomial|formula):? ([^$]+)$|\bwe get ([^$=]+)$", re.I
+)
 _COUNT_OF = re.compile(r"there (?:are|is) \$?([0-9]{1,3})\$?(?: [a-z]+){1,4}: \$?([^$]+)\$?", re.IGNORECASE)
 """How many, and which: "there are 3 such integers: 1, 2, 3"."""
 _AT_TIME = re.compile(r"\b(?:at|is|be|was) ([0-9]{1,2}:[0-9]{2} ?[ap]\.?m\.?)$", re.IGNORECASE)
@@ -274,8 +276,10 @@ def _value_of_claim(claim: str) -> str | None:
         return counted[1]
     if timed := _AT_TIME.search(claim):
         return timed[1]
-    if (given := _EXPRESSION_IS.search(claim)) and _EXPRESSION.fullmatch(given[1]) and reads_as_maths(given[1]):
-        return given[1]
+    if given := _EXPRESSION_IS.search(claim):
+        expression = given[1] or given[2]
+        if _EXPRESSION.fullmatch(expression) and reads_as_maths(expression):
+            return expression
     if _EXPRESSION.fullmatch(claim) and reads_as_maths(claim):
         return claim
     if (namely := _NAMELY.search(claim)) and is_value(namely[1]):
@@ -492,6 +496,8 @@ def _maths_conclusion(text: str) -> str | None:
         return power[1].strip()
     if concluded and (share := _SHARE_OF.fullmatch(claim)):
         return _of_share(share, tail)
+    if concluded and not aim and finished and (counted := _THERE_ARE.match(claim)):
+        return counted[1]
     if concluded and not aim and (counted := _COUNTED.fullmatch(_WHICH.sub("", claim))):
         return counted[1]
     if finished and (counted := _COUNTED_MATHS.fullmatch(claim)) and reads_as_maths(_right_side(unwrapped(counted[1]))):

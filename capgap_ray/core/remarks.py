@@ -60,7 +60,7 @@ CHECK = re.compile(
     r"|[—–~]\s?[A-Z][^0-9]*$|(?:source|reference)s?:|that(?:'s| is) enough\b"
     r"|another way\b|expanding (?:to check|back)\b|i got (?:this|that|it) (?:by|from)\b|i(?:['’]ve| have)? counted\b"
     r"|yes(?:, (?:this|that|it)\b[^0-9]*)?[.!]|as a (?:check|test)\b|for (?:example|instance|comparison)\b"
-    r"|numerically\b|i(?:['’]m| am) (?:\w+ )?(?:confident|sure|certain)\b"
+    r"|numerically\b|i(?:['’]m| am) (?:\w+ )?(?:confident|sure|certain)\b(?!(?: now)? that\b.* (?:is|are) .*[0-9])"
     r"|(?:that|this|which|it) (?:makes sense(?! to\b)"
     r"|(?:should be|looks|seems) (?:right|correct|good|reasonable|fine))\b"
     r"|(?:all|both|the)(?: of them| \w+)?(?: \w+)? "

@@ -24,7 +24,8 @@ _SAID = tuple(
     for pattern, true, false in (
         (rf"^[^\w=→⇒]*(?:(?:is|indeed|answer|option|verdict|conclusion|judge?ment)\b[\s:]*)*\b{_WORD}\W*$", "", ""),
         (
-            r"(?:\b(?:would|to|['’]d|will|i|we) (?:say|answer|reply|go with|pick|choose|select|conclude)(?: that)?"
+            r"(?:\b(?:would|to|['’]d|will|i|we) (?:say|answer|reply|respond|go with|pick|choose|select"
+            r"|conclude)(?: that)?"
             r"|\bis|\bwith|\boption|\banswer|['’]s)[\s:\"'“(]+"
             r"(?P<word>yes|no)(?:\W*$|[\"'”]? (?:to|for|in|here|on)\b)",
             "", "",
@@ -67,7 +68,7 @@ _DRAWN = tuple(
 )  # fmt: skip
 """What is said on the way, too: it counts as a conclusion or where nothing follows it."""
 _HYPOTHETICAL = re.compile(
-    r"\b(?:if|unless|whether|suppose|assum\w+|were|in order to|would\b(?! (?:\w+ )?(?:say|answer|reply|agree"
+    r"\b(?:if|unless|whether|suppose|assum\w+|were|in order to|would\b(?! (?:\w+ )?(?:say|answer|reply|respond|agree"
     r"|judge|think|consider|hold|conclude|regard|see|view|pick|choose|go)\b)|could|might|maybe|perhaps"
     r"|(?<!has )(?<!have )to be"
     r"|says|said|claims?|states?|asks?|either|otherwise|some|others|one (?:could|might)|at first|seems?"

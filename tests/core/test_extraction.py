@@ -764,6 +764,29 @@ MATHS = [
         "exactly two painted faces.",
         "24",
     ),
+    (
+        "The other one, x^2 + 9, can't be factored.\n\nSo when x^4 - 81 is factored completely over the "
+        "integers we get (x - 3)(x + 3)(x^2 + 9).",
+        "(x - 3)(x + 3)(x^2 + 9)",
+    ),
+    (
+        "Divide both sides by $2$: $x < -\\frac{5}{2}$\n\nThe inequality therefore holds exactly when $x < "
+        "-\\frac{5}{2}$.",
+        "x < -\\frac{5}{2}",
+    ),
+    ("| 1 | 25 | 3 |\n| 2 | 0 | 1 |\n\nAdding the last column we see there are 10 ways to make 50 cents.", "10"),
+    (
+        "So all three approaches agree.\n\nI'm confident now that the sum of the first n terms of the "
+        "sequence is n^2 + 2n.",
+        "n^2 + 2n",
+    ),
+    (
+        "Subtracting, a = 2, and then b = -3. The quadratic we were looking for is f(x) = 2x^2 - 3x + 1.",
+        "f(x) = 2x^2 - 3x + 1",
+    ),
+    ("After cancelling the factor of 2 we find that the roots are $2 \\pm \\sqrt{3}$.", "2 \\pm \\sqrt{3}"),
+    ("The side is extra.\n\n### Final Answer\n\n| Quantity | Value |\n|---|---|\n| Area of $ABCD$ | $54$ |", "54"),
+    ("The 4th value in the ordered list is 7, and that is the median of the data set.", "7"),
 ]
 NUMBERS = [
     (
@@ -1280,6 +1303,10 @@ NUMBERS = [
         "17",
     ),
     ("The net is $7.50 per year. $90 / $7.50 = 12 years, and so he starts making money in the **13th** year.", "13"),
+    (
+        "So the waiting fee is 20 * 0.50 = 10.\n\nSo it's 15 minutes. But is it per started minute? Hmm. Alternatively",
+        None,
+    ),
 ]
 
 
@@ -1747,6 +1774,22 @@ BBH = [
         "Dropped Content",
     ),
     ("snarks", "Statement (b) is sarcastic, since nobody would truly thank someone for that.", "(B)"),
+    (
+        "causal_judgement",
+        "One blames who breaks a norm, so when asked whether he caused it, a typical person would respond with yes.",
+        "yes",
+    ),
+    (
+        "movie_recommendation",
+        "Of the four choices, the movie that is most similar to the ones given is The Matrix.",
+        "The Matrix",
+    ),
+    (
+        "multistep_arithmetic_two",
+        "-3 + -36 = -39.\n\n28 - 1 = 27.\n\nNow we only have to subtract the second from the first. -39 - "
+        "27 gives us -66.",
+        "-66",
+    ),
 ]
 
 
@@ -1991,6 +2034,7 @@ KINDS: list[tuple[AnswerKind, str, str | None]] = [
         "That means there are six line segments, no two of which lie on a line. The element draws a hexagon.",
         "hexagon",
     ),
+    ("text", "The item to the left of it is the pen, and the pen is turquoise in color.", "turquoise"),
 ]
 
 
