@@ -91,7 +91,7 @@ _DRAWN = re.compile(
     r"|in summary|we conclude|it follows that|result|in other words"
     r"|i can (?:therefore |thus |now )?(?:say|confirm|conclude)"
     r"|to (?:sum|summari[sz]e|conclude)|(?:putting|combining|comparing|collecting)[^,.=:]{1,60},"
-    r"|(?:counting|adding|summing|multiplying|subtracting|dividing)[^,.=:]{0,40}"
+    r"|(?:counting(?! from)|adding|summing|multiplying|subtracting|dividing)[^,.=:]{0,40}"
     r"(?::|, (?=\$)|,? (?:(?:we|i|you) (?:have|get|find|see)|gives?|yields?)))(?!\w)",
     re.IGNORECASE,
 )

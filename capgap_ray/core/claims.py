@@ -49,7 +49,7 @@ _SEVERAL = re.compile(
 _CLAUSE = re.compile(
     r"[;,]\s|\s[-–—]+\s|\s(?=(?:but|while|whereas|because|since|although|though|yet|so)\b|→|=>|⇒)"
     r"|\s(?=and (?:all|none|neither|(?:all )?the (?:others?|rest))\b)"
-    r"|\s(?=and \([A-Z]\) (?:is|has|follows|fits|matches|works|makes|does)(?:\b|n))"
+    rf"|\s(?=and (?:{_NOUN} )?\([A-Z]\) (?:is|has|follows|fits|matches|works|makes|does|breaks|ignores)(?:\b|n))"
     rf"|\s(?=(?:(?:and|but) )?(?:not|rather than|instead of|unlike|as opposed to"
     rf"|over) (?:the )?(?:{_NOUN} )?\([A-Z]\))",
     re.IGNORECASE,
@@ -143,7 +143,7 @@ _FITS = re.compile(
     r"|it is(?=[.!]*$))\b(?! to\b)"
     r"|\b(?:follows|respects|obeys|keeps) (?:this|that|it|the (?:correct|right|standard|usual|rule))\b"
     r"|\b(?:has|says|states|puts) (?:it|so)\b"
-    r"|\b(?:states|says|does) (?:exactly|precisely) (?:that|this|so)\b)"
+    r"|\b(?:states|says|does|describes) (?:exactly|precisely) (?:that|this|so)\b)"
 )
 """What is said of an option that is the answer."""
 _IF = re.compile(r"[^.]*\bwould\b[^.]*\b(?:if|unless)\b", re.IGNORECASE)

@@ -298,12 +298,16 @@ GIVEN = re.compile(
 """Words of a sentence that is on the way to the answer, beyond `PREMISE`."""
 AFTERTHOUGHT = re.compile(
     r",? or,? equivalently,? \$[^$]+\$$|,? i\.e\.,? \w+ \\?\$[0-9]+ (?:bill|note|coin)s?\b.*$"
-    r"|,? as (?:the|this|our) [^,]*\b(?:confirms|shows|predicts)$"
+    r"|,? as (?:the|this|our) [^,]*\b(?:confirms|shows|predicts)$|; the (?:last|other|remaining|rest)\b.*$"
+    r"|, and (?:it(?:['’]s| is) easy to|one (?:can )?easily|we can) (?:verify|check|see)\b.*$"
+    r"|,? or,? (?:after|when|upon) [a-z -]+, \$[^$]+\$$|, approximately \$?[0-9.]+\$?(?: [a-z ]+)?$"
+    r"| when (?:it is )?divided by \$?[0-9a-z]+\$?$|(?<=_[0-9]\$) in (?:base [a-z0-9]+|binary|octal)$"
+    r"|, with the [a-z ]+ (?:at|between) .*$|,? i\.e\. a (?:bit|little) (?:over|under|more|less)\b.*$"
     r"|(?<=[$)]) with \$?[A-Z] ?= ?\S.*$|,? as (?:required|desired|claimed|needed|wanted|expected)$"
     r"|(?<=[0-9$)}\]*])(?:, with (?!.*\bbeing\b)[a-z]+|(?:,? (?:which|and (?:it|this)) (?:(?:is|are) )?|,? )"
     r"(?:reached|attained|achieved|obtained|taken|occurs|occurring|happens)(?: only)? "
     r"(?:when|at|for|if|by|with|iff))\b.*$"
-    r"|(?<=[0-9$)}]),? which (?![^$0-9()*]*\b(?-i:[A-Z])\b)[^$0-9()*]*$"
+    r"|(?<=[0-9$)}]),? which (?!means (?:that )?(?:you|there|we|i)\b)(?![^$0-9()*]*\b(?-i:[A-Z])\b)[^$0-9()*]*$"
     r"|,? which (?:is|are) [$\\]*[0-9][0-9.,/]*(?:\s?\\?%\$?|\$? (?:\w+ )?"
     r"(?:of|more|less|fewer|times|above|below|(?:great|high|low|larg|small|long|short)er)\b).*$"
     r"|,? (?:or|i\.e\.,?|that is,?|which is) (?:about|approximately|roughly)\b.*$"
@@ -330,7 +334,11 @@ _WHERE_REACHED = re.compile(
     r"(?:at|when|for|where|if) \$?[a-z]\$? ?(?:=|is) ?[^,;=]*$"
 )
 """A value, as of an extremum, and the point at which it is taken."""
-_AT_THE_END = re.compile(r"when (?:the \w+|it|everything|all of this) (?:ends|is over|has ended), ", re.IGNORECASE)
+_AT_THE_END = re.compile(
+    r"after (?:the (?:last|final)|all (?:the |of the )?(?:three|four)?) ?(?:swap|trade|switch|move)\w*, "
+    r"|when (?:the \w+|it|everything|all of this) (?:ends|is over|has ended), ",
+    re.IGNORECASE,
+)
 _AFTERWARDS = re.compile(r"^(?:after (?!(?:that|this)\b)|(?:that )?when )[^,=$]{1,80}, (?=[A-Za-z])", re.IGNORECASE)
 """What a sentence's value holds after: "after he gave away 3 of them"."""
 _IN_RANGE = re.compile(
@@ -345,7 +353,13 @@ _LAST_DISPLAY = re.compile(
     re.DOTALL,
 )
 """The maths that a text ends with: a display, or a chain of equations in a line."""
-_INVERSE = re.compile(r"[a-zA-Z]\^\{-1\}\s?\([a-z]\)\s*=([^=]+)")
+_INVERSE = re.compile(r"(?:[a-zA-Z]\^\{-1\}\s?\([a-z]\)|[A-Z]\^\{-1\})\s*=([^=]+)")
+_DISPLAY_LINE = re.compile(r"(?:\$\$|\\\])[ .]*\n[^\n$]+\Z")
+"""A display that one line follows."""
+_IN_FORM = re.compile(
+    r"\bin (?:slope-intercept|standard|general|vertex) form (?:is|becomes|reads)$|\bthat (?:reads|becomes)$"
+)
+"""What leads to the equation of a curve."""
 _OPERATOR = re.compile(r"\\(?:int|sum|prod|lim)(?![a-z])")
 """What binds the letters behind it."""
 CONDITIONAL = re.compile(r"\bif\b[^.]*,? or\b[^.]*\bif\b")
@@ -373,7 +387,7 @@ _SAID = re.compile(r"\b(?:which|(?:and )?(?:that|this)) is (?:our|the|my) (?:fin
 """After it a text says nothing new of its answer."""
 _LEADS = re.compile(
     r"(?:(?:,| [—–])\$?\s*|(?<=\w) (?=so (?:he|she|they)\b))(?:and (?=so|thus|hence|then \$?[a-zA-Z] =))?"
-    r"(?:which (?:leaves|makes|gives|means|(?:simplifies|reduces|evaluates) to)(?: that)?|"
+    r"(?:which (?:leaves(?: us with)?|makes|gives|means|(?:simplifies|reduces|evaluates) to)(?: that)?|"
     r"that(?: is|'s)(?:,|(?= \$?[0-9]))|i\.e\.,?|so|"
     r"therefore|thus|hence|whence|then|which (?:is|are|equals)(?=\s[\\$]*[0-9])|and since [^,]*,|"
     r"for an? (?:total|profit|loss|cost|price) of|giving(?: us)?|making|meaning(?: that)?|"
@@ -381,7 +395,8 @@ _LEADS = re.compile(
     r"(?:we|I) (?:get|have|find|see|obtain|conclude)(?: that)?)\s"
     r"|(?<=[0-9$}]) which (?:simplifies|reduces) to\s"
     r"|,? and (?:dividing|multiplying|splitting|sharing|adding|subtracting)\b[^,.=]{1,60},\s"
-    r"|(?<=\w) (?:tells|shows) us that\s|(?<=[\w$]) and (?:obtain|ends? up with|arrive at|therefore|thus|hence)\s"
+    r"|(?<=\w) (?:tells|shows) us that\s"
+    r"|(?<=[\w$]),? and (?:we )?(?:obtain|ends? up with|arrive at|therefore|thus|hence)\s"
 )
 """What leads to the conclusion within a sentence."""
 _THEREFORE_HOLDS = re.compile(
@@ -404,7 +419,7 @@ IS = re.compile(
     r"\b(?:is|are|was|were|equal to|equals?|be|measures|becomes|(?:c[ao]mes?(?: out)?|works out|amounts?|adds? up|"
     r"evaluates|simplifies|reduces|collapses|boils down|sums|totals) to|"
     r"est|sont|vaut|ist|sind|beträgt|es|son|mide|vale|è|sono|"
-    r"ends? in the digits?|leaves (?:us )?with|a (?:total|remainder) of|"
+    r"ends? in the digits?|leaves (?:us )?with|an? (?:[a-z]+ )?(?:total|remainder|area|volume|perimeter) of|"
     r"(?:has|have) (?:an? |the )?(?:length|area|perimeter|volume|measure|value|radius)(?: of)?|"
     r"lies? in|factors? (?:as|into)|(?:passes through|ends?(?: up)? at|meet at|intersect at)(?: the point)?|"
     r"(?:has|have|leaves?|gives?|makes?|yields?|prints?|outputs?)"
@@ -454,8 +469,8 @@ _FENCE_LINE = re.compile(r"^[ \t]*```\w*[ \t]*$", re.MULTILINE)
 REFUSED = re.compile(
     r"(?:\bnot enough|n['’]t enough|\bno|\binsufficient|\bmore|\bmissing|\bincomplete) information\b"
     r"|\bnot clear (?:which|what|whether)\b|\bnot (?:given|known|specified|stated|provided)\b"
-    r"|\b(?:cannot|can['’]?t|(?:unable|not able|impossible) to)(?: be)? "
-    r"(?:give|determin\w+|decid\w+|answer\w*|solv\w+|say|tell|know\w*|find|found)\b"
+    r"|\b(?:cannot|can['’]?t|could(?: not|n['’]t)|(?:unable|not able|impossible) to)(?: be)? "
+    r"(?:give|determin\w+|decid\w+|settle|choose|answer\w*|solv\w+|say|tell|know\w*|find|found)\b"
     r"|\b(?:remains?|needs?|has) to be (?:done|found|computed|checked)\b|\brun(?:ning)? out of (?:space|time|tokens)\b"
     r"|\bas an exercise (?:for|to) the reader\b|\b(?:hard|difficult) to (?:say|tell|decide)\b"
     r"|\bnot sure (?:which|what|whether)\b|\b(?:really|still|honestly) not sure\b"
@@ -845,7 +860,9 @@ def displayed_value(tail: str, sentence: str) -> str | None:
     if goes_on or ((inverse := _INVERSE.fullmatch(maths)) and reads_as_maths(value := unwrapped(inverse[1]))):
         return value
     before = tail[: -len(display[0])].rstrip().rpartition("\n\n")[2]
-    lead = re.sub(r"^Then$", "", before[-150:].replace(" formula:", ":").strip())
+    if _IN_FORM.search(before) and maths.count("=") == 1 and reads_as_maths(maths):
+        return maths
+    lead = re.sub(r"(?:^|\n)Then$", "", before[-150:].replace(" formula:", ":").strip())
     lead = re.sub(
         r"\b(?:we )?us(?:e|ing) the (?:\w+ )?(?:formula|fact|identity|theorem|rule|law)\b[^:.$]*:$",
         ":",
@@ -873,7 +890,8 @@ def displayed_value(tail: str, sentence: str) -> str | None:
         return None
     if "=" not in maths:
         ready = said_of or re.search(
-            r":\s*$|\b(?:left with|we (?:get|obtain)(?: the (?:\w+ ){0,2}\w+)?|gives|simplifies to|becomes)\s*$", before
+            r":\s*$|\b(?:left with|we (?:get|obtain)(?: the (?:\w+ ){0,2}\w+)?|gives|leaves|simplifies to|becomes)\s*$",
+            before,
         )
         return maths if ready and re.search("[0-9]", maths) and reads_as_maths(maths) else None
     if valued_names(maths):
@@ -959,12 +977,13 @@ def explained_first(tail: str) -> str | None:
 
 
 def before_remarks(tail: str) -> str:
-    """Return a text without the paragraphs at its end that begin with a check or a remark."""
-    while "\n\n" in tail:
-        before, _, last = tail.rpartition("\n\n")
-        if not any(pattern.match(last) for pattern in (CHECK, BESIDE, LEAVES)):
-            break
-        tail = before.rstrip()
+    """Return a text without the paragraphs, and the line after a display, at its end that begin a check or a remark."""
+    for gap in ("\n", "\n\n"):
+        while gap in tail and (gap != "\n" or _DISPLAY_LINE.search(tail)):
+            before, _, last = tail.rpartition(gap)
+            if not any(pattern.match(last) for pattern in (CHECK, BESIDE, LEAVES)):
+                break
+            tail = before.rstrip()
     return tail
 
 

@@ -17,6 +17,7 @@ from capgap_ray.core.extraction import (
     CONCLUSION,
     HEDGED,
     PREMISE,
+    REFUSED,
     SEVERAL,
     claim_of,
     first_sentence,
@@ -109,6 +110,7 @@ _ERROR_IS = re.compile(
     r"(?: (?:error|type|category))?",
     re.IGNORECASE,
 )
+_REMINDER = re.compile(r"remember that\b", re.IGNORECASE)
 _HUE = re.compile(r"(?:the [a-z ]{1,40} is|colou?r:) \**([a-z]+)\**(?: in colou?r)?", re.IGNORECASE)
 _COLORS = frozenset(
     (
@@ -129,11 +131,13 @@ _DATED = re.compile(
     rf"(?:(?:the )?date(?: is|:)? )?({_ON_A_DAY})(?:,? \(?(?:an? )?(?:mon|tues|wednes|thurs|fri|satur|sun)day\)?)?",
     re.IGNORECASE,
 )
-_DATE = re.compile(rf"(?:^|\b(?:on|is|was|be|written(?: as)?) (?:the )?)\**({_ON_A_DAY})\**$")
+_DATE = re.compile(
+    rf"(?:^|\b(?:on|is|was|be|written(?: as)?) (?:the )?)\**({_ON_A_DAY})\**(?: in (?:the )?MM/DD/YYYY(?: format)?)?$"
+)
 _ANSWERS = re.compile(
     r"(?:the|its|his|her|their) (?:[a-z-]+ ){0,3}(?:match|shape|figure|option|choice|movie|film|recommendation|colou?r"
     r"|date|penguin|animal|person|name|object|item|book|bird|fruit|vehicle|golfer|pronoun|one|(?-i:(?:[a-z]+-)?[a-z]+est)|last)"
-    r"(?: (?:(?:that is )?most similar to|of|on|in|to|for|among) [a-z ,]{1,60})? "
+    r"(?: (?:(?:that is )?most similar to|that (?:is|was|has)|of|on|in|to|for|among) [a-z ,]{1,60})? "
     r"(?:is|would be) (?:an? |(?-i:the) )?(\**[\w:/-]+(?: [\w:/-]+){0,3}\**)",
     re.IGNORECASE,
 )
@@ -361,7 +365,7 @@ def _concluded(text: str, kind: AnswerKind) -> str | None:
     if others := _OTHERS.search(tail):
         tail, lines = tail[: others.start()], _lines(tail[: others.start()])
     found = last_sentence(tail)
-    if found is None:
+    if found is None or REFUSED.search(found[0]):
         return None
     if alone := _bold_end(lines):
         return alone
@@ -379,6 +383,8 @@ def _concluded(text: str, kind: AnswerKind) -> str | None:
     if said and not _WITH_FIGURES.search(sentence) and (number := number_answer(tail)):
         return number
     before = (tail.rpartition("\n\n")[0] if said else tail[: tail.rfind(sentence)]).rstrip()
+    if _REMINDER.match(sentence):
+        return number_answer(before)
     if before and _SUMS_UP.match(re.split(r"[.!]\s+|\n", before)[-1]):
         return _concluded(before, kind)  # what follows is a remark or a check
     named = _complement(tail, sentence, followed)
@@ -450,7 +456,8 @@ def _complement(tail: str, sentence: str, followed: bool) -> str | None:
     last = tail.endswith(f"\n{sentence}") or (
         tail.endswith(sentence) and ("\n" not in tail or (_RANKED.match(claim) and sentence.endswith((".", "**"))))
     )
-    if last and (asked := _ANSWERS.fullmatch(claim.partition(", which ")[0])) and not HEDGED.search(claim):
+    asks = re.sub(r"^considering .*, (?=the (?:film|movie)\b)", "", claim.partition(", which ")[0], flags=re.IGNORECASE)
+    if last and (asked := _ANSWERS.fullmatch(asks)) and not HEDGED.search(claim):
         return asked[1].strip(_MARKUP)
     label = labelled_value(tail, sentence)
     named = label is not None and re.match(r"[A-Z0-9]", label)

@@ -51,7 +51,7 @@ from capgap_ray.core.extraction import (
 from capgap_ray.core.maths import compare, rational, unwrapped
 from capgap_ray.core.notation import LONGEST_MATHS
 from capgap_ray.core.number_extraction import number_in
-from capgap_ray.core.number_words import NUMBER_WORDS
+from capgap_ray.core.number_words import NUMBER_WORDS, in_figures
 
 _RELATIVE = re.compile(
     r"^((?:the|this|its|his|her) [^,.=$]{1,60}?)(?: (?:that|which|who|when|if)\b[^.,=]{1,80}?|, \w+ed [^,.=]{1,60},) "
@@ -105,7 +105,8 @@ _ANSWER_WORDS = frozenset(
     re.findall(
         r"\w+",
         "ellipse circle parabola hyperbola line point sphere cone cylinder plane square rectangle rhombus even odd "
-        "north south east west yes no true false increasing decreasing acute obtuse infinity undefined neither",
+        "north south east west yes no true false increasing decreasing acute obtuse infinity undefined neither "
+        "composite",
     )
 )
 """Lower-case words that are whole answers to maths problems."""
@@ -169,6 +170,9 @@ _SEVERAL_VALUES = re.compile(r"[^(\[{\\]*,")
 """A list that is no tuple, interval or set."""
 _STEP = re.compile(r"Step ([0-9]{1,2}): (?=The )")
 _MUST_BE = re.compile(r"(\bmust be) either \$([^$]+)\$ or \$([^$]+)\$(?=\W*$)")
+_COUNT_WORD = re.compile(
+    rf"(?<=\bare )(?:{'|'.join(NUMBER_WORDS)})(?= [a-z])|(?<=\bis )(?:{'|'.join(NUMBER_WORDS)})$", re.I
+)
 _NOT_AT = re.compile(r"(.+?)\s*,\s*(?:\\q?quad\s*)*\(?[a-zA-Z]\s*(?:\\neq?(?![a-z])|≠)\s*[^,=]{1,20}\)?", re.DOTALL)
 _OF_NUMBER = re.compile(r"\$?\\?[a-zA-Z]+\(-?[0-9./]+\) ?= ?([^=]+?)\$?")
 _HOLDS_FOR = re.compile(
@@ -183,6 +187,21 @@ _NO_SOLUTION = re.compile(
     r"\*{0,2}(no (?:real |integer )?solutions?)\*{0,2}",
     re.IGNORECASE,
 )
+_BEHAVES = re.compile(
+    r"\bthe (?:series|sequence|integral) (converges|diverges)\b(?! to\b)|\bis an? (odd|even) function$"
+    r"|^the system has (infinitely many)(?: solutions)?$"
+    r"|\bthe triangle is (right|acute|obtuse|scalene|isosceles|equilateral)$",
+    re.IGNORECASE,
+)
+_NTH_TERM = re.compile(r"\na_n = [^=\n]+\na_n = ([^=\n]+)\Z")
+_TO_BE_SURE = re.compile(
+    r"\b(?:needs?|must|ha(?:s|ve))(?: to)? [a-z]+ (?:at least )?([0-9]+) [a-z]+ to "
+    r"(?:be (?:certain|sure)|guarantee|ensure)\b",
+    re.I,
+)
+_IN_BASE = re.compile(r"[0-9A-F]_\{?[0-9]+\}?$")
+_BOUND = re.compile(r"^([a-z] ?[<>≤≥] ?[^()=]+?) \([a-z][^()]* [^()]*\)$")
+"""`x > 4 (all numbers greater than 4)`."""
 _SHARE_OF = re.compile(r"\$?([0-9][0-9.,]*)\$? is (\$?[0-9.]+\s?\\?%\$?) of \$?([0-9][0-9.,]*)\$?")
 """`36 is 45% of 80`: what was asked for may be either."""
 _AFTER_DASH = re.compile(r" [—–] \$?(-?[0-9][^ =$]*)\$?$")
@@ -212,9 +231,10 @@ def maths_answer(text: str) -> str | None:
 
 def _one_of(found: str | None, tail: str) -> str | None:
     """Return the member of a list that the last sentence names: "they are 1, 4, 16. The third is 16"."""
-    if found is None or not _SEVERAL_VALUES.match(found) or (last := last_sentence(tail)) is None:
+    if found is None or not re.match(r"[^(\[{\\=]*(?:,| and )", found) or (last := last_sentence(tail)) is None:
         return found
     one = _value_of_claim(claim_of(last[0].strip(" .!*"))[0])
+    one = str(NUMBER_WORDS.get(one, one)) if one else None
     members = [rational(each) for each in re.split(r",|\band\b", found)]
     return one if one and rational(one) is not None and rational(one) in members else found
 
@@ -247,7 +267,7 @@ def _maths_end(text: str) -> str | None:
         return None
     if not found or not concludes(tail):
         claimed = _one_of(claimed_value(tail, _value_of_claim), tail)
-        if claimed and (not found or is_value(found) or "\\ne" in found):
+        if claimed and (not found or (is_value(found) and not _IN_BASE.search(found)) or "\\ne" in found):
             return claimed
     elif _SEVERAL_VALUES.match(found) and not computed(found, tail):  # 196 has 9 divisors: 1, 2, 4, ...
         count = number_in(explained_first(tail) or "")
@@ -355,7 +375,7 @@ def _maths_statement(after: str) -> str | None:
         return twice
     if nothing := _NO_SOLUTION.fullmatch(sentence.strip(MARKUP)):
         return nothing[1]
-    for piece in (sentence, REASON.split(sentence, maxsplit=1)[0]):
+    for piece in (sentence, REASON.split(sentence, maxsplit=1)[0], _BOUND.sub(r"\1", sentence)):
         piece = re.sub(r"^\|[a-z]\| ?= ?", "", unwrapped(piece.strip(MARKUP + ",")).strip())
         if reads_as_maths(piece):
             return piece
@@ -434,7 +454,8 @@ def _maths_conclusion(text: str) -> str | None:
         return one
     if still_open(tail, sentence) or re.search(r"\bequations?:", claim):
         return None
-    if not followed and (displayed := displayed_value(tail, sentence)):
+    cut = AFTERTHOUGHT.search(sentence.strip(" ."))
+    if not (followed or cut) and (displayed := displayed_value(tail, sentence)):
         return displayed
     if INEXACT.search(claim) or "?" in claim or " except " in claim:
         return None
@@ -443,6 +464,8 @@ def _maths_conclusion(text: str) -> str | None:
         return unwrapped(chain[1]) if reads_as_maths(unwrapped(chain[1])) else None
     if last_line and (value := _value_of_name(claim if concluded else sentence)):
         return value
+    if last_line and (formula := _NTH_TERM.search(tail)) and reads_as_maths(formula[1]):
+        return f"a_n = {formula[1]}"
     own_line = last_line and re.fullmatch(r"[$`*]*-?[$`*]*[0-9][0-9.,/]*[$`*]*", sentence)
     if re.search(rf"\n\n[#> ]*{re.escape(sentence)}\Z", tail) and "=" not in sentence and len(sentence) < 40:
         alone = unwrapped(sentence.strip(MARKUP))
@@ -468,6 +491,10 @@ def _maths_conclusion(text: str) -> str | None:
         return curve[1]
     if finished and (form := _FORM_IS.search(claim)) and reads_as_maths(form[1]):
         return form[1]
+    if finished and (behaves := _BEHAVES.search(claim)):
+        return next(filter(None, behaves.groups()))
+    if finished and (certain := _TO_BE_SURE.search(claim)):
+        return certain[1]
     if nothing := _NO_SOLUTION.fullmatch(claim):
         return nothing[1]
     if name := _named(claim, finished and (concluded or last_line)):
@@ -496,7 +523,7 @@ def _maths_conclusion(text: str) -> str | None:
         return power[1].strip()
     if concluded and (share := _SHARE_OF.fullmatch(claim)):
         return _of_share(share, tail)
-    if concluded and not aim and finished and (counted := _THERE_ARE.match(claim)):
+    if concluded and not aim and finished and (counted := _THERE_ARE.match(_spelt(claim))):
         return counted[1]
     if concluded and not aim and (counted := _COUNTED.fullmatch(_WHICH.sub("", claim))):
         return counted[1]
@@ -592,6 +619,11 @@ def _is_last_planned(tail: str, step: int) -> bool:
     """Return whether the steps that a text has planned in a numbered list end with this one."""
     numbers = re.findall(r"^[ \t]*([0-9]{1,2})[.)] ", tail, re.MULTILINE)
     return bool(numbers) and int(numbers[-1]) == step
+
+
+def _spelt(claim: str) -> str:
+    """Return a claim whose count is in figures: "there are eleven primes"."""
+    return _COUNT_WORD.sub(lambda word: str(NUMBER_WORDS[word[0].lower()]), in_figures(claim))
 
 
 def _is_item(tail: str, sentence: str) -> bool:

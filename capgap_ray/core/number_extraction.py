@@ -44,7 +44,7 @@ from capgap_ray.core.extraction import (
     stated_line,
     still_open,
 )
-from capgap_ray.core.maths import rational, unwrapped
+from capgap_ray.core.maths import compare, rational, unwrapped
 from capgap_ray.core.number_words import NUMBER_WORDS, SCALES, in_figures
 
 _STATES = re.compile(
@@ -113,6 +113,8 @@ _THERE_ARE = re.compile(
     r"(?: [a-z-]+){1,2} (?:that|who|whose|with)\b",
     re.IGNORECASE,
 )
+_SUM_OR = re.compile(r"\b([0-9]{1,9} ?[-+*/×] ?[0-9]{1,9}), or ([0-9]{1,9})$")
+"""`15 + 47, or 62`."""
 _LEFT_OVER = re.compile(
     r"(\bcan (?:only )?\w+ (?:only|at most|just) [0-9]+ [a-z ]+?),? (?:and|with) .*\bleft(?: over)?$", re.IGNORECASE
 )
@@ -222,6 +224,8 @@ def number_in(claim: str) -> str | None:
     claim = re.sub(r",? (?:or|that is|i\.e\.),? [0-9.]+ cents$", "", unwrapped(claim.strip(MARKUP)))
     if mixed := re.fullmatch(r"([0-9]+ [0-9]+/[0-9]+)(?: [a-z]+){0,3}\.?", claim):
         return mixed[1]
+    if (summed := _SUM_OR.search(claim)) and compare(summed[1], summed[2]).equal is True:
+        return summed[2]
     claim = _LEFT_OVER.sub(r"\1", claim)
     stated, because, _ = claim.partition(" because ")
     if because and "=" not in stated and len(NUMBER.findall(stated)) == 1:

@@ -60,7 +60,7 @@ MATHS = [
     ("The value is $\\frac{5}{9}$ as the final answer.", "\\frac{5}{9}"),
     ("Then p is at most 50. So the dearest shoes he can buy had a price of $50.", "50"),
     ("Adding the two equations gives $2x = 34$.\n\n$$\\boldsymbol{x = 17}$$", "17"),
-    ("Multiplying, there are twelve ways to seat them.", "twelve"),
+    ("Multiplying, there are twelve ways to seat them.", "12"),
     ("The maximum is $\\boxed{4}$.\n\nHold on — I dropped the constant. So the right maximum is $5$, not $4$.", "5"),
     ("| side | length |\n|---|---|\n| a | 5 |\n\n**sin A = 5/13**", "5/13"),
     ("Solving, 2x = 60.\n\n∴ ∠ABC = 30°", "30°"),
@@ -673,7 +673,7 @@ MATHS = [
     ("Thus our answer is $14+5i.$", "14+5i"),
     ("Putting the two cases together, the solution set is $(-\\infty, 2)$.", "(-\\infty, 2)"),
     ("The smallest is **12**, so they will next meet in **12 days**.", "12"),
-    ("13 is prime. So there are four prime numbers between 10 and 20.", "four"),
+    ("13 is prime. So there are four prime numbers between 10 and 20.", "4"),
     ("The value is 18. In order, we first do 4 × 5 = 20. Next 6 ÷ 3 = 2. That gives us the result above.", "18"),
     ("Which is the least one?\nA. 12\nB. 15\nC. 18", None),
     ("**Method 2.** $\\log_2 32 = \\frac{3.46}{0.69} \\approx 5.0$.\n\nBoth methods agree, so $\\log_2 32 = 5$.", "5"),
@@ -787,6 +787,81 @@ MATHS = [
     ("After cancelling the factor of 2 we find that the roots are $2 \\pm \\sqrt{3}$.", "2 \\pm \\sqrt{3}"),
     ("The side is extra.\n\n### Final Answer\n\n| Quantity | Value |\n|---|---|\n| Area of $ABCD$ | $54$ |", "54"),
     ("The 4th value in the ordered list is 7, and that is the median of the data set.", "7"),
+    ("Counting them gives eleven. So there are eleven primes less than 32.", "11"),
+    ("2x > 8\nx > 4\n\n**Solution:** x > 4 (all real numbers strictly greater than 4)", "x > 4"),
+    (
+        "Hence $P(x) = 3x^2 - 5x + 2$, and it's easy to verify that it satisfies both: $P(1) = 3 - 5 + 2 = 0$.",
+        "3x^2 - 5x + 2",
+    ),
+    (
+        "Swap the diagonal and divide by the determinant:\n\n$$A^{-1} = \\begin{bmatrix} 2 & -1 \\\\ -3 & "
+        "2 \\end{bmatrix}$$",
+        "\\begin{bmatrix} 2 & -1 \\\\ -3 & 2 \\end{bmatrix}",
+    ),
+    ("So the numbers are 6 and 7. The question wants the smaller one.\n\nThe smaller number is six.", "6"),
+    ("So\n$$w-c = (1 + i)(1 - 3i) = 4 - 2i.$$\nThen\n$$w = 2 - 3i + 4 - 2i = 6 - 5i.$$", "6 - 5i"),
+    ("$$y - 2 = 3(x - 1),$$\nwhich in slope-intercept form becomes\n$$y = 3x - 1.$$", "y = 3x - 1"),
+    (
+        "$$(x-h)^2 + (y-k)^2 = r^2.$$ Here that reads\n$$(x+2)^2 + (y-3)^2 = 25.$$\nI hope this helps!",
+        "(x+2)^2 + (y-3)^2 = 25",
+    ),
+    (
+        "The second term is $x$, and we obtain $f'(x) = 2x\\ln x + x$, or, after factoring, $x(2\\ln x + 1)$.",
+        "2x\\ln x + x",
+    ),
+    ("Adding $3$ gives $-4 < 2x < 10$, and dividing by $2$ leaves\n$$-2 < x < 5.$$", "-2 < x < 5"),
+    (
+        "Because the terms do not tend to zero, the series diverges by the $n$-th term test.\n\n(The ratio "
+        "tends to $1$.)",
+        "diverges",
+    ),
+    (
+        "The disc has radius $6$ and therefore area $36\\pi$, as $6 \\cdot 6 = 36$. One third of this "
+        "gives a sector area of $12\\pi$ square units, approximately $37.7$.",
+        "$12\\pi$ square units",
+    ),
+    (
+        "$$3^{2023} \\equiv 3^1 \\equiv 3 \\pmod 7.$$\nIn other words, $3^{2023}$ leaves a remainder of "
+        "$3$ when divided by $7$.",
+        "3",
+    ),
+    (
+        "Since $f(-x) = -f(x)$ for all $x$, we conclude that $f$ is an odd function. Its graph is "
+        "symmetric about the origin.",
+        "odd",
+    ),
+    (
+        "$$x^2 - 5x - 6 = (x - 6)(x + 1) = 0.$$\nOne of them is zero, which leaves us with $x = 6$ and $x = -1$.",
+        "x = 6 and x = -1",
+    ),
+    (
+        "$$A = 1000 \\cdot 1.157625 = 1157.625.$$\nRounded, the account holds \\$1157.63 after three "
+        "years. Of this, \\$157.63 is interest.",
+        "1157.63",
+    ),
+    ("$45 = 32 + 8 + 4 + 1$. Reading off the digits, $45$ is written as $101101_2$ in base two.", "101101_2"),
+    ("But 13 * 17 = 221. The number 221 is therefore composite, not prime.", "composite"),
+    ("The common difference is d = 4.\n\na_n = 3 + 4(n - 1)\na_n = 4n - 1", "a_n = 4n - 1"),
+    (
+        "V = pi * 16 * 6\n\nThe cylinder has a volume of 96*pi cubic centimeters. If you prefer a decimal, "
+        "you get about 301.4.",
+        "96*pi cubic centimeters",
+    ),
+    (
+        "Counting from the left: 8 (1st), 11 (2nd), 12 (3rd), 14 (4th).\n\nThe median of the data is 14. "
+        "Hope that clears it up :)",
+        "14",
+    ),
+    (
+        "49 + 576 = 625. By the converse the triangle is right, with the right angle between the sides 7 and 24.",
+        "right",
+    ),
+    ("Multiply the first by 3. That is the second. The system has infinitely many solutions.", "infinitely many"),
+    (
+        "In the worst case, the first three are of three colors. You need to draw 4 socks to be certain of "
+        "having a pair.",
+        "4",
+    ),
 ]
 NUMBERS = [
     (
@@ -1307,6 +1382,11 @@ NUMBERS = [
         "So the waiting fee is 20 * 0.50 = 10.\n\nSo it's 15 minutes. But is it per started minute? Hmm. Alternatively",
         None,
     ),
+    (
+        "187 / 52 = 3.596..., and so we round up to 4. The school must order 4 buses; the last one will "
+        "have 21 empty seats.",
+        "4",
+    ),
 ]
 
 
@@ -1789,6 +1869,53 @@ BBH = [
         "-3 + -36 = -39.\n\n28 - 1 = 27.\n\nNow we only have to subtract the second from the first. -39 - "
         "27 gives us -66.",
         "-66",
+    ),
+    (
+        "penguins_in_a_table",
+        "Louis is 7 years old, Bernard is 5. The animal that is younger than all of the others is Bernard.",
+        "Bernard",
+    ),
+    (
+        "disambiguation_qa",
+        "It may be the chief, which would be option (A), or the counselor, which would be option (B). I "
+        "could not settle on one.",
+        None,
+    ),
+    ("object_counting", "So that's 1 + 1 + 3 + 2, which means you have seven vegetables.", "7"),
+    ("tracking_shuffled_objects_seven_objects", "After the last swap, Gertrude is playing goalkeeper.", "goalkeeper"),
+    (
+        "movie_recommendation",
+        "Considering that Pulp Fiction and Heat are dramas, the film most similar to them would be "
+        "*Forrest Gump*, which is one as well.",
+        "Forrest Gump",
+    ),
+    (
+        "salient_translation_error_detection",
+        "The error is in numerical values. Option D describes exactly that. The names are all translated correctly.",
+        "(D)",
+    ),
+    (
+        "sports_understanding",
+        "So this is not something that would plausibly happen. I would call it implausible.",
+        "no",
+    ),
+    (
+        "date_understanding",
+        "That puts us on April 14, 2015, which is written 04/14/2015 in MM/DD/YYYY format.",
+        "04/14/2015",
+    ),
+    (
+        "multistep_arithmetic_two",
+        "B = 45 + 2 = 47\n\nSo adding both parts gives us 15 + 47, or 62. Remember that multiplication "
+        "comes before addition.",
+        "62",
+    ),
+    ("hyperbaton", "Sentence (A) respects the order and sentence (B) breaks it, so we choose (A).", "(A)"),
+    (
+        "movie_recommendation",
+        "The first shares the genre, the third the decade. I find it hard to say which of the two the "
+        "question is after.",
+        None,
     ),
 ]
 
