@@ -492,7 +492,7 @@ def _maths_conclusion(text: str) -> str | None:
     if finished and (form := _FORM_IS.search(claim)) and reads_as_maths(form[1]):
         return form[1]
     if finished and (behaves := _BEHAVES.search(claim)):
-        return next(filter(None, behaves.groups()))
+        return str(next(filter(None, behaves.groups())))
     if finished and (certain := _TO_BE_SURE.search(claim)):
         return certain[1]
     if nothing := _NO_SOLUTION.fullmatch(claim):
