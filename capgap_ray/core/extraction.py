@@ -342,7 +342,7 @@ _AT_THE_END = re.compile(
 _AFTERWARDS = re.compile(r"^(?:after (?!(?:that|this)\b)|(?:that )?when )[^,=$]{1,80}, (?=[A-Za-z])", re.IGNORECASE)
 """What a sentence's value holds after: "after he gave away 3 of them"."""
 _IN_RANGE = re.compile(
-    rf"(\bthere (?:are|is) [^.,=]*(?:[0-9]|\b(?:{'|'.join(NUMBER_WORDS)})\b)[^.,=]*[a-z$]) "
+    rf"(\bthere (?:are|is) [^.,=]{{0,120}}(?:[0-9]|\b(?:{'|'.join(NUMBER_WORDS)})\b)[^.,=]{{0,120}}[a-z$]) "
     r"between [$\\]*[0-9][0-9.,]*\$? and \$?[0-9][0-9.,]*\$?(?:,? inclusive)?$"
 )
 """A count, and between which numbers it is."""
