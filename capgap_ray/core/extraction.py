@@ -59,6 +59,8 @@ _PROGRAM = re.compile(
     re.DOTALL | re.IGNORECASE,
 )
 """With its output, where the text goes on after it."""
+_ASYMPTOTE = re.compile(r"\[asy\].*?(?:\[/asy\]|\Z)", re.DOTALL)
+"""A drawing."""
 _FUNCTION = re.compile(
     r"^def \w{1,40}\([^()\n]{0,200}\)(?: -> \w{1,20})?:[ \t]*\n(?:[ \t]+[^\n]*(?:\n|\Z)|\n)*", re.MULTILINE
 )
@@ -153,6 +155,7 @@ _UNSURE_BEFORE = re.compile(
     r"\b(?:if|(?<!question )(?<!question of )whether|suppose|assum\w+|unless)\b[^.!?\n]*$"
     r"|\bformat\b[^.!?\n]*$"
     r"|\b(?:finish|end|conclude|close)\w* (?:my|your|the|each) \w+ (?:with|by)\b[^.!?\n]*$"
+    r"|\bmake sure (?:that )?[^.!?\n]*$"
     r"|[\"”] or [\"“][^\"“”\n]*$"
     r"|\b(?:don'?t|not(?! plausible)|cannot|can'?t|isn'?t|wonder|guess\w*|might|maybe|perhaps|could|probably|unlikely|"
     r"possibl[ey]|former|incorrect|wrong|expla\w+|intermediate|partial|check|an)\b[^.!?,;\n]*$",
@@ -453,7 +456,8 @@ CURVE = re.compile(r"(?:the )?equation of\b", re.IGNORECASE)
 _LABELLED = re.compile(r"[*_#\s>=-]*([A-Za-z][\w' ,()&+-]{0,60}?)[*_]*:[*_]*\s+(\S.*)", re.DOTALL)
 """A closing line such as "Total animals: 9"."""
 NO_RESULT = re.compile(
-    r"\b(?:options?|task|description|input|example|hint|note|known|problem|question|points?)\b", re.IGNORECASE
+    r"\b(?:options?|clues?|premises?|task|description|input|example|hint|note|known|problem|question|points?)\b",
+    re.IGNORECASE,
 )
 SUMS_UP = re.compile(r"\b(?:total|sum|final|result|altogether|overall|answer|in all)\b", re.IGNORECASE)
 PLAN = re.compile(
@@ -482,6 +486,7 @@ REFUSED = re.compile(
     r"|\bwhich (?:of (?:these|the two|them)|one|reading|interpretation) (?:is|(?:do )?you) (?:mean|meant|intended)\b"
     r"|\b(?:would you like me to|shall i|should i|do you want me to) "
     r"(?:carry|proceed|continue|compute|calculate|solve|go)\b"
+    r"|\b(?:give it a (?:go|try)|your turn|take it from here|over to you)\b[^.\n]*\Z"
     r"|\bdoes this (?:plan|approach)\b|\b(?:you|try to|and) (?:can |could |should )?continue from here\b",
     re.IGNORECASE,
 )
@@ -501,9 +506,11 @@ _BUT_CONCLUDES = re.compile(
     re.IGNORECASE,
 )
 _ASSUMED = re.compile(
-    r"[,;.] (?:so )?(?:i(?:['’]ll| will)?|we(?:['’]ll| will)?|let['’]s|let us) assum\w+\b", re.IGNORECASE
+    r"[,;.] (?:so )?(?:i(?:['’]ll| will)?|we(?:['’]ll| will)?|let['’]s|let us) assum\w+\b"
+    r"|, but (?:it does|we do|(?:that|this) is (?:all|not))\b",
+    re.IGNORECASE,
 )
-"""What is not given is assumed."""
+"""What is not given is assumed, or is not needed."""
 _CONCLUDED_BEFORE = re.compile(
     r"(?:^|\n)(?:so|thus|hence|therefore)\b[^\n]*\*\*[^*\n]*[0-9][^*\n]*\*\*[^\n]*\.\s*\n\s*\Z", re.IGNORECASE
 )
@@ -560,6 +567,8 @@ def after_thinking(text: str) -> str | None:
         text = _STRUCK.sub("", text)
     text = _CORRECTED.sub(_kept, _END_OF_PROOF.sub(".", text))
     text = _UNDERLINE.sub("", text)
+    if "[asy]" in text:
+        text = _ASYMPTOTE.sub("\n", text)
     if "def " in text:
         text = _FUNCTION.sub("\n", text)
     if "```" in text:

@@ -70,6 +70,9 @@ _BOLD_LINE = re.compile(r"^\*\*\(([A-Z])\)(?: [^*\n]{1,200})?\*\*[ .!]*$", re.MU
 _SO = re.compile(r"(?:so|thus|hence|therefore),? (?:it is )?\(?([A-R])\)?\.?")
 _BOOLEAN_FIRST = re.compile(rf"\s*\*\*({'|'.join(BOOLEANS)})[.,!]?\*\*", re.IGNORECASE)
 _BOOLEAN_LINE = re.compile(r"(yes|no),? (?:you|he|she|they|it|this|we)\b(?!.*\b(?:yes|no|not)\b)", re.IGNORECASE)
+_EVALUATED = re.compile(
+    r"(?:(?:not |\( ?)*(?:True|False)(?: ?\))*(?: (?:and|or) )?){1,8} (?:is|evaluates to|gives) (True|False)\W*"
+)
 _CONCLUDED = re.compile(r"(?:^|[.!] |\n)\W*(?:so|thus|hence|therefore|in conclusion)\b", re.IGNORECASE)
 _NOT_SAID = re.compile(
     r"\b(?:if|unless|whether|were|either|maybe|perhaps|might|could|probably|unsure)\b"
@@ -132,7 +135,8 @@ _DATED = re.compile(
     re.IGNORECASE,
 )
 _DATE = re.compile(
-    rf"(?:^|\b(?:on|is|was|be|written(?: as)?) (?:the )?)\**({_ON_A_DAY})\**(?: in (?:the )?MM/DD/YYYY(?: format)?)?$"
+    rf"(?:^|\b(?:on|is|was|be|written(?: as)?) (?:the )?|['’]s )\**({_ON_A_DAY})\**"
+    r"(?: in (?:the )?MM/DD/YYYY(?: format)?)?$"
 )
 _ANSWERS = re.compile(
     r"(?:the|its|his|her|their) (?:[a-z-]+ ){0,3}(?:match|shape|figure|option|choice|movie|film|recommendation|colou?r"
@@ -359,7 +363,7 @@ def _concluded(text: str, kind: AnswerKind) -> str | None:
     if kind == "boolean":
         if (head := _BOOLEAN_FIRST.match(text)) and not _CONCLUDED.search(tail):
             return head[1]
-        line = _BOOLEAN_LINE.match(lines[-1])
+        line = _BOOLEAN_LINE.match(lines[-1]) or _EVALUATED.fullmatch(lines[-1])
         return claimed_verdict(text) or (line[1] if line else None) or _only_bold_boolean(tail)
     tail = without_breakdown(tail) if kind == "text" else tail
     if others := _OTHERS.search(tail):

@@ -862,6 +862,8 @@ MATHS = [
         "having a pair.",
         "4",
     ),
+    ("I should make sure that the answer is simplified, and that there is only one box in the response.", None),
+    ("[asy]\nsize(150);\npair A, B;\nA = (0,0);\nB = (8,0);", None),
 ]
 NUMBERS = [
     (
@@ -1386,6 +1388,16 @@ NUMBERS = [
         "187 / 52 = 3.596..., and so we round up to 4. The school must order 4 buses; the last one will "
         "have 21 empty seats.",
         "4",
+    ),
+    (
+        "In a week that's 35 eggs, as 5 × 7 = 35.\n\nHow many full cartons can she fill? And how would you "
+        "get from there to the money? Give it a go!",
+        None,
+    ),
+    (
+        "It doesn't say how much money he has, but it does say that he pays with $10, so that's all we "
+        "need. They cost $7.50 + $1.20 = $8.70, and his change is $1.30.",
+        "1.30",
     ),
 ]
 
@@ -1917,6 +1929,17 @@ BBH = [
         "question is after.",
         None,
     ),
+    (
+        "boolean_expressions",
+        "1. ( True and not True ) = False.\n2. ( False or not True ) and False = False.\n\nTrue or False is True",
+        "True",
+    ),
+    (
+        "date_understanding",
+        "So the date one week from today is November 29, 1985. In the MM/DD/YYYY format that's 11/29/1985.",
+        "11/29/1985",
+    ),
+    ("logical_deduction_five_objects", "Clue 3: The quail is to the right of the robin.\n\nClue 4: The cardinal", None),
 ]
 
 
