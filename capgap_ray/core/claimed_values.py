@@ -116,6 +116,7 @@ _LOOKS_AGAIN = re.compile(
 
 # --- what a claim says -----------------------------------------------------------------------------------------------
 
+_IN_PARENTHESES = re.compile(r"(?<=\w) \([^()]*\)(?=\W*$)")
 _FOLLOWS = re.compile(
     r"(?<=[\w$)}%])(?:,?(?: -| —| –)? (?:instead of|rather than|regardless of|because|as opposed to)\b.*"
     r"| \((?:check|since|because|as|which|we|where)\b[^()]*\)|,? (?:i\.e\.|that is,|or,? equivalently)(?!.*[($])\W.*"
@@ -293,7 +294,7 @@ def value_of_end(tail: str, read: Read) -> str | None:
 def concludes(tail: str) -> bool:
     """Return whether the last sentence of a text is drawn as a conclusion, or is nothing but a value."""
     found = last_sentence(tail)
-    if found is None or ASIDE.match(found[0]):
+    if found is None or ASIDE.match(_IN_PARENTHESES.sub("", found[0])):
         return False
     if _within_remark(tail, found[0]) and not SO_SOLVED.search(found[0]):
         return False
@@ -307,7 +308,9 @@ def concludes(tail: str) -> bool:
 def digresses(tail: str) -> bool:
     """Return whether the last sentence of a text is a remark on the answer, or belongs to one."""
     found = last_sentence(tail)
-    return found is not None and (ASIDE.match(found[0]) is not None or _within_remark(tail, found[0]))
+    return found is not None and (
+        ASIDE.match(_IN_PARENTHESES.sub("", found[0])) is not None or _within_remark(tail, found[0])
+    )
 
 
 def _within_remark(tail: str, sentence: str) -> bool:

@@ -99,6 +99,9 @@ _ADVERBIAL = re.compile(
     r"|to)$",
     re.IGNORECASE,
 )
+_CONTRASTED = re.compile(
+    r"(\([A-Z]\)), (?:by contrast|in contrast|on the other hand|however|meanwhile),", re.IGNORECASE
+)
 _LINKS = re.compile(
     r"(?:\b(?:is|are|be|means)|['’]s) (?:\w+ )?\w+$"
     r"|\b(?:match|correspond|belong|pertain|point|lead|fall|fit|list|classif|stick|left|identical|equal|same|go"
@@ -234,7 +237,7 @@ def _of_sentence(
 
     `line`: it is a line of its own. `apart`: nor do its neighbours name options. `last`: nothing follows it.
     """
-    sentence = _without_list(sentence)
+    sentence = _without_list(_CONTRASTED.sub(r"\1", sentence))
     if not LETTER.search(sentence):
         sentence = _ORDINAL.sub(lambda found: f"({chr(65 + _ORDINALS.index(found[1].lower()))})", sentence)
     by_text = False

@@ -363,6 +363,8 @@ _IN_FORM = re.compile(
     r"\bin (?:slope-intercept|standard|general|vertex) form (?:is|becomes|reads)$|\bthat (?:reads|becomes)$"
 )
 """What leads to the equation of a curve."""
+_STEP_LABEL = re.compile(r"(?:#+ |\*\*)?Step [0-9]{1,2}[.:]?\**:?", re.IGNORECASE)
+_BOLD_ROW = re.compile(r"\n\|[ \t]*\*\*[^*|\n]+\*\*[ \t]*\|(?:[^*|\n]+\|){0,3}[ \t]*\*\*([^*|\n]+)\*\*[ \t]*\|\Z")
 _OPERATOR = re.compile(r"\\(?:int|sum|prod|lim)(?![a-z])")
 """What binds the letters behind it."""
 CONDITIONAL = re.compile(r"\bif\b[^.]*,? or\b[^.]*\bif\b")
@@ -851,8 +853,11 @@ def reads_as_maths(piece: str) -> bool:
     return all(item.value[0] != "text" for item in ways[0]) and not re.fullmatch(r"[.\s]*", piece)
 
 
-def displayed_value(tail: str, sentence: str) -> str | None:
-    """Return what a calculation that ends the text comes to: the last side of an identity or of a chain."""
+def displayed_value(tail: str, sentence: str, last: bool = False) -> str | None:
+    """Return what a calculation that ends the text comes to: the last side of an identity or of a chain.
+
+    `last`: no step follows it, be it the display of one.
+    """
     display = _LAST_DISPLAY.search(tail[-NEAR_END * 3 :])
     if display is None or not tail.endswith(display[0]):
         return None
@@ -879,6 +884,7 @@ def displayed_value(tail: str, sentence: str) -> str | None:
         flags=re.I,
     )
     lead = re.sub(r"\$[^$]*\$", "", lead).rpartition(". ")[2]
+    lead = _STEP_LABEL.sub("", lead) if last else lead
     solved = re.search(
         r"\b(?:Solving|Simplifying|Substituting|Evaluating|Computing|Calculating)\b[^.=]*,$"
         r"|\b(?:Substituting|Plugging|Inserting|Using)\b[^.=]*\b(?:gives|yields|get|have):?$",
@@ -994,6 +1000,12 @@ def before_remarks(tail: str) -> str:
                 break
             tail = before.rstrip()
     return tail
+
+
+def bold_row(tail: str) -> str | None:
+    """Return the last cell of the row that ends a table and a text, where that row alone is in bold."""
+    found = _BOLD_ROW.search(tail[-NEAR_END * 3 :])
+    return str(found[1]) if found and tail.count("**") == 4 else None
 
 
 def still_open(tail: str, sentence: str) -> bool:

@@ -28,6 +28,7 @@ from capgap_ray.core.extraction import (
     after_thinking,
     bare_of_commands,
     before_remarks,
+    bold_row,
     boxed_answer,
     claim_of,
     displayed_value,
@@ -67,7 +68,7 @@ _NAMED = re.compile(
 )
 """A word that something is said to be: "the graph is an **ellipse**", "Ann has the highest score"."""
 _OTHER_FORM = re.compile(
-    r"\s\((?:\\?\(|\$)?\s?(?:≈|=|\\approx|or|i\.e\.|that is|about|approx\w*|equivalently)[^()]*\)(?=\W*$)"
+    r"\s\((?:\\?\(|\$)?\s?(?:≈|=|\\approx|or|i\.e\.|that is|also|about|approx\w*|equivalently)[^()]*\)(?=\W*$)"
 )
 """The value again in another form."""
 _TRAILING_ASIDE = re.compile(r"(?<=[\w$*}]) \((?!base )[a-z][^()]* [^()]*\)$")
@@ -260,6 +261,8 @@ def _maths_end(text: str) -> str | None:
     tail = own_text(text)
     if refuses(tail):
         return None
+    if row := bold_row(tail):
+        return unwrapped(row)
     if emphasised := emphasised_value(tail, _value_of_claim):
         return emphasised
     found = _maths_conclusion(text)
@@ -435,7 +438,7 @@ def _maths_conclusion(text: str) -> str | None:
         return None
     if worded := re.search(r": \*\*([A-Z][a-z]+)\*\*\.?$", tail):
         return worded[1]
-    if (before := before_remarks(tail)) != tail and (displayed := displayed_value(before, sentence)):
+    if (before := before_remarks(tail)) != tail and (displayed := displayed_value(before, sentence, True)):
         return displayed
     if (letter := _CHOICE.fullmatch(sentence)) and re.search(
         rf"\b(?:choice|option) \(?{letter[1]}\b|\({letter[1]}\)", tail

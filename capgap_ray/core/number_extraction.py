@@ -28,6 +28,7 @@ from capgap_ray.core.extraction import (
     PREMISE,
     SUMS_UP,
     after_thinking,
+    bold_row,
     boxed_answer,
     claim_of,
     displayed_value,
@@ -311,6 +312,8 @@ def _number_conclusion(text: str, thought: bool) -> str | None:
         return None
     if len(tail) < 60 and "\n" not in tail and rational(tail.strip(MARKUP + "$. ")) is not None:
         return number_in(tail.strip(MARKUP + "$. "))
+    if row := bold_row(tail):
+        return number_in(row)
     headed = _HEADED.match(tail)
     first, _, rest = tail.partition("\n\n")
     if _FIRST_LINE.fullmatch(first) and not re.search(rf"(?:^|[.!?] |\n)(?:{CONCLUSION.pattern})", rest, re.I):

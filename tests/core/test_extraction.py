@@ -864,6 +864,13 @@ MATHS = [
     ),
     ("I should make sure that the answer is simplified, and that there is only one box in the response.", None),
     ("[asy]\nsize(150);\npair A, B;\nA = (0,0);\nB = (8,0);", None),
+    (
+        "**Step 2.** It is $9\\sqrt{3}$.\n\n**Step 3.** Subtract:\n\n\\[\n\\text{Area} = 12\\pi - "
+        "9\\sqrt{3}\n\\]\n\nLet me know if you would like a diagram.",
+        "12\\pi - 9\\sqrt{3}",
+    ),
+    ("| Paths | Value |\n|:--|--:|\n| All | 35 |\n| Through it | 18 |\n| **Avoiding it** | **17** |", "17"),
+    ("So the answer is $\\frac{17}{4}$, or 4.25 as a decimal (also $4\\tfrac14$ as a mixed number).", "\\frac{17}{4}"),
 ]
 NUMBERS = [
     (
@@ -1398,6 +1405,11 @@ NUMBERS = [
         "It doesn't say how much money he has, but it does say that he pays with $10, so that's all we "
         "need. They cost $7.50 + $1.20 = $8.70, and his change is $1.30.",
         "1.30",
+    ),
+    (
+        "50 ÷ 8 = 6.25\n\nSince she can only buy whole boxes, she has to buy **7** boxes (6 boxes would "
+        "give just 48 cookies).",
+        "7",
     ),
 ]
 
@@ -1940,6 +1952,12 @@ BBH = [
         "11/29/1985",
     ),
     ("logical_deduction_five_objects", "Clue 3: The quail is to the right of the robin.\n\nClue 4: The cardinal", None),
+    (
+        "ruin_names",
+        '(C) it – meaningless\n(D) thet – only a typo\n\nThus (B) "rices" is the funniest one. (D), by '
+        "contrast, would not make anyone laugh.",
+        "(B)",
+    ),
 ]
 
 
