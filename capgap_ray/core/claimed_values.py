@@ -294,7 +294,7 @@ def value_of_end(tail: str, read: Read) -> str | None:
 def concludes(tail: str) -> bool:
     """Return whether the last sentence of a text is drawn as a conclusion, or is nothing but a value."""
     found = last_sentence(tail)
-    if found is None or ASIDE.match(_IN_PARENTHESES.sub("", found[0])):
+    if found is None or _is_aside(found[0]):
         return False
     if _within_remark(tail, found[0]) and not SO_SOLVED.search(found[0]):
         return False
@@ -308,9 +308,11 @@ def concludes(tail: str) -> bool:
 def digresses(tail: str) -> bool:
     """Return whether the last sentence of a text is a remark on the answer, or belongs to one."""
     found = last_sentence(tail)
-    return found is not None and (
-        ASIDE.match(_IN_PARENTHESES.sub("", found[0])) is not None or _within_remark(tail, found[0])
-    )
+    return found is not None and (_is_aside(found[0]) or _within_remark(tail, found[0]))
+
+
+def _is_aside(sentence: str) -> bool:
+    return ASIDE.match(_IN_PARENTHESES.sub("", sentence)) is not None
 
 
 def _within_remark(tail: str, sentence: str) -> bool:
