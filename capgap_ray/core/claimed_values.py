@@ -263,7 +263,8 @@ def emphasised_value(tail: str, read: Read) -> str | None:
     texts = list(chain.from_iterable(_lines(tail))) if _finished(tail) else []
     for at in range(len(texts) - 1, max(-1, len(texts) - _LAST), -1):
         sentence = _sentence(texts[at])
-        if sentence.drawn and sentence.bold and not (sentence.aside or sentence.planned):
+        several = re.search(r"(?:[a-z]+ ){3}", sentence.bold) and len(NUMBER.findall(sentence.bold)) > 1
+        if sentence.drawn and sentence.bold and not (several or sentence.aside or sentence.planned):
             return None if at == len(texts) - 1 else _claimed(sentence, texts[:at], read, None, False)
         concluded = (sentence.drawn or sentence.concluded) and not sentence.aside
         if concluded or sentence.bold or _LOOKS_AGAIN.search(texts[at]):
@@ -441,7 +442,7 @@ def _claimed(
     if any(pattern.search(exactly) for pattern in (INEXACT, HEDGED, ON_THE_WAY)) or _TRIED.search(sentence.claim):
         return None
     says = any(pattern.search(piece) for pattern in (IS, _THEY_NEED, _LABEL))
-    curve = says and re.search(r"\bequation\b", piece) is not None
+    curve = (says or sentence.concluded) and re.search(r"\bequation\b", piece) is not None
     if piece.count("=") < 2 and _TO_BE_SOLVED.search(piece) and not curve and not _all_known(piece, earlier):
         return None
     named = re.fullmatch(r"[^=0-9]*[a-zA-Z][^=0-9]*=[^=]*", piece)  # x = 5 is no calculation

@@ -147,7 +147,10 @@ _JOINED = re.compile(
 _JOINED_BY_OR = re.compile(r"\}[\s$.]*\bor\b")
 _BASE = re.compile(r"_(?:\{[0-9]{1,2}\}|[0-9])")
 """The base of the number in a box, written behind it."""
-_SAME_AS = re.compile(r"\b(?:equivalent to|equivalently|the same as)[,:]?[\s$(\\[]{0,9}\Z", re.IGNORECASE)
+_SAME_AS = re.compile(
+    r"(?:\b(?:equivalent to|equivalently|the same as|approximately|about|roughly)[,:]?|≈|\\approx)[\s$(\\[]{0,9}\Z",
+    re.IGNORECASE,
+)
 _REJECTED = re.compile(r"[\s$)\\\]]{0,9}(?:is|are|was|must be) (?:rejected|discarded|extraneous|excluded|ruled out)\b")
 _EITHER_WAY = re.compile(r"\b(?:depending on|ambiguous|unclear)\b", re.IGNORECASE)
 """What makes of two boxes that "or" joins a hedge, where it stands before them."""
@@ -266,7 +269,11 @@ _SAYS = re.compile(
 )
 """A last line that ends in maths, and may be whole without a stop."""
 _OPEN_DISPLAY = re.compile(r"\n[ \t]*\$\$[ \t]*[^$\s][^$]*$")
-SO_SOLVED = re.compile(r", so the (?:system|equation|solution|answer)s? (?:is|are|has)\b", re.IGNORECASE)
+SO_SOLVED = re.compile(
+    r", so the (?:(?:system|equation|solution|answer)s?|(?:statement|option) that is (?:true|correct)) "
+    r"(?:is|are|has)\b",
+    re.IGNORECASE,
+)
 """What is concluded within a line of checks."""
 FIRST = re.compile(
     r"\W*(?:first(?:ly)?\b|next\b|to (?:start|begin)\b|what [^.?\n]{1,40} (?:has|have|costs?|knows?|gets?|needs?):)",
@@ -301,6 +308,7 @@ GIVEN = re.compile(
 """Words of a sentence that is on the way to the answer, beyond `PREMISE`."""
 AFTERTHOUGHT = re.compile(
     r",? or,? equivalently,? \$[^$]+\$$|,? i\.e\.,? \w+ \\?\$[0-9]+ (?:bill|note|coin)s?\b.*$"
+    r"|,? as (?:one|we|you) (?:(?:can|may) )?(?:checks?|verify|verifies|sees?)\b.*$"
     r"|,? as (?:the|this|our) [^,]*\b(?:confirms|shows|predicts)$|; the (?:last|other|remaining|rest)\b.*$"
     r"|, and (?:it(?:['’]s| is) easy to|one (?:can )?easily|we can) (?:verify|check|see)\b.*$"
     r"|,? or,? (?:after|when|upon) [a-z -]+, \$[^$]+\$$|, approximately \$?[0-9.]+\$?(?: [a-z ]+)?$"
@@ -477,6 +485,7 @@ REFUSED = re.compile(
     r"|\bnot clear (?:which|what|whether)\b|\bnot (?:given|known|specified|stated|provided)\b"
     r"|\b(?:cannot|can['’]?t|could(?: not|n['’]t)|(?:unable|not able|impossible) to)(?: be)? "
     r"(?:give|determin\w+|decid\w+|settle|choose|answer\w*|solv\w+|say|tell|know\w*|find|found)\b"
+    r"|\b(?:not able|unable) to (?:complete|finish)\b"
     r"|\b(?:remains?|needs?|has) to be (?:done|found|computed|checked)\b|\brun(?:ning)? out of (?:space|time|tokens)\b"
     r"|\bas an exercise (?:for|to) the reader\b|\b(?:hard|difficult) to (?:say|tell|decide)\b"
     r"|\bnot sure (?:which|what|whether)\b|\b(?:really|still|honestly) not sure\b"
@@ -884,7 +893,7 @@ def displayed_value(tail: str, sentence: str, last: bool = False) -> str | None:
         flags=re.I,
     )
     lead = re.sub(r"\$[^$]*\$", "", lead).rpartition(". ")[2]
-    lead = _STEP_LABEL.sub("", lead) if last else lead
+    lead = re.sub(r"\b(?:precisely|exactly) when$", "", _STEP_LABEL.sub("", lead) if last else lead)
     solved = re.search(
         r"\b(?:Solving|Simplifying|Substituting|Evaluating|Computing|Calculating)\b[^.=]*,$"
         r"|\b(?:Substituting|Plugging|Inserting|Using)\b[^.=]*\b(?:gives|yields|get|have):?$",
@@ -905,7 +914,8 @@ def displayed_value(tail: str, sentence: str, last: bool = False) -> str | None:
         return None
     if "=" not in maths:
         ready = said_of or re.search(
-            r":\s*$|\b(?:left with|we (?:get|obtain)(?: the (?:\w+ ){0,2}\w+)?|gives|leaves|simplifies to|becomes)\s*$",
+            r":\s*$|\b(?:left with|we (?:get|obtain)(?: the (?:\w+ ){0,2}\w+)?|gives|leaves|simplifies to|becomes"
+            r"|(?:precisely|exactly) when)\s*$",
             before,
         )
         return maths if ready and re.search("[0-9]", maths) and reads_as_maths(maths) else None
@@ -1100,7 +1110,7 @@ def last_sentence(tail: str) -> tuple[str, bool] | None:
                 asks
                 or aside
                 or (check and not (CONCLUSION.match(sentence) or SO_SOLVED.search(sentence)))
-                or any(pattern.match(sentence) for pattern in (CHECK, WISH, BESIDE))
+                or (not SO_SOLVED.search(sentence) and any(each.match(sentence) for each in (CHECK, WISH, BESIDE)))
             ):
                 followed = True
                 continue

@@ -108,12 +108,17 @@ _SHAPE = re.compile(
     re.IGNORECASE,
 )
 _ERROR_IS = re.compile(
-    r"(?:that|this|it|the error) is (?:(?:an?|the) )?(?:error (?:of|in) )?\**"
+    r"(?:(?:that|this|it|the error) is (?:(?:an?|the) )?(?:error (?:of|in) )?"
+    r"|\**(?:error type|type of error|error):\**\s*)\**"
     r"(named entities|numerical values|modifiers or adjectives|negation or antonyms|facts|dropped content)\**"
     r"(?: (?:error|type|category))?",
     re.IGNORECASE,
 )
 _REMINDER = re.compile(r"remember that\b", re.IGNORECASE)
+_TRUE_ONE = re.compile(
+    r"^the (?:(?:true|correct|right) (?:statement|option|one)|(?:statement|option|one) that is (?:true|correct|right)) "
+    r"is:? (?:that )?(?=\w)"
+)
 _HUE = re.compile(r"(?:the [a-z ]{1,40} is|colou?r:) \**([a-z]+)\**(?: in colou?r)?", re.IGNORECASE)
 _COLORS = frozenset(
     (
@@ -127,6 +132,10 @@ _OTHERS = re.compile(
     r"(?<=[.!*])\s+the (?:other|remaining)(?: [a-z]+)? (?:titles|movies|films|options)\b[^\n]*\Z", re.I
 )
 """What is said of the other options, last."""
+_RECOMMENDED = re.compile(
+    r"\bI(?:['’]d| would|['’]ll| will)?(?: therefore| thus| then)? (?:recommend|pick|choose|go with|suggest|select) "
+    r"\*{1,2}([^*\n]{1,60})\*{1,2}"
+)
 _PICKED = re.compile(
     r"(?:I(?:['’]d| would|['’]ll| will)?|we) (?:pick|choose|go with|select|recommend) (?:the )?(.{1,60})"
 )
@@ -135,14 +144,16 @@ _DATED = re.compile(
     re.IGNORECASE,
 )
 _DATE = re.compile(
-    rf"(?:^|\b(?:on|is|was|be|written(?: as)?) (?:the )?|['’]s )\**({_ON_A_DAY})\**"
+    rf"(?:^|\b(?:on|is|was|be|written(?: as)?) (?:the )?|['’]s "
+    rf"|\bdate (?:yesterday|today|tomorrow) )\**({_ON_A_DAY})\**"
     r"(?: in (?:the )?MM/DD/YYYY(?: format)?)?$"
 )
 _ANSWERS = re.compile(
     r"(?:the|its|his|her|their) (?:[a-z-]+ ){0,3}(?:match|shape|figure|option|choice|movie|film|recommendation|colou?r"
     r"|date|penguin|animal|person|name|object|item|book|bird|fruit|vehicle|golfer|pronoun|one|(?-i:(?:[a-z]+-)?[a-z]+est)|last)"
     r"(?: (?:(?:that is )?most similar to|that (?:is|was|has)|of|on|in|to|for|among) [a-z ,]{1,60})? "
-    r"(?:is|would be) (?:an? |(?-i:the) )?(\**[\w:/-]+(?: [\w:/-]+){0,3}\**)",
+    r"(?:is|would be) (?!the (?:\w+est|\w+most|first|second|third|fourth|fifth|last)\b)"
+    r"(?:an? |(?-i:the) )?(\**[\w:/-]+(?: [\w:/-]+){0,3}\**)",
     re.IGNORECASE,
 )
 """A last line that says no more than what is asked for: "The shape is a triangle"."""
@@ -168,7 +179,7 @@ _SUPERLATIVE = re.compile(
 """An option that is a whole sentence: "the apples are the cheapest"."""
 
 _SORTED = re.compile(
-    r"\b(?:sorted|alphabetical(?:ly)?|final|correct(?= order))(?: (?:list|words|order|sequence|version|result"
+    r"\b(?:sorted|alphabetical(?:ly)?|final|corrected|correct(?= order))(?: (?:list|words|order|sequence|version|result"
     r"|alphabetically|as))*,?"
     r"(?: (?:of )?(?:the )?(?:words|list))?(?: (?:is|are|reads?|gives?|we get|becomes))?[*_]{0,3}:",
     re.IGNORECASE,
@@ -366,6 +377,9 @@ def _concluded(text: str, kind: AnswerKind) -> str | None:
         line = _BOOLEAN_LINE.match(lines[-1]) or _EVALUATED.fullmatch(lines[-1])
         return claimed_verdict(text) or (line[1] if line else None) or _only_bold_boolean(tail)
     tail = without_breakdown(tail) if kind == "text" else tail
+    recommended = _RECOMMENDED.findall(tail)
+    if kind in ("option", "text") and len(recommended) == 1:
+        return str(recommended[0])
     if others := _OTHERS.search(tail):
         tail, lines = tail[: others.start()], _lines(tail[: others.start()])
     found = last_sentence(tail)
@@ -435,7 +449,7 @@ def _lines(text: str) -> list[str]:
 def _complement(tail: str, sentence: str, followed: bool) -> str | None:
     """Return the words that a finished last sentence sets apart, or that a conclusion says something is."""
     claim, concluded = claim_of(sentence.strip(" .!"))
-    claim = re.sub(r"^the (?:true|correct|right) (?:statement|option|one) is (?:that )?(?=\w)", "", claim)
+    claim = _TRUE_ONE.sub("", claim)
     if shape := _SHAPE.fullmatch(claim):
         return shape[1]
     if concluded and (answered := re.match(r"(yes|no),", claim, re.IGNORECASE)):

@@ -127,7 +127,9 @@ _SUMMED = re.compile(r"(?:^|: )\$?[A-Za-z](?: ?[-+] ?[A-Za-z])+ ?= ?(-?[0-9]+)\$
 _MEASURED = re.compile(r" (-?[0-9][0-9.,/]*) (?:square |cubic )?[a-z]+\.?")
 _IS_NUMBER = r"[^,.=]*\b(?:is|are) \$?(-?[0-9]+)\$?"
 _THERE_ARE = re.compile(r"there (?:are|is) (?:exactly |only |a total of )?\$?([0-9]+)\$? (?!x )[a-z]")
-_EQUATION_OF = re.compile(r"\bequation\b[^$=]*?(?: is)?:? \$?([^$=:]*=[^$=]*)\$?$")
+_EQUATION_OF = re.compile(
+    r"\bequation\b[^$=]*?(?: is)?:? (?:\$([^$=:]*=[^$=]*)\$(?: (?:for|of) (?:the|this) [a-z ]+)?|([^$=:]*=[^$=]*))$"
+)
 _CURVE_IS = re.compile(r"[^*$=]*\bequation\b[^*$=]* is:? ((?=[^=]*y)[^=:]*=(?=[^=]*[x0-9])[^=]*)")
 _IN_BOTH = re.compile(r"\*\*[a-z][a-z -]{2,40}\*\* \(\$?(-?[0-9][0-9.,]*)\$?\)")
 """`**forty** (40)`."""
@@ -191,6 +193,7 @@ _NO_SOLUTION = re.compile(
 _BEHAVES = re.compile(
     r"\bthe (?:series|sequence|integral) (converges|diverges)\b(?! to\b)|\bis an? (odd|even) function$"
     r"|^the system has (infinitely many)(?: solutions)?$"
+    r"|\bit(?:['’]s| is) an? (right|acute|obtuse|scalene|isosceles|equilateral) triangle$"
     r"|\bthe triangle is (right|acute|obtuse|scalene|isosceles|equilateral)$",
     re.IGNORECASE,
 )
@@ -203,11 +206,22 @@ _TO_BE_SURE = re.compile(
 _IN_BASE = re.compile(r"[0-9A-F]_\{?[0-9]+\}?$")
 _BOUND = re.compile(r"^([a-z] ?[<>≤≥] ?[^()=]+?) \([a-z][^()]* [^()]*\)$")
 """`x > 4 (all numbers greater than 4)`."""
+_AND_BEFORE = re.compile(r"\$(\([^()$]*,[^()$]*\))\$,? and $")
+_LINE_SAYS = re.compile(
+    r"(?:(?:so|thus|hence|therefore),? )?\$?([^=$]{1,60}?) ?= ?([^=$]{1,200}?)\$?\.?", re.IGNORECASE
+)
+_CHAIN_IN_WORDS = re.compile(r"\n(?:= [^=\n]+\n)+= ([^=\n]+)(?:\n+[^0-9=\n]{1,80})?\Z")
+"""Lines of one chain in plain text, and a remark."""
+_DAY = re.compile(
+    r"\b(?:it|day(?: of the week)?) (?:will be|is|was)(?: an?)? \*{0,2}((?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day)$"
+)
+_EXTREME = r"the (?:minimum|maximum|smallest|largest|least|greatest)(?: value)? is (-?[^ =]{1,40})"
+_EXTREMES = re.compile(rf"{_EXTREME},? and {_EXTREME}", re.IGNORECASE)
 _SHARE_OF = re.compile(r"\$?([0-9][0-9.,]*)\$? is (\$?[0-9.]+\s?\\?%\$?) of \$?([0-9][0-9.,]*)\$?")
 """`36 is 45% of 80`: what was asked for may be either."""
 _AFTER_DASH = re.compile(r" [—–] \$?(-?[0-9][^ =$]*)\$?$")
 _ARROW = re.compile(r"\\(?:Longr|R)ightarrow|\\implies|[⇒⟹]|=>")
-_LINE = re.compile(r", or (?:simply |equivalently )?\$(y ?= ?(?=[^$=]*x)[^$=]+)\$$")
+_LINE = re.compile(r", or (?:simply |equivalently )?\$(y ?= ?(?=[^$=]*x)[^$=]+)\$()$")
 _NAMELY = re.compile(r"\bnamely,? \$?([^$]+)\$?$")
 _SET_APART = re.compile(r"\\(?:mathbf|textbf|boldsymbol|underline)\s?\{([^{}]*)\}")
 _MATHS_WORD = re.compile(
@@ -261,8 +275,8 @@ def _maths_end(text: str) -> str | None:
     tail = own_text(text)
     if refuses(tail):
         return None
-    if row := bold_row(tail):
-        return unwrapped(row)
+    if row := bold_row(tail) or _CHAIN_IN_WORDS.search(tail):
+        return unwrapped(row if isinstance(row, str) else row[1])
     if emphasised := emphasised_value(tail, _value_of_claim):
         return emphasised
     found = _maths_conclusion(text)
@@ -307,8 +321,8 @@ def _value_of_claim(claim: str) -> str | None:
         return claim
     if (namely := _NAMELY.search(claim)) and is_value(namely[1]):
         return namely[1]
-    if (curve := _EQUATION_OF.search(claim) or _LINE.search(claim)) and reads_as_maths(curve[1]):
-        return curve[1].strip()
+    if (curve := _EQUATION_OF.search(claim) or _LINE.search(claim)) and reads_as_maths(curve[1] or curve[2]):
+        return (curve[1] or curve[2]).strip()
     if (first := _COMPUTED_FIRST.match(claim)) and compare(first[1], first[2]).equal is True:
         return first[2]
     if said := _SUMMED.search(claim) or _THERE_ARE.match(claim) or _WORKED_OUT.search(claim):
@@ -376,6 +390,8 @@ def _maths_statement(after: str) -> str | None:
     sentence = re.sub(r",? i (?:think|believe)$", "", sentence, flags=re.IGNORECASE)
     if twice := _said_twice(sentence):
         return twice
+    if both := _EXTREMES.fullmatch(sentence.replace("**", "").replace("$", "")):
+        return f"{both[1]}, {both[2]}"
     if nothing := _NO_SOLUTION.fullmatch(sentence.strip(MARKUP)):
         return nothing[1]
     for piece in (sentence, REASON.split(sentence, maxsplit=1)[0], _BOUND.sub(r"\1", sentence)):
@@ -469,6 +485,8 @@ def _maths_conclusion(text: str) -> str | None:
         return value
     if last_line and (formula := _NTH_TERM.search(tail)) and reads_as_maths(formula[1]):
         return f"a_n = {formula[1]}"
+    if last_line and (derived := _derived(tail)):
+        return derived
     own_line = last_line and re.fullmatch(r"[$`*]*-?[$`*]*[0-9][0-9.,/]*[$`*]*", sentence)
     if re.search(rf"\n\n[#> ]*{re.escape(sentence)}\Z", tail) and "=" not in sentence and len(sentence) < 40:
         alone = unwrapped(sentence.strip(MARKUP))
@@ -494,6 +512,8 @@ def _maths_conclusion(text: str) -> str | None:
         return curve[1]
     if finished and (form := _FORM_IS.search(claim)) and reads_as_maths(form[1]):
         return form[1]
+    if finished and (day := _DAY.search(sentence.strip(" .!*"))) and not INEXACT.search(sentence):
+        return str(day[1])
     if finished and (behaves := _BEHAVES.search(claim)):
         return str(next(filter(None, behaves.groups())))
     if finished and (certain := _TO_BE_SURE.search(claim)):
@@ -616,6 +636,27 @@ def _said_again(tail: str, claim: str) -> str | None:
         and value == rational(computed[1])
     )
     return numbers[0] if same else None
+
+
+def _derived(tail: str) -> str | None:
+    """Return what the last line, without a stop, says of the expression that the lines before work on."""
+    before, last = tail.split("\n")[-6:-1], tail.rpartition("\n")[2].strip()
+    if (
+        re.match(r"[a-z] = ", last)
+        and valued_names(last)
+        and "$" not in last
+        and any(re.search(r"= ?0\b", line) for line in before)
+    ):
+        return last
+    said = _LINE_SAYS.fullmatch(last)
+    if said is None or re.search(r"(?<![a-z\\])(?!sqrt|sin|cos|tan|log)[a-z]{2}", said[2]):
+        return None
+    for line in reversed(before):
+        left, equals, right = line.strip(" $.").partition("=")
+        if equals and left.strip() == said[1].strip():
+            same = compare(unwrapped(right.rpartition("=")[2]), said[2]).equal is True
+            return unwrapped(said[2]) if same else None
+    return None
 
 
 def _is_last_planned(tail: str, step: int) -> bool:
@@ -747,6 +788,8 @@ def _last_span(claim: str, before: str) -> str | None:
     ):
         return None
     piece = _right_side(unwrapped(span[1] or span[2] or span[3]))
+    if (other := _AND_BEFORE.search(claim[: span.start()])) and re.fullmatch(r"\([^()]*,[^()]*\)", piece):
+        return f"{unwrapped(other[1])}, {piece}"
     return piece if re.search(r"[0-9]|\\[a-z]", piece) and reads_as_maths(piece) else None
 
 

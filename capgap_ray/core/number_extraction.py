@@ -141,6 +141,9 @@ _SPELT_NUMBER = re.compile(
 )
 _ITEMISED = re.compile(rf"[^:]*\b(?:[0-9]+|{'|'.join(NUMBER_WORDS)}) [a-z]+: [^:]*, [^:]*\band\b", re.IGNORECASE)
 """You have eight pens: two red ones, five blue ones and a green one."""
+_NEEDED = re.compile(
+    r"\bneeds? (?:only )?(\$?[0-9][0-9,.]*) [a-z]+ to [a-z]+ (?:all|everyone|the|his|her|their)\b(?!.*=)", re.I
+)
 _IN_BOTH = re.compile(
     rf"\b(?:{'|'.join(NUMBER_WORDS)})(?:-(?:{'|'.join(NUMBER_WORDS)}))? \(([0-9]{{1,3}})\)", re.IGNORECASE
 )
@@ -254,6 +257,8 @@ def number_in(claim: str) -> str | None:
         r"(?:so )?([0-9]+) (?:out )?of (?:the|his|her|their) [0-9]+ [a-z]+ (?:are|were|have|had|will)\b", claim, re.I
     ):
         return share[1]
+    if needed := _NEEDED.search(claim):
+        return needed[1].lstrip("$").rstrip(".,")
     if counted := _THERE_ARE.match(claim) or _IT_TAKES.match(claim):
         return counted[1]
     if claim.rstrip(".").lower() in NUMBER_WORDS:
@@ -338,7 +343,10 @@ def _number_conclusion(text: str, thought: bool) -> str | None:
 
 def _solved_for(tail: str, sentence: str) -> str | None:
     """Return the value of the unknown on the line before the conclusion that names it: "x = 9. So in 9 years"."""
-    solved = re.search(r"(?:^|\n|(?:,|\band|\bso) )[$ ]*[a-z] ?= ?([0-9][0-9,]*(?:\.[0-9]+)?)[$. ]*\n+[^\n]*\Z", tail)
+    tail = tail[: tail.rfind(sentence) + len(sentence)] if sentence in tail else tail
+    solved = re.search(
+        r"(?:^|\n|(?:,|\band|\bso) )[$ ]*[a-zA-Z] ?= ?([0-9][0-9,]*(?:\.[0-9]+)?)[$. ]*\n+[^\n]*\Z", tail
+    )
     if solved is None or "=" in sentence or not tail.endswith(sentence) or not CONCLUSION.match(sentence):
         return None
     return solved[1] if rational(solved[1]) in map(rational, NUMBER.findall(sentence)) else None

@@ -47,7 +47,8 @@ CONCLUDES_LATER = re.compile(
 LEAVES = re.compile(
     rf"\W*(?:{_CHECKING}|{_TOPIC}\b|indeed, |(?:we|you|one) (?:could|can|may|might)\b[^:]*\b(?:too|as well)\b)"
     r"|.*\b(?:which|this|that) (?:confirms|checks|matches|agrees|verifies)\b"
-    r"|.*\bcan be (?:checked|verified|confirmed)\b",
+    r"|.*\bcan be (?:checked|verified|confirmed)\b"
+    r"|.*[0-9] so (?:this|that|it) is (?:right|correct)\W*$",
     re.IGNORECASE,
 )
 """How a sentence begins after which a text says nothing new of its answer: a check, or another topic."""
@@ -84,6 +85,7 @@ BESIDE = re.compile(
     r"|^this is the [^.]{1,60} (?:that )?the (?:question|problem) asked for\W*$"
     r"|.*,? as the (?:problem|question) (?:says|states|said|stated|requires)\W*$"
     r"|^equality (?:is|holds|occurs)\b(?!.*\bso )|.*\b(?:al)?though the (?:question|problem) (?:only )?asks\b"
+    r"|.*[0-9] so (?:this|that|it) is (?:right|correct)\W*$|^since the (?:question|problem) (?:only )?asks\b[^0-9]*$"
     r"|^its graph is\b|^of (?:this|that|these),? \\?\$?[0-9]"
     r"|^their (?:sum|product|average|difference)\b|^(?:both|the) endpoints? (?:is|are)\b"
     r"|^(?:disregarding|ignoring|without|not counting)\b.*\bwould\b"
@@ -115,7 +117,8 @@ ASIDE = re.compile(
     r"|[$€£]?[0-9][0-9.,]* (?:\w+ )?(?:more|less|fewer|higher|lower|above|below)\b)"
     r"|this (?:kind|type|is (?:because|since|why|possible)|means it|matches|agrees|works|follows))"
     r"|.*\bin case you\b|"
-    r"(?!.*[0-9] = .*, so |.*, so (?:that|this|it) would be|adding\b|after\b[^,]*, |.*\bin total\b)"
+    r"(?!.*[0-9] = .*, so |since\b.*, (?:he|she|they|it|we|you) (?:has|have|must|needs?)\b"
+    r"|.*, so (?:that|this|it) would be|adding\b|after\b[^,]*, |.*\bin total\b)"
     r".*(?:\bwould\b|['’]d\b(?! better))"
     r"|(?!.*[0-9)]\s*=)(?:\W*(?:and )?(?:of (?:these|them|those)|the (?:other|remaining|rest|others))\b|\(.*\)$)",
     re.IGNORECASE,

@@ -24,8 +24,8 @@ _SAID = tuple(
     for pattern, true, false in (
         (rf"^[^\w=→⇒]*(?:(?:is|indeed|answer|option|verdict|conclusion|judge?ment)\b[\s:]*)*\b{_WORD}\W*$", "", ""),
         (
-            r"(?:\b(?:would|to|['’]d|will|i|we) (?:say|answer|reply|respond|go with|pick|choose|select"
-            r"|conclude)(?: that)?"
+            r"(?:\b(?:would|to|['’]d|will|i|we) (?:(?:therefore|thus|then) )?(?:say|answer|reply|respond|go with|pick"
+            r"|choose|select|conclude)(?: that)?"
             r"|\bis|\bwith|\boption|\banswer|['’]s)[\s:\"'“(]+"
             r"(?P<word>yes|no)(?:\W*$|[\"'”]? (?:to|for|in|here|on)\b)",
             "", "",

@@ -871,6 +871,43 @@ MATHS = [
     ),
     ("| Paths | Value |\n|:--|--:|\n| All | 35 |\n| Through it | 18 |\n| **Avoiding it** | **17** |", "17"),
     ("So the answer is $\\frac{17}{4}$, or 4.25 as a decimal (also $4\\tfrac14$ as a mixed number).", "\\frac{17}{4}"),
+    (
+        "Total = $24\\sqrt{3}$. The answer is $\\boxed{24\\sqrt{3}}$ square units, approximately "
+        "$\\boxed{41.57}$ square units.",
+        "24\\sqrt{3}",
+    ),
+    ("**Final Answer:** The foci are located at $(-4, 0)$ and $(4, 0)$.", "(-4, 0), (4, 0)"),
+    (
+        "The second point gives $3 = 4a - 5$, so $a = 2$.\n\nThis gives us the equation $y = 2x^2 - 8x + "
+        "3$ for the parabola.",
+        "y = 2x^2 - 8x + 3",
+    ),
+    ("$a^2 + b^2 = 38$\n\n$a^3 + b^3 = 8(38 - 13) = 8 \\cdot 25$\n\n$a^3 + b^3 = 200$", "200"),
+    (
+        "The second yields $x < 3$. Both conditions hold simultaneously precisely when\n$$-4 \\leq x < 3.$$",
+        "-4 \\leq x < 3",
+    ),
+    (
+        "$$D = (3, 1, 0) + (2, 4, 2) - (1, 1, 1) = (4, 4, 1).$$\n\nSo $D = (4,4,1)$, as one checks by "
+        "comparing midpoints: both are $\\left(\\frac52, 1\\right)$.",
+        "(4,4,1)",
+    ),
+    ("x^2 - 5x - 14 = 0\n(x - 7)(x + 2) = 0\nx = 7 or x = -2", "x = 7 or x = -2"),
+    (
+        "x^3 + 3x^2 - 4x - 12\n= x^2(x + 3) - 4(x + 3)\n= (x - 2)(x + 2)(x + 3)\n\nThis is completely factored.",
+        "(x - 2)(x + 2)(x + 3)",
+    ),
+    ("100 = 14 × 7 + 2. If today is Tuesday, then 100 days from now it will be Thursday.", "Thursday"),
+    ("f(g(x)) = 2(x^2 - 1) + 3 = 2x^2 - 2 + 3\n\nso f(g(x)) = 2x^2 + 1", "2x^2 + 1"),
+    ("25 + 144 = 169, so the angle is 90 degrees.\n\nSo it's a right triangle.", "right"),
+    ("y - 3 = 5/2 (x - 4)\ny = 5/2 x - 7\n\nSo the perpendicular line has equation y = (5/2)x - 7.", "y = (5/2)x - 7"),
+    (
+        "Squares are 0, 1, 4, so the difference may be 0, 1, 3. That is not enough.\n\nI was not able to "
+        "complete this problem.",
+        None,
+    ),
+    ("So 3n = 39, so n = 13. The smallest is 13. We can see 13 + 14 + 15 = 42 so this is right.", "13"),
+    ("* $f(3) = 9 - 18 = -9$\n\n**Answer:** the minimum value is **-9** and the maximum value is **7**.", "-9, 7"),
 ]
 NUMBERS = [
     (
@@ -1411,6 +1448,18 @@ NUMBERS = [
         "give just 48 cookies).",
         "7",
     ),
+    (
+        "53 / 8 = 6.625. Since he can't buy part of a box and 6 boxes would only hold 48 eggs, he has to "
+        "buy seven boxes.",
+        "7",
+    ),
+    (
+        "4E = 72\nE = 18\n\nSo Emma is 18 years old and her dad is 48. Since the question asks only for "
+        "Emma's age, we are done.",
+        "18",
+    ),
+    ("32 / 8 = 4.\n\nTherefore they need 4 vans to take all 32 people.", "4"),
+    ("20 - 7 = 13. **So she spent $7 in all and was left with $13.** The money Dana has left is $13.", "13"),
 ]
 
 
@@ -1957,6 +2006,43 @@ BBH = [
         '(C) it – meaningless\n(D) thet – only a typo\n\nThus (B) "rices" is the funniest one. (D), by '
         "contrast, would not make anyone laugh.",
         "(B)",
+    ),
+    (
+        "causal_judgement",
+        'A typical person would therefore reply "Yes" when asked whether the CEO harmed the environment.',
+        "Yes",
+    ),
+    (
+        "date_understanding",
+        "2001 is not a leap year, so February has 28 days. That makes the date yesterday 02/28/2001.",
+        "02/28/2001",
+    ),
+    (
+        "logical_deduction_five_objects",
+        "So red < orange < purple.\n\nThis means the red book is the leftmost.",
+        "the red book is the leftmost",
+    ),
+    (
+        "logical_deduction_seven_objects",
+        "plums > oranges > mangoes\n\nThis matches each of the clues, so the statement that is true is: "
+        "The mangoes are the cheapest.",
+        "The mangoes are the cheapest",
+    ),
+    (
+        "movie_recommendation",
+        "From the titles in the list I'd therefore recommend *The Lion King*. It has the same mix. The "
+        "other three options are thrillers.",
+        "The Lion King",
+    ),
+    (
+        "word_sorting",
+        "Sorted list: bun, cod, ale\n\nLet me fix that.\n\nCorrected list: **ale, bun, cod**",
+        "ale bun cod",
+    ),
+    (
+        "salient_translation_error_detection",
+        "The figure is different.\n\n**Error type:** Numerical Values",
+        "Numerical Values",
     ),
 ]
 
