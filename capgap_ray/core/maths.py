@@ -17,7 +17,7 @@ from fractions import Fraction
 
 from capgap_ray.core import words
 from capgap_ray.core.expressions import Item, Node, Reader
-from capgap_ray.core.notation import CURRENCY, LONGEST_MATHS, THOUSANDS, Unreadable
+from capgap_ray.core.notation import CURRENCY, LONGEST_MATHS, OPTION_LABEL, THOUSANDS, Unreadable
 from capgap_ray.core.real_sets import same_points
 from capgap_ray.core.values import TooLarge, exact, free_names, infinity_sign, ratio_is_constant, same_value
 from capgap_ray.core.verdict import Verdict
@@ -182,6 +182,8 @@ def _careful(gold: str, answer: str) -> Verdict:
     answer = unwrapped(_FOR_ALL.sub("", answer).lstrip().removeprefix("="))
     if (verdict := words.decide(gold, answer)) is not None:
         return verdict
+    if (label := OPTION_LABEL.match(answer)) and normal_form(answer[label.end() :]) == normal_form(gold):
+        return Verdict(True, "same text")
     answer = _QUANTITY_IN_TEXT.sub(r"\1", answer)
     if bool(_OF_EMPTY.fullmatch(gold)) != bool(_OF_EMPTY.fullmatch(answer)):
         return Verdict(False, "different value")

@@ -155,7 +155,7 @@ _TOKEN = re.compile(
 
 _QUOTED_PART = re.compile(rf"(?<=[0-9])(?:\\?\s|~)*\\(?:text|mathrm|mbox)\s*\{{\s*({PART})\s*\}}", re.IGNORECASE)
 """`3\\text{ quarters}`."""
-_OPTION_LABEL = re.compile(
+OPTION_LABEL = re.compile(
     rf"{_TEXT_COMMAND}\s*\{{\s*(?:\([A-E]\)|[A-E][).:])\s*\}}(?:[\s~]|\\[ ,;:]|\\q?quad(?![a-z]))*"
     r"(?=[-0-9$(\[.a-z]|\\(?!cdot|times|text|mbox)[a-z{])"
     r"|(?:\([A-E]\):?|[A-E][).:])\s+(?=[0-9$]|\\[dt]?frac|\\sqrt)"
@@ -167,7 +167,7 @@ def prepared(text: str) -> str:
     """Return the text with Unicode maths written in LaTeX and without spacing commands; raises Unreadable."""
     if len(text) > LONGEST_MATHS:
         raise Unreadable("too long")
-    if label := _OPTION_LABEL.match(text):
+    if label := OPTION_LABEL.match(text):
         text = text[label.end() :]
     if not text.isascii():
         # A vulgar fraction after a digit is a mixed number; the space tells it from `11/2`.

@@ -395,6 +395,7 @@ B, D | \text{B, D}
 3:15 \text{ p.m.} | 3\!:\!15 \text{ p.m.}
 413 | 413 in base 10
 413 | 413_{10}
+8:1 | \textbf{(D)}\ 8:1
 """
 
 DAILY_UNEQUAL = r"""
@@ -674,6 +675,7 @@ x = \frac{\pi}{4} + k\pi, k \in \mathbb{Z} | x=\frac{\pi}{4}+n\pi, k\in\mathbb Z
 \emptyset | \{\emptyset\}
 413 | 413_{8}
 413_{8} | 413_{10}
+8:1 | \textbf{(D)}\ 1:8
 """
 
 RARE_EQUAL = r"""
