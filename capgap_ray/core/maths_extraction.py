@@ -210,7 +210,7 @@ _AND_BEFORE = re.compile(r"\$(\([^()$]*,[^()$]*\))\$,? and $")
 _LINE_SAYS = re.compile(
     r"(?:(?:so|thus|hence|therefore),? )?\$?([^=$]{1,60}?) ?= ?([^=$]{1,200}?)\$?\.?", re.IGNORECASE
 )
-_CHAIN_IN_WORDS = re.compile(r"\n(?:= [^=\n]+\n)+= ([^=\n]+)(?:\n+[^0-9=\n]{1,80})?\Z")
+_CHAIN_IN_WORDS = re.compile(r"\n(?:= [^=\n]+\n){1,12}= ([^=\n]+)(?:\n+[^0-9=\n]{1,80})?\Z")
 """Lines of one chain in plain text, and a remark."""
 _DAY = re.compile(
     r"\b(?:it|day(?: of the week)?) (?:will be|is|was)(?: an?)? \*{0,2}((?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day)$"
