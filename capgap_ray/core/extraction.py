@@ -236,6 +236,8 @@ _NEXT_ITEM = re.compile(
     r"|\\n(?:\\n)?(?:Human|User|Q|Question|Assistant): ?"
     r"|<\|(?:im_end|endoftext|eot_id|end_of_text|user|end)\|>|</s>|<end_of_turn>|<eos>|<｜end▁of▁sentence｜>|\[/?INST\]"
 )
+_ANSWERED_AT_ONCE = re.compile(r"\s*Question: [^\n?]{1,100}\? [A-Z]")
+"""A question that the text says again and answers: "Question: which is it? That's the tractor."."""
 _OWN_PROSE = re.compile(r"[^.\n]{30,400}[a-z)$]\.\s*\Z")
 """A text that ends in a sentence of its own."""
 _POSED = re.compile(
@@ -382,7 +384,7 @@ _IS_THE_ANSWER = re.compile(
     r"(\$[^$]+\$|[a-z] = -?[0-9][0-9./]*|(?=\S*[0-9\\])[^\s,]+) (?:is|are|as) (?:the|our|my) "
     r"(?:(?:(?:final|only|correct|desired|required|right) )*(?:answer|solution|result|value)s?"
     r"(?: (?:that )?(?:we|you|they)(?: were|'re| are) (?:looking|asked) for)?"
-    r"|(?:final|only|correct|desired|required|right) \w+|number of [^$0-9]+)",
+    r"|(?:final|only|correct|desired|required|right) \w+(?: (?:for which|such that|that|with) .*)?|number of [^$0-9]+)",
     re.IGNORECASE,
 )
 _LOOKED_FOR = re.compile(
@@ -482,6 +484,7 @@ _RULER = re.compile(r"\n[-#*_=]{2,}$")
 _FENCE_LINE = re.compile(r"^[ \t]*```\w*[ \t]*$", re.MULTILINE)
 REFUSED = re.compile(
     r"(?:\bnot enough|n['’]t enough|\bno|\binsufficient|\bmore|\bmissing|\bincomplete) information\b"
+    r"|\bneed more context\b"
     r"|\bnot clear (?:which|what|whether)\b|\bnot (?:given|known|specified|stated|provided)\b"
     r"|\b(?:cannot|can['’]?t|could(?: not|n['’]t)|(?:unable|not able|impossible) to)(?: be)? "
     r"(?:give|determin\w+|decid\w+|settle|choose|answer\w*|solv\w+|say|tell|know\w*|find|found)\b"
@@ -613,7 +616,7 @@ def _kept(match: re.Match[str]) -> str:
 
 def own_part(text: str, read: Callable[[str], T | None]) -> T | None:
     """Return what `read` finds before the model goes on with a question of its own, else in the whole text."""
-    first = _NEXT_ITEM.search(text)
+    first = next((each for each in _NEXT_ITEM.finditer(text) if not _ANSWERED_AT_ONCE.match(text, each.start())), None)
     own = text[: first.start()] if first else text
     own = own[: next((each.start() for each in _POSED.finditer(own) if _just_answered(own, each.start())), None)]
     if (answer := read(own)) is not None or first is None:
@@ -885,7 +888,9 @@ def displayed_value(tail: str, sentence: str, last: bool = False) -> str | None:
     before = tail[: -len(display[0])].rstrip().rpartition("\n\n")[2]
     if _IN_FORM.search(before) and maths.count("=") == 1 and reads_as_maths(maths):
         return maths
-    lead = re.sub(r"(?:^|\n)Then$", "", before[-150:].replace(" formula:", ":").strip())
+    lead = re.sub(
+        r"(?:^|\n)Then$", "", before[-150:].replace(" formula:", ":").replace(" formula gives", " gives").strip()
+    )
     lead = re.sub(
         r"\b(?:we )?us(?:e|ing) the (?:\w+ )?(?:formula|fact|identity|theorem|rule|law)\b[^:.$]*:$",
         ":",

@@ -82,7 +82,7 @@ _NOT_SAID = re.compile(
 _CONCLUDES = re.compile(rf"\b(?:{'|'.join(BOOLEANS)}|so|thus|hence|therefore|answer|conclusion)\b", re.IGNORECASE)
 _COMPLEMENT = re.compile(
     r"^[^\n]*\b(?:(?:is|are) (?!(?:that|because|to)\b)(?:(?:dancing|partnered|left) with |playing (?:with )?)?"
-    r"|from |between |\b(?:has|gets|holds|ends up with) )"
+    r"|from |between |^it['’]s |\b(?:has|gets|holds|ends up with) )"
     r"(?:(?-i:the) )?(.{1,60})$"
 )
 _CUT_STEP = re.compile(r"\n[ \t]*(?:step )?[0-9]{1,2}[.):] [^\n]*[a-z]\Z", re.IGNORECASE)
@@ -99,7 +99,7 @@ _WITH_FIGURES = re.compile(rf"{_TIMES.pattern}|{_ON_A_DAY}")
 """Labels that have figures and are no numbers."""
 _ASKS_TIMES = re.compile(r"\bwhat times? (?:could|can|might|did)\b[^.?\n]*\?\W*\Z", re.IGNORECASE)
 _VISITED = re.compile(
-    r"\b(?:must|could|can) (?:only )?have (?:gone|been)\b[^.]* (?:between|from) (?:the hours of )?"
+    r"\b(?:must|could|can) (?:only )?have (?:gone|been)\b[^.]*? (?:(?:between|from) the hours of |from )?"
     rf"\**({_TIMES.pattern})\**"
 )
 _SHAPE = re.compile(
@@ -249,7 +249,10 @@ _WITH_NOUN = re.compile(r"^(?i:option|choice|answer|sentence|statement)\s+\(?([A
 _NO_OPTION = re.compile(r"\(?[S-Z]\)?\W*")
 """A letter that stands for one: no task has so many options."""
 _LETTER = re.compile(r"\(?([A-Z])\)?")
-_OF_A_KIND = re.compile(r"another |(?:given |written )?(?:in|as) the (?:following )?form")
+_OF_A_KIND = re.compile(
+    r"another |(?:exactly )?one of (?:the|these) (?:\w+ )?(?:options|choices|answers)\b"
+    r"|(?:given |written )?(?:in|as) the (?:following )?form"
+)
 """How a statement goes on that says what kind of answer there is, or in what form."""
 _LETTER_LAST = re.compile(r"([^()\n]{1,200}?)\s*\(([A-Z])\)")
 """An option's text and then its letter: "Facts (F)"."""

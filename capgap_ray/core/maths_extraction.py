@@ -217,6 +217,8 @@ _DAY = re.compile(
 )
 _EXTREME = r"the (?:minimum|maximum|smallest|largest|least|greatest)(?: value)? is (-?[^ =]{1,40})"
 _EXTREMES = re.compile(rf"{_EXTREME},? and {_EXTREME}", re.IGNORECASE)
+_BOUNDED = re.compile(r"(?:-?[0-9][^a-zA-Z=<>]* ?[<≤>≥]=? ?)?[a-z] ?[<≤>≥]=? ?-?[0-9][^a-zA-Z=<>]*")
+_SOLUTIONS_ARE = re.compile(r"\bhas (?:exactly )?(?:two|2|three|3) (?:real )?(?:solutions|roots|zeros)[,:] (.{1,80})$")
 _SHARE_OF = re.compile(r"\$?([0-9][0-9.,]*)\$? is (\$?[0-9.]+\s?\\?%\$?) of \$?([0-9][0-9.,]*)\$?")
 """`36 is 45% of 80`: what was asked for may be either."""
 _AFTER_DASH = re.compile(r" [—–] \$?(-?[0-9][^ =$]*)\$?$")
@@ -284,6 +286,8 @@ def _maths_end(text: str) -> str | None:
         return None
     if not found or not concludes(tail):
         claimed = _one_of(claimed_value(tail, _value_of_claim), tail)
+        if found and found.startswith("(") and claimed in [each.strip() for each in found[1:-1].split(",")]:
+            return found  # y = -1. They meet at (4, -1)
         if claimed and (not found or (is_value(found) and not _IN_BASE.search(found)) or "\\ne" in found):
             return claimed
     elif _SEVERAL_VALUES.match(found) and not computed(found, tail):  # 196 has 9 divisors: 1, 2, 4, ...
@@ -311,6 +315,8 @@ def _value_of_claim(claim: str) -> str | None:
             return value
     if (counted := _COUNT_OF.fullmatch(claim)) and counted[2].count(",") + 1 == int(counted[1]):
         return counted[1]
+    if solutions := _solutions(claim):
+        return solutions
     if timed := _AT_TIME.search(claim):
         return timed[1]
     if given := _EXPRESSION_IS.search(claim):
@@ -514,6 +520,10 @@ def _maths_conclusion(text: str) -> str | None:
         return form[1]
     if finished and (day := _DAY.search(sentence.strip(" .!*"))) and not INEXACT.search(sentence):
         return str(day[1])
+    if solutions := _solutions(claim):
+        return solutions
+    if finished and concluded and _BOUNDED.fullmatch(claim):
+        return claim
     if finished and (behaves := _BEHAVES.search(claim)):
         return str(next(filter(None, behaves.groups())))
     if finished and (certain := _TO_BE_SURE.search(claim)):
@@ -636,6 +646,13 @@ def _said_again(tail: str, claim: str) -> str | None:
         and value == rational(computed[1])
     )
     return numbers[0] if same else None
+
+
+def _solutions(claim: str) -> str | None:
+    """Return the values that a claim lists: "the equation has two solutions, x = -3 and x = 5"."""
+    listed = _SOLUTIONS_ARE.search(claim)
+    values = listed[1].replace("$", "") if listed else ""
+    return values if valued_names(values) else None
 
 
 def _derived(tail: str) -> str | None:

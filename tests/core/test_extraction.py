@@ -908,6 +908,21 @@ MATHS = [
     ),
     ("So 3n = 39, so n = 13. The smallest is 13. We can see 13 + 14 + 15 = 42 so this is right.", "13"),
     ("* $f(3) = 9 - 18 = -9$\n\n**Answer:** the minimum value is **-9** and the maximum value is **7**.", "-9, 7"),
+    (
+        "Putting that into the first equation, 4 + y = 3, hence y = -1.\n\nThe lines meet at the point (4, -1).",
+        "(4, -1)",
+    ),
+    ("x^2 < 16 means that x is between the two roots.\n\nTherefore -4 < x < 4.", "-4 < x < 4"),
+    (
+        "-3 and 5 are both 4 units away. So the equation |x - 1| = 4 has two solutions, x = -3 and x = 5.",
+        "x = -3 and x = 5",
+    ),
+    (
+        "The projection formula gives\n$$\\operatorname{proj} = "
+        "\\frac{4+6}{5}\\begin{pmatrix}1\\\\2\\end{pmatrix} = \\begin{pmatrix}2\\\\4\\end{pmatrix}.$$",
+        "\\begin{pmatrix}2\\\\4\\end{pmatrix}",
+    ),
+    ("For $p=3$, $p^2+2 = 11$ is prime.\n\nConsequently $p=3$ is the only prime for which $p^2+2$ is also prime.", "3"),
 ]
 NUMBERS = [
     (
@@ -2044,6 +2059,28 @@ BBH = [
         "The figure is different.\n\n**Error type:** Numerical Values",
         "Numerical Values",
     ),
+    (
+        "temporal_sequences",
+        "The only time in which nobody saw her is from 1pm on. So Emily could have gone to the museum 1pm to 6pm.",
+        "1pm to 6pm",
+    ),
+    (
+        "logical_deduction_five_objects",
+        "Order: truck > tractor > bus.\n\nQuestion: which is the second-newest? That's the tractor.\n\n(A) "
+        "The truck – false\n(B) The tractor – true\n\nAnswer: B",
+        "(B)",
+    ),
+    (
+        "tracking_shuffled_objects_five_objects",
+        "Claire is left with Rodrigo. The question asks for her partner at the end of the dance, so it's Rodrigo.",
+        "Rodrigo",
+    ),
+    (
+        "disambiguation_qa",
+        "It could be either (A) or (B). There is also (C) Ambiguous. I would need more context to pick one of them.",
+        None,
+    ),
+    ("snarks", "Give your answer in the required format. The answer should be one of the options.", None),
 ]
 
 
