@@ -466,7 +466,7 @@ def _complement(tail: str, sentence: str, followed: bool) -> str | None:
     if error := _ERROR_IS.fullmatch(claim):
         return error[1]
     if visited := _VISITED.search(claim):
-        return visited[1]
+        return re.sub(r"^between (?=.* to )", "", visited[1])
     if picked := _PICKED.fullmatch(claim.replace("*", "")):
         return str(picked[1]).strip(_MARKUP)
     if (concluded or re.search(r"\b(?:date|format|mm)\b", claim, re.IGNORECASE)) and (date := _DATE.search(claim)):
