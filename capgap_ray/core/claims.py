@@ -102,6 +102,7 @@ _ADVERBIAL = re.compile(
 _CONTRASTED = re.compile(
     r"(\([A-Z]\)), (?:by contrast|in contrast|on the other hand|however|meanwhile),", re.IGNORECASE
 )
+_WHAT_IT_SAYS = re.compile(r"\bis (?:exactly |precisely )?what (?:option|statement|choice)$", re.IGNORECASE)
 _LINKS = re.compile(
     r"(?:\b(?:is|are|be|means)|['’]s) (?:\w+ )?\w+$"
     r"|\b(?:match|correspond|belong|pertain|point|lead|fall|fit|list|classif|stick|left|identical|equal|same|go"
@@ -265,7 +266,7 @@ def _of_sentence(
                 doubtful = True
             elif taken_back:
                 continue
-            elif _FITS.match(after) or (not after and _FITS.match(", ".join(later))):
+            elif _FITS.match(after) or (not after and _FITS.match(", ".join(later))) or _WHAT_IT_SAYS.search(before):
                 claimed.add(found[1])
             elif _EXAMINED.search(before) or (
                 _LISTS.search(before) and not (before.endswith("between") and len(LETTER.findall(clause)) == 1)

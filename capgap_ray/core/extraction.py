@@ -110,7 +110,7 @@ SEVERAL = re.compile(
     re.IGNORECASE,
 )
 _PLACEHOLDER = re.compile(
-    r"(?:(?:insert|put|enter|write|type|fill in|x) )?(?:(?:the|your|my|final|correct|numerical) )*"
+    r"(?:(?:insert|put|enter|write|type|fill in|x) )?(?:(?:the|your|my|final|correct|numerical|option|answer) )*"
     r"(?:answer|result|solution|letter|option|choice|value|number)"
     r"(?: of (?:the|your) (?:(?:final|correct|right|chosen) )?(?:answer|option|choice))?(?: (?:goes )?here)?"
     r"|ldots|cdot|\?|"
@@ -158,7 +158,7 @@ _UNSURE_BEFORE = re.compile(
     r"\b(?:if|(?<!question )(?<!question of )whether|suppose|assum\w+|unless)\b[^.!?\n]*$"
     r"|\bformat\b[^.!?\n]*$"
     r"|\b(?:finish|end|conclude|close)\w* (?:my|your|the|each) \w+ (?:with|by)\b[^.!?\n]*$"
-    r"|\bmake sure (?:that )?[^.!?\n]*$"
+    r"|\bmake sure (?:that )?[^.!?\n]*$|\bin which case\b[^.!?\n]*$"
     r"|[\"”] or [\"“][^\"“”\n]*$"
     r"|\b(?:don'?t|not(?! plausible)|cannot|can'?t|isn'?t|wonder|guess\w*|might|maybe|perhaps|could|probably|unlikely|"
     r"possibl[ey]|former|incorrect|wrong|expla\w+|intermediate|partial|check|an)\b[^.!?,;\n]*$",
@@ -238,6 +238,7 @@ _NEXT_ITEM = re.compile(
 )
 _ANSWERED_AT_ONCE = re.compile(r"\s*Question: [^\n?]{1,100}\? [A-Z]")
 """A question that the text says again and answers: "Question: which is it? That's the tractor."."""
+_NEXT_PART = re.compile(r"\n[#*_ ]{0,6}(?:part|step) [0-9]+\b", re.IGNORECASE)
 _OWN_PROSE = re.compile(r"[^.\n]{30,400}[a-z)$]\.\s*\Z")
 """A text that ends in a sentence of its own."""
 _POSED = re.compile(
@@ -468,7 +469,7 @@ CURVE = re.compile(r"(?:the )?equation of\b", re.IGNORECASE)
 _LABELLED = re.compile(r"[*_#\s>=-]*([A-Za-z][\w' ,()&+-]{0,60}?)[*_]*:[*_]*\s+(\S.*)", re.DOTALL)
 """A closing line such as "Total animals: 9"."""
 NO_RESULT = re.compile(
-    r"\b(?:options?|clues?|premises?|task|description|input|example|hint|note|known|problem|question|points?)\b",
+    r"\b(?:q|options?|clues?|premises?|task|description|input|example|hint|note|known|problem|question|points?)\b",
     re.IGNORECASE,
 )
 SUMS_UP = re.compile(r"\b(?:total|sum|final|result|altogether|overall|answer|in all)\b", re.IGNORECASE)
@@ -476,7 +477,7 @@ PLAN = re.compile(
     r"^(?:to|let|multiply|add|subtract|divide|find|calculate|compute|determine|count)\b|\bwants? to\b"
     r"|\b(?:we|i)(?:'d| would|'ll| will| can| must| should| need to| have to)? "
     r"(?:multiply|add|subtract|divide|"
-    r"use|start|calculate|compute|find|know|need|solve|set|substitute|look|consider)\b"
+    r"use|start|calculate|compute|find|know(?! how (?:much|many)\b[^.:]*:)|need|solve|set|substitute|look|consider)\b"
     r"|\blet \w+ be\b|(?<!are )\b[0-9]+ of (?:them|these|those)\b|\b[a-z] [-+] [0-9]",
     re.IGNORECASE,
 )
@@ -484,13 +485,13 @@ _RULER = re.compile(r"\n[-#*_=]{2,}$")
 _FENCE_LINE = re.compile(r"^[ \t]*```\w*[ \t]*$", re.MULTILINE)
 REFUSED = re.compile(
     r"(?:\bnot enough|n['’]t enough|\bno|\binsufficient|\bmore|\bmissing|\bincomplete) information\b"
-    r"|\bneed more context\b"
+    r"|\bneed more context\b|\bthere seems to be an? (?:typo|mistake|error) in the (?:problem|question)\b"
     r"|\bnot clear (?:which|what|whether)\b|\bnot (?:given|known|specified|stated|provided)\b"
     r"|\b(?:cannot|can['’]?t|could(?: not|n['’]t)|(?:unable|not able|impossible) to)(?: be)? "
     r"(?:give|determin\w+|decid\w+|settle|choose|answer\w*|solv\w+|say|tell|know\w*|find|found)\b"
     r"|\b(?:not able|unable) to (?:complete|finish)\b"
     r"|\b(?:remains?|needs?|has) to be (?:done|found|computed|checked)\b|\brun(?:ning)? out of (?:space|time|tokens)\b"
-    r"|\bas an exercise (?:for|to) the reader\b|\b(?:hard|difficult) to (?:say|tell|decide)\b"
+    r"|\bas an exercise (?:for|to) the reader\b|\b(?:hard|difficult) to (?:say|tell|decide)\b(?! at first)"
     r"|\bnot sure (?:which|what|whether)\b|\b(?:really|still|honestly) not sure\b"
     r"|\bno (?:clear|definite|single|right) answer\b"
     r"|\bpeople (?:could|may|might) disagree\b"
@@ -539,6 +540,7 @@ _FIRST_SENTENCE = re.compile(r"([^.\n]{1,200})\.\s")
 _OFFERED = re.compile(
     r"(?:\n[ \t]*|(?<=[.!?]) +)(?:would you like|do you want|want) to (?:try|see|practi[sc]e)\b[^\n]*\?\s*\Z"
     r"|(?:\n[ \t]*|(?<=[.!?*]) +)(?:if you(?:['’]d| would) (?:like|prefer)|let me know|feel free"
+    r"|(?:remember|note|recall) that"
     r"|would you like me to(?! (?:carry|proceed|continue|compute|calculate|solve|go)\b))\b[^.!?\n]*\Z",
     re.IGNORECASE,
 )
@@ -650,6 +652,8 @@ def value_alone(answer: str) -> str:
     if worded := re.fullmatch(r"\\text\s?\{[^{}]*\b(?:is|are|equals)\s*\}\s*(.+)", answer):
         return worded[1]
     left, _, right = answer.partition("=")
+    if re.fullmatch(r"[A-Z](?:\^\{-1\}|\^T)?", left.strip()) and re.match(r"\\begin\{[pbv]?matrix\}", right.strip()):
+        return right.strip()
     return (
         unwrapped(right)
         if _OF_FUNCTION.fullmatch(left.strip(" $")) and is_value(unwrapped(right.strip(" $")))
@@ -664,6 +668,8 @@ def settled(
     found = boxed if boxed and (stated is None or stated[0] < boxed[0]) else stated
     if found is None:
         return conclude(text)
+    if _NEXT_PART.search(text, found[0]) and text.rstrip().endswith(","):
+        return None  # a result on the way, and the next part is cut off
     after = max(0, found[0] - 60)
     if re.match("result|solution", text[found[0] :], re.IGNORECASE):
         _, *later = SENTENCES.split(text[found[0] :], maxsplit=1)

@@ -87,6 +87,7 @@ BESIDE = re.compile(
     r"|^equality (?:is|holds|occurs)\b(?!.*\bso )|.*\b(?:al)?though the (?:question|problem) (?:only )?asks\b"
     r"|.*[0-9] so (?:this|that|it) is (?:right|correct)\W*$|^since the (?:question|problem) (?:only )?asks\b[^0-9]*$"
     r"|^its graph is\b|^of (?:this|that|these),? \\?\$?[0-9]"
+    r"|^if\b[^.]*\blet me know\b"
     r"|^their (?:sum|product|average|difference)\b|^(?:both|the) endpoints? (?:is|are)\b"
     r"|^(?:disregarding|ignoring|without|not counting)\b.*\bwould\b"
     r"|.*, as (?:it|they|that) should(?: be)?\W*$"

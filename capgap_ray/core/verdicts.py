@@ -69,7 +69,7 @@ _DRAWN = tuple(
 """What is said on the way, too: it counts as a conclusion or where nothing follows it."""
 _HYPOTHETICAL = re.compile(
     r"\b(?:if|unless|whether|suppose|assum\w+|were|in order to|would\b(?! (?:\w+ )?(?:say|answer|reply|respond|agree"
-    r"|judge|think|consider|hold|conclude|regard|see|view|pick|choose|go|call)\b)|could|might|maybe|perhaps"
+    r"|judge|think|consider|hold|conclude|regard|see|view|pick|choose|go|call|label)\b)|could|might|maybe|perhaps"
     r"|(?<!has )(?<!have )to be"
     r"|says|said|claims?|states?|asks?|either|otherwise|some|others|one (?:could|might)|at first|seems?"
     r"|appears?|here comes|(?:begin|start)s? (?:at|from)|only when|show|prove|check|first|second|next|step)\b"

@@ -923,6 +923,16 @@ MATHS = [
         "\\begin{pmatrix}2\\\\4\\end{pmatrix}",
     ),
     ("For $p=3$, $p^2+2 = 11$ is prime.\n\nConsequently $p=3$ is the only prime for which $p^2+2$ is also prime.", "3"),
+    (
+        "Hence\n$$\\boxed{A^{-1} = \\begin{pmatrix} \\frac16 & 0 \\\\[2pt] 0 & \\frac23 \\end{pmatrix}}$$",
+        "\\begin{pmatrix} \\frac16 & 0 \\\\[2pt] 0 & \\frac23 \\end{pmatrix}",
+    ),
+    ("**Part 1.** We get\n$$\\boxed{AB = 10}$$\n\n**Part 2.** Let $CD = t$. Isolating the square root,", None),
+    (
+        "That is $4x + 6y = 14$, against $4x + 6y = 15$.\n\nThere seems to be a typo in the problem. "
+        "Please send me the corrected version.",
+        None,
+    ),
 ]
 NUMBERS = [
     (
@@ -1475,6 +1485,16 @@ NUMBERS = [
     ),
     ("32 / 8 = 4.\n\nTherefore they need 4 vans to take all 32 people.", "4"),
     ("20 - 7 = 13. **So she spent $7 in all and was left with $13.** The money Dana has left is $13.", "13"),
+    (
+        "It doesn't say how long a month is, so I will assume 30 days. She has 30 × 4 = $120 and spends "
+        "$35, which leaves her with $85.\n\nIf it has 31 days, please let me know and I can redo it.",
+        "85",
+    ),
+    (
+        "- Add these: $52\n- Subtract the sum from $80: $28\n\nAfter these steps, we know how much money "
+        "Omar has left: $28.",
+        "28",
+    ),
 ]
 
 
@@ -2081,6 +2101,37 @@ BBH = [
         None,
     ),
     ("snarks", "Give your answer in the required format. The answer should be one of the options.", None),
+    (
+        "logical_deduction_three_objects",
+        "According to this ordering, the person who finished last is Mya.\nMya finished last, which is "
+        "what option (C) says.",
+        "(C)",
+    ),
+    (
+        "formal_fallacies",
+        "It is hard to say at first glance. The conclusion does not follow from the premises, so I would "
+        "label the argument invalid.",
+        "invalid",
+    ),
+    (
+        "boolean_expressions",
+        "Z = True and False = False\n\nSo the final value is False. Remember that (i) expressions inside "
+        "brackets are always",
+        "False",
+    ),
+    (
+        "hyperbaton",
+        "Q: Which sentence has the correct adjective order:\nQ: Which sentence has the correct adjective "
+        "order:\nQ: Which sentence has",
+        None,
+    ),
+    ("snarks", "Final answer: [insert option letter here]", None),
+    (
+        "disambiguation_qa",
+        "It could refer to the secretary, in which case the answer would be (B). Both have some support, "
+        "and I can't settle on one of them.",
+        None,
+    ),
 ]
 
 
