@@ -194,7 +194,7 @@ _TAKEN_BACK = re.compile(
 )
 """The text takes back what it said before."""
 _DOUBTED = re.compile(
-    r"(?:[.!?…]\s+|\n)\s*(?:(?:but|no|oh|hmm|now),? )?(?:wait|hold on|however, the (?:problem|question)"
+    r"(?:[.!?…]\s{1,4}|\n)[ \t]{0,9}(?:(?:but|no|oh|hmm|now),? )?(?:wait|hold on|however, the (?:problem|question)"
     r"|but the (?:problem|question))\b",
     re.IGNORECASE,
 )

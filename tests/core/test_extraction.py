@@ -2425,6 +2425,12 @@ HOSTILE = [
     "**(A) a**\n" * (MEGA // 10),
     "**True** " * (MEGA // 9),
     "\\quad\\square" * (MEGA // 12),
+    "\\boxed{5}" + "\n" * MEGA,
+    "\\boxed{5}" + "\n " * (MEGA // 2),
+    "The answer is 5." + "\n\t" * (MEGA // 2),
+    "So x = 5." + "*" * MEGA + "a",
+    "= 5 grams.\n" * (MEGA // 11),
+    "there are eleven " * (MEGA // 17),
 ]
 
 
