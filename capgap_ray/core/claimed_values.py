@@ -179,6 +179,7 @@ _RESULT = re.compile(
     r"(?=\$|\n|\. |\\(?:text|mathrm|quad|pmod|bmod)\b|\\[,;]|[=;:→⇒]|,? (?:and|so|which|then)\b|\s[a-z]{2,}|\s\(|\.?$)"
 )
 _COUNTED_FIRST = re.compile(r"([0-9][0-9,]*) [a-z]+(?: [a-z]+)? (?:has|have|are|were|is)\b", re.IGNORECASE)
+"""A sentence that begins with a count: "24 small cubes have"."""
 _WORKED_ON = re.compile(
     r"([0-9][0-9.,]*) ?[-+*/×÷·] ?\$?([0-9][0-9.,]*) ?= ?\$?([0-9][0-9.,]*)(?: [a-z]+){0,3}$", re.IGNORECASE
 )
@@ -429,8 +430,9 @@ def _claimed(
     text = f"{earlier}\n{sentence.bare}"
     if sentence.bold and sentence.drawn and (marked := _alone(sentence.bold, read)):
         return marked
-    counted, results = _COUNTED_FIRST.match(in_figures(sentence.claim)), _RESULT.findall(earlier)[-1:]
-    if counted and rational(counted[1]) in [rational(_UNITS.sub("", each.rstrip("$"))) for each in results]:
+    counted = _COUNTED_FIRST.match(in_figures(sentence.claim))
+    results = _RESULT.findall(earlier) if counted else []
+    if counted and results and rational(counted[1]) == rational(_UNITS.sub("", results[-1].rstrip("$"))):
         return counted[1]
     pieces = [(piece, value.rstrip(",")) for piece in _shorter(sentence.claim) if (value := read(piece)) is not None]
     if not pieces:

@@ -104,8 +104,12 @@ def _units(text: str) -> Iterator[Unit]:
             for other in (place - 1, place + 1)
             if 0 <= other < len(lines) and not bare[other] and (listed[other] > listed[place]) == (other > place)
         ]
-        goes_on = bare[place] and place > 0 and listed[place - 1] == chr(ord(listed[place]) - 1)
-        goes_on = goes_on and listed[place] not in LETTER.findall(lines[place - 1])
+        goes_on = (
+            bare[place]
+            and place > 0
+            and listed[place - 1] == chr(ord(listed[place]) - 1)
+            and listed[place] not in LETTER.findall(lines[place - 1])
+        )
         if bare[place] and not goes_on:
             near = []
         item = any(each and each != listed[place] for each in near) or re.search(r"\[yes\]|←", line)

@@ -668,7 +668,7 @@ def settled(
     found = boxed if boxed and (stated is None or stated[0] < boxed[0]) else stated
     if found is None:
         return conclude(text)
-    if _NEXT_PART.search(text, found[0]) and text.rstrip().endswith(","):
+    if text.rstrip().endswith(",") and _NEXT_PART.search(text, found[0]):
         return None  # a result on the way, and the next part is cut off
     after = max(0, found[0] - 60)
     if re.match("result|solution", text[found[0] :], re.IGNORECASE):
@@ -1117,12 +1117,10 @@ def last_sentence(tail: str) -> tuple[str, bool] | None:
             aside = re.fullmatch(r"\(.*\)[.*_]*", sentence) and re.search(r"[a-z]{2} [a-z]|[0-9] [-+*×/] ", sentence)
             if asks and not (followed or TO_THE_READER.search(sentence)):
                 return None
-            if (
-                asks
-                or aside
-                or (check and not (CONCLUSION.match(sentence) or SO_SOLVED.search(sentence)))
-                or (not SO_SOLVED.search(sentence) and any(each.match(sentence) for each in (CHECK, WISH, BESIDE)))
-            ):
+            remark = (check and not CONCLUSION.match(sentence)) or any(
+                pattern.match(sentence) for pattern in (CHECK, WISH, BESIDE)
+            )
+            if asks or aside or (remark and not SO_SOLVED.search(sentence)):
                 followed = True
                 continue
             return _BULLET.sub("", sentence), followed

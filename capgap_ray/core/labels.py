@@ -89,11 +89,9 @@ _CUT_STEP = re.compile(r"\n[ \t]*(?:step )?[0-9]{1,2}[.):] [^\n]*[a-z]\Z", re.IG
 """The last of numbered steps, without a stop."""
 _PAIRS = re.compile(r"\w[–-][A-Z]\w*, [A-Z]\w*[–-]")
 """Who has what after a step: "Fred–Lola, Eve–Ophelia"."""
-_TIMES = re.compile(r"(?:between )?[0-9]{1,2}(?::[0-9]{2})? ?[ap]m (?:to|and|until) [0-9]{1,2}(?::[0-9]{2})? ?[ap]m")
-_BETWEEN = re.compile(
-    r"(?:between|from) (?:the hours of )?([0-9]{1,2}(?::[0-9]{2})? ?[ap]m) (?:and|to|until) "
-    r"([0-9]{1,2}(?::[0-9]{2})? ?[ap]m)"
-)
+_TIME = r"[0-9]{1,2}(?::[0-9]{2})? ?[ap]m"
+_TIMES = re.compile(rf"(?:between )?{_TIME} (?:to|and|until) {_TIME}")
+_BETWEEN = re.compile(rf"(?:between|from) (?:the hours of )?({_TIME}) (?:and|to|until) ({_TIME})")
 _ON_A_DAY = r"[0-9]{2}/[0-9]{2}/[0-9]{4}"
 _WITH_FIGURES = re.compile(rf"{_TIMES.pattern}|{_ON_A_DAY}")
 """Labels that have figures and are no numbers."""
@@ -380,11 +378,11 @@ def _concluded(text: str, kind: AnswerKind) -> str | None:
         line = _BOOLEAN_LINE.match(lines[-1]) or _EVALUATED.fullmatch(lines[-1])
         return claimed_verdict(text) or (line[1] if line else None) or _only_bold_boolean(tail)
     tail = without_breakdown(tail) if kind == "text" else tail
-    recommended = _RECOMMENDED.findall(tail)
-    if kind in ("option", "text") and len(recommended) == 1:
+    if len(recommended := _RECOMMENDED.findall(tail)) == 1:
         return str(recommended[0])
     if others := _OTHERS.search(tail):
-        tail, lines = tail[: others.start()], _lines(tail[: others.start()])
+        tail = tail[: others.start()]
+        lines = _lines(tail)
     found = last_sentence(tail)
     if found is None or REFUSED.search(found[0]):
         return None

@@ -143,7 +143,7 @@ _CONGRUENT = re.compile(r"≡|\\equiv(?![a-z])")
 _MODULO = re.compile(r"(?:\\?[,; ])*(?:\\pmod\s?\{[^{}]*\}|\(mod [^()]*\)|\$? (?:modulo|mod) \$?[0-9a-z]+)")
 _POWER = re.compile(r"\W*[a-zA-Z]\^\{?[0-9]\}?\s*=")
 """One that is still to be solved for its base."""
-_POWER_OF = re.compile(r"\$?[a-zA-Z]\^\{?[0-9]+\}? ?= ?([^=$]+)\$?")
+_POWER_IS = re.compile(r"\$?[a-zA-Z]\^\{?[0-9]+\}? ?= ?([^=$]+)\$?")
 _EXPRESSION = re.compile(r"(?=.*[0-9])(?=.*[-−+*/×·(])(?!.*(?<!\\)\b[a-zA-Z]{2})[^=<>≤≥$:]+")
 """One that is all that is concluded: "So: 15x - 80"."""
 _EXPRESSION_IS = re.compile(
@@ -171,7 +171,7 @@ _FORM_IS = re.compile(
 )
 _SEVERAL_VALUES = re.compile(r"[^(\[{\\]*,")
 """A list that is no tuple, interval or set."""
-_STEP = re.compile(r"Step ([0-9]{1,2}): (?=The )")
+_PLANNED_STEP = re.compile(r"Step ([0-9]{1,2}): (?=The )")
 _MUST_BE = re.compile(r"(\bmust be) either \$([^$]+)\$ or \$([^$]+)\$(?=\W*$)")
 _COUNT_WORD = re.compile(
     rf"(?<=\bare )(?:{'|'.join(NUMBER_WORDS)})(?= [a-z])|(?<=\bis )(?:{'|'.join(NUMBER_WORDS)})$", re.I
@@ -190,23 +190,27 @@ _NO_SOLUTION = re.compile(
     r"\*{0,2}(no (?:real |integer )?solutions?)\*{0,2}",
     re.IGNORECASE,
 )
+_TRIANGLES = "right|acute|obtuse|scalene|isosceles|equilateral"
 _BEHAVES = re.compile(
     r"\bthe (?:series|sequence|integral) (converges|diverges)\b(?! to\b)|\bis an? (odd|even) function$"
     r"|^the system has (infinitely many)(?: solutions)?$"
-    r"|\bit(?:['’]s| is) an? (right|acute|obtuse|scalene|isosceles|equilateral) triangle$"
-    r"|\bthe triangle is (right|acute|obtuse|scalene|isosceles|equilateral)$",
+    rf"|\bit(?:['’]s| is) an? ({_TRIANGLES}) triangle$|\bthe triangle is ({_TRIANGLES})$",
     re.IGNORECASE,
 )
+"""A word for what something is or does, which is the whole answer."""
 _NTH_TERM = re.compile(r"\na_n = [^=\n]+\na_n = ([^=\n]+)\Z")
+"""The last two lines of a sequence's formula."""
 _TO_BE_SURE = re.compile(
     r"\b(?:needs?|must|ha(?:s|ve))(?: to)? [a-z]+ (?:at least )?([0-9]+) [a-z]+ to "
     r"(?:be (?:certain|sure)|guarantee|ensure)\b",
     re.I,
 )
+"""You need to draw 4 socks to be certain of a pair."""
 _IN_BASE = re.compile(r"[0-9A-F]_\{?[0-9]+\}?$")
-_BOUND = re.compile(r"^([a-z] ?[<>≤≥] ?[^()=]+?) \([a-z][^()]* [^()]*\)$")
+_BOUND_EXPLAINED = re.compile(r"^([a-z] ?[<>≤≥] ?[^()=]+?) \([a-z][^()]* [^()]*\)$")
 """`x > 4 (all numbers greater than 4)`."""
 _AND_BEFORE = re.compile(r"\$(\([^()$]*,[^()$]*\))\$,? and $")
+"""A point that another one follows."""
 _LINE_SAYS = re.compile(
     r"(?:(?:so|thus|hence|therefore),? )?\$?([^=$]{1,60}?) ?= ?([^=$]{1,200}?)\$?\.?", re.IGNORECASE
 )
@@ -217,13 +221,14 @@ _DAY = re.compile(
 )
 _EXTREME = r"the (?:minimum|maximum|smallest|largest|least|greatest)(?: value)? is (-?[^ =]{1,40})"
 _EXTREMES = re.compile(rf"{_EXTREME},? and {_EXTREME}", re.IGNORECASE)
-_BOUNDED = re.compile(r"(?:-?[0-9][^a-zA-Z=<>]* ?[<≤>≥]=? ?)?[a-z] ?[<≤>≥]=? ?-?[0-9][^a-zA-Z=<>]*")
+_BOUNDS = re.compile(r"(?:-?[0-9][^a-zA-Z=<>]* ?[<≤>≥]=? ?)?[a-z] ?[<≤>≥]=? ?-?[0-9][^a-zA-Z=<>]*")
+"""`-4 < x < 4` or `x > 4` in plain text."""
 _SOLUTIONS_ARE = re.compile(r"\bhas (?:exactly )?(?:two|2|three|3) (?:real )?(?:solutions|roots|zeros)[,:] (.{1,80})$")
 _SHARE_OF = re.compile(r"\$?([0-9][0-9.,]*)\$? is (\$?[0-9.]+\s?\\?%\$?) of \$?([0-9][0-9.,]*)\$?")
 """`36 is 45% of 80`: what was asked for may be either."""
 _AFTER_DASH = re.compile(r" [—–] \$?(-?[0-9][^ =$]*)\$?$")
 _ARROW = re.compile(r"\\(?:Longr|R)ightarrow|\\implies|[⇒⟹]|=>")
-_LINE = re.compile(r", or (?:simply |equivalently )?\$(y ?= ?(?=[^$=]*x)[^$=]+)\$()$")
+_LINE = re.compile(r", or (?:simply |equivalently )?\$(y ?= ?(?=[^$=]*x)[^$=]+)\$$")
 _NAMELY = re.compile(r"\bnamely,? \$?([^$]+)\$?$")
 _SET_APART = re.compile(r"\\(?:mathbf|textbf|boldsymbol|underline)\s?\{([^{}]*)\}")
 _MATHS_WORD = re.compile(
@@ -277,8 +282,10 @@ def _maths_end(text: str) -> str | None:
     tail = own_text(text)
     if refuses(tail):
         return None
-    if row := bold_row(tail) or _CHAIN_IN_WORDS.search(tail):
-        return unwrapped(row if isinstance(row, str) else row[1])
+    if row := bold_row(tail):
+        return unwrapped(row)
+    if chain := _CHAIN_IN_WORDS.search(tail):
+        return unwrapped(chain[1])
     if emphasised := emphasised_value(tail, _value_of_claim):
         return emphasised
     found = _maths_conclusion(text)
@@ -320,15 +327,17 @@ def _value_of_claim(claim: str) -> str | None:
     if timed := _AT_TIME.search(claim):
         return timed[1]
     if given := _EXPRESSION_IS.search(claim):
-        expression = given[1] or given[2]
+        expression = str(next(filter(None, given.groups())))
         if _EXPRESSION.fullmatch(expression) and reads_as_maths(expression):
             return expression
     if _EXPRESSION.fullmatch(claim) and reads_as_maths(claim):
         return claim
     if (namely := _NAMELY.search(claim)) and is_value(namely[1]):
         return namely[1]
-    if (curve := _EQUATION_OF.search(claim) or _LINE.search(claim)) and reads_as_maths(curve[1] or curve[2]):
-        return (curve[1] or curve[2]).strip()
+    if curve := _EQUATION_OF.search(claim) or _LINE.search(claim):
+        equation = str(next(filter(None, curve.groups())))
+        if reads_as_maths(equation):
+            return equation.strip()
     if (first := _COMPUTED_FIRST.match(claim)) and compare(first[1], first[2]).equal is True:
         return first[2]
     if said := _SUMMED.search(claim) or _THERE_ARE.match(claim) or _WORKED_OUT.search(claim):
@@ -400,7 +409,7 @@ def _maths_statement(after: str) -> str | None:
         return f"{both[1]}, {both[2]}"
     if nothing := _NO_SOLUTION.fullmatch(sentence.strip(MARKUP)):
         return nothing[1]
-    for piece in (sentence, REASON.split(sentence, maxsplit=1)[0], _BOUND.sub(r"\1", sentence)):
+    for piece in (sentence, REASON.split(sentence, maxsplit=1)[0], _BOUND_EXPLAINED.sub(r"\1", sentence)):
         piece = re.sub(r"^\|[a-z]\| ?= ?", "", unwrapped(piece.strip(MARKUP + ",")).strip())
         if reads_as_maths(piece):
             return piece
@@ -454,13 +463,13 @@ def _maths_conclusion(text: str) -> str | None:
     if found is None:
         return None
     sentence, followed = found
-    if (step := _STEP.match(sentence)) and _is_last_planned(tail, int(step[1])):
+    if (step := _PLANNED_STEP.match(sentence)) and _is_last_planned(tail, int(step[1])):
         sentence = sentence[step.end() :]
     if _is_item(tail, sentence) or _IN_LIST.search(tail):
         return None
     if worded := re.search(r": \*\*([A-Z][a-z]+)\*\*\.?$", tail):
         return worded[1]
-    if (before := before_remarks(tail)) != tail and (displayed := displayed_value(before, sentence, True)):
+    if (before := before_remarks(tail)) != tail and (displayed := displayed_value(before, sentence, last=True)):
         return displayed
     if (letter := _CHOICE.fullmatch(sentence)) and re.search(
         rf"\b(?:choice|option) \(?{letter[1]}\b|\({letter[1]}\)", tail
@@ -522,7 +531,7 @@ def _maths_conclusion(text: str) -> str | None:
         return str(day[1])
     if solutions := _solutions(claim):
         return solutions
-    if finished and concluded and _BOUNDED.fullmatch(claim):
+    if finished and concluded and _BOUNDS.fullmatch(claim):
         return claim
     if finished and (behaves := _BEHAVES.search(claim)):
         return str(next(filter(None, behaves.groups())))
@@ -552,7 +561,7 @@ def _maths_conclusion(text: str) -> str | None:
             return bold
     if concluded and (holds := _HOLDS_FOR.search(claim.rstrip("."))) and reads_as_maths(holds[1]):
         return holds[1]
-    if concluded and (power := _POWER_OF.fullmatch(claim)) and computed(power[1], tail[: -len(sentence)]):
+    if concluded and (power := _POWER_IS.fullmatch(claim)) and computed(power[1], tail[: -len(sentence)]):
         return power[1].strip()
     if concluded and (share := _SHARE_OF.fullmatch(claim)):
         return _of_share(share, tail)

@@ -44,11 +44,12 @@ CONCLUDES_LATER = re.compile(
     r"|\n[^\n]*\b(?:(?:is|are|has|have) (?:thus|hence|therefore)|(?:the|my|our) (?:final )?answer)\b",
     re.IGNORECASE,
 )
+_SO_IT_IS_RIGHT = r".*[0-9] so (?:this|that|it) is (?:right|correct)\W*$"
 LEAVES = re.compile(
     rf"\W*(?:{_CHECKING}|{_TOPIC}\b|indeed, |(?:we|you|one) (?:could|can|may|might)\b[^:]*\b(?:too|as well)\b)"
     r"|.*\b(?:which|this|that) (?:confirms|checks|matches|agrees|verifies)\b"
     r"|.*\bcan be (?:checked|verified|confirmed)\b"
-    r"|.*[0-9] so (?:this|that|it) is (?:right|correct)\W*$",
+    rf"|{_SO_IT_IS_RIGHT}",
     re.IGNORECASE,
 )
 """How a sentence begins after which a text says nothing new of its answer: a check, or another topic."""
@@ -85,7 +86,7 @@ BESIDE = re.compile(
     r"|^this is the [^.]{1,60} (?:that )?the (?:question|problem) asked for\W*$"
     r"|.*,? as the (?:problem|question) (?:says|states|said|stated|requires)\W*$"
     r"|^equality (?:is|holds|occurs)\b(?!.*\bso )|.*\b(?:al)?though the (?:question|problem) (?:only )?asks\b"
-    r"|.*[0-9] so (?:this|that|it) is (?:right|correct)\W*$|^since the (?:question|problem) (?:only )?asks\b[^0-9]*$"
+    rf"|{_SO_IT_IS_RIGHT}|^since the (?:question|problem) (?:only )?asks\b[^0-9]*$"
     r"|^its graph is\b|^of (?:this|that|these),? \\?\$?[0-9]"
     r"|^if\b[^.]*\blet me know\b"
     r"|^their (?:sum|product|average|difference)\b|^(?:both|the) endpoints? (?:is|are)\b"
