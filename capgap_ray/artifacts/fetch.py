@@ -14,7 +14,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from fnmatch import fnmatch
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -33,7 +33,8 @@ def is_remote(place: str) -> bool:
 
 
 def fetch(place: str, patterns: tuple[str, ...] = ("*",)) -> str:
-    """The local copy of a remote folder's files that fit one of `patterns` (by file name); made once per node.
+    """The local copy of a remote folder's files that fit one of `patterns` (by file name); made once per node, also
+    where several processes want it at a time.
 
     The copy's name is that of the place and the identity of what the folder holds: names, sizes and times of change.
     It appears whole, and stays until this process ends or has called `let_go`.
@@ -50,15 +51,13 @@ def fetch(place: str, patterns: tuple[str, ...] = ("*",)) -> str:
     copy = cache / f"{_digest(place)}-{_digest(sorted(found.items()))}"
     while not _take(copy):
         with _room(copy, sum(size for size, _ in found.values()), place) as scratch:
+            if scratch is None:
+                continue
             for path in found:
                 target = scratch / path
                 target.parent.mkdir(parents=True, exist_ok=True)
                 store.download(f"{folder}/{path}", target)
-            try:
-                scratch.rename(copy)
-            except OSError:
-                if not copy.is_dir():  # another process was first
-                    raise
+            scratch.rename(copy)
     return str(copy)
 
 
@@ -85,32 +84,58 @@ def _take(copy: Path) -> bool:
 
 
 @contextmanager
-def _room(copy: Path, needed: int, place: str) -> Iterator[Path]:
-    """A folder beside the copy for so many bytes; nothing is left of it. Raises StoreError where they do not fit."""
+def _room(copy: Path, needed: int, place: str) -> Iterator[Path | None]:
+    """A folder beside the copy for so many bytes; nothing is left of it. Raises StoreError where they do not fit. None
+    where another process has made the copy, or has died while it did: this waits for its end."""
     cache = copy.parent
     scratch = cache / f"{copy.name}.{secrets.token_hex(4)}.tmp"
-    all_of_it = os.open(cache, os.O_RDONLY)
+    with ExitStack() as held:
+        with _locked(cache, fcntl.LOCK_EX):  # who makes room does it alone
+            maker = _maker(copy)
+            if first := maker is None and not copy.is_dir():
+                _make_room(cache, needed, place)
+                scratch.mkdir()
+                held.callback(shutil.rmtree, scratch, ignore_errors=True)
+                held.enter_context(_locked(scratch, fcntl.LOCK_EX))
+        if maker is not None:
+            held.callback(os.close, maker)
+            fcntl.flock(maker, fcntl.LOCK_SH)
+        yield scratch if first else None
+
+
+@contextmanager
+def _locked(folder: Path, how: int) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(all_of_it, fcntl.LOCK_EX)  # who makes room does it alone
-        for each in sorted(cache.iterdir(), key=_used):
-            if _free(cache) >= needed + _RESERVE_BYTES:
-                break
-            _evict(each)
-        if (free := _free(cache)) < needed:
-            raise StoreError(
-                f"{place}: its {needed / 1e9:.1f} GB do not fit node {platform.node()}, where {cache} has "
-                f"{free / 1e9:.1f} GB left beside copies in use; free some, or set TMPDIR there to a larger disk"
-            )
-        scratch.mkdir()
-        own = os.open(scratch, os.O_RDONLY)
-        fcntl.flock(own, fcntl.LOCK_SH)
+        fcntl.flock(descriptor, how)
+        yield
     finally:
-        os.close(all_of_it)
-    try:
-        yield scratch
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-        os.close(own)
+        os.close(descriptor)
+
+
+def _maker(copy: Path) -> int | None:
+    """The folder in which another process makes the copy, as a file descriptor of this one."""
+    for scratch in copy.parent.glob(f"{copy.name}.*.tmp"):
+        with suppress(FileNotFoundError):  # it has just become the copy
+            descriptor = os.open(scratch, os.O_RDONLY)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return descriptor
+            os.close(descriptor)
+    return None
+
+
+def _make_room(cache: Path, needed: int, place: str) -> None:
+    for each in sorted(cache.iterdir(), key=_used):
+        if _free(cache) >= needed + _RESERVE_BYTES:
+            break
+        _evict(each)
+    if (free := _free(cache)) < needed:
+        raise StoreError(
+            f"{place}: its {needed / 1e9:.1f} GB do not fit node {platform.node()}, where {cache} has "
+            f"{free / 1e9:.1f} GB left beside copies in use; free some, or set TMPDIR there to a larger disk"
+        )
 
 
 def _free(cache: Path) -> int:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +197,50 @@ def test_a_checkpoint_is_fetched_once(storage: Storage, store: Store, cache: Pat
     assert other != folder
     assert (other / "config.json").read_bytes() == b'{"other": 1}'
     assert not list(cache.rglob("*.tmp"))
+
+
+def test_processes_that_want_a_checkpoint_at_a_time_share_one_fetch(
+    storage: Storage, store: Store, cache: Path
+) -> None:
+    store.write_bytes("model/model.safetensors", os.urandom(1 << 16))
+    place = store.local_path("model")
+    asked: list[float] = []
+
+    def slow(count: int, method: str) -> None:
+        if method == "GET" and storage.seen[-1].endswith("/model.safetensors"):
+            asked.append(time.monotonic())
+            time.sleep(2)  # until all of them have begun
+
+    storage.fail(slow)
+    code = "import sys; from capgap_ray.artifacts.fetch import fetch; print(fetch(sys.argv[1]))"
+    environment = {**os.environ, "TMPDIR": str(cache)}
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code, place], env=environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    said = {process.communicate(timeout=60)[0] for process in processes}
+    assert len(asked) == 1
+    assert said == {f"{fetch(place)}\n"}
+    assert not list(cache.rglob("*.tmp"))
+
+
+def test_a_fetch_that_was_killed_is_done_again_by_who_waits_for_it(storage: Storage, store: Store, cache: Path) -> None:
+    store.write_bytes("model/model.safetensors", os.urandom(1 << 16))
+    place = store.local_path("model")
+    begun = threading.Event()
+
+    def hangs(count: int, method: str) -> None:
+        if method == "GET" and storage.seen[-1].endswith("/model.safetensors") and not begun.is_set():
+            begun.set()
+            time.sleep(8)
+
+    storage.fail(hangs)
+    code = "import sys; from capgap_ray.artifacts.fetch import fetch; fetch(sys.argv[1])"
+    first = subprocess.Popen([sys.executable, "-c", code, place], env={**os.environ, "TMPDIR": str(cache)})
+    assert begun.wait(60)
+    threading.Timer(1.0, first.kill).start()
+    assert len(list(Path(fetch(place)).iterdir())) == 1
+    assert first.wait(0.0) == -signal.SIGKILL
 
 
 def test_a_fetch_that_breaks_leaves_nothing_to_mistake_for_a_model(storage: Storage, store: Store, cache: Path) -> None:
