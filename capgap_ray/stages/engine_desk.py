@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -16,12 +17,13 @@ from ray.exceptions import OwnerDiedError, RayActorError, RayTaskError
 from ray.util.placement_group import PlacementGroup
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from capgap_ray.artifacts.fetch import let_go
 from capgap_ray.core.replicas import Group, Replica, to_start, to_stop
 from capgap_ray.stages import metrics
 from capgap_ray.stages.endpoint import EndpointClient, EndpointError, is_endpoint
 from capgap_ray.stages.engine import Canaries, Decoding, EngineError, Layout, Refusal, Stage
 from capgap_ray.stages.engine_actor import Start, Whereabouts
-from capgap_ray.stages.weights import AdapterError
+from capgap_ray.stages.weights import AdapterError, read_ahead
 
 _DEATHS = 2
 """Engine processes that may die of one unit before it is halved."""
@@ -54,7 +56,7 @@ class _Seat:
     layout: Layout | None
     group: PlacementGroup | None
     since: float
-    """When it was asked for, became idle or died."""
+    """When it was asked for, became idle, was taken or died."""
     state: Literal["starting", "idle", "busy", "away"] = "starting"
     """`away`: its process died and another one is on its way."""
     lost: bool = False
@@ -62,6 +64,8 @@ class _Seat:
     where: Whereabouts | None = None
     holds: str = ""
     """Source of the model that it was last asked for, adapters left out."""
+    next: str = ""
+    """Of the call that waits for it, as far as can be foreseen."""
     beat: float = 0.0
     stage: Stage = "loading"
     """As the last beat told."""
@@ -71,7 +75,8 @@ class _Seat:
 
 
 class EngineDesk:
-    """Finds an idle engine for each call, preferring one that holds the wanted model, and minds the call.
+    """Finds an idle engine for each call, preferring one that holds the wanted model, and minds the call. While a call
+    waits, its model is fetched to the node of the engine that it will probably get.
 
     The call is the desk's own: a caller that dies leaves no engine taken. Engines are the desk's, too: it starts more
     while calls wait, and lets go of idle ones.
@@ -222,16 +227,34 @@ class EngineDesk:
             for _ in range(to_start(self._replicas(layout))):
                 self._add(layout)
             async with self._changed:
-                await self._changed.wait_for(lambda: bool(found()))
+                foreseen = False
+                while not found():
+                    foreseen = foreseen or self._foresee(source, layout)
+                    await self._changed.wait()
                 seat = min(found(), key=lambda each: each.holds != source)
                 if seat.lost:
                     return None
                 if seat.holds not in ("", source):
                     metrics.add("capgap_swaps", 1)
-                seat.state, seat.holds, seat.stage = "busy", source, "loading"
+                seat.state, seat.since = "busy", time.monotonic()
+                seat.holds, seat.next, seat.stage = source, "", "loading"
+                self._changed.notify_all()  # who waits may foresee when it is free again
                 return seat
         finally:
             self._waiting[layout] -= 1
+
+    def _foresee(self, source: str, layout: Layout | None) -> bool:
+        """Have the model of a call that waits fetched, if an engine can be expected for it: of those that are busy and
+        that no other call expects, the one that has been so for longest."""
+        busy = [seat for seat in self._seats.values() if seat.state == "busy" and seat.layout == layout]
+        seat = min((each for each in busy if not each.next), key=lambda each: each.since, default=None)
+        if seat is None:
+            return False
+        seat.next = source
+        if seat.where and seat.holds != source:
+            strategy = NodeAffinitySchedulingStrategy(seat.where.node, soft=False)
+            _fetch_ahead.options(scheduling_strategy=strategy).remote(source)
+        return True
 
     async def _call(self, seat: _Seat, source: str, asks: Any, decoding: Decoding, canaries: Canaries) -> Answer:
         """One try. The engine is then idle again or, where its process has ended, away until the next one answers."""
@@ -352,6 +375,13 @@ def _end_of(text: str, most: int = 300) -> str:
     """On one line. Ray's errors begin with rulers and identities, and end with what happened."""
     line = " ".join(text.split())
     return line if len(line) <= most else f"…{line[-most:]}"
+
+
+@ray.remote(num_cpus=0, max_retries=0)  # type: ignore[untyped-decorator]
+def _fetch_ahead(source: str) -> None:
+    with suppress(OSError, ValueError):  # the engine meets it, too, and tells
+        read_ahead(source)
+    let_go()
 
 
 @ray.remote(num_cpus=0)  # type: ignore[untyped-decorator]

@@ -23,6 +23,8 @@ _META = "__metadata__"
 _FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
 """Configuration, tokenizer and safetensors: pickled weights and code are never fetched."""
 
+_READ_BYTES = 1 << 20
+
 _LOOK_SECONDS = 1.0
 """Between two looks at what a download has brought."""
 
@@ -186,6 +188,20 @@ def local_folder(source: str, arrived: Callable[[], None] = lambda: None) -> str
     cached = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=name, repo_type="model")
     with _watched(lambda: [cached], arrived):
         return snapshot_download(name, revision=revision or None, allow_patterns=_FILES, ignore_patterns=SECOND_COPY)
+
+
+def read_ahead(source: str) -> None:
+    """Bring a model to this node and, where it takes at most half of the node's memory, into the system's cache of
+    files. Raises as `local_folder` does."""
+    files = weight_files(Path(local_folder(source)))
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if 2 * sum(file.stat().st_size for file in files) > memory:
+        return
+    piece = bytearray(_READ_BYTES)
+    for file in files:
+        with file.open("rb", buffering=0) as stream:
+            while stream.readinto(piece):
+                pass
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from ray.exceptions import ActorDiedError, OwnerDiedError, RayTaskError
 from capgap_ray.settings import Resources
 from capgap_ray.stages import engine_desk, inference
 from capgap_ray.stages.engine import Decoding
+from capgap_ray.stages.engine_actor import Whereabouts
 from capgap_ray.stages.engine_desk import Answer, EngineDesk, _Seat
 
 DECODING = Decoding(temperature=0.0, top_p=1.0, max_tokens=8, stop=(), seed=0)
@@ -110,6 +111,46 @@ def test_engines_that_die_whatever_they_are_asked_end_the_run(killed: list[Any])
     calls = iter(range(200))
     mostly = asked(lambda: None if next(calls) % 20 == 19 else raised(RuntimeError("row")), 200)
     assert [each.failed for each in mostly] == [None] * 200, "one row, first in its unit, takes twenty"
+
+
+def test_a_model_that_waits_is_fetched_to_the_engine_that_is_free_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    fetched: list[tuple[str, str]] = []
+
+    def on(scheduling_strategy: Any) -> Any:
+        return SimpleNamespace(remote=lambda source: fetched.append((source, scheduling_strategy.node_id[0])))
+
+    monkeypatch.setattr(engine_desk, "_fetch_ahead", SimpleNamespace(options=on))
+
+    async def wait() -> list[tuple[str, str]]:
+        start: Any = SimpleNamespace(resources=Resources(engines=3))
+        desk = EngineDesk(start, idle_s=60, room_s=60)
+        for number, (holds, since) in enumerate([("a", 2.0), ("b", 1.0), ("c", 3.0)]):
+            where = Whereabouts(node=28 * f"{holds}0", pid=number, logs=())
+            desk._seats[number] = _Seat(
+                actor=Toy(lambda: None), layout=None, group=None, since=since, state="busy", holds=holds, where=where
+            )
+        taken = []
+
+        async def take(source: str) -> None:
+            seat = await desk._take(source, None)
+            assert seat is not None
+            assert seat.where is not None
+            taken.append((source, seat.where.node[0]))
+
+        waiting = [asyncio.create_task(take(source)) for source in ("d", "a", "e", "f")]
+        await asyncio.sleep(0)
+        for number in (1, 0, 2, 1):
+            await desk._offer(desk._seats[number])
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        await asyncio.gather(*waiting)
+        return taken
+
+    taken = asyncio.run(wait())
+    assert fetched == [("d", "b"), ("e", "c"), ("f", "b")], (
+        "`a` waits for the engine that holds it, `f` for a second turn"
+    )
+    assert taken == [("d", "b"), ("a", "a"), ("e", "c"), ("f", "b")]
 
 
 def test_an_answer_that_went_with_its_node_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import json
+import mmap
 import os
 import random
 import shutil
@@ -17,6 +19,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import ray
 
@@ -37,6 +40,8 @@ from tests.ray.scripted import ScriptedEngine
 from tests.stages.test_endpoint import Reply, Server, completion
 
 MODELS = Path(__file__).parents[2] / "capgap_ray" / "tiny" / "models"
+STUDENT = MODELS / "tiny-student-0.15m"
+PAUSED = dataclasses.replace(DECODING, stop=("PAUSE",))
 KILLS = int(os.environ.get("CAPGAP_KILLS", "2"))
 """Engine processes killed in the test of it; the full run of twenty takes minutes."""
 
@@ -251,6 +256,41 @@ def test_a_caller_that_dies_leaves_no_engine_taken(store: Store, make_pool: Make
     wanted = slices(store, [request("a", "say a")], "m", 1, DECODING)
     list(run_slices(store, pool, wanted))
     assert [row["text"] for row in table(store, wanted)] == ["A"]
+
+
+def test_a_model_is_read_from_the_disk_while_the_one_before_it_answers(
+    store: Store, make_pool: MakePool, tmp_path: Path
+) -> None:
+    first, second = shutil.copytree(STUDENT, tmp_path / "first"), shutil.copytree(STUDENT, tmp_path / "second")
+    for folder in (first, second):
+        forget(folder / "model.safetensors")
+    if cached_pages(second / "model.safetensors"):
+        pytest.skip(f"{tmp_path} is on no disk")
+    wanted = slices(store, [request(name, "say it") for name in "ab"], str(first), 1, PAUSED)
+    wanted[1] = dataclasses.replace(wanted[1], source=str(second))
+    list(run_slices(store, make_pool(actor=ScriptedEngine), wanted))  # this engine reads no weights
+    wait_for = time.monotonic() + 30
+    while not cached_pages(second / "model.safetensors") and time.monotonic() < wait_for:
+        time.sleep(0.1)
+    assert cached_pages(second / "model.safetensors")
+    assert not cached_pages(first / "model.safetensors"), "nobody was at work when it was asked for"
+
+
+def forget(file: Path) -> None:
+    """Take a file out of the system's memory."""
+    descriptor = os.open(file, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.close(descriptor)
+
+
+def cached_pages(file: Path) -> int:
+    """How many of a file's pages are in the system's memory."""
+    with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, prot=mmap.PROT_READ, flags=mmap.MAP_PRIVATE) as view:
+        pages = (ctypes.c_ubyte * -(-len(view) // mmap.PAGESIZE))()
+        address = np.frombuffer(view, np.uint8).ctypes.data
+        assert ctypes.CDLL(None).mincore(ctypes.c_void_p(address), ctypes.c_size_t(len(view)), pages) == 0
+    return sum(page & 1 for page in pages)
 
 
 def test_the_share_of_quarantined_rows_decides(store: Store, make_pool: MakePool) -> None:
