@@ -23,7 +23,7 @@ from capgap_ray.stages import metrics
 from capgap_ray.stages.endpoint import EndpointClient, EndpointError, is_endpoint
 from capgap_ray.stages.engine import Canaries, Decoding, EngineError, Layout, Refusal, Stage
 from capgap_ray.stages.engine_actor import Start, Whereabouts
-from capgap_ray.stages.weights import AdapterError, read_ahead
+from capgap_ray.stages.weights import AdapterError, read_ahead, takes_time
 
 _DEATHS = 2
 """Engine processes that may die of one unit before it is halved."""
@@ -251,7 +251,7 @@ class EngineDesk:
         if seat is None:
             return False
         seat.next = source
-        if seat.where and seat.holds != source:
+        if seat.where and seat.holds != source and takes_time(source):
             strategy = NodeAffinitySchedulingStrategy(seat.where.node, soft=False)
             _fetch_ahead.options(scheduling_strategy=strategy).remote(source)
         return True

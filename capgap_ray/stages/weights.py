@@ -23,7 +23,7 @@ _META = "__metadata__"
 _FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
 """Configuration, tokenizer and safetensors: pickled weights and code are never fetched."""
 
-_READ_BYTES = 1 << 20
+_READ_BYTES, _SMALL_BYTES = 1 << 20, 1 << 26
 
 _LOOK_SECONDS = 1.0
 """Between two looks at what a download has brought."""
@@ -188,6 +188,12 @@ def local_folder(source: str, arrived: Callable[[], None] = lambda: None) -> str
     cached = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=name, repo_type="model")
     with _watched(lambda: [cached], arrived):
         return snapshot_download(name, revision=revision or None, allow_patterns=_FILES, ignore_patterns=SECOND_COPY)
+
+
+def takes_time(source: str) -> bool:
+    """Whether a model takes longer to fetch or to read than a process takes to begin with it."""
+    folder = Path(source)
+    return not folder.is_dir() or sum(file.stat().st_size for file in weight_files(folder)) > _SMALL_BYTES
 
 
 def read_ahead(source: str) -> None:

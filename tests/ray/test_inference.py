@@ -263,6 +263,7 @@ def test_a_model_is_read_from_the_disk_while_the_one_before_it_answers(
 ) -> None:
     first, second = shutil.copytree(STUDENT, tmp_path / "first"), shutil.copytree(STUDENT, tmp_path / "second")
     for folder in (first, second):
+        os.truncate(folder / "model.safetensors", 100_000_000)  # a smaller one is read sooner than a process begins
         forget(folder / "model.safetensors")
     if cached_pages(second / "model.safetensors"):
         pytest.skip(f"{tmp_path} is on no disk")
