@@ -22,10 +22,11 @@ _VALUE = re.compile(r"\$?\\?\$?(-?[0-9][0-9,.]*(?:/[0-9]+)?)%?\$?(?: ?[a-zA-Z/²
 _WORD = re.compile(r"[a-zA-Z]{2,}")
 _PRICE = re.compile(r"\\?\$[0-9][0-9.,]*(?![\w(^])")
 _ITEM = re.compile(r"\s*(?:[-•*] |[0-9]+[.)] )")
-_COUNTED_ITEM = re.compile(r"^\s*(?:[-•*] |[0-9]+[.)] )[^:\n]{1,80}: ([0-9]{1,9})$", re.MULTILINE)
-"""An item of a list of counts: "- three goats: 3"."""
+_COUNTED_ITEM = re.compile(r"^\s*(?:[-•*] |[0-9]+[.)] )[^:\n]{1,80}(?::| \(|: \() ?([0-9]{1,9})\)?$", re.MULTILINE)
+"""An item of a list of counts: "- three goats: 3", "- leek (2)"."""
 _STEP = re.compile(
-    r"^\W*(?!now,? let['’]?s add (?:these|them)\b)(?:let|step|case|check|first|next|now|then|if|for)\b"
+    r"^\W*(?!now,? let['’]?s add (?:up )?(?:these|them|(?:all )?the (?:numbers|counts|amounts|quantities))\b)"
+    r"(?:let|step|case|check|first|next|now|then|if|for)\b"
     r"|[?≠<>]|\b[0-9]*[a-z]\s*[-+*/]",
     re.IGNORECASE,
 )

@@ -97,8 +97,8 @@ _DRAWN = re.compile(
 )
 """How a sentence begins that is drawn from what stands before it."""
 _ANNOUNCED = re.compile(
-    r"\b(?:we|i)(?:['’]ll| will|(?: can)? (?:still )?(?:need|have|start|begin|want|solve))\b|(?:^|[.!:] )\W*first\b"
-    r"|\bremains to\b",
+    r"\b(?:we|i)(?:['’]ll| will|(?: can)? (?:still )?(?:need|have|(?:start|begin)(?! at\b)|want|solve))\b"
+    r"|(?:^|[.!:] )\W*first\b|\bremains to\b",
     re.IGNORECASE,
 )
 """What is said to come, by the sentences before."""
@@ -185,6 +185,12 @@ _WORKED_ON = re.compile(
 )
 """A last calculation: what it is made of, and its result."""
 _UNITS = re.compile(r" [A-Za-z²³]+\.?$")
+_CLOCK = re.compile(r"\b([0-9]{1,2}:[0-9]{2})(?: ?[ap]\.?m\b\.?)?")
+_ADDED = re.compile(
+    r"\b(?:add(?:s|ed|ing)?|plus|subtract(?:s|ed|ing)?|minus)\b"
+    r"|\b(?:minutes?|hours?) (?:more|later|earlier|after|before)\b",
+    re.IGNORECASE,
+)
 _CLAUSES = re.compile(
     r", (?:(?:and|so|which|but) )?|; |: | [–—] "
     r"| and (?=(?:the|his|her|their|she|he|it|they|in|at|[0-9]+ [a-z]+ (?:is|are)) )"
@@ -448,9 +454,9 @@ def _claimed(
     if piece.count("=") < 2 and _TO_BE_SOLVED.search(piece) and not curve and not _all_known(piece, earlier):
         return None
     named = re.fullmatch(r"[^=0-9]*[a-zA-Z][^=0-9]*=[^=]*", piece)  # x = 5 is no calculation
-    again = computed(value, earlier if named else text)
     said = _THEY_NEED.sub("", _EACH_GETS.sub("", piece) if sentence.bold else piece)
     unsure = not curve and any(pattern.search(said) for pattern in (GIVEN, _GOES_ON, PLAN, AIM))
+    again = computed(value, earlier if named else text) or (not unsure and _reached(value, earlier))
     if sentence.drawn and (again or not unsure):
         return value
     if sentence.bold and ends and not unsure:
@@ -463,6 +469,12 @@ def _claimed(
         return value
     known = re.search(r"[a-zA-Z]", bare_of_commands(value)) is None
     return value if stated and ends and says and known and not unsure and _CALCULATES.search(earlier) else None
+
+
+def _reached(time: str, earlier: str) -> bool:
+    """Return whether a time of day is one that the text counts to from others, without it having said so before."""
+    clock, times = _CLOCK.fullmatch(time), _CLOCK.findall(earlier)
+    return clock is not None and bool(times) and clock[1] not in times and _ADDED.search(earlier) is not None
 
 
 def _alone(bold: str, read: Read) -> str | None:

@@ -150,7 +150,9 @@ _FITS = re.compile(
     r"|\b(?:states|says|does|describes) (?:exactly|precisely) (?:that|this|so)\b)"
 )
 """What is said of an option that is the answer."""
-_IF = re.compile(r"[^.]*\bwould\b[^.]*\b(?:if|unless)\b", re.IGNORECASE)
+_UNSURE_AFTER = re.compile(r"[^.]*\bwould\b[^.]*\b(?:if|unless)\b|\s+(?-i:might|may|could)\b", re.IGNORECASE)
+_CONCESSION = re.compile(r"\W*(?:while|although|though|even though)\b", re.IGNORECASE)
+"""How a clause begins that grants something of an option, before the clause that decides."""
 _TAKEN_BACK = re.compile(r"^(?:but|yet|though|although|however)\b", re.IGNORECASE)
 _ITEM_YES = re.compile(
     r"\[yes\]|(?:[-–—:→=|(?]\s*|← *)[\"“(]*(?:yes|true|correct|right|matches|fits|this is (?:it|right)|answer)\b"
@@ -256,13 +258,15 @@ def _of_sentence(
         concluded = concluded or _CONCLUDES.search(clause) is not None
         later = clauses[place + 1 :]
         taken_back = any(_TAKEN_BACK.match(each) and not LETTER.search(each) for each in later[:1])
+        if place == 0 and later and _CONCESSION.match(clause):
+            taken_back = not any(LETTER.search(each) and _DENIED.search(each) for each in later)
         for found in LETTER.finditer(clause):
             before, after = clause[: found.start()].rstrip(' "“'), clause[found.end() :]
             if place and not after.strip(" .!)") and not re.search(r"[A-Za-z]{2}", _NAMING.sub("", before)):
                 before = f"{clauses[place - 1]} {before}".rstrip()
             if _DENIED.search(before) or _DENIED.search(after.partition(":")[0]):
                 denied.add(found[1])
-            elif _UNSURE.search(before) or _IF.match(after):
+            elif _UNSURE.search(before) or _UNSURE_AFTER.match(after):
                 doubtful = True
             elif taken_back:
                 continue

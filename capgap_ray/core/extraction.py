@@ -44,7 +44,7 @@ _LABEL = re.compile(
     re.IGNORECASE,
 )
 _IN_ENGLISH = {
-    "。": "\n",
+    "。": ".\n",
     "∴": "Therefore, ",
     "=>": "Therefore, ",
     "⇒": "Therefore, ",
@@ -65,6 +65,7 @@ _FUNCTION = re.compile(
     r"^def \w{1,40}\([^()\n]{0,200}\)(?: -> \w{1,20})?:[ \t]*\n(?:[ \t]+[^\n]*(?:\n|\Z)|\n)*", re.MULTILINE
 )
 """A program without a fence."""
+_LETTER_ALONE = re.compile(r"\(?[A-R]\)?[\s.]{0,9}\Z")
 _NOTHING_MORE = re.compile(r"\s*\Z")
 _TABLE_ROW = re.compile(
     r"^\|?[ \t*]*(?:(?P<answer>(?:final |correct )?answer)|(?P<total>(?:grand )?total(?: [\w ]{1,40})?))[ \t*]*\|"
@@ -72,6 +73,13 @@ _TABLE_ROW = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 """A table's row of the answer or the total: its last cell is the value."""
+_WORDED = re.compile(
+    r"^([ \t]*)(?:\$\$?|\\\[)\s{0,4}\\text\s?"
+    r"\{\s?([A-Z][^{}$\n]{1,120}?\b(?:is|are|equals|be|get|have|has)|(?:Thus|Hence|Therefore),?)\s?\}"
+    r"((?:\\[,; ]|\s){0,4}[^$\n]{1,200}?)(\.?)\s{0,4}(?:\$\$?|\\\])",
+    re.MULTILINE,
+)
+"""A sentence that is all in maths: `$\\text{So the area is } 12.$`."""
 _AND = re.compile(r"\\text\s?\{\s?(?:und|et|y|e)\s?\}")
 _UNDERLINE = re.compile(r"^[=-]{3,}[ \t]*$\n?", re.MULTILINE)
 _JSON_ANSWER = re.compile(
@@ -129,7 +137,8 @@ _STATEMENT = re.compile(
     r"(?:is\b(?: given by\b)?|are\b|=|:|→|⇒|equals\b|(?:will|would|must|should) be\b|comes (?:out )?to\b)"
     r"|\b(?:final|correct) answer of\b"
     r"|(?:^|\n)(?:#{1,6} |\*\*)(?:final )?result(?=[*_ ]*\n)"
-    r"|(?:^|\n)[#*_ ]{0,6}(?:final )?ans(?:wer)?(?:[*_ ]*(?:[-–—](?= )|(?=\n))|\.)",
+    r"|(?:^|\n)[#*_ ]{0,6}(?:final )?ans(?:wer)?(?:[*_ ]*(?:[-–—](?= )|(?=\n))|\.)"
+    r"|\bans(?= [$€£]?-?[0-9][0-9.,/]{0,20}(?: [a-z]{1,20}){0,2}[ .!]{0,4}\Z)",
     re.IGNORECASE,
 )
 """What an answer is stated after, in one grammar for all kinds."""
@@ -171,7 +180,8 @@ HEDGED = re.compile(
     r"|unsure|not(?! ambiguous| counting\b| includ| in the | divisible\b| a multiple\b| contain| equal to\b)|cannot"
     r"|\w+n['’]t(?! ambiguous)|unable|(?<!the )unknown|unclear|either|(?<![a-z] )neither"
     r"|(?<=\b(?:is|be) )neither|(?<=\b(?:are|was) )neither|(?<!average )guess"
-    r"|impossible|undetermined|insufficient|depends)\b",
+    r"|impossible|undetermined|insufficient|depends)\b"
+    r"|可能|也许|大概|大约|不确定|不知道|无法|如果|假设|我们需要|接下来",
     re.IGNORECASE,
 )
 INEXACT = re.compile(
@@ -198,6 +208,16 @@ _DOUBTED = re.compile(
     r"|but the (?:problem|question))\b",
     re.IGNORECASE,
 )
+_SOLUTION_ALONE = re.compile(
+    r"\n?\*\*(?:solution|result)s?[*_: ]{1,6}[^\s*_:][^\n]{0,200}\n[ \t]{0,9}\n", re.IGNORECASE
+)
+"""A paragraph that is no more than `**Solution: 5**`."""
+_DRAWN_AFTER = re.compile(
+    r"\b(?:so|thus|hence|therefore|answer|total|final|result|altogether|finally|gives|we (?:get|have|find|obtain))\b"
+    r"|⇒|=>",
+    re.IGNORECASE,
+)
+"""What makes of the value that a paragraph of its own states a result on the way."""
 _SOLUTION_AFTER = re.compile(
     r"answer[*_ ]*:[*_ ]*(?=(?!the answer)[A-Z][a-z]+(?: [^.=\n ]+){3,30}\. [A-Z0-9(])", re.IGNORECASE
 )
@@ -289,7 +309,7 @@ NEXT_STEP = re.compile(
 )
 """The heading of a step that does not come."""
 SENTENCES = re.compile(
-    r"(?<=[.!?])(?<!\bMr\.)(?<!\bMs\.)(?<!\bDr\.)(?<!\bSt\.)(?<!\bMrs\.)(?<!\bvs\.)(?<!\bi\.e\.)(?<!\be\.g\.)(?![\"')\]]+\s[a-z])[*_`\"')\]$]*\s+(?!-(?![0-9])|[+/=]|\\(?:cdot|times))|\n+"
+    r"(?<=[.!?])(?<!\bMr\.)(?<!\bMs\.)(?<!\bDr\.)(?<!\bSt\.)(?<!\bMrs\.)(?<!\bvs\.)(?<!\bi\.e\.)(?<!\be\.g\.)(?<!\b[ap]\.m\.(?=\s[a-z]))(?![\"')\]]+\s[a-z])[*_`\"')\]$]*\s+(?!-(?![0-9])|[+/=]|\\(?:cdot|times))|\n+"
 )
 _DISPLAY_END = re.compile(r"(?:(?:\\\]|\$\$)[ \t.]*\n|\\end\{(?:align|gather)\*?\}[ .]?)\s*(?=[*#]|[A-Z][a-z])")
 """A display that a sentence of its own follows; any other display belongs to the sentence around it."""
@@ -298,7 +318,11 @@ _FIRST = r"(?<!from the )first(?! (?:[0-9]|one|two|three|four|five|six|seven|eig
 """Not "the first six"."""
 _NEXT = r"(?<!will )next(?! (?:year|month|week|time|day)\b)"
 """Not when something happens again."""
-PREMISE = re.compile(rf"\b(?:{_FIRST}|{_NEXT}|step|let|need to|given(?! by)|each|then|if|than)\b", re.IGNORECASE)
+PREMISE = re.compile(
+    rf"\b(?:{_FIRST}|{_NEXT}|step|let|need to|given(?! by)|each|then|if"
+    r"|than(?! \$?[0-9]+\$? (?:is|are|equals|comes to)\b))\b",
+    re.IGNORECASE,
+)
 ON_THE_WAY = re.compile(rf"\b(?:{_FIRST}|{_NEXT}|step|let|need to)\b", re.IGNORECASE)
 """The words of `PREMISE` that also make a computed result ("each costs 9 / 12 = 0.75") a step."""
 GIVEN = re.compile(
@@ -353,8 +377,10 @@ _AT_THE_END = re.compile(
     r"|when (?:the \w+|it|everything|all of this) (?:ends|is over|has ended), ",
     re.IGNORECASE,
 )
-_AFTERWARDS = re.compile(r"^(?:after (?!(?:that|this)\b)|(?:that )?when )[^,=$]{1,80}, (?=[A-Za-z])", re.IGNORECASE)
-"""What a sentence's value holds after: "after he gave away 3 of them"."""
+_AFTERWARDS = re.compile(
+    r"^(?:after (?!(?:that|this)\b)|(?:that )?when |compared (?:with|to) )[^,=$]{1,80}, (?=[A-Za-z])", re.IGNORECASE
+)
+"""What a sentence's value holds after, or beside: "after he gave away 3 of them"."""
 _IN_RANGE = re.compile(
     rf"(\bthere (?:are|is) [^.,=]{{0,120}}(?:[0-9]|\b(?:{'|'.join(NUMBER_WORDS)})\b)[^.,=]{{0,120}}[a-z$]) "
     r"between [$\\]*[0-9][0-9.,]*\$? and \$?[0-9][0-9.,]*\$?(?:,? inclusive)?$"
@@ -372,6 +398,9 @@ _DISPLAY_LINE = re.compile(r"(?:\$\$|\\\])[ .]*\n[^\n$]+\Z")
 """A display that one line follows."""
 _IN_FORM = re.compile(
     r"\bin (?:slope-intercept|standard|general|vertex) form (?:is|becomes|reads)$|\bthat (?:reads|becomes)$"
+    r"|\b(?:simplif\w+|rearrang\w+|convert\w*|expand\w*|distribut\w+)(?: it| this)? (?:in)?to "
+    r"(?:slope-intercept|standard|general|vertex) form:$",
+    re.IGNORECASE,
 )
 """What leads to the equation of a curve."""
 _STEP_LABEL = re.compile(r"(?:#+ |\*\*)?Step [0-9]{1,2}[.:]?\**:?", re.IGNORECASE)
@@ -409,7 +438,7 @@ _LEADS = re.compile(
     r"for an? (?:total|profit|loss|cost|price) of|giving(?: us)?|making|meaning(?: that)?|"
     r"leaving (?:us|him|her|them|me|you) with|(?:bring|tak)ing it (?:down |up |back )?to|"
     r"(?:we|I) (?:get|have|find|see|obtain|conclude)(?: that)?)\s"
-    r"|(?<=[0-9$}]) which (?:simplifies|reduces) to\s"
+    r"|(?<=[0-9$}]) which (?:(?:simplifies|reduces) to|means(?: that)?)\s"
     r"|,? and (?:dividing|multiplying|splitting|sharing|adding|subtracting)\b[^,.=]{1,60},\s"
     r"|(?<=\w) (?:tells|shows) us that\s"
     r"|(?<=[\w$]),? and (?:we )?(?:obtain|ends? up with|arrive at|therefore|thus|hence)\s"
@@ -488,7 +517,8 @@ REFUSED = re.compile(
     r"|\bneed more context\b|\bthere seems to be an? (?:typo|mistake|error) in the (?:problem|question)\b"
     r"|\bnot clear (?:which|what|whether)\b|\bnot (?:given|known|specified|stated|provided)\b"
     r"|\b(?:cannot|can['’]?t|could(?: not|n['’]t)|(?:unable|not able|impossible) to)(?: be)? "
-    r"(?:give|determin\w+|decid\w+|settle|choose|answer\w*|solv\w+|say|tell|know\w*|find|found)\b"
+    r"(?:give|determin\w+|decid\w+|settle|choose|answer\w*|solv\w+|say|tell|know\w*|find|found"
+    r"|(?:pick|select|favou?r|prefer)(?= (?:one|either)\b[^.\n]{0,40}\b(?:over|above)\b| between\b))\b"
     r"|\b(?:not able|unable) to (?:complete|finish)\b"
     r"|\b(?:remains?|needs?|has) to be (?:done|found|computed|checked)\b|\brun(?:ning)? out of (?:space|time|tokens)\b"
     r"|\bas an exercise (?:for|to) the reader\b|\b(?:hard|difficult) to (?:say|tell|decide)\b(?! at first)"
@@ -594,7 +624,9 @@ def after_thinking(text: str) -> str | None:
     if "|" in text:
         text = _TABLE_ROW.sub(lambda row: f"{'Answer' if row['answer'] else 'Total'}: {row['value'].strip()}", text)
     if "\\text" in text:
-        text = _AND.sub(r"\\text{ and }", text)
+        text = _WORDED.sub(
+            lambda said: f"{said[1]}{said[2]} ${said[3].strip()}${said[4]}", _AND.sub(r"\\text{ and }", text)
+        )
     return _LABEL.sub(_in_english, text)
 
 
@@ -608,6 +640,8 @@ def _in_english(match: re.Match[str]) -> str:
     label = match[0].strip()
     if re.fullmatch(r"\$*\s*(?:⇒|\\(?:Longr|R)ightarrow|\\implies)", label):
         return "Therefore, $" if "$" in label else "Therefore, "
+    if label in ("=>", "⇒", "⟹", "→") and _LETTER_ALONE.match(match.string, match.end()):
+        return "The answer is "
     return _IN_ENGLISH.get(label[:11], "The answer is ")
 
 
@@ -674,7 +708,9 @@ def settled(
     if re.match("result|solution", text[found[0] :], re.IGNORECASE):
         _, *later = SENTENCES.split(text[found[0] :], maxsplit=1)
         headed = re.match(r"solutions?[*_ ]*:[*_ ]*\n(?![-•*] )[^=]*=[^=]*\n", text[found[0] :], re.IGNORECASE)
-        if later and ((end := conclude(later[0])) is not None or headed):
+        alone = _SOLUTION_ALONE.match(text, max(0, found[0] - 3)) is not None
+        remarked = alone and bool(later) and _DRAWN_AFTER.search(later[0]) is None
+        if later and not remarked and ((end := conclude(later[0])) is not None or headed):
             return end  # a result on the way
     if (solution := _SOLUTION_AFTER.match(text, found[0])) and _CALCULATED.search(text, solution.end()):
         return conclude(text[solution.end() :]) or found[1]
@@ -1142,6 +1178,7 @@ def claim_of(sentence: str) -> tuple[str, bool]:
         claim, concluded = claim[reason.end() :], True
     concluded = concluded or re.search(r"\b(?:donc|entonces|quindi|somit|folglich)\b", claim) is not None
     concluded = concluded or _AT_THE_END.match(claim) is not None
+    concluded = concluded or re.search(r"[0-9][^.0-9]{0,20} overall$", claim) is not None
     claim = _AFTERWARDS.sub("", claim)
     if thought := re.search(r", then,(?= )", claim):
         claim, concluded = claim[: thought.start()] + claim[thought.end() :], True

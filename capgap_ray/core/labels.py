@@ -100,18 +100,19 @@ _VISITED = re.compile(
     r"\b(?:must|could|can) (?:only )?have (?:gone|been)\b[^.]*? (?:(?:between|from) the hours of |from )?"
     rf"\**({_TIMES.pattern})\**"
 )
+_SHAPES = "circle|heptagon|hexagon|kite|line|octagon|pentagon|rectangle|sector|triangle|square"
 _SHAPE = re.compile(
-    r"(?!.*\b(?:not|or|if)\b).* (?:is|draws|forms|makes) an? "
-    r"\**(circle|heptagon|hexagon|kite|line|octagon|pentagon|rectangle|sector|triangle|square)\**",
+    rf"(?!.*\b(?:not|or|if)\b).* (?:is|draws|forms|makes) an? \**({_SHAPES})\**",
     re.IGNORECASE,
 )
+_ERRORS = "named entities|numerical values|modifiers or adjectives|negation or antonyms|facts|dropped content"
 _ERROR_IS = re.compile(
     r"(?:(?:that|this|it|the error) is (?:(?:an?|the) )?(?:error (?:of|in) )?"
-    r"|\**(?:error type|type of error|error):\**\s*)\**"
-    r"(named entities|numerical values|modifiers or adjectives|negation or antonyms|facts|dropped content)\**"
-    r"(?: (?:error|type|category))?",
+    rf"|\**(?:error type|type of error|error):\**\s*)\**({_ERRORS})\**(?: (?:error|type|category))?",
     re.IGNORECASE,
 )
+_LABEL_ALONE = re.compile(rf"(?<=[.!])\n[ \t]*\n\**({_ERRORS}|{_SHAPES})\.?\**\Z", re.IGNORECASE)
+"""A task's label that is all of the last paragraph."""
 _REMINDER = re.compile(r"remember that\b", re.IGNORECASE)
 _TRUE_ONE = re.compile(
     r"^the (?:(?:true|correct|right) (?:statement|option|one)|(?:statement|option|one) that is (?:true|correct|right)) "
@@ -124,8 +125,16 @@ _COLORS = frozenset(
         *("burgundy", "silver", "gold", "black", "white", "grey", "gray", "purple", "pink"),
     )
 )
-_THIS_IS = re.compile(r", and (?:this|that|it) is ([A-Z][a-z]+)$")
-"""Whom the number before belongs to: "the tallest is 70 cm, and this is Gwen"."""
+_THIS_IS = re.compile(
+    r"(?:, and (?:this|that|it) is |^(?:(?:So|Thus|Hence|Therefore),? )?[Tt]he [a-z]+est [a-z]+ is )"
+    r"([A-Z][a-z]+)(?:,? (?:with|at) [0-9]+ ?[a-z]+| \([0-9]+ ?[a-z]+(?: old)?\))?$"
+)
+"""Whom a number belongs to: "the tallest is 70 cm, and this is Gwen", "the tallest penguin is Gwen, with 70 cm"."""
+_DID_NOT = re.compile(
+    r"\b(?:did|does|do|has|have)(?: not|n['’]t) (?:take|swap|trade|move|change|switch|get)\w*\b(?=[^,]{0,120}, so\b)",
+    re.IGNORECASE,
+)
+"""What somebody did not do, before the conclusion: no hedge."""
 _OTHERS = re.compile(
     r"(?<=[.!*])\s+the (?:other|remaining)(?: [a-z]+)? (?:titles|movies|films|options)\b[^\n]*\Z", re.I
 )
@@ -135,7 +144,8 @@ _RECOMMENDED = re.compile(
     r"\*{1,2}([^*\n]{1,60})\*{1,2}"
 )
 _PICKED = re.compile(
-    r"(?:I(?:['’]d| would|['’]ll| will)?|we) (?:pick|choose|go with|select|recommend) (?:the )?(.{1,60})"
+    r"(?:I(?:['’]d| would|['’]ll| will)?|we) (?:pick|choose|go with|select|recommend) (?:the )?(?P<picked>.{1,60})"
+    r"|(?!.*\b(?:not|if|or)\b)[A-Z][^.,]{1,80} would (?:like|enjoy|love|prefer) (?P<liked>[A-Z].{1,60}?) the most"
 )
 _DATED = re.compile(
     rf"(?:(?:the )?date(?: is|:)? )?({_ON_A_DAY})(?:,? \(?(?:an? )?(?:mon|tues|wednes|thurs|fri|satur|sun)day\)?)?",
@@ -208,7 +218,8 @@ _CLOSING = re.compile(
     r"|left to add|(?:appended|added)"
     r"|rest of the \w+)\b[^\n]{0,60}?(?:\b(?:is|are|be|with|by|:))(?: therefore| thus| then)?:?"
     rf"[*_`$\"'\s]+{_CLOSERS}[*_`$\"'.\s]*$"
-    rf"|\b(?:need|add|append|write|single|just|only) {_CLOSERS} (?:to )?(?:complet|clos|finish|end)\w*",
+    rf"|\b(?:need|add|append|write|single|just|only)(?: an?)? {_CLOSERS} (?:to |at )?(?:the )?"
+    r"(?:complet|clos|finish|end)\w*",
     re.IGNORECASE,
 )
 _QUOTED_RUN = re.compile(rf"(?:`|\"|\*\*){_CLOSERS}(?:`|\"|\*\*)")
@@ -392,12 +403,12 @@ def _concluded(text: str, kind: AnswerKind) -> str | None:
     earlier = re.split(r"[.!]\s+|\n", tail[: tail.rfind(sentence)].rstrip(" .\n"))[-1]
     if _SUMS_UP.match(earlier) and _IS_RANKED.fullmatch(ranked := sentence.strip(" .!*")):
         return ranked
+    if this := _THIS_IS.search(sentence.strip(" .")):
+        return this[1]
     if kind == "option":
         return None if re.search(r"\([A-Z]\)", sentence) else _complement(tail, sentence, followed)
     if shape := _SHAPE.fullmatch(claim_of(sentence.strip(" .!"))[0]):
         return shape[1]
-    if this := _THIS_IS.search(sentence.strip(" .")):
-        return this[1]
     said = re.search(rf"[0-9]|\b(?:{'|'.join(NUMBER_WORDS)})\b", sentence, re.IGNORECASE)
     if said and not _WITH_FIGURES.search(sentence) and (number := number_answer(tail)):
         return number
@@ -461,12 +472,12 @@ def _complement(tail: str, sentence: str, followed: bool) -> str | None:
         return picked[1].strip(_MARKUP)
     if _TIMES.fullmatch(claim) and _ASKS_TIMES.search(tail[: tail.rfind(sentence)]):
         return claim
-    if error := _ERROR_IS.fullmatch(claim):
+    if error := _ERROR_IS.fullmatch(claim) or _LABEL_ALONE.search(tail):
         return error[1]
     if visited := _VISITED.search(claim):
         return re.sub(r"^between (?=.* to )", "", visited[1])
     if picked := _PICKED.fullmatch(claim.replace("*", "")):
-        return str(picked[1]).strip(_MARKUP)
+        return (picked["picked"] or picked["liked"]).strip(_MARKUP)
     if (concluded or re.search(r"\b(?:date|format|mm)\b", claim, re.IGNORECASE)) and (date := _DATE.search(claim)):
         return date[1]
     hue = _HUE.fullmatch(claim.rpartition(", and ")[2]) if tail.endswith(sentence) else None
@@ -480,7 +491,7 @@ def _complement(tail: str, sentence: str, followed: bool) -> str | None:
         return asked[1].strip(_MARKUP)
     label = labelled_value(tail, sentence)
     named = label is not None and re.match(r"[A-Z0-9]", label)
-    if not (followed or named or re.search(r"[.!*`'\")]$", tail)) or HEDGED.search(sentence):
+    if not (followed or named or re.search(r"[.!*`'\")]$", tail)) or HEDGED.search(_DID_NOT.sub("", sentence)):
         return None
     if PREMISE.search(claim) or _EXAMINED.search(claim) or _CUT_STEP.search(tail):
         return None

@@ -149,8 +149,11 @@ _EXPRESSION = re.compile(r"(?=.*[0-9])(?=.*[-−+*/×·(])(?!.*(?<!\\)\b[a-zA-Z]
 _EXPRESSION_IS = re.compile(
     r"\b(?:by|is|as) (?:the )?(?:expression|polynomial|formula):? ([^$]+)$|\bwe get ([^$=]+)$", re.I
 )
-_COUNT_OF = re.compile(r"there (?:are|is) \$?([0-9]{1,3})\$?(?: [a-z]+){1,4}: \$?([^$]+)\$?", re.IGNORECASE)
-"""How many, and which: "there are 3 such integers: 1, 2, 3"."""
+_COUNT_OF = re.compile(
+    r"(?:there (?:are|is) |\$?[0-9][^=$]{0,60}= ?)\$?([0-9]{1,3})\$?(?: [a-z]+){1,4}(?::|, namely,?) \$?([^$]+)\$?",
+    re.IGNORECASE,
+)
+"""How many, and which: "there are 3 such integers: 1, 2, 3", "5 - 2 = 3 of them, namely 1, 2, 3"."""
 _AT_TIME = re.compile(r"\b(?:at|is|be|was) ([0-9]{1,2}:[0-9]{2} ?[ap]\.?m\.?)$", re.IGNORECASE)
 _CUT_MATHS = re.compile(r"\$[^$]*[-+*/=\\][^$]*")
 """A formula that is opened and not closed: `$3 + 10`."""

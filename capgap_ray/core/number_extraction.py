@@ -110,7 +110,7 @@ _HEADED = re.compile(
 )
 """The answer first, then why."""
 _THERE_ARE = re.compile(
-    r"(?:so )?there (?:are|is|were) (?:exactly |only |still |a total of )?([0-9][0-9,]*)"
+    r"(?:so )?(?:there (?:are|is|were)|we (?:count|find|see)) (?:exactly |only |still |a total of )?([0-9][0-9,]*)"
     r"(?: [a-z-]+){1,2} (?:that|who|whose|with)\b",
     re.IGNORECASE,
 )
@@ -120,6 +120,13 @@ _LEFT_OVER = re.compile(
     r"(\bcan (?:only )?\w+ (?:only|at most|just) [0-9]+ [a-z ]+?),? (?:and|with) .*\bleft(?: over)?$", re.IGNORECASE
 )
 """What remains beside what can be bought: "he can buy only 2 and has $3 left"."""
+_TO_SPARE = re.compile(
+    r"\b(?:must|needs?(?: to)?|ha(?:s|ve) to|should) (?:buy|order|use|rent|get|purchase|hire|bring) [0-9]+ [a-z]+[.!]"
+    r"(\s+(?:[A-Z][a-z]+|[a-z]+) (?:will )?(?:have|has|be|are) \$?([0-9][0-9.,]*)(?: [a-z]+){0,3}"
+    r" (?:left over|leftover|to spare|extra)[.!]?)\Z",
+)
+"""What remains of what has to be bought: "she must buy 7 boxes. She will have 6 left over"."""
+_FOR_A_TOTAL = re.compile(r", for a total of \\?\$?([0-9](?:[0-9.,]*[0-9])?)(?: [a-z]+){0,3}\W*\Z")
 _EACH_GETS = re.compile(
     rf"each (?:of them|\w+) (?:will )?(?:gets?|receives?|has|have|pays?) "
     rf"\\?\$?([0-9][0-9.,]*|{'|'.join(NUMBER_WORDS)})(?: [a-z]+){{0,2}}",
@@ -312,7 +319,7 @@ def _scaled(match: re.Match[str]) -> str:
 
 def _number_conclusion(text: str, thought: bool) -> str | None:
     """Return the number of the last sentence. `thought`: whether the arithmetic was done in thinking before it."""
-    tail = without_breakdown(own_text(text).replace("−", "-"))
+    tail = _without_spare(without_breakdown(own_text(text).replace("−", "-")))
     if not tail or refuses(tail):
         return None
     if len(tail) < 60 and "\n" not in tail and rational(tail.strip(MARKUP + "$. ")) is not None:
@@ -387,6 +394,12 @@ def without_breakdown(tail: str) -> str:
     return tail
 
 
+def _without_spare(tail: str) -> str:
+    """Return a text without what remains of what has to be bought, unless the text calculated it."""
+    spare = _TO_SPARE.search(tail[-NEAR_END:])
+    return tail.removesuffix(spare[1]) if spare and not computed(spare[2], tail) else tail
+
+
 def _sum_of_ends(lines: Sequence[str]) -> Fraction | None:
     """Return the sum of the numbers at the lines' ends, or None where a line has none."""
     ends = [NUMBER.findall(line)[-1:] for line in lines]
@@ -413,6 +426,10 @@ def _last_number(tail: str, thought: bool) -> str | None:
     unsure, _, sure = sentence.rpartition("; ")
     if HEDGED.search(unsure) and NUMBER.search(sure):
         sentence = sure  # one bag isn't enough; she has to buy 2
+    if (total := _FOR_A_TOTAL.search(sentence)) and re.search(
+        rf"(?<![0-9.,])\$?{re.escape(total[1])} ?(?:[÷/]|\\div) ?[0-9]", tail
+    ):
+        sentence = sentence[: total.start()]  # of what was shared
     items = [line for line in tail.splitlines() if line.strip()][-2:]
     if items[-1].lstrip().startswith("|"):
         return None  # a row of a table

@@ -12,6 +12,7 @@ _JUDGED = (
     r"(?:whole|argument|reasoning|inference|statement|sentence|expression|claim|conclusion|deduction|result|value|output"
     r"|answer|what(?:['’]s| is)? (?:left|remains)|what)"
 )
+_NO_PART = r"(?! (?:inside|within|on the (?:left|right)|in (?:the )?(?:\w+ )?(?:parenthes[ei]s|brackets))\b)"
 _NEGATION = re.compile(r"\b(?:not|never|no longer|neither|nor|nobody|nothing)\b|n['’]t\b", re.IGNORECASE)
 _IS_NOT = re.compile(r"\b(?:is|does|do|did|was) not\b|n['’]t\b", re.IGNORECASE)
 _HOME = (
@@ -31,8 +32,8 @@ _SAID = tuple(
             "", "",
         ),
         (
-            rf"^(?:\W|(?:so|the|this|that|entire|full|final|overall|complete|original|boolean|logical)\b)*{_JUDGED}\b"
-            r".*(?:\b(?:is|be|becomes|equals|as|makes?|to|a)\b|['’]s)[^()=]{0,25}?(?P<word>\btrue|\bfalse)\W*$",
+            rf"^(?:\W|(?:so|the|this|that|entire|full|final|overall|complete|original|boolean|logical)\b)*{_JUDGED}\b{_NO_PART}"
+            r".*(?:\b(?:is|be|becomes|equals|as|makes?|gives?|yields?|to|a)\b|['’]s)[^()=]{0,25}?(?P<word>\btrue|\bfalse)\W*$",
             "", "",
         ),
         (r"\b(?:(?:end up|left) with|makes? (?:\w+ ){0,4})\W*(?P<word>true|false)\W*$", "", ""),
@@ -84,7 +85,8 @@ _REASON = re.compile(
     r"\W*(?:because|since|as|although|though|even though|while|whereas|given that|whatever)\b", re.IGNORECASE
 )
 _VERDICT_CLAUSE = re.compile(
-    r"[:;,]\s|\s[-–—]+\s|\s(?=(?:but|while|whereas|because|since|although|though|even though|so)\b)|(?=→|=>|⇒|=)",
+    r"[:;,]\s|\s[-–—]+\s|\s(?=(?:but|while|whereas|because|since|although|though|even though|so)\b)|(?=→|=>|⇒|=)"
+    r"|\sand (?=(?:(?:so|thus|hence|therefore|that),? )?(?:the|this) (?:argument|reasoning|inference|deduction) is\b)",
     re.IGNORECASE,
 )
 _ALONE = re.compile(rf"\W*(?:\[(?P<before>yes|no)\]\W*)?{_WORD}(?:\W*\[(?P<after>yes|no)\])?\W*", re.IGNORECASE)

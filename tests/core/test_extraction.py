@@ -933,6 +933,57 @@ MATHS = [
         "Please send me the corrected version.",
         None,
     ),
+    ("We have $5 - 2 = 3$ odd primes, namely $3, 5, 7$.", "3"),
+    ("The list has $9 - 3 = 6$ entries, namely $x, y$.", None),
+    ("Adding both gives $3x = 12$.\n\n$\\text{Hence the length of the side is } 4.$", "4"),
+    ("Adding both gives $3x = 12$.\n\n$$\\text{So the required sum is } 4\\sqrt{3}.$$", "4\\sqrt{3}"),
+    ("$\\text{First, the side of the square is } 4$ and we need the area.", None),
+    ("We still need the height.\n\n$\\text{Let the base be } b$", None),
+    ("We get two cases.\n\n=> x = 3 or", None),
+    (
+        "A shirt costs 50 dollars and is raised by 10% to 55 dollars. A cut of 10% takes off 5.50 dollars, "
+        "which leaves 49.50 dollars. Compared to the 50 dollars at the start, the price has fallen by 1% "
+        "overall.",
+        "1%",
+    ),
+    (
+        "I can sum the squares with a short loop.\n\n```python\nprint(sum(n*n for n in "
+        "range(6)))\n```\n```output\n55\n```\nThe sum of the squares less than 30 comes to $55$.",
+        "55",
+    ),
+    ("The number of squares less than $50$ is $7$.", "7"),
+    (
+        "The train leaves at 9:10 a.m. and the trip takes 50 minutes, which brings us to 10:00 a.m. Add 35 "
+        "minutes for the bus. She arrives at 10:35 a.m.",
+        "10:35 a.m",
+    ),
+    ("The shop opens at 9:10 a.m. The train leaves at 10:35 a.m.", None),
+    ("We add 35 minutes to 9:10 a.m. and get 9:45 a.m. The bus goes at 9:10 a.m.", None),
+    (
+        "**Step 1:** The slope is $3$ and it passes through $(2, 1)$: $y - 1 = 3(x - 2)$.\n\n**Step 2:** "
+        "Convert to slope-intercept form:\n\n$$y = 3x - 5$$",
+        "y = 3x - 5",
+    ),
+    ("**Step 1:** Convert to slope-intercept form:\n\n$$y = 3x - 5$$\n\n**Step 2:** The perpendicular line", None),
+    (
+        "We need the expression to be positive.\n\n**Solution: $(2, 7)$**\n\nNo endpoint is included: at "
+        "$x=2$ the fraction is undefined and at $x=7$ it equals 0.",
+        "(2, 7)",
+    ),
+    ("We want to know how much the price has changed overall.", None),
+    (
+        "The walk takes 30 minutes. We begin at 9:10 a.m. and the bus comes 15 minutes later. We still "
+        "need the arrival, which is not 9:55 a.m.",
+        None,
+    ),
+    ("The number of primes greater than 5 and less than $q$ is not known.", None),
+    ("Ann has 5 more stamps than 12.", None),
+    ("$\\text{Let } x$ be the side. $\\text{The area is}$", None),
+    ("Adding gives $3x = 15$.\n\n$$\\text{Therefore, } x = 5.$$", "5"),
+    ("We multiply out.\n\n**Solution: $[0, 3)$**\n\nThe right end is left out: at $x=3$ the root is 0.", "[0, 3)"),
+    ("We multiply out.\n\n**Solution: $x^2 = 16$**\n\nThe side is positive, so $x = 4$.", "4"),
+    ("$\\text{So the first term is } 3$. Now find the second.", None),
+    ("The total of the three even numbers less than 10 amounts to $18$.", "18"),
 ]
 NUMBERS = [
     (
@@ -1495,6 +1546,40 @@ NUMBERS = [
         "Omar has left: $28.",
         "28",
     ),
+    ("书店上午卖出 $12 \\times 3 = 36$ 本书,下午卖出 $20$ 本。\n\n所以一共卖出 **56** 本书。", "56"),
+    ("书店上午卖出 $12 \\times 3 = 36$ 本书。接下来我们求 3 天一共卖出多少本。", None),
+    ("书店上午卖出 $12 \\times 3 = 36$ 本书。下午可能卖出 **20** 本。", None),
+    ("书店上午卖出 36 本书,下午卖出 20 本。", None),
+    (
+        "Lena reads 15 pages a day, so in 4 days she reads 60. Tom reads 42. The gap is 60 - 42 which "
+        "means Lena reads 18 pages more than Tom.",
+        "18",
+    ),
+    ("Three flatmates share a bill of $90.\n$90 ÷ 3 = $30\nEach flatmate should pay $30, for a total of $90.", "30"),
+    ("Each ticket costs $12, and he buys 4 of them, for a total of $48.", "48"),
+    ("She splits $90 ÷ 3 = $30 a day. He pays 4 × 12, for a total of $48.", "48"),
+    (
+        "20 guests × 3 = 60 forks.\n60 ÷ 8 = 7.5, and since packs are sealed, Olga needs to buy 8 packs. "
+        "She will have 4 forks left over.",
+        "8",
+    ),
+    ("20 guests × 3 = 60 forks. Olga needs to buy 8 packs. 64 - 60 = 4. She will have 4 forks left over.", "4"),
+    ("she had 12 pens and lost 3 so 9 then gave a third so 9-3=6 ans 6", "6"),
+    ("she had 12 pens and lost 3 so the ans 6 is what tom said but", None),
+    (
+        "The tank loses 12 litres and gains 9. Compared with the 40 litres at noon, it has gone down by 3 "
+        "litres overall.",
+        "3",
+    ),
+    ("Olga needs to buy 8 packs. She will have 4", None),
+    ("Each flatmate should pay $30. That is the rent $90 ÷ 3, for a total of", None),
+    (
+        "They need 60 chairs and a van takes 25. 60 ÷ 25 = 2.4, so they must rent 3 vans. There will be 15 "
+        "seats to spare.",
+        "3",
+    ),
+    ("We know there are 24 cookies which means we need 6 trays.", None),
+    ("so 5+6=11 and 11-2=9\nans 9", "9"),
 ]
 
 
@@ -2377,6 +2462,85 @@ KINDS: list[tuple[AnswerKind, str, str | None]] = [
         "hexagon",
     ),
     ("text", "The item to the left of it is the pen, and the pen is turquoise in color.", "turquoise"),
+    (
+        "boolean",
+        "All cats purr and Tom is a cat. So the conclusion does not follow from the premises and the "
+        "argument is **invalid**.",
+        "invalid",
+    ),
+    ("boolean", "No step fails, so it cannot be otherwise and the argument is deductively valid.", "valid"),
+    ("boolean", "So nothing is missing and the reasoning is not valid.", "invalid"),
+    ("option", "C lists colour before age. B lists it after, so B keeps the order.\n\n=> B", "(B)"),
+    ("option", "Sentence one breaks the order.\n\n→ A", "(A)"),
+    ("option", "Sentence one breaks the order.\n\n=> A sentence with the age before", None),
+    (
+        "option",
+        "By tone and period, the closest film is (C) Heat. Although (A) Up also matches the period, it's a "
+        "cartoon and less similar.",
+        "(C)",
+    ),
+    ("option", "While (A) is tempting, the best match is (D).", "(D)"),
+    ("option", "While (A) also fits, it's hard to compare.", None),
+    ("option", "(A) breaks the order, while (B) follows it.", "(B)"),
+    (
+        "text",
+        "The German says the bridge has four arches, and the English says five, so a number was "
+        "changed.\n\nNumerical Values",
+        "Numerical Values",
+    ),
+    ("text", "The path starts at one point, turns three times and returns to it.\n\n**Triangle**", "Triangle"),
+    ("text", "The error may be one of these:\n\nFacts", None),
+    ("text", "The categories are:\n- Negation or Antonyms\n- Facts", None),
+    (
+        "option",
+        "Either could be ironic, depending on who says it. Option (B) may be praise. I am unable to pick "
+        "one above the other.",
+        None,
+    ),
+    ("option", "Both are ordinary remarks, so I can't select between them.", None),
+    ("option", "It is possible that (A) was meant.", None),
+    (
+        "brackets",
+        "The { is closed by the } and the [ stays open. So we need to append a ] to complete the sequence.",
+        "]",
+    ),
+    ("brackets", "The { is closed by the }, so we add ] at the end.", "]"),
+    ("brackets", "Then we add a ) to the stack.", None),
+    (
+        "text",
+        "Dan and Eva trade. Then Eva and Fay trade. Fay didn't swap again, so at the end of the game she "
+        "has the red ball.",
+        "red ball",
+    ),
+    ("text", "I do not know whether Dan swapped, so at the end of the game she may have the red ball.", None),
+    ("text", "It is not certain, so she has the red ball.", None),
+    ("text", "The ages are 12, 9, 15 and 11. So we see 3 penguins that are older than 10.", "3"),
+    ("text", "Fans of the four listed films would enjoy Alien the most.", "Alien"),
+    ("text", "Fans of the four listed films would not enjoy Alien the most.", None),
+    ("boolean", "True and False is False. not False is True. So the entire expression gives True.", "True"),
+    ("boolean", "The first part gives True.", None),
+    (
+        "text",
+        "I write the fruits with their counts:\n- apple (1)\n- pear (4)\n- fig (2)\nNow let's add up the "
+        "numbers in brackets: 1 + 4 + 2 = 7 fruits.",
+        "7",
+    ),
+    (
+        "text",
+        "| name | weight |\n|---|---|\n| Louis | 11 |\n| Gwen | 15 |\n\nThe heaviest penguin is Gwen, with 15 kg.",
+        "Gwen",
+    ),
+    ("option", "While (B) follows the usual order, (A) does not.", "(B)"),
+    ("option", "Although (C) is a comedy as well, (A) is the best match.", "(A)"),
+    ("option", "The best match is (C). Although (A) is a comedy as well, it came out much later.", "(C)"),
+    ("text", "Compared with the others, this is the most similar overall.", None),
+    ("text", "The tallest tree is Oak, and it is not known how tall.", None),
+    ("text", "The smallest dog is Rex, at 30 cm", "Rex"),
+    ("option", "Both films are close, so I cannot pick between (A) and (C).", None),
+    ("option", "The shortest film is (B). You can pick one over the other if you like.", "(B)"),
+    ("boolean", "The expression inside gives False. not False is True.", None),
+    ("text", "The oldest penguin is Gwen (12 years).", "Gwen"),
+    ("option", "I'm torn and not able to favor one over the other.", None),
 ]
 
 
