@@ -66,6 +66,8 @@ _FUNCTION = re.compile(
 )
 """A program without a fence."""
 _LETTER_ALONE = re.compile(r"\(?[A-R]\)?[\s.]{0,9}\Z")
+_BARE_BOX = re.compile(r"(?<![\\\w])boxed\{(?=[^{}\n]{1,80}\})")
+"""A box without its backslash, as small models write it."""
 _NOTHING_MORE = re.compile(r"\s*\Z")
 _TABLE_ROW = re.compile(
     r"^\|?[ \t*]*(?:(?P<answer>(?:final |correct )?answer)|(?P<total>(?:grand )?total(?: [\w ]{1,40})?))[ \t*]*\|"
@@ -138,7 +140,7 @@ _STATEMENT = re.compile(
     r"|\b(?:final|correct) answer of\b"
     r"|(?:^|\n)(?:#{1,6} |\*\*)(?:final )?result(?=[*_ ]*\n)"
     r"|(?:^|\n)[#*_ ]{0,6}(?:final )?ans(?:wer)?(?:[*_ ]*(?:[-–—](?= )|(?=\n))|\.)"
-    r"|\bans(?= [$€£]?-?[0-9][0-9.,/]{0,20}(?: [a-z]{1,20}){0,2}[ .!]{0,4}\Z)",
+    r"|(?:\bans|(?:^|\n)A:)(?= [$€£]?-?[0-9][0-9.,/]{0,20}(?: [a-z]{1,20}){0,2}[ .!]{0,4}\Z)",
     re.IGNORECASE,
 )
 """What an answer is stated after, in one grammar for all kinds."""
@@ -250,13 +252,13 @@ _NEXT_ITEM = re.compile(
     r"|\n[^\n]{0,60}\b[Hh]ere(?:['’]s| is) (?:a|another) similar (?:problem|question|one)\b"
     r"|(?<=[.!?)}\]$*])(?:Human|User): |\n\[Question\]|\nYou are an AI assistant\b"
     r"|\n(?:#{1,4} )?(?:Example|Exercise|Question|Problem) [0-9]+[:.\n]|\n(?:Q|Question|Human|User): "
-    r"|\n#{1,4} (?:Instruction|Question|Problem|Input|Human|User):?[ \t]*\n"
+    r"|\n#{1,4} (?:(?:Instruction|Question|Problem|Input|Human|User):?[ \t]*\n|Your (?i:task)\b)"
     r"|\n(?:Now,? )?[Ll]et['’]?s (?:try|do|solve|look at|think step by step about) (?:another|a similar|the next)\b"
     r"|(?<=[.!?] )Let['’]?s (?:try|do|solve) another\b"
     r"|\\n(?:\\n)?(?:Human|User|Q|Question|Assistant): ?"
-    r"|<\|(?:im_end|endoftext|eot_id|end_of_text|user|end)\|>|</s>|<end_of_turn>|<eos>|<｜end▁of▁sentence｜>|\[/?INST\]"
+    r"|<\|(?:im_end|endoftext|eot_id|end_of_text|user|end)\|>|</s>|<end_of_turn>|<eos>|<｜end▁of▁sentence｜>|<\|im_start\|>user|\[/?INST\]"
 )
-_ANSWERED_AT_ONCE = re.compile(r"\s*Question: [^\n?]{1,100}\? [A-Z]")
+_ANSWERED_AT_ONCE = re.compile(r"\s*Question: [^\n?]{1,100}\? [A-Z][^\n]{0,400}(?!\n+(?:Options|Answer):)(?:\n|\Z)")
 """A question that the text says again and answers: "Question: which is it? That's the tractor."."""
 _NEXT_PART = re.compile(r"\n[#*_ ]{0,6}(?:part|step) [0-9]+\b", re.IGNORECASE)
 _OWN_PROSE = re.compile(r"[^.\n]{30,400}[a-z)$]\.\s*\Z")
@@ -338,7 +340,7 @@ AFTERTHOUGHT = re.compile(
     r"|,? as (?:one|we|you) (?:(?:can|may) )?(?:checks?|verify|verifies|sees?)\b.*$"
     r"|,? as (?:the|this|our) [^,]*\b(?:confirms|shows|predicts)$|; the (?:last|other|remaining|rest)\b.*$"
     r"|, and (?:it(?:['’]s| is) easy to|one (?:can )?easily|we can) (?:verify|check|see)\b.*$"
-    r"|,? or,? (?:after|when|upon) [a-z -]+, \$[^$]+\$$|, approximately \$?[0-9.]+\$?(?: [a-z ]+)?$"
+    r"|,? or,? (?:after|when|upon) [a-z -]+, \$[^$]+\$$|, (?:approximately|roughly) \$?[0-9.]+\$?(?: [a-z ]+)?$"
     r"| when (?:it is )?divided by \$?[0-9a-z]+\$?$|(?<=_[0-9]\$) in (?:base [a-z0-9]+|binary|octal)$"
     r"|, with the [a-z ]+ (?:at|between) .*$|,? i\.e\. a (?:bit|little) (?:over|under|more|less)\b.*$"
     r"|(?<=[$)]) with \$?[A-Z] ?= ?\S.*$|,? as (?:required|desired|claimed|needed|wanted|expected)$"
@@ -513,9 +515,10 @@ PLAN = re.compile(
 _RULER = re.compile(r"\n[-#*_=]{2,}$")
 _FENCE_LINE = re.compile(r"^[ \t]*```\w*[ \t]*$", re.MULTILINE)
 REFUSED = re.compile(
-    r"(?:\bnot enough|n['’]t enough|\bno|\binsufficient|\bmore|\bmissing|\bincomplete) information\b"
+    r"(?:(?:\bnot|n['’]t)(?: have| give(?: us)?| provide| contain| include)? (?:enough|sufficient)|\bno|\binsufficient"
+    r"|\bmore|\bmissing|\bincomplete) information\b"
     r"|\bneed more context\b|\bthere seems to be an? (?:typo|mistake|error) in the (?:problem|question)\b"
-    r"|\bnot clear (?:which|what|whether)\b|\bnot (?:given|known|specified|stated|provided)\b"
+    r"|\bnot clear (?:which|what|whether)\b|\b(?:not|never) (?:given|known|specified|stated|provided)\b"
     r"|\b(?:cannot|can['’]?t|could(?: not|n['’]t)|(?:unable|not able|impossible) to)(?: be)? "
     r"(?:give|determin\w+|decid\w+|settle|choose|answer\w*|solv\w+|say|tell|know\w*|find|found"
     r"|(?:pick|select|favou?r|prefer)(?= (?:one|either)\b[^.\n]{0,40}\b(?:over|above)\b| between\b))\b"
@@ -611,6 +614,8 @@ def after_thinking(text: str) -> str | None:
         text = f"{before}\nAnswer: {inside.strip()}\n{after}" if opened else f"{before}{inside}\n{after}"
     if "~~" in text:
         text = _STRUCK.sub("", text)
+    if "boxed{" in text:
+        text = _BARE_BOX.sub(r"\\boxed{", text)
     text = _CORRECTED.sub(_kept, _END_OF_PROOF.sub(".", text))
     text = _UNDERLINE.sub("", text)
     if "[asy]" in text:

@@ -218,6 +218,7 @@ _CLOSING = re.compile(
     r"|left to add|(?:appended|added)"
     r"|rest of the \w+)\b[^\n]{0,60}?(?:\b(?:is|are|be|with|by|:))(?: therefore| thus| then)?:?"
     rf"[*_`$\"'\s]+{_CLOSERS}[*_`$\"'.\s]*$"
+    rf"|\b(?:need|have|remains?)(?: \w+){{0,2}} to close\b[^\n]{{0,80}}:[*_`$\"'\s]+{_CLOSERS}[*_`$\"'.\s]*$"
     rf"|\b(?:need|add|append|write|single|just|only)(?: an?)? {_CLOSERS} (?:to |at )?(?:the )?"
     r"(?:complet|clos|finish|end)\w*",
     re.IGNORECASE,
@@ -583,7 +584,7 @@ def _closers(lines: Sequence[str]) -> str | None:
         if before.endswith((":", " is", " are")) and _BRACKET_RUN.fullmatch(line):
             line = f"{before} {line}"
         if closing := _CLOSING.search(line):
-            return closing[1] or closing[2]
+            return next(filter(None, closing.groups()))
         if index < len(lines) - 1:
             continue
         runs, said = _QUOTED_RUN.findall(line), re.split(r"\. ", line)[-1]

@@ -224,8 +224,11 @@ _DAY = re.compile(
 )
 _EXTREME = r"the (?:minimum|maximum|smallest|largest|least|greatest)(?: value)? is (-?[^ =]{1,40})"
 _EXTREMES = re.compile(rf"{_EXTREME},? and {_EXTREME}", re.IGNORECASE)
-_BOUNDS = re.compile(r"(?:-?[0-9][^a-zA-Z=<>]* ?[<≤>≥]=? ?)?[a-z] ?[<≤>≥]=? ?-?[0-9][^a-zA-Z=<>]*")
-"""`-4 < x < 4` or `x > 4` in plain text."""
+_BOUNDS = re.compile(
+    r"(?:-?[0-9][^a-zA-Z=<>]* ?[<≤>≥]=? ?)?[a-z] ?[<≤>≥]=? ?-?[0-9][^a-zA-Z=<>]*"
+    r"|[a-z] ?∈ ?[\[({][^a-zA-Z=<>]{1,80}[\])}]"
+)
+"""`-4 < x < 4`, `x > 4` or `x ∈ (1, 4]` in plain text."""
 _SOLUTIONS_ARE = re.compile(r"\bhas (?:exactly )?(?:two|2|three|3) (?:real )?(?:solutions|roots|zeros)[,:] (.{1,80})$")
 _SHARE_OF = re.compile(r"\$?([0-9][0-9.,]*)\$? is (\$?[0-9.]+\s?\\?%\$?) of \$?([0-9][0-9.,]*)\$?")
 """`36 is 45% of 80`: what was asked for may be either."""

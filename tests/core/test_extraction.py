@@ -984,6 +984,16 @@ MATHS = [
     ("We multiply out.\n\n**Solution: $x^2 = 16$**\n\nThe side is positive, so $x = 4$.", "4"),
     ("$\\text{So the first term is } 3$. Now find the second.", None),
     ("The total of the three even numbers less than 10 amounts to $18$.", "18"),
+    ("The inequality becomes -3 ≤ x < 2.\n∴ x ∈ [-3, 2)", "x ∈ [-3, 2)"),
+    ("Adding 2 gives 1 < x.\nSo we look for x ∈ (1, 4]", None),
+    ("There are $5 \\cdot 4 = 20$ ways, so the number of ways is boxed{20}.", "20"),
+    ("We put it into the boxed{} form as asked, but first we", None),
+    (
+        "The mode is **7**.\n\nIt's important to remember that the mode is not the mean, which is 48/8 = "
+        "6. The mode can be any value.",
+        "7",
+    ),
+    ("So the diagonal of the garden is $\\sqrt{41}$ metres, roughly $6.40$.", "$\\sqrt{41}$ metres"),
 ]
 NUMBERS = [
     (
@@ -1580,6 +1590,19 @@ NUMBERS = [
     ),
     ("We know there are 24 cookies which means we need 6 trays.", None),
     ("so 5+6=11 and 11-2=9\nans 9", "9"),
+    (
+        "So the baker needs 7 trays.\n<|im_start|>user\nAnd with 3 more "
+        "loaves?<|im_end|>\n<|im_start|>assistant\nThen he needs 8 trays.",
+        "7",
+    ),
+    ("12 boxes with 4 pens -> 48 pens. 48 - 6 = 42.\nA: 42 pens", "42"),
+    ("A: first we add the\nB: 12 and 5", None),
+    (
+        "The text says that Ines bought some apples and 4 pears at $2 each. The number of apples is never "
+        "stated, so we do not have sufficient information to find what she paid.",
+        None,
+    ),
+    ("#### 9\n\n## Your task: Write a similar problem and solve it.\n\nSolution: 3 x 4 = 12.\n\n#### 12", "9"),
 ]
 
 
@@ -2216,6 +2239,14 @@ BBH = [
         "It could refer to the secretary, in which case the answer would be (B). Both have some support, "
         "and I can't settle on one of them.",
         None,
+    ),
+    ("dyck_languages", "So we have to close `(` and then `[`:\n\n```\n) ]\n```", ") ]"),
+    (
+        "navigate",
+        "Net north-south: 0. Net east-west: 0.\n\nYes, you return to the starting point.\n\nQuestion: If "
+        "you follow these instructions, do you return to the starting point? Take 3 steps. Turn "
+        "left.\nOptions:\n- Yes\n- No\nAnswer: No, you don't return to the starting point.",
+        "Yes",
     ),
 ]
 
