@@ -584,7 +584,7 @@ def _closers(lines: Sequence[str]) -> str | None:
         if before.endswith((":", " is", " are")) and _BRACKET_RUN.fullmatch(line):
             line = f"{before} {line}"
         if closing := _CLOSING.search(line):
-            return next(filter(None, closing.groups()))
+            return str(next(filter(None, closing.groups())))
         if index < len(lines) - 1:
             continue
         runs, said = _QUOTED_RUN.findall(line), re.split(r"\. ", line)[-1]
