@@ -517,6 +517,7 @@ _FENCE_LINE = re.compile(r"^[ \t]*```\w*[ \t]*$", re.MULTILINE)
 REFUSED = re.compile(
     r"(?:(?:\bnot|n['’]t)(?: have| give(?: us)?| provide| contain| include)? (?:enough|sufficient)|\bno|\binsufficient"
     r"|\bmore|\bmissing|\bincomplete) information\b"
+    r"|\\boxed\{\s?\\text\{\s?(?:(?:your|the) )?(?:final )?answer\s?\}\s?\}"
     r"|\bneed more context\b|\bthere seems to be an? (?:typo|mistake|error) in the (?:problem|question)\b"
     r"|\bnot clear (?:which|what|whether)\b|\b(?:not|never) (?:given|known|specified|stated|provided)\b"
     r"|\b(?:cannot|can['’]?t|could(?: not|n['’]t)|(?:unable|not able|impossible) to)(?: be)? "
@@ -688,7 +689,7 @@ def boxed_answer(text: str) -> tuple[int, str] | None:
 
 def value_alone(answer: str) -> str:
     """Return an answer without the name that it is the value of: `P(\\text{even}) = \\frac12`."""
-    if worded := re.fullmatch(r"\\text\s?\{[^{}]*\b(?:is|are|equals)\s*\}\s*(.+)", answer):
+    if worded := re.fullmatch(r"\\text(?:bf)?\s?\{[^{}]*(?:\b(?:is|are|equals)|\b[Aa]nswer:)\s*\}\s*(.+)", answer):
         return worded[1]
     left, _, right = answer.partition("=")
     if re.fullmatch(r"[A-Z](?:\^\{-1\}|\^T)?", left.strip()) and re.match(r"\\begin\{[pbv]?matrix\}", right.strip()):

@@ -994,6 +994,12 @@ MATHS = [
         "7",
     ),
     ("So the diagonal of the garden is $\\sqrt{41}$ metres, roughly $6.40$.", "$\\sqrt{41}$ metres"),
+    ("So the sixth term is $34$.\n\n$$\\boxed{\\textbf{Answer: } 34}$$", "34"),
+    (
+        "## Plan\n\n1. Write the area in terms of $x$ alone.\n2. Insert $x = 5$ and $\\frac{dx}{dt} = "
+        "2$.\n3. Give $\\frac{dA}{dt}$ in the form $\\boxed{\\text{answer}}$.",
+        None,
+    ),
 ]
 NUMBERS = [
     (
