@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatch
@@ -155,7 +155,7 @@ def resolve(name: str, spec: ModelSpec) -> Model:
     sampled = _sampled_hash(folder)
     if spec.revision is not None:
         identity = f"{spec.revision}+{sampled}"  # two folders may have been given one name
-    elif sum(file.stat().st_size for file in files) > _HASH_LIMIT:
+    elif total_bytes(files) > _HASH_LIMIT:
         raise ValueError(f"model {name!r}: give `revision` (any name for its content): it is too large to hash")
     else:
         identity = content_hash(folder)
@@ -171,6 +171,10 @@ def is_hub_id(name: str) -> bool:
 def weight_files(folder: Path) -> list[Path]:
     """The model's safetensors files in order, without the second copy that Mistral's repositories have."""
     return sorted(file for file in folder.glob("*.safetensors") if not fnmatch(file.name, SECOND_COPY))
+
+
+def total_bytes(files: Iterable[Path]) -> int:
+    return sum(file.stat().st_size for file in files)
 
 
 def _count(file: Path, name: str) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 
 from capgap_ray.artifacts.fetch import copies, fetch, is_remote
 from capgap_ray.artifacts.store import StoreError
-from capgap_ray.catalog.models import SECOND_COPY, Endpoint, is_hub_id, weight_files
+from capgap_ray.catalog.models import SECOND_COPY, Endpoint, is_hub_id, total_bytes, weight_files
 
 ON = "::"
 """Between a base model's source and the place of an adapter on it."""
@@ -23,7 +23,9 @@ _META = "__metadata__"
 _FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
 """Configuration, tokenizer and safetensors: pickled weights and code are never fetched."""
 
-_READ_BYTES, _SMALL_BYTES = 1 << 20, 1 << 26
+_READ_BYTES = 1 << 20
+_SMALL_BYTES = 1 << 26
+"""Weights that are read from a disk sooner than a process begins."""
 
 _LOOK_SECONDS = 1.0
 """Between two looks at what a download has brought."""
@@ -193,7 +195,7 @@ def local_folder(source: str, arrived: Callable[[], None] = lambda: None) -> str
 def takes_time(source: str) -> bool:
     """Whether a model takes longer to fetch or to read than a process takes to begin with it."""
     folder = Path(source)
-    return not folder.is_dir() or sum(file.stat().st_size for file in weight_files(folder)) > _SMALL_BYTES
+    return not folder.is_dir() or total_bytes(weight_files(folder)) > _SMALL_BYTES
 
 
 def read_ahead(source: str) -> None:
@@ -201,7 +203,7 @@ def read_ahead(source: str) -> None:
     files. Raises as `local_folder` does."""
     files = weight_files(Path(local_folder(source)))
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if 2 * sum(file.stat().st_size for file in files) > memory:
+    if 2 * total_bytes(files) > memory:
         return
     piece = bytearray(_READ_BYTES)
     for file in files:

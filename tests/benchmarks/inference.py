@@ -338,7 +338,7 @@ def swap(folder, foreseen):
     if foreseen:  # as the engines' desk does it; the swap pays for what the time of answering does not suffice for
         ahead = "import sys; from capgap_ray.stages.weights import read_ahead; read_ahead(sys.argv[1])"
         reading = subprocess.Popen([sys.executable, "-c", ahead, folder])
-        engine.complete(standing[-1], one * 8, answering)
+        engine.complete(sources[0], one * 8, answering)
     begun = time.monotonic()
     engine.complete(folder, one, decoding)
     swapped = time.monotonic()
@@ -346,10 +346,9 @@ def swap(folder, foreseen):
     took = swapped - begun - (time.monotonic() - swapped) - spent[-1]
     if foreseen:
         assert reading.wait() == 0
-    standing.append(folder)
     return took
 
-sources, standing = sys.argv[4:-1], []
+sources = sys.argv[4:-1]
 swap(sources[0], False)  # the engine's start
 row = lambda: (swap(sources[1], True), spent[-1], swap(sources[0], False), read(sources[0]))
 print("SWAP", json.dumps([row() for _ in range(int(sys.argv[-1]))]))

@@ -318,7 +318,7 @@ def test_the_share_of_quarantined_rows_decides(store: Store, make_pool: MakePool
 
 def strict_model(folder: Path) -> str:
     """The tiny student with a template that refuses what some families' refuse."""
-    shutil.copytree(MODELS / "tiny-student-0.15m", folder)
+    shutil.copytree(STUDENT, folder)
     template = folder / "chat_template.jinja"
     refusal = "{%- if messages[-1]['role'] != 'user' -%}{{ raise_exception('the last turn is no user') }}{%- endif -%}"
     template.write_text(refusal + template.read_text())
@@ -329,7 +329,7 @@ def almost_full() -> str:
     """A prompt of at least 250 tokens and not many more, for a context of 256."""
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(MODELS / "tiny-student-0.15m")
+    tokenizer = AutoTokenizer.from_pretrained(STUDENT)
 
     def tokens(text: str) -> int:
         chat = [{"role": "user", "content": text}]
@@ -378,7 +378,7 @@ def test_fifty_broken_rows_in_a_thousand(store: Store, make_pool: MakePool, tmp_
 def test_killed_engines_change_nothing(store: Store, make_pool: MakePool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inference, "UNIT_ROWS", 32)
     rows = [request(f"i{n}", f"Q: sort these words: w{n % 7} v{n % 5} u{n}\nA:") for n in range(32 * (KILLS + 8))]
-    source = str(MODELS / "tiny-student-0.15m")
+    source = str(STUDENT)
     decoding = dataclasses.replace(DECODING, max_tokens=64)
     undisturbed = slices(store, rows, source, 32, decoding)
     pool = make_pool(engines=2)
@@ -416,8 +416,7 @@ def _alive(pid: int) -> bool:
 
 
 def test_a_canary_that_does_not_fit_ends_the_run(store: Store, make_pool: MakePool) -> None:
-    student = MODELS / "tiny-student-0.15m"
-    wanted = slices(store, [request("a", "Sort: b a")], str(student), 1, DECODING)
+    wanted = slices(store, [request("a", "Sort: b a")], str(STUDENT), 1, DECODING)
     wanted = [dataclasses.replace(each, trained_by="train/cell") for each in wanted]
 
     def stored(model: Path) -> None:
@@ -428,22 +427,21 @@ def test_a_canary_that_does_not_fit_ends_the_run(store: Store, make_pool: MakePo
     stored(MODELS / "tiny-teacher-small")
     with pytest.raises(InferenceError, match="nats per token from those that training stored"):
         list(run_slices(store, pool, wanted))
-    stored(student)
+    stored(STUDENT)
     assert len(list(run_slices(store, pool, wanted))) == 1
 
 
 def test_lora_checkpoints_share_a_call_and_a_swapped_one_is_named(
     store: Store, make_pool: MakePool, tmp_path: Path
 ) -> None:
-    student = MODELS / "tiny-student-0.15m"
     rows = [request(f"i{n}", f"Q: Sort: w{n} v{n % 5} u{n % 3}\nA: Let's think step by step.") for n in range(40)]
 
     def of(step: str, adapter: str) -> list[Slice]:
-        made = slices(store, rows, f"{student}::{tmp_path / adapter}", 20, DECODING)
+        made = slices(store, rows, f"{STUDENT}::{tmp_path / adapter}", 20, DECODING)
         return [dataclasses.replace(each, address=f"complete/{step}", trained_by=f"train/{adapter}") for each in made]
 
     for seed, name in enumerate(("a", "b")):
-        record = {"summary": {"canary": canary_of(student, lora(student, tmp_path / name, seed))}}
+        record = {"summary": {"canary": canary_of(STUDENT, lora(STUDENT, tmp_path / name, seed))}}
         store.write_bytes(f"train/{name}/record.json", json.dumps(record).encode())
     pool = make_pool()
     alone = {name: of(f"{name}-alone", name) for name in ("a", "b")}
