@@ -147,11 +147,16 @@ def _streamed(pool: EnginePool, run: _Run, rows: Sequence[_Row]) -> Iterator[_Ro
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.issue_detectors_config.detectors = []
+    # For its first second Ray Data 2.60 knows of no resources, and its budgets let one task run at a time; here `size`
+    # bounds them, and what they hand back is small.
+    context.op_resource_reservation_enabled = False
     dataset = from_items(rows, override_num_blocks=len(rows)).map(
         run, num_cpus=0.01, compute=TaskPoolStrategy(size=pool.at_once)
     )
     dataset.set_name("completions")
-    yield from dataset.iter_rows()
+    # With a batch fetched ahead, as is the default, what has landed would wait for the next to land.
+    for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+        yield from batch.to_pylist()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -431,19 +431,12 @@ def large(quick: bool, folder: Path) -> dict[str, Any]:
 # --- scale -----------------------------------------------------------------------------------------------
 
 
-RAMP = 8
-"""Units at the beginning of a run that are no part of its steady state."""
-
-
 def scale(quick: bool, folder: Path) -> dict[str, Any]:
     """A scripted engine that takes 50 ms for a unit of 512 rows: what is measured is all that is around engines.
 
-    Rows a second are those of steady state: after `RAMP` units have landed, of which Ray Data begins the first ones one
-    by one, and before the last that are at work or at the desk. Of the smallest run that is half a second, in which
-    units land in three or four bursts (Ray Data looks for what is done ten times a second), so that one run's rate is
-    off by a third either way. It is repeated, with the same engines, half before and half after the larger runs, until
-    what is measured is ten seconds and more; the rate is that of all these rows and seconds together. Shown beside is
-    the rate of whole runs, beginning and end included, which is lower the shorter they are.
+    Rows a second are those of whole runs, beginning and end included. The smallest run takes little more than a second,
+    in which units land in bursts (Ray Data looks for what is done ten times a second). It is repeated, with the same
+    engines, half before and half after the larger runs, until these are ten seconds and more.
     """
     import psutil
 
@@ -468,8 +461,8 @@ def scale(quick: bool, folder: Path) -> dict[str, Any]:
     def engines(number: int) -> EnginePool:
         return EnginePool(Engine(), Resources(engines=number, engine_cpus=0.5), ScriptedEngine)
 
-    def run(pool: EnginePool, rows: int, stop: str = "x") -> tuple[int, float, float, float]:
-        """(rows of steady state, their seconds, those of the whole run, largest memory of the driver in MB)"""
+    def run(pool: EnginePool, rows: int, stop: str = "x") -> tuple[float, float]:
+        """(seconds, largest memory of the driver in MB)"""
         decoding = Decoding(temperature=0.0, top_p=1.0, max_tokens=8, stop=(stop,), seed=0)
         name = f"run{next(names)}"
         wanted = [
@@ -486,22 +479,20 @@ def scale(quick: bool, folder: Path) -> dict[str, Any]:
             )
             for start in range(0, rows, 500)
         ]
-        most, moments, done, begun = 0, [], 0, time.monotonic()
+        most, done, begun = 0, 0, time.monotonic()
         for landed in run_slices(store, pool, wanted):
             done += sum(receipt.rows for receipt in landed.receipts)
-            moments.append((time.monotonic(), done))
             most = max(most, process.memory_info().rss)
         assert done == rows
-        (first, before), (last, after) = moments[RAMP - 1], moments[-1 - pool.at_once]
-        return after - before, last - first, moments[-1][0] - begun, most / 1e6
+        return time.monotonic() - begun, most / 1e6
 
     with cluster(Resources(engines=2, engine_cpus=0.5), 0):
         with closing(engines(2)) as pool:
             run(pool, 20_000)  # Ray's worker processes are up before anything is measured
 
-            def several() -> list[tuple[int, float, float, float]]:
+            def several() -> list[tuple[float, float]]:
                 made = [run(pool, smallest)]
-                while sum(seconds for _, seconds, _, _ in made) < (2 if quick else 5):
+                while sum(seconds for seconds, _ in made) < (2 if quick else 5):
                     made.append(run(pool, smallest))
                 return made
 
@@ -510,24 +501,24 @@ def scale(quick: bool, folder: Path) -> dict[str, Any]:
             tries += several()
         measured = []
         for rows, made in zip((smallest, *sizes), (tries, *larger), strict=True):
-            steady, seconds, whole, _ = map(sum, zip(*made, strict=True))
-            memory = statistics.median(each[-1] for each in made)
+            seconds = sum(each for each, _ in made)
+            rate, memory = rows * len(made) / seconds, statistics.median(each for _, each in made)
             show(
                 part="scale",
                 rows=rows,
                 engines=2,
-                rows_per_second=steady / seconds,
-                measured_seconds=seconds,
+                rows_per_second=rate,
+                seconds=seconds,
                 runs=len(made),
-                rows_per_second_of_whole_runs=rows * len(made) / whole,
                 driver_megabytes=memory,
             )
-            measured.append((steady / seconds, memory))
+            measured.append((rate, memory))
         slow = {}
         for number in (1, 2):
             with closing(engines(number)) as pool:
-                steady, seconds, _, _ = run(pool, 10_000 if quick else 20_000, "PAUSE")
-                slow[number] = steady / seconds
+                run(pool, 2_000)  # its processes are up
+                rows = 10_000 if quick else 20_000
+                slow[number] = rows / run(pool, rows, "PAUSE")[0]
         show(part="scale", engines_one=slow[1], engines_two=slow[2])
     rates, memories = zip(*measured, strict=True)
     return {

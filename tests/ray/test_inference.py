@@ -32,7 +32,7 @@ from capgap_ray.settings import Resources
 from capgap_ray.stages import engine_actor, inference
 from capgap_ray.stages.engine import Ask, Engine, EngineError
 from capgap_ray.stages.engine_pool import EnginePool
-from capgap_ray.stages.inference import run_slices
+from capgap_ray.stages.inference import UNIT_ROWS, run_slices
 from capgap_ray.stages.sft_export import CANARY, log_probabilities
 from capgap_ray.stages.slices import InferenceError, Landed, Receipt, Slice, commit_completions
 from tests.ray.conftest import DECODING, MakePool, request, slices
@@ -129,6 +129,18 @@ def test_what_an_endpoint_answered_before_its_end_is_kept(store: Store, make_poo
         list(run_slices(store, pool, wanted))
     assert asked[before:] == [f"say i{n}" for n in range(50, 120)]
     assert [row["text"] for row in table(store, wanted)] == [f"say i{n}" for n in range(120)]
+
+
+def test_every_engine_is_at_work_from_the_beginning(store: Store, make_pool: MakePool, tmp_path: Path) -> None:
+    """Where units are too many to be given to threads: Ray Data would begin with one at a time. And what has landed is
+    handed on: it would keep it until the next has."""
+    pool = make_pool(2, ScriptedEngine)
+    asked = [request(str(n), "w") for n in range((pool.at_once + 1) * UNIT_ROWS)]
+    warm = Store(str(tmp_path / "warm"))
+    list(run_slices(warm, pool, slices(warm, asked, "s", UNIT_ROWS, DECODING)))  # Ray's processes are up
+    moments = [time.monotonic() for _ in run_slices(store, pool, slices(store, asked, "s", UNIT_ROWS, PAUSED))]
+    assert len(moments) == pool.at_once + 1
+    assert moments[1] - moments[0] < 0.45  # one after the other they would be half a second apart
 
 
 @contextmanager
