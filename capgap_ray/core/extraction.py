@@ -127,8 +127,9 @@ _PLACEHOLDER = re.compile(
 )
 """What a box holds whose form is shown and not filled in."""
 _BRACES = re.compile(r"\\.|[{}]", re.DOTALL)
-_UNCLOSED = re.compile(r"([^$\n]{1,200}?)(?:\$|\\\)|\\\])")
-"""What a box holds whose brace is forgotten: its formula ends all the same."""
+_UNCLOSED = re.compile(r"([^$\n]{1,200}?)(?:\$|\\\)|\\\]|(?<=\})[ \t.]{0,9}(?:\n|(?P<cut>\Z)))")
+"""What a box holds whose brace is forgotten: its formula ends all the same, or its line does after another brace. What
+ends with the text (`cut`) while a formula is open is cut off."""
 _STATEMENT = re.compile(
     r"####|\bTL;?DR:"
     r"|\b(?P<noun>ans(?:wers?)?(?: \((?:final|[a-e])\))?|results?|solutions?|option|choice|pick|recommendation)"
@@ -777,7 +778,8 @@ def _complete_boxes(text: str) -> list[tuple[int, int, str]]:
             at += 1
         if at < text_end and text[at] == "{":
             close = closing.get(at)
-            if close is None and (unclosed := _UNCLOSED.match(text, at + 1)) and _balanced(unclosed[1]):
+            unclosed = _UNCLOSED.match(text, at + 1) if close is None else None
+            if unclosed and _balanced(unclosed[1]) and not (unclosed["cut"] is not None and _in_formula(text, start)):
                 box = (start, unclosed.end(1), unwrapped(unclosed[1]))
             elif close is None or close - at > LONGEST_MATHS + 1:
                 continue
@@ -805,6 +807,14 @@ def _complete_boxes(text: str) -> list[tuple[int, int, str]]:
             found.pop()
         found.append(box)
     return found[::-1]
+
+
+def _in_formula(text: str, at: int) -> bool:
+    """Return whether a formula is open at a place, as far as its line tells."""
+    before = text[text.rfind("\n", 0, at) + 1 : at]
+    return before.count("$") % 2 == 1 or any(
+        before.rfind(opened) > before.rfind(closed) for opened, closed in (("\\(", "\\)"), ("\\[", "\\]"))
+    )
 
 
 def _balanced(maths: str) -> bool:

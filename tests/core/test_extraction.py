@@ -1000,6 +1000,11 @@ MATHS = [
         "2$.\n3. Give $\\frac{dA}{dt}$ in the form $\\boxed{\\text{answer}}$.",
         None,
     ),
+    ("sin A = opposite/hypotenuse = 5/13\n\nso answer is \\boxed{\\frac{5}{13}", "\\frac{5}{13}"),
+    ("So the sum is \\boxed{\\frac{5}{13}\nI hope that helps.", "\\frac{5}{13}"),
+    ("So the sum is \\boxed{\\frac{5}{1", None),
+    ("So the sum is \\boxed{12", None),
+    ("So the sum is \\boxed{\\frac{5}{\\sqrt{13}", None),
 ]
 NUMBERS = [
     (
