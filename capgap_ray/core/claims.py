@@ -17,6 +17,7 @@ _WRITTEN = tuple(
         (r"\\\(\s*\(?([A-Z])\)?\s*\\\)|\$\(?([A-H])\)?\$|(?<!\w)\[([A-Z])\]", ""),  # in maths or in square brackets
         (r"\*{1,3}(?:Option )?\(?([A-Z])[).:]{0,2}\*{1,3}", ""),  # in bold
         (r"\b((?i:option|choice|statement|sentence|answer|pick|choose|select|go with)) \(?([a-r])\)", r"\1 (\2)"),
+        (r"\b(is|are) \(([a-r])\)(?=[.,;]|$)", r"\1 (\2)"),
         (rf"\((?i:{_NOUN}) ([A-Z])\)", ""),
         (rf"\b((?i:{_NOUN}))[:,]? [\"“]?\(?([A-Z])\b\)?(?!['’])[\"”]?(?=\W|$)", r"\1 (\2)"),
         (r"^([\s>•#-]*)\(?([A-Z])[).](?=\s)", r"\1(\2)"),  # as a list has it
@@ -120,7 +121,9 @@ _LISTS = re.compile(
     r"\b(?:options|choices|candidates|possibilities)(?: (?:are|were|here|given|listed))*[:,]?$|\b(?:among|between)$",
     re.IGNORECASE,
 )
-_OPTIONS = re.compile(r"\W*(?:answer )?(?:options|choices)\W*", re.IGNORECASE)
+_OPTIONS = re.compile(
+    r"\W*(?:(?:the|answer|possible|given) )*(?:options|choices)(?: (?:are|were|given|listed|here))*\W*", re.IGNORECASE
+)
 """The heading of the options, in a question."""
 _VERB = re.compile(
     r"\b(?:is|are|was|were|has|have|had|does|do|did|would|will|can|says?|states?|claims?|means?|describes?|goes"

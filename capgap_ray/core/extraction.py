@@ -348,6 +348,7 @@ AFTERTHOUGHT = re.compile(
     r"|(?<=[0-9$)}\]*])(?:, with (?!.*\bbeing\b)[a-z]+|(?:,? (?:which|and (?:it|this)) (?:(?:is|are) )?|,? )"
     r"(?:reached|attained|achieved|obtained|taken|occurs|occurring|happens)(?: only)? "
     r"(?:when|at|for|if|by|with|iff))\b.*$"
+    r"|, (?:which is )?(?:attained|reached|achieved)(?: only)? (?:when|at|for|if|iff)\b.*$"
     r"|(?<=[0-9$)}]),? which (?!means (?:that )?(?:you|there|we|i)\b)(?![^$0-9()*]*\b(?-i:[A-Z])\b)[^$0-9()*]*$"
     r"|,? which (?:is|are) [$\\]*[0-9][0-9.,/]*(?:\s?\\?%\$?|\$? (?:\w+ )?"
     r"(?:of|more|less|fewer|times|above|below|(?:great|high|low|larg|small|long|short)er)\b).*$"
@@ -690,7 +691,10 @@ def boxed_answer(text: str) -> tuple[int, str] | None:
 
 def value_alone(answer: str) -> str:
     """Return an answer without the name that it is the value of: `P(\\text{even}) = \\frac12`."""
-    if worded := re.fullmatch(r"\\text(?:bf)?\s?\{[^{}]*(?:\b(?:is|are|equals)|\b[Aa]nswer:)\s*\}\s*(.+)", answer):
+    if worded := re.fullmatch(
+        r"(?:\\text\s?\{[^{}]*\}[^{}=]{1,20})?\\text(?:bf)?\s?\{[^{}]*(?:\b(?:is|are|equals)|\b[Aa]nswer:)\s*\}\s*(.+)",
+        answer,
+    ):
         return worded[1]
     left, _, right = answer.partition("=")
     if re.fullmatch(r"[A-Z](?:\^\{-1\}|\^T)?", left.strip()) and re.match(r"\\begin\{[pbv]?matrix\}", right.strip()):

@@ -436,6 +436,8 @@ def _own_line(tail: str) -> str | None:
     letters, lines = _BOLD_LINE.findall(tail), _lines(tail)[-2:]
     if lines and (short := _SO.fullmatch(lines[-1])):
         return str(short[1])
+    if lines and lines[-1] == "A" and "(A)" in tail:  # of a text that names no option it may be a word
+        return "A"
     if len(letters) != 1 or not any(map(_BOLD_LINE.match, lines)):
         return None
     return str(letters[0]) if _BOLD_LINE.match(lines[-1]) or not re.search(r"\b[A-Z]\b", lines[-1]) else None

@@ -54,7 +54,7 @@ _DOUBTS = re.compile(r"\?|\\approx|≈|~=|\bapprox|\babout\b|\bnot\b", re.IGNORE
 _ROUNDED_TOO = re.compile(r"(.+?)\$?\s*(?:\\approx|≈)\s*\$?-?[0-9][0-9,]*\.?[0-9]*\$?( ?[a-z ]*)", re.DOTALL)
 _LEAD = re.compile(
     r"^(?:\\text\{)?\s*(?:(?:so|thus|hence|therefore),?\s+)?(?:(?:the|my|our)\s+)?(?:(?:final|correct|right|best)\s+)?"
-    r"(?:answer|result|solution|option|choice)"
+    r"(?:answer|result|solution|option|choice|total|sum|value)"
     r"(?:\s+is\s*:?|\s*[:=])\s*\}?\s*",
     re.IGNORECASE,
 )

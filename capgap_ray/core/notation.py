@@ -133,6 +133,8 @@ _SPACING = re.compile(
     r"|[bB]ig{1,2}[lr]?|boldsymbol|mathstrut)(?![a-zA-Z])|[,;:!> /\n])|~"
 )
 _DEGREE = re.compile(r"\^\s*(?:\{\s*)?\\(?:circ|degree)(?![a-zA-Z])(?:\s*\})?|\\textdegree|\\degree(?![a-zA-Z])")
+_DOTTED = re.compile(r"(?<=[0-9.])\\dot\s?\{?([0-9])\}?([0-9]*)\\dot\s?\{?([0-9])\}?")
+"""A repetend, dotted at its ends: `0.\\dot{1}4\\dot{2}`."""
 _PERIOD = re.compile(r"\s+(?:second|minute|hour|day|week|month|year)\b")
 _INFIX = re.compile(r"\{([^{}]*)\\(choose|over)(?![a-z])([^{}]*)\}")
 _ROW_GAP = re.compile(r"\\\\\s*\[-?[0-9.]+\s*(?:pt|ex|em|mm|cm)\]")
@@ -177,6 +179,7 @@ def prepared(text: str) -> str:
         text = _SUBSCRIPT.sub(lambda match: "_{" + "".join(map(_SUBSCRIPTS.__getitem__, match[0])) + "}", text)
         text = _OVERLINED.sub(lambda match: "\\overline{" + match[0].replace("\u0305", "") + "}", text)
         text = "".join(_UNICODE.get(char, char) for char in _STYLED.sub(_unstyled, text))
+    text = _DOTTED.sub(r"\\overline{\1\2\3}", text)
     text = text.replace("+/-", "\\pm ")
     text = re.sub(r"\bsq\.? (?=[a-z])", "square ", text)
     text = re.sub(r"\bin base\b", "base", text)

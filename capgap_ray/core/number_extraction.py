@@ -143,7 +143,8 @@ _CLOCK = re.compile(r"\bat ([0-9]{1,2}:[0-9]{2}(?: ?[ap]\.?m)?)\W*$", re.IGNOREC
 _FIRST_LINE = re.compile(r"\**-?\$?[0-9](?:[0-9.,]*[0-9])?\**(?: [a-z]+){1,3}\.\**")
 _SPELT_NUMBER = re.compile(
     rf"(?<!\bthe )(?<!\bthese )(?<!\bthose )\b(?:{'|'.join(NUMBER_WORDS.keys() - {'zero', 'one'})}|"
-    r"(?<=\bonly )one|(?<=\bjust )one|(?<=\bexactly )one|(?<=\bthere is )one)\b",
+    r"(?:(?<=\bis )|(?<=\bare )|(?<=\bleaves )|(?<=\bhas ))zero(?=\W*$)"
+    r"|(?<=\bonly )one|(?<=\bjust )one|(?<=\bexactly )one|(?<=\bthere is )one)\b",
     re.IGNORECASE,
 )
 _ITEMISED = re.compile(rf"[^:]*\b(?:[0-9]+|{'|'.join(NUMBER_WORDS)}) [a-z]+: [^:]*, [^:]*\band\b", re.IGNORECASE)

@@ -67,7 +67,7 @@ CHECK = re.compile(
     r"|(?:should be|looks|seems) (?:right|correct|good|reasonable|fine))\b"
     r"|(?:all|both|the)(?: of them| \w+)?(?: \w+)? "
     r"(?:are (?:nonzero|positive|valid|admissible)|agree(?! that)|satisfy"
-    r"|match(?! (?:is|among|for|of|in|to)\b)|works?)\b(?![^.]*, so (?:the |\$))"
+    r"|match(?! (?:is|would|among|for|of|in|to)\b)|works?)\b(?![^.]*, so (?:the |\$))"
     r"|(?:which|where)\b[^0-9]*$|not (?:too |so )?bad\b"
     r"|\$?\\(?:blacksquare|square|qed)|q\.?e\.?d)",
     re.IGNORECASE,

@@ -381,6 +381,7 @@ x^4+x^3+x^2+x+1 | 1+x+x^2+x^3+x^4
 9 | \large 9
 9 | The answer is 9
 9 | \text{The answer is } 9
+9 | The total is 9.
 9 | Answer: 9
 52_8 | (52)_8
 x^2+4y^2=4 | \frac{x^2}{4}+y^2=1
@@ -695,6 +696,8 @@ RARE_EQUAL = r"""
 \frac{1}{3} | 0.\overline{3}
 \frac{1}{3} | 0.333...
 \frac{1}{3} | 0.\dot{3}
+\frac{4}{33} | 0.\dot{1}\dot{2}
+\frac{41}{333} | 0.\dot{1}2\dot3
 \frac{1}{6} | 0.1\overline{6}
 \frac{1}{6} | 0.1666...
 \frac{1}{7} | 0.\overline{142857}

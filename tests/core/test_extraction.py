@@ -1005,6 +1005,12 @@ MATHS = [
     ("So the sum is \\boxed{\\frac{5}{1", None),
     ("So the sum is \\boxed{12", None),
     ("So the sum is \\boxed{\\frac{5}{\\sqrt{13}", None),
+    ("Adding gives 2a = 34.\n\n\\[\n\\boxed{\\text{The value of } a \\text{ is } 17}\n\\]", "17"),
+    (
+        "Since it is a square, the area can never be more than 25.\n\n**Final Answer:** The maximum area "
+        "is $25$ square units, attained when $x = 5$ (i.e. when the rectangle is a square).",
+        "$25$ square units",
+    ),
 ]
 NUMBERS = [
     (
@@ -1614,6 +1620,12 @@ NUMBERS = [
         None,
     ),
     ("#### 9\n\n## Your task: Write a similar problem and solve it.\n\nSolution: 3 x 4 = 12.\n\n#### 12", "9"),
+    (
+        "She spends one week at the sea, which leaves her with no full week.\n\nSo the number of full "
+        "weeks that Mary has left is zero.",
+        "0",
+    ),
+    ("He has zero interest in it. So there is", None),
 ]
 
 
@@ -2258,6 +2270,23 @@ BBH = [
         "you follow these instructions, do you return to the starting point? Take 3 steps. Turn "
         "left.\nOptions:\n- Yes\n- No\nAnswer: No, you don't return to the starting point.",
         "Yes",
+    ),
+    (
+        "movie_recommendation",
+        "Thor and Inception are not animated, and Alien is a horror film. The best match would be The Lion King.",
+        "The Lion King",
+    ),
+    (
+        "snarks",
+        "Statement (a) is a sincere remark. Statement (b) praises a diet of fries.\n\nThe sarcastic statement is (b).",
+        "(B)",
+    ),
+    ("snarks", "(B) is plain praise.\n(A) says the opposite of what is meant.\n\nA", "(A)"),
+    (
+        "penguins_in_a_table",
+        "The question is: which penguin is taller than the others? The options are (A) Louis (B) Bernard "
+        "(C) Vincent (D) Gwen (E) James.",
+        None,
     ),
 ]
 
