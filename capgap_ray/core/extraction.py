@@ -284,6 +284,8 @@ _CUT = re.compile(
     r"(?:costs?|pays?|spends?|earns?|gets?|gives?|makes?|needs?|takes?|sells?|buys?|equals|becomes)\s*$"
 )
 """The end of a text that breaks off within a formula, an enumeration or a clause."""
+_REASON_ALONE = re.compile(r"(?:[.!?]\s+|\n)(?:since|because)\b[^,.!?\n:=]*\Z", re.IGNORECASE)
+"""A reason that nothing is said to follow from yet."""
 _UNFILLED = re.compile(r"\n\W*(?:(?:final )?answer|solution|reasoning|explanation)\W*:\W*\Z", re.IGNORECASE)
 """A label and nothing after it."""
 _SUM_AT_END = re.compile(r"(?<![0-9.,])([0-9]+(?:\.[0-9]+)?) ?([-−+*×]) ?\$?([0-9]+(?:\.[0-9]+)?) ?= ?\$?([0-9]+)$")
@@ -552,8 +554,14 @@ _ASKED_LAST = re.compile(
     re.IGNORECASE,
 )
 """What is sought, said at the end."""
+_STILL_TO_DO = re.compile(
+    r"(?:[.!?]\s+|\n)(?:(?:now|but|however|next|then|finally),? )?(?:we|i) still (?:have|need|must)\b[^.\n=]*\.?\W*\Z",
+    re.IGNORECASE,
+)
+"""A step that does not come: "We still have to add the labor"."""
 _BUT_CONCLUDES = re.compile(
-    r"\n[*_# ]*(?:so|thus|hence|therefore|conclusion)\b[^\n]*[0-9]|(?:\bnot|n['’]t) (?:the question|asked)\b",
+    r"\n[*_# ]*(?:so|thus|hence|therefore|conclusion)\b[^\n]*[0-9]|(?:\bnot|n['’]t) (?:the question|asked)\b"
+    r"|\bI(?:['’]d| would) (?:answer|say)\b[^.\n]*[0-9]",
     re.IGNORECASE,
 )
 _ASSUMED = re.compile(
@@ -1054,7 +1062,8 @@ def refuses(tail: str) -> bool:
     """Return whether a text says near its end that it has no answer, and concludes nothing after that."""
     if not re.search(r"[.!)*$\]]$", tail) and tail.count(tail[-_LOOP:]) > 2 and len(tail) > 2 * _LOOP:
         return True  # it goes round in circles until it is cut off
-    if _OPTIONS_ASKED.search(tail[-2 * NEAR_END :]) or _ASKED_LAST.search(tail[-NEAR_END:]):
+    end = tail[-NEAR_END:]
+    if _OPTIONS_ASKED.search(tail[-2 * NEAR_END :]) or _ASKED_LAST.search(end) or _STILL_TO_DO.search(end):
         return True
     said = REFUSED.search(tail, max(0, len(tail) - NEAR_END))
     if said is None or _ASSUMED.search(tail, said.end()) or _BUT_CONCLUDES.search(tail, said.end()):
@@ -1139,7 +1148,7 @@ def ends_in_maths(line: str) -> bool:
 
 def breaks_off(tail: str) -> bool:
     """Return whether a text ends within a formula, an enumeration, a clause or a number (`195 + 15 = 2`)."""
-    if _CUT.search(tail[-20:]) or _UNFILLED.search(tail[-40:]):
+    if _CUT.search(tail[-20:]) or _UNFILLED.search(tail[-40:]) or _REASON_ALONE.search(tail[-200:]):
         return True
     if item := re.search(r"\n\W*([0-9]{1,3})([.:)])\Z", tail[-20:]):
         return item[2] != "." or item[1] == "1" or re.search(rf"\n\W*{int(item[1]) - 1}\. ", tail) is not None

@@ -397,7 +397,7 @@ def _value_in(clause: str) -> str | None:
 
 def _maths_statement(after: str) -> str | None:
     line = stated_line(after)
-    if re.match(r"1[.)] [A-Z]|Let \$?[a-zA-Z]\b|(?:Suppose|Consider) ", line):
+    if re.match(r"1[.)] [A-Z]|Let \$?[a-zA-Z]\b|(?:Suppose|Consider) |(?:We|Let|To|The|Since|Given|By)\Z", line):
         return None  # the first step
     if lettered := re.match(r"\(?[A-E][.)] +(?=[-$\\0-9])", line):
         line = line[lettered.end() :]  # C. 5

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from capgap_ray.core.closing import STOP, closing, ends_search, without_markup
-from capgap_ray.core.extraction import CONCLUSION, REFUSED
+from capgap_ray.core.extraction import CONCLUSION, REFUSED, breaks_off
 
 _WORD = r"(?P<word>yes|no|true|false|valid|invalid)"
 _JUDGED = (
@@ -118,7 +118,7 @@ def claimed_verdict(text: str) -> str | None:
         if ends_search(sentence):
             return None
         last = place == len(units) - 1
-        if last and not finished and _BREAKS_OFF.search(sentence):
+        if last and (breaks_off(text.rstrip()) or (not finished and _BREAKS_OFF.search(sentence))):
             return None
         verdict = _verdict_of(sentence, last, settled)
         if verdict is not None:

@@ -1011,6 +1011,7 @@ MATHS = [
         "is $25$ square units, attained when $x = 5$ (i.e. when the rectangle is a square).",
         "$25$ square units",
     ),
+    ("Problem: How many perfect squares less than 1000 have units digit 2, 3 or 4?\n\nSolution: We", None),
 ]
 NUMBERS = [
     (
@@ -1626,6 +1627,18 @@ NUMBERS = [
         "0",
     ),
     ("He has zero interest in it. So there is", None),
+    (
+        "1. Cost of the fence: 120 feet × $7 = $840.\n2. Cost of the gate: $165.\n3. Cost of the "
+        "materials: $840 + $165 = $1,005.\n\nWe still have to add the labor, which is 15% of the "
+        "materials, to get the total.",
+        None,
+    ),
+    ("We still have to add the labor, which is $15, so the total is $20.", "20"),
+    (
+        "The problem doesn't say how many pages Leo reads on weekends, so I'm not able to solve it. If he "
+        "reads the same every day, the book takes him 350 / 25 = 14 days. I'd answer 14 days.",
+        "14",
+    ),
 ]
 
 
@@ -2286,6 +2299,13 @@ BBH = [
         "penguins_in_a_table",
         "The question is: which penguin is taller than the others? The options are (A) Louis (B) Bernard "
         "(C) Vincent (D) Gwen (E) James.",
+        None,
+    ),
+    (
+        "web_of_lies",
+        "(1) Kristian tells the truth. So, we know that Kristian tells the truth.\n(2) Jamey says Kristian "
+        "lies. Since we know from (1) that Kristian tells the truth, if Jamey says that Kristian lies, "
+        "then Jamey lies.\n(3) Delbert says Jamey tells the truth. Since we know from (2)",
         None,
     ),
 ]
