@@ -140,8 +140,11 @@ _STATEMENT = re.compile(
     r"(?:is\b(?: given by\b)?|are\b|=|:|→|⇒|equals\b|(?:will|would|must|should) be\b|comes (?:out )?to\b)"
     r"|\b(?:final|correct) answer of\b"
     r"|(?:^|\n)(?:#{1,6} |\*\*)(?:final )?result(?=[*_ ]*\n)"
+    r"|(?:^|\n)[#*_ ]{0,6}final (?:equation|expression|value|(?:simplified )?form)"
+    r"(?: (?:of|for) [a-z ]{1,30})?[*_]{0,3}:"
     r"|(?:^|\n)[#*_ ]{0,6}(?:final )?ans(?:wer)?(?:[*_ ]*(?:[-–—](?= )|(?=\n))|\.)"
-    r"|(?:\bans|(?:^|\n)A:)(?= [$€£]?-?[0-9][0-9.,/]{0,20}(?: [a-z]{1,20}){0,2}[ .!]{0,4}\Z)",
+    r"|(?:\bans|(?:^|\n|[.!] )(?:the )?(?:final )?answer|(?:^|\n)A:)"
+    r"(?= [$€£]?-?[0-9][0-9.,/]{0,20}(?: [a-z]{1,20}){0,2}[ .!]{0,4}\Z)",
     re.IGNORECASE,
 )
 """What an answer is stated after, in one grammar for all kinds."""
@@ -196,7 +199,7 @@ INEXACT = re.compile(
 _TAKEN_BACK = re.compile(
     r"\b(?:let me|let's|i(?:'ll| will| need to| have to| should)) "
     r"(?:redo|recompute|recalculate|reconsider|rethink|start over|start again|try again|correct)\b"
-    r"|\b(?:wait|hold on)\b[^.\n]{0,10}\bi (?:dropped|forgot|missed|miscounted|misread)\b"
+    r"|\b(?:wait|hold on|actually)\b[^.\n]{0,10}\bi (?:dropped|forgot|missed|miscounted|misread|overlooked)\b"
     r"|\b(?:disregard|ignore) (?:that|this|the above|my (?:answer|previous))\b|\bi misread\b"
     r"|\bi (?:made|have made|see) (?:a|an|my) (?:\w+ )?(?:mistake|error)"
     r"|\b(?:no|wait|hmm|oops|actually|hold on)\b[^.\n]{0,20}\b(?:that|this|it)(?:'s| is| was|'s| can't be| isn't)"
@@ -286,8 +289,12 @@ _CUT = re.compile(
 """The end of a text that breaks off within a formula, an enumeration or a clause."""
 _REASON_ALONE = re.compile(r"(?:[.!?]\s+|\n)(?:since|because)\b[^,.!?\n:=]*\Z", re.IGNORECASE)
 """A reason that nothing is said to follow from yet."""
-_UNFILLED = re.compile(r"\n\W*(?:(?:final )?answer|solution|reasoning|explanation)\W*:\W*\Z", re.IGNORECASE)
-"""A label and nothing after it."""
+_UNFILLED = re.compile(
+    r"\n\W*(?:(?:final )?answer|solution|reasoning|explanation)\W*:"
+    r"(?:\W*|\W*boxed\{\\?[\[<][a-z][a-z '’]+\\?[\]>]\}\W*)\Z",
+    re.IGNORECASE,
+)
+"""A label and nothing after it, or a form to be filled in."""
 _SUM_AT_END = re.compile(r"(?<![0-9.,])([0-9]+(?:\.[0-9]+)?) ?([-−+*×]) ?\$?([0-9]+(?:\.[0-9]+)?) ?= ?\$?([0-9]+)$")
 _SAYS = re.compile(
     r"=[^$]*\$$|^\$[^$]+\$$|:[^$:]*\$[^$]+\$$"
@@ -555,13 +562,14 @@ _ASKED_LAST = re.compile(
 )
 """What is sought, said at the end."""
 _STILL_TO_DO = re.compile(
-    r"(?:[.!?]\s+|\n)(?:(?:now|but|however|next|then|finally),? )?(?:we|i) still (?:have|need|must)\b[^.\n=]*\.?\W*\Z",
+    r"(?:[.!?]\s+|\n)(?:(?:now|but|however|next|then|finally),? )?(?:we|i) still (?:have|need|must)\b[^.\n=]*\.?\W*\Z"
+    r"|[.!?]\s+(?:once|when) you(?:['’]ve| have)? (?:found|got|worked|figured)\b[^.\n=]*\.?\W*\Z",
     re.IGNORECASE,
 )
-"""A step that does not come: "We still have to add the labor"."""
+"""A step that does not come, or is left to the reader: "We still have to add the labor"."""
 _BUT_CONCLUDES = re.compile(
     r"\n[*_# ]*(?:so|thus|hence|therefore|conclusion)\b[^\n]*[0-9]|(?:\bnot|n['’]t) (?:the question|asked)\b"
-    r"|\bI(?:['’]d| would) (?:answer|say)\b[^.\n]*[0-9]",
+    r"|\bI(?:(?:['’]d| would) (?:answer|say)|(?:['’]ll| will) go with)\b[^.\n]*[0-9]",
     re.IGNORECASE,
 )
 _ASSUMED = re.compile(
@@ -705,6 +713,8 @@ def value_alone(answer: str) -> str:
     ):
         return worded[1]
     left, _, right = answer.partition("=")
+    if re.search(r"\\(?:[lc]?dots)(?![a-z])", left) and is_value(unwrapped(right)):
+        return unwrapped(right)
     if re.fullmatch(r"[A-Z](?:\^\{-1\}|\^T)?", left.strip()) and re.match(r"\\begin\{[pbv]?matrix\}", right.strip()):
         return right.strip()
     return (
@@ -1052,7 +1062,7 @@ def own_text(text: str) -> str:
     )
     if (said := deque(_SAID.finditer(tail), maxlen=1)) and not CONCLUDES_LATER.search(tail, said[0].end()):
         tail, section = tail[: said[0].end()], None
-    if section and not (CONCLUDES_LATER.search(tail, section.end()) or _UNFILLED.search(tail[-40:])):
+    if section and not (CONCLUDES_LATER.search(tail, section.end()) or _UNFILLED.search(tail[-120:])):
         tail = _RULER.sub("", tail[: section.start()].rstrip()).rstrip()
         tail = re.sub(r"(?<=[\w)$\]])$", ".", tail)  # finished, as more follows
     return tail.rstrip("#=_ \t\n") if tail.endswith(("\n###", "\n---", "\n##")) else tail.rstrip()
@@ -1148,7 +1158,7 @@ def ends_in_maths(line: str) -> bool:
 
 def breaks_off(tail: str) -> bool:
     """Return whether a text ends within a formula, an enumeration, a clause or a number (`195 + 15 = 2`)."""
-    if _CUT.search(tail[-20:]) or _UNFILLED.search(tail[-40:]) or _REASON_ALONE.search(tail[-200:]):
+    if _CUT.search(tail[-20:]) or _UNFILLED.search(tail[-120:]) or _REASON_ALONE.search(tail[-200:]):
         return True
     if item := re.search(r"\n\W*([0-9]{1,3})([.:)])\Z", tail[-20:]):
         return item[2] != "." or item[1] == "1" or re.search(rf"\n\W*{int(item[1]) - 1}\. ", tail) is not None

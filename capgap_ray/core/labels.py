@@ -66,6 +66,8 @@ _LISTED_OPTION = re.compile(r"^[ \t]*(?:[-*•|] *)*\(?([A-Z])[).][ |*]+(\S[^\n]
 _INLINE_OPTION = re.compile(r"\(([A-Z])\) ([^()\n,;.?]{1,80}?)(?=,? (?:and |or )?\([A-Z]\)|[:,;.?\n])")
 _MARKED = re.compile(r"\*\*([^*\n]{1,80})\*\*|(?<![\w])['\"“‘]([^'\"“”’\n]{1,80})['\"”’](?![\w])")
 _BOLD = re.compile(r"\*\*([^*\n]{1,80})\*\*")
+_HEADING_LINE = re.compile(r"^\*\*[^*\n]{1,80}\*\*[ :]*\n\s*(?=[-*|] )", re.MULTILINE)
+"""Of a list or a table."""
 _BOLD_LINE = re.compile(r"^\*\*\(([A-Z])\)(?: [^*\n]{1,200})?\*\*[ .!]*$", re.MULTILINE)
 _SO = re.compile(r"(?:so|thus|hence|therefore),? (?:it is )?\(?([A-R])\)?\.?")
 _BOOLEAN_FIRST = re.compile(rf"\s*\*\*({'|'.join(BOOLEANS)})[.,!]?\*\*", re.IGNORECASE)
@@ -99,6 +101,9 @@ _ASKS_TIMES = re.compile(r"\bwhat times? (?:could|can|might|did)\b[^.?\n]*\?\W*\
 _VISITED = re.compile(
     r"\b(?:must|could|can) (?:only )?have (?:gone|been)\b[^.]*? (?:(?:between|from) the hours of |from )?"
     rf"\**({_TIMES.pattern})\**"
+    r"|^the only (?:gap|time|slot|window|period|interval)\b[^.]*\bcould (?:only )?have [^.]* is (?:from )?"
+    rf"\**(?P<gap>{_TIMES.pattern})\**",
+    re.IGNORECASE,
 )
 _SHAPES = "circle|heptagon|hexagon|kite|line|octagon|pentagon|rectangle|sector|triangle|square"
 _SHAPE = re.compile(
@@ -108,6 +113,7 @@ _SHAPE = re.compile(
 _ERRORS = "named entities|numerical values|modifiers or adjectives|negation or antonyms|facts|dropped content"
 _ERROR_IS = re.compile(
     r"(?:(?:that|this|it|the error) is (?:(?:an?|the) )?(?:error (?:of|in) )?"
+    r"|(?:that|this|it|the translation) (?:contains|has) an error (?:of|in|pertaining to|relating to|concerning) "
     rf"|\**(?:error type|type of error|error):\**\s*)\**({_ERRORS})\**(?: (?:error|type|category))?",
     re.IGNORECASE,
 )
@@ -146,6 +152,8 @@ _RECOMMENDED = re.compile(
 _PICKED = re.compile(
     r"(?:I(?:['’]d| would|['’]ll| will)?|we) (?:pick|choose|go with|select|recommend) (?:the )?(?P<picked>.{1,60})"
     r"|(?!.*\b(?:not|if|or)\b)[A-Z][^.,]{1,80} would (?:like|enjoy|love|prefer) (?P<liked>[A-Z].{1,60}?) the most"
+    r"|(?:[Oo]f the two [a-z]+, )?the (?:one|phrase|sentence|option) with the (?:correct|right) (?:adjective )?order "
+    r"is:? [\"“](?P<ordered>[^\"“”]{1,100})[\"”]"
 )
 _DATED = re.compile(
     rf"(?:(?:the )?date(?: is|:)? )?({_ON_A_DAY})(?:,? \(?(?:an? )?(?:mon|tues|wednes|thurs|fri|satur|sun)day\)?)?",
@@ -478,9 +486,9 @@ def _complement(tail: str, sentence: str, followed: bool) -> str | None:
     if error := _ERROR_IS.fullmatch(claim) or _LABEL_ALONE.search(tail):
         return error[1]
     if visited := _VISITED.search(claim):
-        return re.sub(r"^between (?=.* to )", "", visited[1])
+        return re.sub(r"^between (?=.* to )", "", visited[1] or visited["gap"])
     if picked := _PICKED.fullmatch(claim.replace("*", "")):
-        return (picked["picked"] or picked["liked"]).strip(_MARKUP)
+        return str(picked["picked"] or picked["liked"] or picked["ordered"]).strip(_MARKUP)
     if (concluded or re.search(r"\b(?:date|format|mm)\b", claim, re.IGNORECASE)) and (date := _DATE.search(claim)):
         return date[1]
     hue = _HUE.fullmatch(claim.rpartition(", and ")[2]) if tail.endswith(sentence) else None
@@ -489,7 +497,9 @@ def _complement(tail: str, sentence: str, followed: bool) -> str | None:
     last = tail.endswith(f"\n{sentence}") or (
         tail.endswith(sentence) and ("\n" not in tail or (_RANKED.match(claim) and sentence.endswith((".", "**"))))
     )
-    asks = re.sub(r"^considering .*, (?=the (?:film|movie)\b)", "", claim.partition(", which ")[0], flags=re.IGNORECASE)
+    asks = re.sub(
+        r"^considering .*, (?=the (?:film|movie)\b)", "", re.split(r", (?:which|with) ", claim)[0], flags=re.IGNORECASE
+    )
     if last and (asked := _ANSWERS.fullmatch(asks)) and not HEDGED.search(claim):
         return asked[1].strip(_MARKUP)
     label = labelled_value(tail, sentence)
@@ -504,7 +514,7 @@ def _complement(tail: str, sentence: str, followed: bool) -> str | None:
         said = _SUPERLATIVE.match(plain) or _COMPLEMENT.match(plain)
         marked = [label or (said[1] if said else "or")]
     if len(marked) != 1:
-        marked = _BOLD.findall(tail)
+        marked = _BOLD.findall(_HEADING_LINE.sub("", tail))
     if len(marked) != 1 or marked[0].rstrip().endswith((":", "?")) or SEVERAL.search(marked[0]):
         return None
     if _PAIRS.search(marked[0]):

@@ -247,6 +247,9 @@ _LEADS_TO = re.compile(
 _SPELT_OUT = re.compile(r"^(-?[$\\]{0,2}[0-9][0-9.,/]*\$?) \([a-z][a-z -]{2,40}\)(?=\W*$)", re.IGNORECASE)
 """`10 (ten)`."""
 
+_EQUALS_LINE = re.compile(r"([a-z]{3} [^\n]{0,80}[\w)}\]])[ \t]{0,9}\n[ \t]{0,9}= ?(?=[\w(\\-][^\n]{0,80}\Z)")
+"""A chain in a sentence that goes on in the last line."""
+
 
 def maths_answer(text: str) -> str | None:
     """Return the answer of a maths solution, without delimiters, or None."""
@@ -285,6 +288,7 @@ def _maths_in(rest: str) -> str | None:
 def _maths_end(text: str) -> str | None:
     """Return what the end of a text concludes, by the last sentence or the one that those after it leave standing."""
     text = _BOLD_LIST.sub(r"**\1\2 \3**", _IN_BOTH.sub(r"**\1**", text))
+    text = _EQUALS_LINE.sub(r"\1 = ", text)
     tail = own_text(text)
     if refuses(tail):
         return None

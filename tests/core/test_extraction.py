@@ -1012,6 +1012,20 @@ MATHS = [
         "$25$ square units",
     ),
     ("Problem: How many perfect squares less than 1000 have units digit 2, 3 or 4?\n\nSolution: We", None),
+    (
+        "The slope is $\\frac{9-3}{4-1} = 2$. Using the point $(1,3)$:\n\n$$y - 3 = 2(x - 1)$$\n\n**Final "
+        "equation of the line:**\n\n$$y = 2x + 1$$",
+        "y = 2x + 1",
+    ),
+    ("10a + b - (10b + a) = 9(a - b)\nSince a - b = 1, the difference is 9 * 1\n= 9", "9"),
+    ("There are $1009$ of these pairs.\n\n$\\boxed{2 \\cdot 2 \\cdots 2 = 2^{1009}}$", "2^{1009}"),
+    ("The next terms are $\\boxed{1, 2, \\dots, 9}$.", "1, 2, \\dots, 9"),
+    (
+        "If reflections are identified, the count is $\\frac{120}{2} = 60$, else it is $\\frac{6!}{6} = "
+        "120$. The problem statement doesn't say which convention is meant, but people normally can't be "
+        "flipped over, so I will go with 120.",
+        "120",
+    ),
 ]
 NUMBERS = [
     (
@@ -1638,6 +1652,19 @@ NUMBERS = [
         "The problem doesn't say how many pages Leo reads on weekends, so I'm not able to solve it. If he "
         "reads the same every day, the book takes him 350 / 25 = 14 days. I'd answer 14 days.",
         "14",
+    ),
+    ("20-12=8. so he have 8 apple left. answer 8", "8"),
+    ("First I will answer 8 questions about it.", None),
+    ("The total revenue equation is 6x + 10(120 - x) = 960.\n\nAnswer: \\boxed{[number of children's tickets]}", None),
+    (
+        "Good try! But the question also tells us that 3 rows were roped off. How many chairs are in those "
+        "rows? Once you've found that, think about whether you need to add it or subtract it.",
+        None,
+    ),
+    (
+        "28 + 6 = 34. So the answer is 34.\n\nActually, I overlooked that one of the dogs only has three "
+        "legs, so we have to subtract one: 34 - 1 = 33.\n\nTherefore there are 33 legs altogether.",
+        "33",
     ),
 ]
 
@@ -2307,6 +2334,30 @@ BBH = [
         "lies. Since we know from (1) that Kristian tells the truth, if Jamey says that Kristian lies, "
         "then Jamey lies.\n(3) Delbert says Jamey tells the truth. Since we know from (2)",
         None,
+    ),
+    (
+        "hyperbaton",
+        "The usual order puts size before colour. Of the two phrases, the one with the correct adjective "
+        'order is "big red Turkish car".',
+        "big red Turkish car",
+    ),
+    (
+        "temporal_sequences",
+        "**Timeline**\n\n- 7am–9am: at the gym\n- 3pm–5pm: *unaccounted for*\n\nThe only gap in which "
+        "Betty could have visited the museum is 3pm to 5pm.",
+        "3pm to 5pm",
+    ),
+    (
+        "salient_translation_error_detection",
+        "A year has been altered; nothing is dropped.\n\nThe translation contains an error pertaining to "
+        "Numerical Values.",
+        "Numerical Values",
+    ),
+    (
+        "penguins_in_a_table",
+        "The table of giraffes lists Jody, Gladys, Marian and Donna. The tallest of the giraffes is Donna, "
+        "with 440 cm.",
+        "Donna",
     ),
 ]
 
