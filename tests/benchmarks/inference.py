@@ -97,7 +97,7 @@ def throughput(quick: bool, folder: Path) -> dict[str, Any]:
     from capgap_ray.stages.inference import run_slices
     from capgap_ray.stages.slices import Slice
 
-    rows = 512 * (3 if quick else 4)
+    rows = 512 * (3 if quick else 9)
     questions = _few_shot(rows)
     store = Store(str(folder / "store"))
     store.write_rows("requests.parquet", questions)
