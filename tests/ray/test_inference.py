@@ -389,7 +389,7 @@ def test_fifty_broken_rows_in_a_thousand(store: Store, make_pool: MakePool, tmp_
 
 def test_killed_engines_change_nothing(store: Store, make_pool: MakePool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inference, "UNIT_ROWS", 32)
-    rows = [request(f"i{n}", f"Q: sort these words: w{n % 7} v{n % 5} u{n}\nA:") for n in range(32 * (KILLS + 8))]
+    rows = [request(f"i{n}", f"Q: sort these words: w{n % 7} v{n % 5} u{n}\nA:") for n in range(32 * (KILLS + 40))]
     source = str(STUDENT)
     decoding = dataclasses.replace(DECODING, max_tokens=64)
     undisturbed = slices(store, rows, source, 32, decoding)
@@ -400,7 +400,7 @@ def test_killed_engines_change_nothing(store: Store, make_pool: MakePool, monkey
     rng, killed, over = random.Random(0), [], threading.Event()
 
     def kill() -> None:
-        while len(killed) < KILLS and not over.wait(rng.uniform(0.05, 1.0)):
+        while len(killed) < KILLS and not over.wait(rng.uniform(0.05, 0.5)):
             pids = [pid for pid in ray.get(pool.desk.pids.remote()) if pid not in killed and _alive(pid)]
             if pids:
                 killed.append(rng.choice(pids))
