@@ -245,6 +245,28 @@ class _Standing:
     """Adapter on those weights -> its LoRARequest."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asking:
+    """How one call asks the engine."""
+
+    engine: Any
+    tokenizer: Any = None
+    decoding: Any = None
+    templates: Mapping[str | None, str | None] = field(default_factory=dict)
+    requests: Mapping[str, Any] = field(default_factory=dict)
+    ends: Sequence[int] = ()
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Rows:
+    """Rows that the engine is at, and what it has of them."""
+
+    about: _Asking
+    prompts: Sequence[Any]
+    results: list[Any]
+    left: int = 0
+
+
 class Engine:
     """Chat completions by any model that fits the settings."""
 
@@ -273,6 +295,10 @@ class Engine:
         """Whether an engine of this process has been let go."""
         self._numbers = count(1)
         """Of requests and of adapters, for vLLM."""
+        self._asked: dict[str, tuple[_Rows, int]] = {}
+        """Name of a request that vLLM is at -> whose it is, and which of them."""
+        self._ahead: tuple[int, _Rows] | None = None
+        """The call that is begun already, by its number."""
 
     @property
     def fingerprint(self) -> str:
@@ -296,13 +322,51 @@ class Engine:
         asks: Sequence[Ask],
         decoding: Decoding,
         canaries: Canaries = MappingProxyType({}),
+        number: int = 0,
+        following: Callable[[], tuple[int, Sequence[Ask]] | None] = lambda: None,
     ) -> list[Output | Refusal]:
         """Generate one completion per ask, in order; those cut off once more with the larger budget, if there is one.
 
         `source` is a folder or `<Hub id>@<revision>`. What is not in `canaries` is compared with the file beside its
         weights, if there is one. A row that cannot be done is a Refusal. Raises EngineError or AdapterError where no
         row can.
+
+        Once rows of this call run out, `following` is asked for the number and the asks of the one after it: for the
+        same model with the same decoding and without adapters. The engine is then at its rows, too, and the call of
+        that `number`, if it is the next, gets them.
         """
+        rows = self._begun(number)
+        if rows is None:
+            rows = self._begin(self._asking(source, asks, decoding, canaries), asks)
+        about = rows.about
+
+        def look() -> None:
+            if self._ahead or about.engine.llm_engine.get_num_unfinished_requests() >= _MAX_SEQS:
+                return
+            if (more := following()) is not None:
+                self._ahead = more[0], self._begin(about, more[1])
+
+        outputs = self._outputs(rows, look)
+        cut = [i for i, output in enumerate(outputs) if isinstance(output, Output) and output.finish_reason == "length"]
+        if decoding.retry_truncated and cut:
+            again = [rows.prompts[i] for i in cut], [asks[i] for i in cut], decoding.retry_truncated
+            repeated = self._outputs(self._add(about, *again), look)
+            for index, output in zip(cut, repeated, strict=True):
+                outputs[index] = output
+        return outputs
+
+    def _begun(self, number: int) -> _Rows | None:
+        """The rows of the call that was begun ahead, if it is this; those of any other are given up."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is None or ahead[0] == number:
+            return ahead and ahead[1]
+        names = [name for name, (rows, _) in self._asked.items() if rows is ahead[1]]
+        ahead[1].about.engine.llm_engine.abort_request(names)
+        for name in names:
+            del self._asked[name]
+        return None
+
+    def _asking(self, source: str, asks: Sequence[Ask], decoding: Decoding, canaries: Canaries) -> _Asking:
         used = list(dict.fromkeys(ask.adapter for ask in asks))
         adapters = [each for each in used if each is not None]
         if adapters and None in used:
@@ -323,22 +387,21 @@ class Engine:
             )
         found = [] if decoding.plain else [end_of_turn(tokenizer, each) for each in {*templates.values()} if each]
         ends = [tokenizer.convert_tokens_to_ids(each) for each in found if each]
+        return _Asking(
+            engine=engine, tokenizer=tokenizer, decoding=decoding, templates=templates, requests=requests, ends=ends
+        )
+
+    def _begin(self, about: _Asking, asks: Sequence[Ask]) -> _Rows:
+        """Have the engine take the rows; it is at them with the next step."""
         known: dict[tuple[str | None, tuple[Message, ...]], _Prompt | Refusal] = {}
         prompts = []
         for ask in asks:
-            template = None if decoding.plain else templates[ask.adapter]
+            template = None if about.decoding.plain else about.templates[ask.adapter]
             key = template, tuple(ask.chat)
             if key not in known:
-                known[key] = self._tokenize(tokenizer, template, ask.chat, decoding)
+                known[key] = self._tokenize(about.tokenizer, template, ask.chat, about.decoding)
             prompts.append(known[key])
-        outputs = self._generate(engine, prompts, asks, decoding, decoding.max_tokens, requests, ends)
-        cut = [i for i, output in enumerate(outputs) if isinstance(output, Output) and output.finish_reason == "length"]
-        if decoding.retry_truncated and cut:
-            again = [prompts[i] for i in cut], [asks[i] for i in cut]
-            repeated = self._generate(engine, *again, decoding, decoding.retry_truncated, requests, ends)
-            for index, output in zip(cut, repeated, strict=True):
-                outputs[index] = output
-        return outputs
+        return self._add(about, prompts, asks, about.decoding.max_tokens)
 
     def read(
         self,
@@ -357,6 +420,7 @@ class Engine:
         from vllm import SamplingParams
 
         assert decoding.reading is not None
+        self._begun(0)
         engine, _ = self._load(source, [], canaries)
         self._beat("answering")
         tokenizer = load_tokenizer(local_folder(source), decoding.template)
@@ -423,40 +487,36 @@ class Engine:
             return Refusal(reason="overlong", detail=detail)
         return _Prompt(ids=ids, opened=opened)
 
-    def _generate(
-        self,
-        engine: Any,
-        prompts: Sequence[_Prompt | Refusal],
-        asks: Sequence[Ask],
-        decoding: Decoding,
-        max_tokens: int,
-        requests: Mapping[str, Any],
-        ends: Sequence[int],
-    ) -> list[Output | Refusal]:
+    def _add(self, about: _Asking, prompts: Sequence[_Prompt | Refusal], asks: Sequence[Ask], max_tokens: int) -> _Rows:
         from vllm import SamplingParams
 
+        decoding, requests = about.decoding, about.requests
         params = [
             SamplingParams(
                 temperature=decoding.temperature,
                 top_p=decoding.top_p,
                 max_tokens=max_tokens,
                 stop=list(decoding.stop),
-                stop_token_ids=list(ends),  # a base model's own end token is another than its chat template's
+                stop_token_ids=list(about.ends),  # a base model's own end token is another than its chat template's
                 seed=ask.seed,
             )
             for ask in asks
         ]
         own = [requests[ask.adapter] if ask.adapter is not None else None for ask in asks]
-        ids = [each if isinstance(each, Refusal) else each.ids for each in prompts]
+        rows = _Rows(about=about, prompts=prompts, results=[None] * len(prompts))
+        self._ask(rows, [each if isinstance(each, Refusal) else each.ids for each in prompts], params, own)
+        return rows
+
+    def _outputs(self, rows: _Rows, look: Callable[[], None]) -> list[Output | Refusal]:
         made: list[Output | Refusal] = []
-        for prompt, result in zip(prompts, self._run(engine, ids, params, own), strict=True):
+        for prompt, result in zip(rows.prompts, self._finished(rows, look), strict=True):
             if isinstance(prompt, Refusal) or isinstance(result, Refusal):
                 made.append(result)
                 continue
             first = result.outputs[0]
             if first.finish_reason not in ("stop", "length"):
                 made.append(Refusal(reason="engine error", detail=f"it ended with {first.finish_reason}"))
-            elif decoding.text_needed and not first.text.strip():
+            elif rows.about.decoding.text_needed and not first.text.strip():
                 made.append(Refusal(reason="empty", detail=f"{len(first.token_ids)} tokens, no text"))
             else:
                 made.append(
@@ -473,29 +533,39 @@ class Engine:
 
     def _run(self, engine: Any, prompts: Sequence[Any], params: Sequence[Any], adapters: Sequence[Any]) -> list[Any]:
         """What `LLM.generate` does, row by row: one that vLLM refuses is a Refusal, and every step is a beat."""
+        about = _Asking(engine=engine)
+        rows = _Rows(about=about, prompts=prompts, results=[None] * len(prompts))
+        self._ask(rows, prompts, params, adapters)
+        return self._finished(rows, lambda: None)
+
+    def _ask(self, rows: _Rows, prompts: Sequence[Any], params: Sequence[Any], adapters: Sequence[Any]) -> None:
         from vllm.inputs.engine import tokens_input
         from vllm.sampling_params import RequestOutputKind
 
-        core = engine.llm_engine
-        results: list[Any] = [each if isinstance(each, Refusal) else None for each in prompts]
-        index_of: dict[str, int] = {}
         for index, (ids, wanted, adapter) in enumerate(zip(prompts, params, adapters, strict=True)):
             if isinstance(ids, Refusal):
+                rows.results[index] = ids
                 continue
             wanted.output_kind = RequestOutputKind.FINAL_ONLY
             name = str(next(self._numbers))
             try:
-                core.add_request(name, tokens_input(ids), wanted, lora_request=adapter)
+                rows.about.engine.llm_engine.add_request(name, tokens_input(ids), wanted, lora_request=adapter)
             except ValueError as error:
-                results[index] = Refusal(reason="engine error", detail=_line(error))
+                rows.results[index] = Refusal(reason="engine error", detail=_line(error))
             else:
-                index_of[name] = index
-        while core.has_unfinished_requests():
-            for output in core.step():
+                self._asked[name] = rows, index
+                rows.left += 1
+
+    def _finished(self, rows: _Rows, look: Callable[[], None]) -> list[Any]:
+        while rows.left:
+            for output in rows.about.engine.llm_engine.step():
                 if output.finished:
-                    results[index_of[output.request_id]] = output
+                    whose, index = self._asked.pop(output.request_id)
+                    whose.results[index] = output
+                    whose.left -= 1
             self._beat("answering")
-        return results
+            look()
+        return rows.results
 
     # --- weights -----------------------------------------------------------------------------------------
 

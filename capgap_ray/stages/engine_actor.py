@@ -33,6 +33,9 @@ from capgap_ray.stages.engine import (
     built_for_gpus,
 )
 
+_ASK_AGAIN_S = 0.1
+"""Between two questions for the call that follows."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
@@ -99,7 +102,8 @@ class EngineActor:
     def __init__(
         self, desk: str, index: int, dtype: str, max_model_len: int, layout: Layout | None, share: float | None
     ) -> None:
-        self._engine = Engine(dtype, max_model_len, Pulse(desk, index), layout, share)
+        self._pulse = Pulse(desk, index)
+        self._engine = Engine(dtype, max_model_len, self._pulse, layout, share)
         self._broken = NEEDS_GPU if built_for_gpus() and not (layout or ray.get_gpu_ids()) else ""
         if self._broken:
             return
@@ -118,12 +122,47 @@ class EngineActor:
         """Answers once the process has started."""
 
     def complete(
-        self, source: str, asks: Sequence[Ask], decoding: Decoding, canaries: Canaries
+        self,
+        source: str,
+        asks: Sequence[Ask],
+        decoding: Decoding,
+        canaries: Canaries,
+        number: int = 0,
+        joins: bool = False,
     ) -> tuple[Sequence[Output | TraceReading | Refusal], str]:
         if self._broken:
             raise EngineError(self._broken)
-        do: Any = self._engine.complete if decoding.reading is None else self._engine.read
-        return do(source, asks, decoding, canaries), self._engine.fingerprint
+        if decoding.reading is not None:
+            traces: Any = asks
+            return self._engine.read(source, traces, decoding, canaries), self._engine.fingerprint
+        following: Any = _Following(self._pulse) if joins else lambda: None
+        made = self._engine.complete(source, asks, decoding, canaries, number, following)
+        return made, self._engine.fingerprint
+
+
+class _Following:
+    """Asks the desk for the call after the one at work, without waiting for it."""
+
+    def __init__(self, pulse: Pulse) -> None:
+        self._pulse = pulse
+        self._reply: Any = None
+        self._last = 0.0
+
+    def __call__(self) -> tuple[int, Sequence[Ask]] | None:
+        if self._reply is None:
+            if time.monotonic() - self._last < _ASK_AGAIN_S:
+                return None
+            self._reply = self._pulse.following()
+        if not ray.wait([self._reply], timeout=0)[0]:
+            return None
+        found, self._reply, self._last = ray.get(self._reply), None, time.monotonic()
+        if found is None:
+            return None
+        number, asks = found
+        try:
+            return number, ray.get(asks[0])
+        except ray.exceptions.RayError:  # gone with its node: that call hears of it, and not this one
+            return None
 
 
 class Pulse:
@@ -139,3 +178,7 @@ class Pulse:
         if stage != self._stage or now - self._last > 1.0:
             self._last, self._stage = now, stage
             self._desk.beat.remote(self._index, stage)
+
+    def following(self) -> Any:
+        """The desk's answer, to be waited for: the number and the asks of the call that follows, or None."""
+        return self._desk.following.remote(self._index)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -48,7 +47,7 @@ class Answer:
     failed: str | None = None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class _Seat:
     """One engine as the desk knows it."""
 
@@ -66,6 +65,8 @@ class _Seat:
     """Source of the model that it was last asked for, adapters left out."""
     next: str = ""
     """Of the call that waits for it, as far as can be foreseen."""
+    call: _Call | None = None
+    """The last that it was given."""
     beat: float = 0.0
     stage: Stage = "loading"
     """As the last beat told."""
@@ -74,9 +75,33 @@ class _Seat:
     deaths_at_start: int = 0
 
 
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Call:
+    """One try to have an engine answer."""
+
+    number: int
+    source: str
+    asks: Any
+    """A reference to the list of them."""
+    decoding: Decoding
+    canaries: Canaries
+    layout: Layout | None = None
+    joins: bool = False
+    """Whether an engine may be at its rows while it is at those of another such call."""
+    seat: _Seat | None = None
+    """The engine that is at its rows already, while it waits for the one before it to end."""
+
+    def follows(self, other: _Call | None) -> bool:
+        """Whether an engine can be at its rows and at those of the other."""
+        if other is None or not (self.joins and other.joins and self.layout == other.layout):
+            return False
+        return (self.source, self.decoding, self.canaries) == (other.source, other.decoding, other.canaries)
+
+
 class EngineDesk:
     """Finds an idle engine for each call, preferring one that holds the wanted model, and minds the call. While a call
-    waits, its model is fetched to the node of the engine that it will probably get.
+    waits, its model is fetched to the node of the engine that it will probably get. An engine whose rows run out may
+    have those of a call that waits, which then is its next.
 
     The call is the desk's own: a caller that dies leaves no engine taken. Engines are the desk's, too: it starts more
     while calls wait, and lets go of idle ones.
@@ -89,8 +114,9 @@ class EngineDesk:
         self._seats: dict[int, _Seat] = {}
         self._opened = asyncio.Event()
         """Engines and callers may be quicker than who opens the desk."""
-        self._waiting: Counter[Layout | None] = Counter()
-        """Calls without an engine, by what engine they want."""
+        self._waiting: list[_Call] = []
+        """Calls without an engine, in order."""
+        self._calls = count(1)
         self._numbers = count()
         self._deaths = 0
         """Of engine processes since the last call that was answered."""
@@ -172,7 +198,7 @@ class EngineDesk:
                 for number, seat in self._seats.items()
                 if seat.layout == layout
             ],
-            waiting=self._waiting[layout],
+            waiting=sum(each.layout == layout for each in self._waiting),
             least=self._resources.kept_engines if layout is None else 0,
             most=self._resources.engines,
         )
@@ -198,50 +224,77 @@ class EngineDesk:
         decoding: Decoding,
         canaries: Canaries,
         layout: Layout | None = None,
+        joins: bool = False,
     ) -> Answer:
-        """Generate; `asks` is one reference to the list of them."""
+        """Generate; `asks` is one reference to the list of them. `joins`: an engine may be at its rows while it still
+        is at those of another such call for the same model with the same decoding."""
         if is_endpoint(source):
             return await self._ask_endpoint(source, asks, decoding)
         await self._opened.wait()
         died = ""
         for _ in range(_DEATHS):
-            seat = await self._take(source, layout)
+            call = _Call(
+                number=next(self._calls),
+                source=source,
+                asks=asks[0],
+                decoding=decoding,
+                canaries=canaries,
+                layout=layout,
+                joins=joins and not died,  # what an engine died of may have been in the other call
+            )
+            seat = await self._take(call)
             if seat is None:
                 return Answer(failed=f"{source}: its engine did not come back for {self._timeout_s:g} s: {died}")
-            answer = await self._call(seat, source, asks[0], decoding, canaries)
+            answer = await self._call(seat, call)
             if answer.died is None:
                 return answer
             died = answer.died
         return Answer(died=died)
 
-    async def _take(self, source: str, layout: Layout | None) -> _Seat | None:
+    async def following(self, index: int) -> tuple[int, Sequence[Any]] | None:
+        """The number of a call that the engine can be at beside its own, and one reference to the asks."""
+        seat = self._seats.get(index)
+        if seat is None or seat.state != "busy":
+            return None
+        for call in self._waiting:
+            if call.seat is None and call.follows(seat.call):
+                call.seat = seat
+                return call.number, [call.asks]
+        return None
+
+    async def _take(self, call: _Call) -> _Seat | None:
         """An engine, now busy; None where all that there are died and none comes back in time."""
 
         def found() -> list[_Seat]:
-            seats = [seat for seat in self._seats.values() if seat.layout == layout]
-            idle = [seat for seat in seats if seat.state == "idle"]
+            if call.seat and (call.seat.state == "away" or call.seat not in self._seats.values()):
+                call.seat = None  # what it had of the rows is lost
+            if call.seat:
+                return [call.seat] if call.seat.state == "idle" else []
+            seats = [seat for seat in self._seats.values() if seat.layout == call.layout]
+            begun = [each.seat for each in self._waiting]
+            idle = [seat for seat in seats if seat.state == "idle" and seat not in begun]
             return idle or (seats if all(seat.lost for seat in seats) else [])
 
-        self._waiting[layout] += 1
+        self._waiting.append(call)
         try:
-            for _ in range(to_start(self._replicas(layout))):
-                self._add(layout)
+            for _ in range(to_start(self._replicas(call.layout))):
+                self._add(call.layout)
             async with self._changed:
                 foreseen = False
                 while not found():
-                    foreseen = foreseen or self._foresee(source, layout)
+                    foreseen = foreseen or self._foresee(call.source, call.layout)
                     await self._changed.wait()
-                seat = min(found(), key=lambda each: each.holds != source)
+                seat = min(found(), key=lambda each: each.holds != call.source)
                 if seat.lost:
                     return None
-                if seat.holds not in ("", source):
+                if seat.holds not in ("", call.source):
                     metrics.add("capgap_swaps", 1)
                 seat.state, seat.since = "busy", time.monotonic()
-                seat.holds, seat.next, seat.stage = source, "", "loading"
+                seat.holds, seat.next, seat.call, seat.stage = call.source, "", call, "loading"
                 self._changed.notify_all()  # who waits may foresee when it is free again
                 return seat
         finally:
-            self._waiting[layout] -= 1
+            self._waiting.remove(call)
 
     def _foresee(self, source: str, layout: Layout | None) -> bool:
         """Have the model of a call that waits fetched, if an engine can be expected for it: of those that are busy and
@@ -256,11 +309,13 @@ class EngineDesk:
             _fetch_ahead.options(scheduling_strategy=strategy).remote(source)
         return True
 
-    async def _call(self, seat: _Seat, source: str, asks: Any, decoding: Decoding, canaries: Canaries) -> Answer:
+    async def _call(self, seat: _Seat, call: _Call) -> Answer:
         """One try. The engine is then idle again or, where its process has ended, away until the next one answers."""
         begun = seat.beat = time.monotonic()
         process = seat.where  # the next one may have told of itself before this one's end is known
-        made = seat.actor.complete.options(num_returns=2).remote(source, asks, decoding, canaries)
+        source, asks, decoding, canaries = call.source, call.asks, call.decoding, call.canaries
+        complete = seat.actor.complete.options(num_returns=2)
+        made = complete.remote(source, asks, decoding, canaries, call.number, call.joins)
         try:
             fingerprint = await self._minded(seat, made[1])
         # First of all: it also has the class of what was raised there, and vLLM raises time-outs and deaths of workers.

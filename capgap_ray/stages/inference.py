@@ -7,6 +7,9 @@ already, if it can); and writes each slice's rows as a shard, those without a co
 a receipt that counts both. A restart finds the receipts and does only the rest; of a shard in which rows failed for a
 reason that may be gone, it asks these.
 
+An engine whose rows run out takes those of the next unit meanwhile, if it is for the same model without adapters: the
+few longest answers of a unit would keep it as long as many.
+
 What dies is done again: an engine process that is killed comes back, and its unit goes to whichever is free. A
 unit that kills its engine again and again is halved until the row that does it is alone, and quarantined.
 """
@@ -210,6 +213,7 @@ def _call(store: Store, desk: Any, unit: Sequence[Slice]) -> _Call:
         decoding=unit[0].decoding,
         canaries=_canaries(store, unit),
         layout=unit[0].layout,
+        joins=unit[0].adapter is None and unit[0].decoding.reading is None,
     )
 
 
@@ -296,13 +300,17 @@ class _Call:
     decoding: Decoding
     canaries: Canaries
     layout: Layout | None
+    joins: bool
+    """Whether an engine may be at other such calls, too: there are no adapters, and nothing is read."""
 
 
 def _complete(call: _Call, asks: Sequence[Any]) -> tuple[list[Any], str, float]:
     """Outputs, the engine's fingerprint and seconds. A row that kills its engine whenever it is asked is a Refusal."""
     if not asks:
         return [], "", 0.0
-    made = call.desk.complete.remote(call.source, [ray.put(asks)], call.decoding, call.canaries, call.layout)
+    made = call.desk.complete.remote(
+        call.source, [ray.put(asks)], call.decoding, call.canaries, call.layout, call.joins
+    )
     answer: Answer = ray.get(made)
     if answer.failed is not None:
         if answer.outputs:

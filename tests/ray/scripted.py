@@ -9,6 +9,7 @@ from typing import Any
 
 import ray
 
+from capgap_ray.records import Message
 from capgap_ray.stages.engine import Ask, Decoding, Output, Refusal
 from capgap_ray.stages.engine_actor import Pulse
 
@@ -18,20 +19,21 @@ FINGERPRINT = "scripted"
 @ray.remote
 class ScriptedEngine:
     """Answers with the prompt's last word in capitals; obeys `ABORT`, `BREAK`, `DIE`, `FETCH`, `HANG`,
-    `RAISE`, `EMPTY`, `SLOW`, `STALL`.
+    `LOOK`, `RAISE`, `EMPTY`, `SLOW`, `STALL`.
 
     A call takes 50 ms, and half a second with the stop string `PAUSE`.
     """
 
     def __init__(self, desk: str, index: int, dtype: str, max_model_len: int, layout: Any, share: float | None) -> None:
         self._pulse = Pulse(desk, index)
+        self._told = 0
         print(f"scripted engine {index} is ready", flush=True)
 
     def ready(self) -> None:
         """Answers once the process has started."""
 
     def complete(
-        self, source: str, asks: Sequence[Ask], decoding: Decoding, canaries: Any
+        self, source: str, asks: Sequence[Ask], decoding: Decoding, canaries: Any, number: int = 0, joins: bool = False
     ) -> tuple[list[Output | Refusal], str]:
         if "ABORT" in asks[0].chat[-1].content:
             os._exit(1)
@@ -45,6 +47,16 @@ class ScriptedEngine:
             self._pulse("fetching")
             time.sleep(3600)
         self._pulse("answering")
+        if "LOOK" in asks[0].chat[-1].content and joins:  # for the call that follows; that one is answered with BEGUN
+            begun, self._told = self._told == number, 0
+            for _ in range(20):
+                if found := ray.get(self._pulse.following()):
+                    self._told = found[0]
+                    assert len(ray.get(found[1][0])) == len(asks)
+                    break
+                time.sleep(0.1)
+            if begun:
+                asks = [Ask(chat=(Message(role="user", content="begun"),), seed=None)] * len(asks)
         time.sleep(0.5 if "PAUSE" in decoding.stop else 0.05)
         return [self._one(ask.chat[-1].content, decoding) for ask in asks], FINGERPRINT
 

@@ -54,6 +54,16 @@ texts = [f"Q: Sort these words: w{n} v{n % 3} u\\nA: Let's think step by step." 
 greedy = dataclasses.replace(decoding, max_tokens=64, stop=("\\n\\nQ:",))
 many = [Ask(chat=(Message(role="user", content=text),), seed=None) for text in texts]
 print("GREEDY", json.dumps([output.text for output in engine.complete(source, many, greedy)]))
+def halves():
+    yield 7, many[20:]
+following = halves()
+first = engine.complete(source, many[:20], greedy, following=lambda: next(following, None))
+second = engine.complete(source, many[20:], greedy, number=7)
+print("GREEDY", json.dumps([output.text for output in first + second]))
+given_up = halves()
+first = engine.complete(source, many[:20], greedy, following=lambda: next(given_up, None))
+second = engine.complete(source, many[20:], greedy, number=8)  # another call than was told
+print("GREEDY", json.dumps([output.text for output in first + second]))
 bare = LLM(
     model=source, dtype="float32", max_model_len=2048, enforce_eager=True, enable_prefix_caching=True,
     kv_cache_memory_bytes=128 << 20, enable_chunked_prefill=False, max_num_batched_tokens=4096, max_num_seqs=256,
@@ -312,9 +322,11 @@ def test_adapters_in_one_batch_answer_as_each_alone_and_as_its_merged_model(tmp_
 
 
 def test_greedy_outputs_are_those_of_bare_vllm(after_swaps: Said) -> None:
-    ours, bare = after_swaps["GREEDY"]
+    ours, followed, given_up, bare = after_swaps["GREEDY"]
     assert len(ours) == 40
     assert ours == bare
+    assert followed == bare, "a call whose rows were begun while the one before it ran out"
+    assert given_up == bare, "rows that were begun for a call that did not come"
 
 
 LET_GO = """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,10 +16,14 @@ from capgap_ray.settings import Resources
 from capgap_ray.stages import engine_desk, inference
 from capgap_ray.stages.engine import Decoding
 from capgap_ray.stages.engine_actor import Whereabouts
-from capgap_ray.stages.engine_desk import Answer, EngineDesk, _Seat
+from capgap_ray.stages.engine_desk import Answer, EngineDesk, _Call, _Seat
 
 DECODING = Decoding(temperature=0.0, top_p=1.0, max_tokens=8, stop=(), seed=0)
 Script = Callable[[], BaseException | None]
+
+
+def call(source: str, **settings: Any) -> _Call:
+    return _Call(**{"number": 1, "source": source, "asks": "asks", "decoding": DECODING, "canaries": {}, **settings})
 
 
 class Reference:
@@ -36,8 +41,8 @@ class Toy:
 
     def __init__(self, script: Script) -> None:
         self.ready = SimpleNamespace(remote=lambda: Reference(None))
-        call = SimpleNamespace(remote=lambda *_: ("outputs", Reference(script())))
-        self.complete = SimpleNamespace(options=lambda **_: call)
+        remote = SimpleNamespace(remote=lambda *_: ("outputs", Reference(script())))
+        self.complete = SimpleNamespace(options=lambda **_: remote)
 
 
 def raised(cause: Exception) -> BaseException:
@@ -60,7 +65,7 @@ def asked(script: Script, times: int, **resources: Any) -> list[Answer]:
         start: Any = SimpleNamespace(resources=Resources(**resources))
         desk = EngineDesk(start, idle_s=60, room_s=60)
         seat = _Seat(actor=Toy(script), layout=None, group=None, since=0.0, state="busy", worked=True)
-        made = [await desk._call(seat, "m", ["asks"], DECODING, {}) for _ in range(times)]
+        made = [await desk._call(seat, call("m")) for _ in range(times)]
         await desk.close()
         return made
 
@@ -132,7 +137,7 @@ def test_a_model_that_waits_is_fetched_to_the_engine_that_is_free_first(monkeypa
         taken = []
 
         async def take(source: str) -> None:
-            seat = await desk._take(source, None)
+            seat = await desk._take(call(source))
             assert seat is not None
             assert seat.where is not None
             taken.append((source, seat.where.node[0]))
@@ -153,6 +158,48 @@ def test_a_model_that_waits_is_fetched_to_the_engine_that_is_free_first(monkeypa
     assert taken == [("d", "b"), ("a", "a"), ("e", "c"), ("f", "b")]
 
 
+def test_an_engine_is_at_the_call_that_follows_while_its_own_runs_out() -> None:
+    """Only if one model, one decoding and neither has adapters; and that call then waits for no other engine."""
+
+    async def wait() -> list[tuple[int, int]]:
+        start: Any = SimpleNamespace(resources=Resources(engines=2))
+        desk = EngineDesk(start, idle_s=60, room_s=60)
+        for number, source in enumerate("ab"):
+            desk._seats[number] = _Seat(
+                actor=Toy(lambda: None), layout=None, group=None, since=float(number), state="busy", holds=source
+            )
+            desk._seats[number].call = call(source, joins=True)
+        others = [call("a", number=2), call("a", number=3, joins=True, decoding=replace(DECODING, seed=1))]
+        others += [call("c", number=4, joins=True), call("a", number=5, joins=True), call("a", number=6, joins=True)]
+        taken: list[tuple[int, int]] = []
+
+        async def take(each: _Call) -> None:
+            seat = await desk._take(each)
+            taken.append((each.number, next(n for n, known in desk._seats.items() if known is seat)))
+
+        waiting = [asyncio.create_task(take(each)) for each in others]
+        await asyncio.sleep(0)
+        assert await desk.following(0) == (5, ["asks"])
+        assert await desk.following(1) is None
+        for number in (1, 0):
+            await desk._offer(desk._seats[number])
+            for _ in range(3):
+                await asyncio.sleep(0)
+        assert await desk.following(0) == (6, ["asks"])
+        desk._seats[0].state = "away"  # what it had of the rows is lost, and another engine may take the call
+        for _ in range(4):
+            await desk._offer(desk._seats[1])
+            for _ in range(3):
+                await asyncio.sleep(0)
+        await asyncio.gather(*waiting)
+        return taken
+
+    taken = asyncio.run(wait())
+    assert dict(taken)[5] == 0
+    assert dict(taken)[6] == 1
+    assert {number for number, _ in taken} == {2, 3, 4, 5, 6}
+
+
 def test_an_answer_that_went_with_its_node_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = [Answer(outputs=["lost"], engine="e"), Answer(outputs=["kept"], engine="e", seconds=2.0)]
 
@@ -163,5 +210,5 @@ def test_an_answer_that_went_with_its_node_is_asked_for_again(monkeypatch: pytes
 
     monkeypatch.setattr(inference, "ray", SimpleNamespace(put=lambda asks: asks, get=get))
     desk = SimpleNamespace(complete=SimpleNamespace(remote=lambda *_: answers.pop(0)))
-    call = inference._Call(desk=desk, source="m", decoding=DECODING, canaries={}, layout=None)
+    call = inference._Call(desk=desk, source="m", decoding=DECODING, canaries={}, layout=None, joins=False)
     assert inference._complete(call, ["ask"]) == (["text"], "e", 2.0)

@@ -143,6 +143,14 @@ def test_every_engine_is_at_work_from_the_beginning(store: Store, make_pool: Mak
     assert moments[1] - moments[0] < 0.45  # one after the other they would be half a second apart
 
 
+def test_an_engine_is_told_of_the_call_that_follows(store: Store, make_pool: MakePool) -> None:
+    pool = make_pool(1, ScriptedEngine)
+    wanted = slices(store, [request(str(n), "LOOK w") for n in range(2 * UNIT_ROWS)], "s", UNIT_ROWS, DECODING)
+    list(run_slices(store, pool, wanted))
+    texts = Counter(row["text"] for row in table(store, wanted))
+    assert texts == {"W": UNIT_ROWS, "BEGUN": UNIT_ROWS}
+
+
 @contextmanager
 def served(script: Callable[[dict[str, Any], int], Reply], **settings: Any) -> Iterator[str]:
     """An endpoint's source."""
