@@ -262,7 +262,7 @@ class _Rows:
     """Rows that the engine is at, and what it has of them."""
 
     about: _Asking
-    prompts: Sequence[Any]
+    prompts: Sequence[_Prompt | Refusal]
     results: list[Any]
     left: int = 0
 
@@ -503,9 +503,7 @@ class Engine:
             for ask in asks
         ]
         own = [requests[ask.adapter] if ask.adapter is not None else None for ask in asks]
-        rows = _Rows(about=about, prompts=prompts, results=[None] * len(prompts))
-        self._ask(rows, [each if isinstance(each, Refusal) else each.ids for each in prompts], params, own)
-        return rows
+        return self._ask(about, prompts, params, own)
 
     def _outputs(self, rows: _Rows, look: Callable[[], None]) -> list[Output | Refusal]:
         made: list[Output | Refusal] = []
@@ -533,28 +531,30 @@ class Engine:
 
     def _run(self, engine: Any, prompts: Sequence[Any], params: Sequence[Any], adapters: Sequence[Any]) -> list[Any]:
         """What `LLM.generate` does, row by row: one that vLLM refuses is a Refusal, and every step is a beat."""
-        about = _Asking(engine=engine)
-        rows = _Rows(about=about, prompts=prompts, results=[None] * len(prompts))
-        self._ask(rows, prompts, params, adapters)
-        return self._finished(rows, lambda: None)
+        asked = [each if isinstance(each, Refusal) else _Prompt(ids=each) for each in prompts]
+        return self._finished(self._ask(_Asking(engine=engine), asked, params, adapters), lambda: None)
 
-    def _ask(self, rows: _Rows, prompts: Sequence[Any], params: Sequence[Any], adapters: Sequence[Any]) -> None:
+    def _ask(
+        self, about: _Asking, prompts: Sequence[_Prompt | Refusal], params: Sequence[Any], adapters: Sequence[Any]
+    ) -> _Rows:
         from vllm.inputs.engine import tokens_input
         from vllm.sampling_params import RequestOutputKind
 
-        for index, (ids, wanted, adapter) in enumerate(zip(prompts, params, adapters, strict=True)):
-            if isinstance(ids, Refusal):
-                rows.results[index] = ids
+        rows = _Rows(about=about, prompts=prompts, results=[None] * len(prompts))
+        for index, (prompt, wanted, adapter) in enumerate(zip(prompts, params, adapters, strict=True)):
+            if isinstance(prompt, Refusal):
+                rows.results[index] = prompt
                 continue
             wanted.output_kind = RequestOutputKind.FINAL_ONLY
             name = str(next(self._numbers))
             try:
-                rows.about.engine.llm_engine.add_request(name, tokens_input(ids), wanted, lora_request=adapter)
+                about.engine.llm_engine.add_request(name, tokens_input(prompt.ids), wanted, lora_request=adapter)
             except ValueError as error:
                 rows.results[index] = Refusal(reason="engine error", detail=_line(error))
             else:
                 self._asked[name] = rows, index
                 rows.left += 1
+        return rows
 
     def _finished(self, rows: _Rows, look: Callable[[], None]) -> list[Any]:
         while rows.left:
