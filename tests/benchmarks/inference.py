@@ -78,55 +78,50 @@ import json, os, sys, time
 os.environ.update(json.loads(sys.argv[1]))
 from vllm import LLM, SamplingParams
 prompts = json.loads(open(sys.argv[2]).read())
-settings = json.loads(sys.argv[3])
-llm = LLM(**settings)
-wanted = SamplingParams(temperature=0.0, max_tokens=int(sys.argv[-1]), stop=["\\n\\nQ:"])
-llm.generate(prompts[:512], wanted, use_tqdm=False)  # our first unit, which is not timed either
-begun = time.monotonic()
-tokens = sum(len(each.outputs[0].token_ids) for each in llm.generate(prompts[512:], wanted, use_tqdm=False))
-print("RATE", tokens, time.monotonic() - begun)
+llm = LLM(**json.loads(sys.argv[3]))
+wanted = SamplingParams(temperature=0.0, max_tokens=int(sys.argv[4]), stop=["\\n\\nQ:"])
+for _ in sys.stdin:
+    begun = time.monotonic()
+    tokens = sum(len(each.outputs[0].token_ids) for each in llm.generate(prompts, wanted, use_tqdm=False))
+    print("RATE", tokens, time.monotonic() - begun, flush=True)
 """
 
 
 def throughput(quick: bool, folder: Path) -> dict[str, Any]:
-    """Steady state: all rows but those of the first unit, on both sides, so that prefix caches are as warm."""
+    """Steady state. Both engines stand all the time, and generate in turns, so that a machine that is slower for a
+    while is so for both.
+
+    Of ours, what is between the end of the first unit and of the last but one: at both moments the engine is as far
+    with the unit that follows. The same rows are one call of `LLM.generate`.
+    """
     from capgap_ray.settings import Engine, Resources
     from capgap_ray.stages.cluster import cluster
-    from capgap_ray.stages.engine import Decoding
+    from capgap_ray.stages.engine import Decoding, engine_arguments
     from capgap_ray.stages.engine_pool import EnginePool
     from capgap_ray.stages.inference import run_slices
     from capgap_ray.stages.slices import Slice
 
-    rows = 512 * (3 if quick else 9)
-    questions = _few_shot(rows)
+    unit, units = 512, 4 if quick else 8
+    questions = _few_shot(unit * units)
     store = Store(str(folder / "store"))
     store.write_rows("requests.parquet", questions)
     texts = folder / "prompts.json"
-    texts.write_text(json.dumps(_rendered(questions)))
-    bare_settings = {
-        "model": str(TEACHER),
-        "dtype": "float32",
-        "max_model_len": CONTEXT,
-        "enforce_eager": True,
-        "enable_prefix_caching": True,
-        "load_format": "safetensors",
-        "safetensors_load_strategy": "prefetch",
-        "max_num_seqs": 256,
-        "kv_cache_memory_bytes": 128 << 20,
-        "enable_chunked_prefill": False,
-        "max_num_batched_tokens": 4096,
-    }
+    texts.write_text(json.dumps(_rendered(questions)[unit:-unit]))
+    same = engine_arguments("float32", CONTEXT, 0, None)
+    del same["worker_extension_cls"]
+    environment = json.dumps({**ENVIRONMENT, "OMP_NUM_THREADS": "1"})
+    settings = json.dumps({"model": str(TEACHER), **same})
+    peer = [sys.executable, "-c", BARE, environment, str(texts), settings, str(MAX_TOKENS)]
 
-    def bare() -> float:
-        environment = json.dumps({**ENVIRONMENT, "OMP_NUM_THREADS": "1"})
-        made = command(
-            [sys.executable, "-c", BARE, environment, str(texts), json.dumps(bare_settings), str(MAX_TOKENS)]
-        )
-        _, tokens, seconds = next(line for line in made.splitlines() if line.startswith("RATE")).split()
+    def bare(process: subprocess.Popen[str]) -> float:
+        assert process.stdin and process.stdout
+        process.stdin.write("\n")
+        process.stdin.flush()
+        _, tokens, seconds = next(line for line in process.stdout if line.startswith("RATE")).split()
         show(part="throughput", path="vllm.LLM.generate", tokens=int(tokens), seconds=float(seconds))
         return int(tokens) / float(seconds)
 
-    def ours(turn: int) -> float:
+    def ours(pool: EnginePool, turn: int) -> float:
         wanted = [
             Slice(
                 address=f"complete/turn{turn}",
@@ -135,26 +130,33 @@ def throughput(quick: bool, folder: Path) -> dict[str, Any]:
                 model="teacher",
                 requests="requests.parquet",
                 start=start,
-                stop=start + 512,
+                stop=start + unit,
                 decoding=Decoding(temperature=0.0, top_p=1.0, max_tokens=MAX_TOKENS, stop=("\n\nQ:",), seed=0),
             )
-            for start in range(0, rows, 512)
+            for start in range(0, unit * units, unit)
         ]
-        with cluster(Resources(engine_cpus=1), 0):
-            pool = EnginePool(Engine(dtype="float32", max_model_len=CONTEXT), Resources(engine_cpus=1))
-            landed = [
-                (time.monotonic(), sum(receipt.tokens for receipt in each.receipts))
-                for each in run_slices(store, pool, wanted)
-            ]
-            pool.close()
-        tokens, seconds = sum(n for _, n in landed[1:]), landed[-1][0] - landed[0][0]
+        landed = [
+            (time.monotonic(), sum(receipt.tokens for receipt in each.receipts))
+            for each in run_slices(store, pool, wanted)
+        ]
+        tokens, seconds = sum(n for _, n in landed[1:-1]), landed[-2][0] - landed[0][0]
         show(part="throughput", path="capgap_ray", tokens=tokens, seconds=seconds)
         return tokens / seconds
 
-    turns = 1 if quick else 3
-    pairs = [(bare(), ours(turn)) for turn in range(turns)]
-    ratio = statistics.median(mine / theirs for theirs, mine in pairs)
-    return {"tokens a second against vllm.LLM.generate": goal(ratio, 0.95, at_least=True)}
+    log = folder / "bare.log"
+    with (
+        cluster(Resources(engine_cpus=1), 0),
+        closing(EnginePool(Engine(dtype="float32", max_model_len=CONTEXT), Resources(engine_cpus=1))) as pool,
+        log.open("w") as said,
+        subprocess.Popen(peer, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True) as process,
+    ):
+        show(part="throughput", turn="the first of each is not counted")
+        bare(process), ours(pool, 0)
+        pairs = [(bare(process), ours(pool, turn)) for turn in range(1, 2 if quick else 6)]
+        process.communicate()
+    ratios = [mine / theirs for theirs, mine in pairs]
+    show(part="throughput", ratios=[round(each, 3) for each in ratios])
+    return {"tokens a second against vllm.LLM.generate": goal(statistics.median(ratios), 0.95, at_least=True)}
 
 
 def _few_shot(rows: int) -> list[dict[str, Any]]:
