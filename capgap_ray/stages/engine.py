@@ -25,6 +25,7 @@ from importlib.metadata import PackageNotFoundError, version
 from itertools import count
 from pathlib import Path
 from statistics import fmean
+from threading import Thread
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -44,6 +45,7 @@ from capgap_ray.stages.weights import (
     adapter_folder,
     check_adapter,
     local_folder,
+    read_ahead,
     shape_difference,
     tensor_shapes,
 )
@@ -574,6 +576,9 @@ class Engine:
         architecture = self._architecture_of(source, folder) + ("-lora" if adapters else "")
         standing = self._engines.get(architecture)
         swapped = standing is None or standing.holds != source
+        if swapped and not self._layout:
+            # Its last tensors, while the first are put in place.
+            Thread(target=read_ahead, args=(folder,), daemon=True).start()
         # Of weights that are held, adapters alone ask for them.
         shapes = tensor_shapes(folder) if swapped or adapters else {}
         ranks = [
@@ -784,8 +789,6 @@ def engine_arguments(
         "load_format": "safetensors",
         "config_format": "hf",  # of a folder that has Mistral's own files, too, those that training reads
         "tokenizer_mode": "hf",
-        "safetensors_load_strategy": "prefetch",  # the file is read while its first tensors are put in place
-        "safetensors_prefetch_block_size": 1 << 20,  # of vLLM's 16 MB each piece would take new memory from the system
         "max_num_seqs": _MAX_SEQS,
         "worker_extension_cls": "capgap_ray.stages.engine.WeightReloader",
     }
@@ -798,6 +801,7 @@ def engine_arguments(
             "tensor_parallel_size": layout.tensor,
             "pipeline_parallel_size": layout.pipeline,
             "distributed_executor_backend": "ray",
+            "safetensors_load_strategy": "prefetch",  # each worker for itself, on its own node
         }
     if gpus:
         return arguments | {"tensor_parallel_size": gpus}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -434,8 +433,7 @@ def _end_of(text: str, most: int = 300) -> str:
 
 @ray.remote(num_cpus=0, max_retries=0)  # type: ignore[untyped-decorator]
 def _fetch_ahead(source: str) -> None:
-    with suppress(OSError, ValueError):  # the engine meets it, too, and tells
-        read_ahead(source)
+    read_ahead(source)
     let_go()
 
 

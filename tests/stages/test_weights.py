@@ -1,5 +1,8 @@
 """Folders stay folders; Hub sources become the cached snapshot of their revision."""
 
+import ctypes
+import mmap
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -13,7 +16,7 @@ from safetensors.numpy import save_file
 from capgap_ray.artifacts.store import StoreError
 from capgap_ray.catalog.models import EMBEDDED, ModelSpec, known_config, known_configs, positions_of, resolve, too_long
 from capgap_ray.stages import weights
-from capgap_ray.stages.weights import AdapterError, check_adapter, local_folder, shape_difference
+from capgap_ray.stages.weights import AdapterError, check_adapter, local_folder, read_ahead, shape_difference
 
 
 def test_a_folder_is_itself(tmp_path: Path) -> None:
@@ -35,6 +38,45 @@ def test_a_folder_that_another_node_has_is_not_looked_up_on_the_hub(
     why = f"node gpu-2 has no folder {model.source}; every node .* a file system that all nodes share, .* of the Hub"
     with pytest.raises(StoreError, match=why):
         local_folder(model.source)
+
+
+def share_in_memory(file: Path) -> float:
+    """Of the file, in the system's cache."""
+    with file.open("r+b") as stream, mmap.mmap(stream.fileno(), 0) as mapped:
+        pages = (ctypes.c_ubyte * -(-len(mapped) // mmap.PAGESIZE))()
+        start = ctypes.c_char.from_buffer(mapped)
+        failed = ctypes.CDLL(None).mincore(ctypes.byref(start), ctypes.c_size_t(len(mapped)), pages)
+        del start
+    assert not failed
+    return sum(page & 1 for page in pages) / len(pages)
+
+
+def test_what_is_read_ahead_is_in_memory_to_the_last_page(tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    save_file({"a": np.zeros(5_000_000, np.float32)}, file)
+    with file.open("rb") as stream:
+        os.fsync(stream.fileno())
+        os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    if share_in_memory(file) > 0.5:
+        pytest.skip("this file system keeps its files in memory")
+    read_ahead(str(tmp_path))
+    assert share_in_memory(file) == 1
+
+
+def test_a_model_that_cannot_be_read_ahead_is_left_to_who_loads_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_ahead(str(tmp_path / "gone"))
+    save_file({"a": np.zeros(5, np.float32)}, tmp_path / "model.safetensors")
+    tried: list[int] = []
+
+    def refuse(_nowhere: int, _file: int, at: int, _most: int) -> int:
+        tried.append(at)
+        raise OSError("Socket operation on non-socket")  # of systems that send files to sockets only
+
+    monkeypatch.setattr(os, "sendfile", refuse)
+    read_ahead(str(tmp_path))
+    assert tried == [0]
 
 
 def test_a_revision_is_the_snapshot_that_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
