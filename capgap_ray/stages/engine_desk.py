@@ -46,6 +46,20 @@ class Answer:
     failed: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """What an engine is to do, all but the asks."""
+
+    source: str
+    """Of the model, adapters left out."""
+    decoding: Decoding
+    canaries: Canaries
+    layout: Layout | None = None
+    joins: bool = False
+    """Whether an engine may be at its rows while it still is at those of an equal call: there are no adapters, and
+    nothing is read."""
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Seat:
     """One engine as the desk knows it."""
@@ -64,8 +78,8 @@ class _Seat:
     """Source of the model that it was last asked for, adapters left out."""
     next: str = ""
     """Of the call that waits for it, as far as can be foreseen."""
-    call: _Call | None = None
-    """The last that it was given."""
+    given: _Attempt | None = None
+    """The last."""
     beat: float = 0.0
     stage: Stage = "loading"
     """As the last beat told."""
@@ -75,26 +89,20 @@ class _Seat:
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class _Call:
-    """One try to have an engine answer."""
+class _Attempt:
+    """One of having an engine answer a call."""
 
     number: int
-    source: str
+    call: Call
     asks: Any
     """A reference to the list of them."""
-    decoding: Decoding
-    canaries: Canaries
-    layout: Layout | None = None
     joins: bool = False
-    """Whether an engine may be at its rows while it is at those of another such call."""
     seat: _Seat | None = None
     """The engine that is at its rows already, while it waits for the one before it to end."""
 
-    def follows(self, other: _Call | None) -> bool:
+    def follows(self, other: _Attempt | None) -> bool:
         """Whether an engine can be at its rows and at those of the other."""
-        if other is None or not (self.joins and other.joins and self.layout == other.layout):
-            return False
-        return (self.source, self.decoding, self.canaries) == (other.source, other.decoding, other.canaries)
+        return other is not None and self.joins and other.joins and self.call == other.call
 
 
 class EngineDesk:
@@ -113,9 +121,9 @@ class EngineDesk:
         self._seats: dict[int, _Seat] = {}
         self._opened = asyncio.Event()
         """Engines and callers may be quicker than who opens the desk."""
-        self._waiting: list[_Call] = []
-        """Calls without an engine, in order."""
-        self._calls = count(1)
+        self._waiting: list[_Attempt] = []
+        """Those without an engine, in order."""
+        self._attempts = count(1)
         self._numbers = count()
         self._deaths = 0
         """Of engine processes since the last call that was answered."""
@@ -197,7 +205,7 @@ class EngineDesk:
                 for number, seat in self._seats.items()
                 if seat.layout == layout
             ],
-            waiting=sum(each.layout == layout for each in self._waiting),
+            waiting=sum(each.call.layout == layout for each in self._waiting),
             least=self._resources.kept_engines if layout is None else 0,
             most=self._resources.engines,
         )
@@ -216,84 +224,69 @@ class EngineDesk:
 
     # --- calls -----------------------------------------------------------------------------------------
 
-    async def complete(
-        self,
-        source: str,
-        asks: Sequence[Any],
-        decoding: Decoding,
-        canaries: Canaries,
-        layout: Layout | None = None,
-        joins: bool = False,
-    ) -> Answer:
-        """Generate; `asks` is one reference to the list of them. `joins`: an engine may be at its rows while it still
-        is at those of another such call for the same model with the same decoding."""
-        if is_endpoint(source):
-            return await self._ask_endpoint(source, asks, decoding)
+    async def complete(self, call: Call, asks: Sequence[Any]) -> Answer:
+        """Generate; `asks` is one reference to the list of them."""
+        if is_endpoint(call.source):
+            return await self._ask_endpoint(call.source, asks, call.decoding)
         await self._opened.wait()
         died = ""
         for _ in range(_DEATHS):
-            call = _Call(
-                number=next(self._calls),
-                source=source,
-                asks=asks[0],
-                decoding=decoding,
-                canaries=canaries,
-                layout=layout,
-                joins=joins and not died,  # what an engine died of may have been in the other call
-            )
-            seat = await self._take(call)
+            # What an engine died of may have been in the other call.
+            attempt = _Attempt(number=next(self._attempts), call=call, asks=asks[0], joins=call.joins and not died)
+            seat = await self._take(attempt)
             if seat is None:
-                return Answer(failed=f"{source}: its engine did not come back for {self._timeout_s:g} s: {died}")
-            answer = await self._call(seat, call)
+                return Answer(failed=f"{call.source}: its engine did not come back for {self._timeout_s:g} s: {died}")
+            answer = await self._call(seat, attempt)
             if answer.died is None:
                 return answer
             died = answer.died
         return Answer(died=died)
 
     async def following(self, index: int) -> tuple[int, Sequence[Any]] | None:
-        """The number of a call that the engine can be at beside its own, and one reference to the asks."""
+        """The number of an attempt that the engine can be at beside its own, and one reference to the asks."""
         seat = self._seats.get(index)
         if seat is None or seat.state != "busy":
             return None
-        for call in self._waiting:
-            if call.seat is None and call.follows(seat.call):
-                call.seat = seat
-                return call.number, [call.asks]
+        for each in self._waiting:
+            if each.seat is None and each.follows(seat.given):
+                each.seat = seat
+                return each.number, [each.asks]
         return None
 
-    async def _take(self, call: _Call) -> _Seat | None:
+    async def _take(self, attempt: _Attempt) -> _Seat | None:
         """An engine, now busy; None where all that there are died and none comes back in time."""
+        source, layout = attempt.call.source, attempt.call.layout
 
         def found() -> list[_Seat]:
-            if call.seat and (call.seat.state == "away" or call.seat not in self._seats.values()):
-                call.seat = None  # what it had of the rows is lost
-            if call.seat:
-                return [call.seat] if call.seat.state == "idle" else []
-            seats = [seat for seat in self._seats.values() if seat.layout == call.layout]
+            if attempt.seat and (attempt.seat.state == "away" or attempt.seat not in self._seats.values()):
+                attempt.seat = None  # what it had of the rows is lost
+            if attempt.seat:
+                return [attempt.seat] if attempt.seat.state == "idle" else []
+            seats = [seat for seat in self._seats.values() if seat.layout == layout]
             begun = [each.seat for each in self._waiting]
             idle = [seat for seat in seats if seat.state == "idle" and seat not in begun]
             return idle or (seats if all(seat.lost for seat in seats) else [])
 
-        self._waiting.append(call)
+        self._waiting.append(attempt)
         try:
-            for _ in range(to_start(self._replicas(call.layout))):
-                self._add(call.layout)
+            for _ in range(to_start(self._replicas(layout))):
+                self._add(layout)
             async with self._changed:
                 foreseen = False
                 while not found():
-                    foreseen = foreseen or self._foresee(call.source, call.layout)
+                    foreseen = foreseen or self._foresee(source, layout)
                     await self._changed.wait()
-                seat = min(found(), key=lambda each: each.holds != call.source)
+                seat = min(found(), key=lambda each: each.holds != source)
                 if seat.lost:
                     return None
-                if seat.holds not in ("", call.source):
+                if seat.holds not in ("", source):
                     metrics.add("capgap_swaps", 1)
                 seat.state, seat.since = "busy", time.monotonic()
-                seat.holds, seat.next, seat.call, seat.stage = call.source, "", call, "loading"
+                seat.holds, seat.next, seat.given, seat.stage = source, "", attempt, "loading"
                 self._changed.notify_all()  # who waits may foresee when it is free again
                 return seat
         finally:
-            self._waiting.remove(call)
+            self._waiting.remove(attempt)
 
     def _foresee(self, source: str, layout: Layout | None) -> bool:
         """Have the model of a call that waits fetched, if an engine can be expected for it: of those that are busy and
@@ -308,13 +301,13 @@ class EngineDesk:
             _fetch_ahead.options(scheduling_strategy=strategy).remote(source)
         return True
 
-    async def _call(self, seat: _Seat, call: _Call) -> Answer:
-        """One try. The engine is then idle again or, where its process has ended, away until the next one answers."""
+    async def _call(self, seat: _Seat, attempt: _Attempt) -> Answer:
+        """One answer. The engine is then idle again or, where its process has ended, away until the next one answers."""
         begun = seat.beat = time.monotonic()
         process = seat.where  # the next one may have told of itself before this one's end is known
-        source, asks, decoding, canaries = call.source, call.asks, call.decoding, call.canaries
+        source, decoding, canaries = attempt.call.source, attempt.call.decoding, attempt.call.canaries
         complete = seat.actor.complete.options(num_returns=2)
-        made = complete.remote(source, asks, decoding, canaries, call.number, call.joins)
+        made = complete.remote(source, attempt.asks, decoding, canaries, attempt.number, attempt.joins)
         try:
             fingerprint = await self._minded(seat, made[1])
         # First of all: it also has the class of what was raised there, and vLLM raises time-outs and deaths of workers.

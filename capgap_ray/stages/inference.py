@@ -40,8 +40,8 @@ from capgap_ray.records import (
 from capgap_ray.rows import from_row, to_row
 from capgap_ray.settings import Resources
 from capgap_ray.stages.endpoint import EndpointError, is_endpoint
-from capgap_ray.stages.engine import Ask, Canaries, Canary, Decoding, Layout, Output, Refusal
-from capgap_ray.stages.engine_desk import Answer
+from capgap_ray.stages.engine import Ask, Canaries, Canary, Decoding, Output, Refusal
+from capgap_ray.stages.engine_desk import Answer, Call
 from capgap_ray.stages.engine_pool import EnginePool
 from capgap_ray.stages.known_rows import find_rows, note_rows, row_id, rows_of_shard
 from capgap_ray.stages.slices import InferenceError, Landed, Receipt, Slice, land, read_receipt
@@ -189,7 +189,7 @@ def _run_unit(store: Store, desk: Any) -> _Run:
         ]
         failed = ""
         try:
-            outputs, engine, seconds = _complete(_call(store, desk, unit), asks)
+            outputs, engine, seconds = _complete(desk, _call(store, unit), asks)
         except _Interrupted as error:
             outputs, engine, seconds, failed = error.outputs, error.engine, 0.0, str(error)
         except InferenceError as error:
@@ -206,9 +206,8 @@ def _run_unit(store: Store, desk: Any) -> _Run:
     return run
 
 
-def _call(store: Store, desk: Any, unit: Sequence[Slice]) -> _Call:
-    return _Call(
-        desk=desk,
+def _call(store: Store, unit: Sequence[Slice]) -> Call:
+    return Call(
         source=unit[0].base,
         decoding=unit[0].decoding,
         canaries=_canaries(store, unit),
@@ -227,13 +226,13 @@ def _read_unit(store: Store, desk: Any, index: int, unit: Sequence[Slice]) -> di
     """The same for slices whose texts are given. Each is a call of its own: what else is in a batch moves
     log-probabilities in their last digits, and an interrupted run has other units.
     """
-    call = _call(store, desk, unit)
+    call = _call(store, unit)
     receipts, seconds = [], 0.0
     for each in unit:
         rows = store.read_rows(each.requests, each.start, each.stop)
         traces = [from_row(TrainingExample, row) for row in rows]
         try:
-            outputs, engine, spent = _complete(call, traces)
+            outputs, engine, spent = _complete(desk, call, traces)
         except InferenceError as error:
             return _outcome(index, failed=str(error))
         receipts.append(_write_readings(store, each, list(zip(traces, outputs, strict=True)), engine))
@@ -290,28 +289,11 @@ def _canaries(store: Store, unit: Sequence[Slice]) -> Canaries:
     return {adapter: canary for adapter, canary in found.items() if canary}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Call:
-    """All of an engine call but the asks."""
-
-    desk: Any
-    source: str
-    """Of the model, adapters left out."""
-    decoding: Decoding
-    canaries: Canaries
-    layout: Layout | None
-    joins: bool
-    """Whether an engine may be at other such calls, too: there are no adapters, and nothing is read."""
-
-
-def _complete(call: _Call, asks: Sequence[Any]) -> tuple[list[Any], str, float]:
+def _complete(desk: Any, call: Call, asks: Sequence[Any]) -> tuple[list[Any], str, float]:
     """Outputs, the engine's fingerprint and seconds. A row that kills its engine whenever it is asked is a Refusal."""
     if not asks:
         return [], "", 0.0
-    made = call.desk.complete.remote(
-        call.source, [ray.put(asks)], call.decoding, call.canaries, call.layout, call.joins
-    )
-    answer: Answer = ray.get(made)
+    answer: Answer = ray.get(desk.complete.remote(call, [ray.put(asks)]))
     if answer.failed is not None:
         if answer.outputs:
             raise _Interrupted(answer.failed, list(ray.get(answer.outputs[0])), answer.engine)
@@ -320,11 +302,11 @@ def _complete(call: _Call, asks: Sequence[Any]) -> tuple[list[Any], str, float]:
         try:
             return list(ray.get(answer.outputs[0])), answer.engine, answer.seconds
         except ObjectLostError:  # with the engine's node, where it lay
-            return _complete(call, asks)
+            return _complete(desk, call, asks)
     if len(asks) == 1:
         return [Refusal(reason="engine error", detail=answer.died)], "", 0.0
     half = len(asks) // 2
-    left, right = _complete(call, asks[:half]), _complete(call, asks[half:])
+    left, right = _complete(desk, call, asks[:half]), _complete(desk, call, asks[half:])
     return left[0] + right[0], left[1] or right[1], left[2] + right[2]
 
 

@@ -16,14 +16,15 @@ from capgap_ray.settings import Resources
 from capgap_ray.stages import engine_desk, inference
 from capgap_ray.stages.engine import Decoding
 from capgap_ray.stages.engine_actor import Whereabouts
-from capgap_ray.stages.engine_desk import Answer, EngineDesk, _Call, _Seat
+from capgap_ray.stages.engine_desk import Answer, Call, EngineDesk, _Attempt, _Seat
 
 DECODING = Decoding(temperature=0.0, top_p=1.0, max_tokens=8, stop=(), seed=0)
 Script = Callable[[], BaseException | None]
 
 
-def call(source: str, **settings: Any) -> _Call:
-    return _Call(**{"number": 1, "source": source, "asks": "asks", "decoding": DECODING, "canaries": {}, **settings})
+def attempt(source: str, number: int = 1, joins: bool = False, decoding: Decoding = DECODING) -> _Attempt:
+    wanted = Call(source=source, decoding=decoding, canaries={}, joins=joins)
+    return _Attempt(number=number, call=wanted, asks="asks", joins=joins)
 
 
 class Reference:
@@ -65,7 +66,7 @@ def asked(script: Script, times: int, **resources: Any) -> list[Answer]:
         start: Any = SimpleNamespace(resources=Resources(**resources))
         desk = EngineDesk(start, idle_s=60, room_s=60)
         seat = _Seat(actor=Toy(script), layout=None, group=None, since=0.0, state="busy", worked=True)
-        made = [await desk._call(seat, call("m")) for _ in range(times)]
+        made = [await desk._call(seat, attempt("m")) for _ in range(times)]
         await desk.close()
         return made
 
@@ -137,7 +138,7 @@ def test_a_model_that_waits_is_fetched_to_the_engine_that_is_free_first(monkeypa
         taken = []
 
         async def take(source: str) -> None:
-            seat = await desk._take(call(source))
+            seat = await desk._take(attempt(source))
             assert seat is not None
             assert seat.where is not None
             taken.append((source, seat.where.node[0]))
@@ -168,12 +169,16 @@ def test_an_engine_is_at_the_call_that_follows_while_its_own_runs_out() -> None:
             desk._seats[number] = _Seat(
                 actor=Toy(lambda: None), layout=None, group=None, since=float(number), state="busy", holds=source
             )
-            desk._seats[number].call = call(source, joins=True)
-        others = [call("a", number=2), call("a", number=3, joins=True, decoding=replace(DECODING, seed=1))]
-        others += [call("c", number=4, joins=True), call("a", number=5, joins=True), call("a", number=6, joins=True)]
+            desk._seats[number].given = attempt(source, joins=True)
+        others = [attempt("a", number=2), attempt("a", number=3, joins=True, decoding=replace(DECODING, seed=1))]
+        others += [
+            attempt("c", number=4, joins=True),
+            attempt("a", number=5, joins=True),
+            attempt("a", number=6, joins=True),
+        ]
         taken: list[tuple[int, int]] = []
 
-        async def take(each: _Call) -> None:
+        async def take(each: _Attempt) -> None:
             seat = await desk._take(each)
             taken.append((each.number, next(n for n, known in desk._seats.items() if known is seat)))
 
@@ -210,5 +215,4 @@ def test_an_answer_that_went_with_its_node_is_asked_for_again(monkeypatch: pytes
 
     monkeypatch.setattr(inference, "ray", SimpleNamespace(put=lambda asks: asks, get=get))
     desk = SimpleNamespace(complete=SimpleNamespace(remote=lambda *_: answers.pop(0)))
-    call = inference._Call(desk=desk, source="m", decoding=DECODING, canaries={}, layout=None, joins=False)
-    assert inference._complete(call, ["ask"]) == (["text"], "e", 2.0)
+    assert inference._complete(desk, Call(source="m", decoding=DECODING, canaries={}), ["ask"]) == (["text"], "e", 2.0)

@@ -31,6 +31,7 @@ from capgap_ray.settings import Engine as EngineSettings
 from capgap_ray.settings import Resources
 from capgap_ray.stages import engine_actor, inference
 from capgap_ray.stages.engine import Ask, Engine, EngineError
+from capgap_ray.stages.engine_desk import Call
 from capgap_ray.stages.engine_pool import EnginePool
 from capgap_ray.stages.inference import UNIT_ROWS, run_slices
 from capgap_ray.stages.sft_export import CANARY, log_probabilities
@@ -269,7 +270,7 @@ def test_a_caller_that_dies_leaves_no_engine_taken(store: Store, make_pool: Make
     def caller() -> None:
         threading.Timer(1.0, os._exit, (1,)).start()
         asks = [Ask(chat=(Message(role="user", content="SLOW"),), seed=None)]
-        ray.get(desk.complete.remote("m", [ray.put(asks * 60)], DECODING, None))
+        ray.get(desk.complete.remote(Call(source="m", decoding=DECODING, canaries={}), [ray.put(asks * 60)]))
 
     with pytest.raises(ray.exceptions.WorkerCrashedError):
         ray.get(caller.remote())
