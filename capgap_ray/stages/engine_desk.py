@@ -302,7 +302,7 @@ class EngineDesk:
         return True
 
     async def _call(self, seat: _Seat, attempt: _Attempt) -> Answer:
-        """One answer. The engine is then idle again or, where its process has ended, away until the next one answers."""
+        """One answer. The engine is idle again or, where its process has ended, away until the next one answers."""
         begun = seat.beat = time.monotonic()
         process = seat.where  # the next one may have told of itself before this one's end is known
         source, decoding, canaries = attempt.call.source, attempt.call.decoding, attempt.call.canaries
