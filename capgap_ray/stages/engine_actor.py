@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import platform
 import time
@@ -31,6 +30,7 @@ from capgap_ray.stages.engine import (
     Refusal,
     Stage,
     built_for_gpus,
+    import_vllm,
 )
 
 _ASK_AGAIN_S = 0.1
@@ -107,16 +107,12 @@ class EngineActor:
         self._broken = NEEDS_GPU if built_for_gpus() and not (layout or ray.get_gpu_ids()) else ""
         if self._broken:
             return
-        gc.disable()  # or it looks through the 700,000 objects of vLLM's modules, again and again: 1.2 of 5 s
         try:
-            from vllm import LLM  # noqa: F401  (its seconds of import pass while the driver prepares prompts)
+            import_vllm()  # its seconds pass while the driver prepares prompts
         except ImportError as error:  # raised here, it would have Ray start processes until the time-out
             self._broken = (
                 f"vLLM cannot be imported on node {platform.node()}: {error}; all nodes need the driver's environment"
             )
-        finally:
-            gc.freeze()
-            gc.enable()
 
     def ready(self) -> None:
         """Answers once the process has started."""

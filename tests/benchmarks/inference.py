@@ -41,7 +41,7 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT)]
 
 from capgap_ray.artifacts.store import Store  # noqa: E402
-from capgap_ray.stages.engine import ENVIRONMENT  # noqa: E402
+from capgap_ray.stages.engine import ENVIRONMENT, ENVIRONMENT_CPU  # noqa: E402
 
 MODELS = ROOT / "capgap_ray" / "tiny" / "models"
 PLAIN = {"VLLM_CPU_KVCACHE_SPACE": "1"}
@@ -68,6 +68,11 @@ def command(arguments: Sequence[str], **environment: str) -> str:
     )
     assert done.returncode == 0, f"{' '.join(arguments)}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
     return done.stdout
+
+
+def _of_an_actor(threads: int) -> str:
+    """Environment of an engine's process."""
+    return json.dumps({**ENVIRONMENT, **ENVIRONMENT_CPU, "OMP_NUM_THREADS": str(threads)})
 
 
 # --- throughput ------------------------------------------------------------------------------------------
@@ -370,7 +375,7 @@ class Swap(NamedTuple):
 
 
 def _swap_and_read(made: Sequence[Path], dtype: str, context: int, rounds: int, threads: int) -> list[Swap]:
-    environment = json.dumps({**ENVIRONMENT, "OMP_NUM_THREADS": str(threads)})
+    environment = _of_an_actor(threads)
     said = command([sys.executable, "-c", SWAP, environment, dtype, str(context), *map(str, made), str(rounds)])
     line = next(line for line in said.splitlines() if line.startswith("SWAP"))
     return [Swap(*map(float, each)) for each in json.loads(line.removeprefix("SWAP "))]
@@ -538,11 +543,10 @@ begun = time.monotonic()
 os.environ.update(json.loads(sys.argv[1]))
 import torch
 moments = {"import torch": time.monotonic()}
-import vllm
-from vllm import LLM
-moments["import vllm"] = time.monotonic()
 from capgap_ray.records import Message
-from capgap_ray.stages.engine import Ask, Decoding, Engine
+from capgap_ray.stages.engine import Ask, Decoding, Engine, import_vllm
+import_vllm()
+moments["import vllm"] = time.monotonic()
 engine = Engine("float32", int(sys.argv[-1]))
 one = [Ask(chat=(Message(role="user", content="Sort: b a"),), seed=None)]
 decoding = Decoding(temperature=0.0, top_p=1.0, max_tokens=1, stop=(), seed=0)
@@ -557,8 +561,8 @@ print("START", json.dumps(parts))
 
 
 def start(quick: bool, folder: Path) -> dict[str, Any]:
-    """The best of the tries: other work on the machine can only add to it."""
-    environment = json.dumps({**ENVIRONMENT, "OMP_NUM_THREADS": "1"})
+    """As the engine's actor starts it. The best of the tries: other work on the machine can only add to it."""
+    environment = _of_an_actor(1)
     tries = []
     for _ in range(2 if quick else 4):
         begun = time.monotonic()
