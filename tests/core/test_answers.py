@@ -306,14 +306,15 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_megabyte_takes_less_than_a_second(name: str) -> None:
+def test_hostile_megabyte_takes_seconds(name: str) -> None:
+    """Less than one on a quiet core, up to three where others use the memory; what is not linear takes hours."""
     for kind in ("brackets", "option", "text"):
         start = time.process_time()
         answer = extract(HOSTILE[name], kind)  # type: ignore[arg-type]
         if answer is not None:
             equal(answer, "(A)", kind, DAYS)  # type: ignore[arg-type]
         equal(HOSTILE[name], "(A)", kind, DAYS)  # type: ignore[arg-type]
-        assert time.process_time() - start < 1.0
+        assert time.process_time() - start < 6.0
 
 
 PIECES = [

@@ -2741,11 +2741,12 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
-def test_a_hostile_megabyte_takes_less_than_a_second(text: str) -> None:
+def test_a_hostile_megabyte_takes_seconds(text: str) -> None:
+    """Less than one on a quiet core, up to three where others use the memory; what is not linear takes hours."""
     for find in (maths_answer, number_answer):
         begun = time.process_time()
         find(text)
-        assert time.process_time() - begun < 1.0
+        assert time.process_time() - begun < 6.0
 
 
 @pytest.mark.parametrize(
